@@ -1,0 +1,97 @@
+"""The reference backend: every kernel, complete and readable, in plain NumPy.
+
+A faster backend overrides some of these methods and must agree with them. Conventions: `dX` is the derivative of the
+scalar loss with respect to `X`; leading axes are free, so one network has W (I, H) and a stack of K has W (K, I, H).
+"""
+
+import numpy as np
+
+
+class NumpyKernels:
+    """The arithmetic of the project in NumPy. Shapes: B rows, I inputs, H outputs, T steps, N environments."""
+
+    name = "numpy"
+
+    # -- one dense layer ---------------------------------------------------------------------------------------------
+
+    def linear(self, x, W, b, activation):
+        """y = f(x W + b) for x (…, B, I), W (…, I, H), b (…, H); f is "tanh", "relu" or "identity"."""
+        y = x @ W                               # (…, B, H)
+        y += b[..., None, :]
+        if activation == "tanh":
+            np.tanh(y, out=y)
+        elif activation == "relu":
+            np.maximum(y, 0, out=y)
+        return y
+
+    def linear_backward(self, dy, x, y, W, activation, dW, db, input_gradient=True):
+        """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x, or None where nobody needs it.
+
+        With z = x W + b and y = f(z):
+            dz = dy ∘ f′(z)    tanh′(z) = 1 − y²,   relu′(z) = [y > 0] (0 at the kink)
+            dW = xᵀ dz,  db = Σ_rows dz,  dx = dz Wᵀ
+        f′ is a function of y alone for both activations, so z need not be kept.
+        """
+        if activation == "tanh":
+            dz = y * y
+            np.subtract(1, dz, out=dz)
+            dz *= dy                            # a new array: the caller's dy and the cached y stay as they are
+        elif activation == "relu":
+            dz = dy * (y > 0)
+        else:
+            dz = dy
+        np.matmul(x.swapaxes(-1, -2), dz, out=dW)
+        np.sum(dz, axis=-2, out=db)
+        return dz @ W.swapaxes(-1, -2) if input_gradient else None
+
+    # -- categorical distribution ------------------------------------------------------------------------------------
+
+    def log_softmax(self, logits):
+        """log πᵢ = zᵢ − max z − log Σⱼ exp(zⱼ − max z), row by row; the maximum keeps exp from overflowing."""
+        z = logits - logits.max(axis=-1, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+    def categorical_sample(self, logits, u):
+        """Inverse-CDF sampling: the number of cumulative probabilities that u ∈ [0, 1) has passed. Returns (…, B)."""
+        p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        cdf = p.cumsum(axis=-1)
+        # Scale u by the total instead of dividing p, and leave the last sum out: rounding can never give class A.
+        return (u[..., None] * cdf[..., -1:] >= cdf[..., :-1]).sum(axis=-1)
+
+    # -- returns -----------------------------------------------------------------------------------------------------
+
+    def reverse_scan(self, x, decay):
+        """yₜ = xₜ + decayₜ yₜ₊₁ from the last row to the first; x and decay are (T, N), y_T = x_T."""
+        y = np.empty_like(x)
+        carry = np.zeros_like(x[0])
+        for t in range(len(x) - 1, -1, -1):
+            carry = x[t] + decay[t] * carry
+            y[t] = carry
+        return y
+
+    # -- optimisers: in place, on flat vectors -----------------------------------------------------------------------
+
+    def adam(self, p, g, m, v, lr, beta1, beta2, eps, t):
+        """One Adam step on p, m and v in place (Kingma & Ba 2015, algorithm 1), t = 1 at the first step.
+
+            m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  p ← p − lr · m̂ / (√v̂ + ε),  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
+        """
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * (g * g)
+        step = np.sqrt(v)
+        step *= 1 / (1 - beta2**t) ** 0.5
+        step += eps
+        np.divide(m, step, out=step)
+        step *= lr / (1 - beta1**t)
+        p -= step
+
+    def rmsprop(self, p, g, v, lr, decay, eps):
+        """One RMSprop step in place: v ← ρv + (1−ρ)g², p ← p − lr · g/√(v + ε).
+
+        ε stands inside the root, as in Mnih et al. 2016 (A3C), eqs. 8-9; outside it the steps are much larger while v is small.
+        """
+        v *= decay
+        v += (1 - decay) * (g * g)
+        p -= lr * g / np.sqrt(v + eps)

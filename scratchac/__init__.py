@@ -1,0 +1,31 @@
+"""scratchac: actor-critic reinforcement learning from scratch, in NumPy.
+
+    agent = scratchac.train("a2c", env="CartPole-v1", steps=100_000, seed=0)
+    returns = scratchac.evaluate(agent, "CartPole-v1", episodes=100)
+    agent = scratchac.load("runs/a2c-CartPole-v1-seed0")
+    action = agent.act(obs)
+"""
+
+from typing import TYPE_CHECKING
+
+import kernels
+
+if not getattr(kernels, "SCRATCHAC_KERNELS", False):
+    raise ImportError(
+        f"scratchac needs its own package `kernels`, but an unrelated one is installed at {kernels.__file__}: pip uninstall kernels"
+    )
+
+if TYPE_CHECKING:
+    from scratchac.api import evaluate, load, make_agent, resume, train
+
+__version__ = "0.1.0"
+__all__ = ["evaluate", "load", "make_agent", "resume", "train"]
+
+
+def __getattr__(name):
+    # Gymnasium is loaded when it is first needed: `scratchac --help` should not wait for it.
+    if name in __all__:
+        from scratchac import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'scratchac' has no attribute {name!r}")

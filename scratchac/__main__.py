@@ -1,0 +1,279 @@
+"""The `scratchac` command. Each subcommand is a function; tyro reads its flags from the signature.
+
+Whatever a user can mend ends in one line and exit code 2; Ctrl-C ends in 130.
+"""
+
+import contextlib
+import io
+import os
+import sys
+from dataclasses import asdict, dataclass, field, make_dataclass
+from json import dumps, loads
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from scratchac.errors import TrainingError, UserError, unknown
+
+RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Backend = Literal["auto", "numpy", "numba", "cupy"]
+
+
+def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False):
+    """Play fresh episodes with a trained policy and print its returns.
+
+    Args:
+        run: folder of a run
+        episodes: how many to play; episode i is seeded with seed + i
+        seed: seed of the first episode
+        stochastic: sample actions instead of taking the most likely one
+        json: print one JSON object
+    """
+    import numpy as np
+
+    from scratchac import api, runs
+
+    config = runs.Run.open(run).config
+    env = api._environment_of(config, None, "evaluate")
+    returns = api.evaluate(api.load(run), env, episodes, seed, stochastic, **config["env_args"])
+    result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
+              **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
+              "returns": returns.tolist()}
+    if json:
+        print(dumps(result))
+    else:
+        print("{algorithm} on {env}, {episodes} episodes: mean {mean:.1f} ± {std:.1f}, median {median:.1f}, "
+              "from {min:.1f} to {max:.1f}".format(**result))
+
+
+def resume(run: RunFolder, steps: int | None = None, quiet: bool = False, video: bool = True):
+    """Go on with a run from its last checkpoint.
+
+    Args:
+        run: folder of a run
+        steps: total steps to reach; what the run was started with if not given
+        quiet: no progress bar
+        video: record a video at the end
+    """
+    from scratchac import api
+
+    api.resume(run, steps, quiet=quiet, video=video)
+    print(run)
+
+
+def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None):
+    """Draw learning curves: one run's own picture, or several runs compared.
+
+    Args:
+        runs: folders of runs
+        out: the picture; curves.png in the run's folder for one run, comparison.png for several
+    """
+    from scratchac import plots
+    from scratchac.runs import Run
+
+    if not runs:
+        raise UserError("plot needs at least one run's folder")
+    if len(runs) == 1 and out is None:
+        out = Path(runs[0]) / "curves.png"
+        plots.curves(Run.open(runs[0]), out)
+        print(out)
+    else:
+        print(plots.compare(runs, out or Path("comparison.png")))
+
+
+def video(run: RunFolder, episodes: int = 1, seed: int = 0):
+    """Film a trained policy; the film goes into the run's folder.
+
+    Args:
+        run: folder of a run
+        episodes: how many to film
+        seed: seed of the first episode
+    """
+    from scratchac import api, runs
+    from scratchac import video as film
+
+    config = runs.Run.open(run).config
+    env = api._environment_of(config, None, "evaluate")
+    print(film.record(api.load(run), env, run, episodes, seed, **config["env_args"]))
+
+
+def play(env: str = "LunarLander-v3", seed: int | None = None):
+    """Play with the arrow keys.
+
+    Args:
+        env: environment id
+        seed: seed of the first episode
+    """
+    from scratchac import play as keyboard
+
+    returns = keyboard.play(env, seed)
+    if returns:
+        print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
+
+
+def gradcheck(json: bool = False):
+    """Check every hand-written gradient against finite differences, and that a spoilt one is caught.
+
+    Args:
+        json: print a JSON list
+    """
+    from scratchac import gradcheck as checks
+
+    results = checks.run_all()
+    print(dumps([asdict(r) | {"passed": r.passed} for r in results]) if json else checks.table(results))
+    if not all(r.passed for r in results):
+        raise SystemExit(1)
+
+
+def presets():
+    """List the tuned presets."""
+    from scratchac.hyperparameters import presets as tables
+
+    for algorithm, by_env in tables().items():
+        for env, values in by_env.items():
+            print(f"{algorithm} on {env}")
+            print("    " + "  ".join(f"{name}={value}" for name, value in values.items()))
+
+
+def doctor():
+    """Print what a bug report needs, and what is missing."""
+    from scratchac.doctor import report
+
+    for name, value in report():
+        print(f"{name:16} {value}")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")]
+    """What to train."""
+    env: str
+    """Gymnasium id of the environment."""
+    seed: int = 0
+    """Seed of everything random."""
+    backend: Backend = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
+    """Who does the arithmetic."""
+    out: Path | None = None
+    """New folder for the run; runs/ALGO-ENV-seedS if not given."""
+    quiet: bool = False
+    """No progress bar."""
+    video: bool = True
+    """Record a video of the final policy."""
+    vector: Literal["sync", "async"] = "sync"
+    """Step the environments one after another, or each in a process of its own."""
+    randomise: bool = False
+    """LunarLander: a new world (gravity, wind, turbulence) for each training episode."""
+    env_args: tuple[str, ...] = ()
+    """Arguments of the environment, as name=value."""
+
+
+def train(argv):
+    """Train an agent; its flags depend on the algorithm, so they are read in two passes."""
+    from scratchac import algorithms, api
+    from scratchac.hyperparameters import configure
+
+    names = ", ".join(algorithms.ALGORITHMS)
+    algorithm = argv[0] if argv and not argv[0].startswith("-") else None
+    if algorithm is None:
+        if not {"-h", "--help"} & set(argv):
+            raise UserError(f"train needs an algorithm first: {names}")
+        print(f"usage: scratchac train ALGO [options]\n\nALGO: {names}\n\n`scratchac train ALGO --help` lists the options of one.")
+        return
+    agent_class = algorithms.find(algorithm)
+    env = _value_after("--env", argv) or algorithms.ALGORITHMS[algorithm][2]
+    preset = configure(agent_class.Config, algorithm, env, {})
+    options_class = make_dataclass("Options", [
+        ("options", tyro.conf.OmitArgPrefixes[TrainOptions], field(default_factory=lambda: TrainOptions(algorithm, env))),
+        ("hyperparameters", tyro.conf.OmitArgPrefixes[agent_class.Config], field(default_factory=lambda: preset)),
+    ], frozen=True)
+    parsed = _parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {env}.")
+    options = parsed.options
+    out = options.out or api.new_folder(algorithm, env, options.seed)
+    api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
+              video=options.video, vector=options.vector, randomise=options.randomise,
+              env_args=_env_args(options.env_args), **asdict(parsed.hyperparameters))
+    print(out)
+
+
+COMMANDS = {
+    "train": (None, "train an agent: scratchac train a2c"),
+    "evaluate": (evaluate, "returns of a trained policy"),
+    "resume": (resume, "go on with a run"),
+    "plot": (plot, "learning curves of one run or several"),
+    "video": (video, "film a trained policy"),
+    "play": (play, "play by keyboard"),
+    "gradcheck": (gradcheck, "check the gradients by finite differences"),
+    "presets": (presets, "tuned hyperparameters"),
+    "doctor": (doctor, "versions and what is missing"),
+}
+
+
+def main(argv=None):
+    """Run one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not argv or argv[0] in ("-h", "--help"):
+            print("usage: scratchac COMMAND [options]\n\nActor-critic reinforcement learning, from scratch.\n")
+            print("\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()))
+            print("\n`scratchac COMMAND --help` tells more about one.")
+        elif argv[0] not in COMMANDS:
+            raise unknown("command", argv[0], list(COMMANDS))
+        elif argv[0] == "train":
+            train(argv[1:])
+        else:
+            _parse(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
+    except UserError as error:
+        print(f"scratchac: {error}", file=sys.stderr)
+        return 2
+    except TrainingError as error:
+        print(f"scratchac: training stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"scratchac: {stop or 'stopped'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(target, argv, prog, description=None):
+    """tyro.cli, with its boxed error messages cut down to one line."""
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(target, args=argv, prog=prog, description=description)
+    except SystemExit as stop:
+        if stop.code != 2 or not messages.getvalue().startswith("╭"):
+            raise
+    lines = [line.strip("│╭╮╰╯─ ") for line in messages.getvalue().splitlines()[1:]]
+    what = " ".join(lines[: lines.index("")])
+    near = [line.split()[0] for line in lines if line.startswith("--")] if what.startswith("Unrecognized") else []
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise UserError(f"{what}{meant} ({prog} --help lists the options)")
+
+
+def _value_after(flag, argv):
+    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`, or None."""
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
+        if word == flag:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _env_args(words):
+    """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, or else text."""
+    result = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"--env-args takes name=value, not {word!r}")
+        try:
+            result[name] = loads(text)
+        except ValueError:
+            result[name] = text
+    return result
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,25 @@
+"""One file per algorithm. Each defines a frozen dataclass `Config` and an agent with
+
+    act(obs, explore=True)   an action for the environment        update(batch)                metrics of one learning step
+    sample(obs), to_env(a)   what is stored, what is played       state(), load_state(state)   everything that has been learnt
+"""
+
+from importlib import import_module
+
+from scratchac.errors import unknown
+
+# name → (module, class, the environment it is trained on unless another is named)
+ALGORITHMS = {
+    "reinforce": ("reinforce", "Reinforce", "CartPole-v1"),
+    "reinforce-baseline": ("reinforce_baseline", "ReinforceBaseline", "CartPole-v1"),
+    "actor-critic": ("actor_critic", "ActorCritic", "CartPole-v1"),
+    "a2c": ("a2c", "A2C", "LunarLander-v3"),
+}
+
+
+def find(name):
+    """The agent class of an algorithm. Raises UserError for an unknown name."""
+    if name not in ALGORITHMS:
+        raise unknown("algorithm", name, list(ALGORITHMS))
+    module, cls, _ = ALGORITHMS[name]
+    return getattr(import_module(f"scratchac.algorithms.{module}"), cls)

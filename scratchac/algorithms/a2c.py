@@ -1,0 +1,188 @@
+"""Advantage actor-critic, synchronous and vectorised (Mnih et al. 2016, without the asynchrony).
+
+N environments take T steps; then one gradient step on
+
+    L = −mean[Â log π(a|s)] − β mean H(π(·|s)) + c_v mean ½(V(s) − Q̂)²
+
+with Â and Q̂ as data: no gradient flows through them. Batches are (T, N) in time, (B,) = (T·N,) in the losses.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scratchac import losses, optim, returns
+from scratchac.envs import check_observation_space, make_distribution
+from scratchac.errors import UserError
+from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
+from scratchac.normalise import ObservationNormaliser, RewardScaler
+from scratchac.policies import Behaviour, SeparateBodies, SharedBody
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: Count = 500_000
+    """Environment steps in total, over all environments; schedules run from 0 to here."""
+    envs: Count = 8
+    """Environments side by side (N)."""
+    rollout: Count = 5
+    """Steps of each environment between updates (T)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
+    """Advantage estimator: GAE(λ); TD error; n-step return − V; return − V; or Q − V, both from one critic (discrete)."""
+    lam: Fraction = 0.95
+    """λ of GAE: 0 is the TD error, 1 the return."""
+    n: Count = 5
+    """Steps of the nstep estimator."""
+    normalise_advantage: bool = False
+    """Shift and scale the advantages of each batch to mean 0 and variance 1."""
+    actor_lr: Positive = 7e-4
+    """Learning rate of the actor (of everything, with a shared body)."""
+    critic_lr: Positive = 7e-4
+    """Learning rate of the critic (unused with a shared body)."""
+    optimiser: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
+    """Optimiser of both."""
+    entropy_coef: NonNegative = 0.0
+    """β, weight of the entropy bonus."""
+    value_loss: Literal["mse", "huber"] = "mse"
+    """Loss of the critic."""
+    value_coef: NonNegative = 0.5
+    """c_v, weight of the critic's loss."""
+    max_grad_norm: NonNegative = 0.5
+    """Largest global gradient norm; 0 switches clipping off."""
+    critic_steps: Count = 1
+    """Gradient steps of the critic per batch (separate bodies only)."""
+    kappa: NonNegative = 0.0
+    """κ, weight of the critic's proximal term κ‖w − w_old‖² (separate bodies only)."""
+    discount_actor: bool = False
+    """Weight the actor's gradient by γᵗ, as the policy gradient theorem has it for the discounted start-state objective."""
+    shared_body: bool = False
+    """One network with two heads instead of two networks."""
+    hidden: Layers = (64, 64)
+    """Hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation of the hidden layers."""
+    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
+    """Initialiser of the weights."""
+    state_dependent_std: bool = False
+    """Continuous actions: let σ depend on the state."""
+    normalise_obs: bool = False
+    """Shift and scale observations by running statistics."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+
+
+class A2C:
+    """Advantage actor-critic. Raises UserError for spaces or options that do not go together."""
+
+    Config = Config
+
+    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
+        check_observation_space(observation_space)
+        self.dist = make_distribution(action_space, config.state_dependent_std)
+        if config.advantage == "qv" and not hasattr(self.dist, "n"):
+            raise UserError("--advantage qv estimates Q for every action, so the actions must be Discrete")
+        if config.shared_body and (config.critic_steps > 1 or config.kappa != 0):
+            raise UserError("--critic-steps and --kappa move the critic alone, so they need separate bodies")
+        init_rng, action_rng = np.random.default_rng(seed).spawn(2)
+        self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
+        values = 1 + self.dist.n if config.advantage == "qv" else 1                  # [V] or [V | Q(·, 1) … Q(·, n)]
+        body = SharedBody if config.shared_body else SeparateBodies
+        self.model = body(observation_space.shape[0], self.dist, values, config.hidden, config.activation,
+                          config.initialiser, init_rng, dtype)
+        self.optimisers = [optim.OPTIMISERS[config.optimiser](self.model.flat[g]) for g in self.model.groups]
+        self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
+        self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
+        self.behaviour = Behaviour(self.dist, self.model.policy, action_rng, self.normaliser, dtype)
+        self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
+        self.envs, self.horizon = config.envs, config.rollout
+
+    def update(self, batch):
+        """One gradient step on a Batch of (T, N) transitions; returns the metrics of the update."""
+        h = self.schedules(self.step / self.config.steps)
+        rows = batch.rewards.size                                                    # B = T·N
+        s, s2 = (self.behaviour.see(x).reshape(rows, -1) for x in (batch.obs, batch.next_obs))
+        a = batch.actions.reshape(rows, *self.dist.action_shape)
+        r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards
+
+        y, v, cache = self.model.forward(s)                                          # (B, outputs), (B, values)
+        target, adv = self.estimate(r, v, self.model.value(s2), a, batch, h)         # (B,), (B,)
+        if h.normalise_advantage and rows > 1:
+            adv = (adv - adv.mean()) / (adv.std() + 1e-8)
+        if h.discount_actor:
+            adv = adv * h.gamma ** batch.t.ravel().astype(self.dtype)
+
+        logp, entropy, dist_cache = self.dist.evaluate(y, a)
+        actor_loss, dlogp = losses.policy_gradient(logp, adv)
+        _, dentropy = losses.entropy_bonus(entropy, h.entropy_coef)
+        critic_loss, dv = self.critic_loss(v, target, a)
+        self.model.backward(cache, self.dist.backward(dist_cache, dlogp, dentropy), h.value_coef * dv)
+        grad_norm = optim.clip_global_norm(self.model.grad, h.max_grad_norm)
+
+        w_old = self.model.flat[self.model.groups[-1]].copy()
+        for optimiser, group, lr in zip(self.optimisers, self.model.groups, (h.actor_lr, h.critic_lr), strict=False):
+            optimiser.step(self.model.grad[group], lr)
+        if not self.config.shared_body:
+            self.finish_critic(s, a, target, w_old, h)
+
+        if self.normaliser:
+            self.normaliser.update(batch.obs.reshape(rows, -1))
+        self.step += rows
+        return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": float(entropy.mean()),
+                "grad_norm": grad_norm, "value": float(v[:, 0].mean()), "advantage_std": float(adv.std())}
+
+    def estimate(self, r, v, v2, a, batch, h):
+        """The critic's target Q̂ and the advantage Â, both (B,), from (T, N) rewards and values at s and s′."""
+        q_v, v, v2 = v, v[:, 0].reshape(r.shape), v2[:, 0].reshape(r.shape)
+        if h.advantage == "td":
+            target = returns.td_target(r, v2, batch.term, h.gamma)
+        elif h.advantage == "nstep":
+            target = returns.n_step(r, v2, batch.term, batch.done, h.gamma, h.n)
+        elif h.advantage == "mc":
+            target = returns.monte_carlo(r, v2, batch.term, batch.done, h.gamma)
+        else:
+            target = v + returns.gae(r, v, v2, batch.term, batch.done, h.gamma, h.lam)
+        target = target.ravel()
+        if h.advantage == "qv":
+            return target, q_v[np.arange(len(a)), 1 + a] - v.ravel()        # both regress on the same target
+        return target, target - v.ravel()
+
+    def critic_loss(self, v, target, a):
+        """Loss and ∂L/∂v for the critic's outputs (B, values): V in column 0 and, for qv, Q(s, a) in column 1 + a."""
+        value_loss = losses.VALUE_LOSSES[self.config.value_loss]
+        dv = np.zeros_like(v)
+        loss, dv[:, 0] = value_loss(v[:, 0], target)
+        if self.config.advantage == "qv":
+            taken = np.arange(len(a)), 1 + a
+            q_loss, dv[taken] = value_loss(v[taken], target)
+            loss += q_loss
+        return loss, dv
+
+    def finish_critic(self, s, a, target, w_old, h):
+        """The critic's further steps on the same targets, each followed by the pull of κ‖w − w_old‖² back to w_old."""
+        model = self.model
+        optim.proximal_step(model.w.flat, w_old, h.critic_lr, h.kappa)
+        for _ in range(self.config.critic_steps - 1):
+            v, cache = model.critic.forward(model.w, s)
+            _, dv = self.critic_loss(v, target, a)
+            model.critic.backward(model.w, cache, h.value_coef * dv, model.dw)
+            optim.clip_global_norm(model.dw.flat, h.max_grad_norm)
+            self.optimisers[1].step(model.dw.flat, h.critic_lr)
+            optim.proximal_step(model.w.flat, w_old, h.critic_lr, h.kappa)
+
+    def state(self):
+        return {
+            "step": self.step, "parameters": self.model.flat, "rng": self.rng.bit_generator.state,
+            "optimisers": [o.state() for o in self.optimisers],
+            "normaliser": self.normaliser and self.normaliser.state(), "scaler": self.scaler and self.scaler.state(),
+        }
+
+    def load_state(self, state):
+        self.step, self.model.flat[:] = int(state["step"]), state["parameters"]
+        self.rng.bit_generator.state = state["rng"]
+        for part, saved in zip((*self.optimisers, self.normaliser, self.scaler),
+                               (*state["optimisers"], state["normaliser"], state["scaler"]), strict=True):
+            if part is not None:
+                part.load_state(saved)

@@ -1,0 +1,182 @@
+"""What a user imports: train, resume, load, evaluate and make_agent."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import kernels
+from scratchac import algorithms, envs, runs, training
+from scratchac.errors import TrainingError, UserError
+from scratchac.hyperparameters import configure
+from scratchac.progress import Reporter
+
+EVALUATION_EPISODES = 100
+
+
+def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
+          vector="sync", randomise=False, env_args=None, **hyperparameters):
+    """Train an agent and return it.
+
+    algorithm         "a2c", "actor-critic", "reinforce", "reinforce-baseline"
+    env               Gymnasium id, or a callable that returns an environment; the algorithm's usual one if not given
+    steps             environment steps; the preset's number if not given
+    seed              makes the run repeatable
+    backend           "auto", "numpy", …; if not given, $SCRATCHAC_BACKEND or "auto"
+    out               a new folder for the run: metrics, checkpoint, evaluation over 100 episodes, curves. None writes nothing
+    video             with `out`: record a video of the final policy
+    vector            "sync" or "async": environments in this process, or each in its own
+    randomise         LunarLander: a world of its own for each training episode
+    env_args          keyword arguments for the environment
+    hyperparameters   fields of the algorithm's Config; they override the preset of (algorithm, env)
+
+    Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
+    TrainingError when a value is no longer a number.
+    """
+    agent_class = algorithms.find(algorithm)
+    env = env if env is not None else algorithms.ALGORITHMS[algorithm][2]
+    config = configure(agent_class.Config, algorithm, envs.name_of(env),
+                       hyperparameters | ({} if steps is None else {"steps": steps}))
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"--seed must be a whole number of at least 0, not {seed!r}")
+    with _backend(backend) as active:
+        settings = {"vector": vector, "randomise": randomise, "env_args": dict(env_args or {})}
+        agent_envs = _vector_env(agent_class, config, env, seed, settings)
+        try:
+            agent = agent_class(config, agent_envs.observation_space, agent_envs.action_space, seed)
+            run = out and runs.Run.create(out, {
+                "algorithm": algorithm, "env": envs.name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
+                "backend": active.name, **settings, "hyperparameters": asdict(config),
+                "observation_space": runs.space_to_json(agent_envs.observation_space),
+                "action_space": runs.space_to_json(agent_envs.action_space),
+            })
+            _learn(agent, agent_envs, run, env, config.steps, quiet=quiet, video=video)
+        finally:
+            agent_envs.close()
+    return agent
+
+
+def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=None):
+    """Go on with a run from its last checkpoint, to `steps` in total or to where it was meant to end; return the agent.
+
+    Parameters, optimiser, normalisers, random generators and counters continue; the environments begin new episodes.
+    Beyond the steps the run was started with, schedules keep their last value. `env`: needed for a run on a callable.
+
+    Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
+    """
+    run = runs.Run.open(run_dir)
+    config = run.config
+    agent, progress = _restore(run)
+    env = _environment_of(config, env, "resume")
+    target = steps if steps is not None else max(progress.get("target", 0), agent.config.steps)
+    if agent.step >= target:
+        raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
+    with _backend(backend or config["backend"]):
+        # A seed of its own for this stretch: the first one would play the run's first episodes again.
+        agent_envs = _vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
+        try:
+            _learn(agent, agent_envs, run, env, target, quiet=quiet, video=video, progress=progress)
+        finally:
+            agent_envs.close()
+    return agent
+
+
+def load(run_dir):
+    """The agent of a run, from nothing but its folder. Raises UserError or CheckpointError."""
+    return _restore(runs.Run.open(run_dir))[0]
+
+
+def evaluate(agent, env, episodes=100, seed=0, explore=False, **env_args):
+    """The returns (episodes,) of fresh episodes, episode i seeded with seed + i; deterministic unless `explore`."""
+    if not isinstance(episodes, int) or episodes < 1:
+        raise UserError(f"--episodes must be a whole number of at least 1, not {episodes!r}")
+    return training.evaluate(agent, env, episodes, seed, explore, **env_args)
+
+
+def make_agent(algorithm, env, seed=0, **hyperparameters):
+    """An untrained agent for an environment (id or callable), with the preset and the hyperparameters that `train` would use."""
+    agent_class = algorithms.find(algorithm)
+    config = configure(agent_class.Config, algorithm, envs.name_of(env), hyperparameters)
+    made = envs.make(env)
+    made.close()
+    return agent_class(config, made.observation_space, made.action_space, seed)
+
+
+# -- the steps of a run ----------------------------------------------------------------------------------------------
+
+
+def _backend(name):
+    try:
+        return kernels.use(name or os.environ.get("SCRATCHAC_BACKEND", "auto"))
+    except kernels.BackendError as error:
+        raise UserError(str(error)) from None
+
+
+def _vector_env(agent_class, config, env, seed, settings):
+    n = getattr(config, "envs", getattr(agent_class, "envs", 1))
+    return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
+
+
+def _environment_of(config, env, verb):
+    if env is None and config["env_is_callable"]:
+        raise UserError(f"this run was trained on the callable {config['env']}; use scratchac.{verb}(…, env=…) from Python")
+    return config["env"] if env is None else env
+
+
+def _restore(run):
+    config = run.config
+    agent_class = algorithms.find(config["algorithm"])
+    agent = agent_class(configure(agent_class.Config, config["algorithm"], None, config["hyperparameters"]),
+                        runs.space_from_json(config["observation_space"]), runs.space_from_json(config["action_space"]),
+                        config["seed"])
+    state, progress = run.restore()
+    try:
+        agent.load_state(state)
+    except (KeyError, ValueError, TypeError) as error:
+        raise runs.CheckpointError(f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json: {error}") from None
+    return agent, progress
+
+
+def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
+    """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
+    reporter = Reporter(run, target, agent.step, progress, quiet)
+    reporter.progress["target"] = target
+    try:
+        with reporter:
+            training.train_on_policy(agent, agent_envs, target, reporter)
+    except TrainingError as error:
+        kept = run.path / "checkpoint.npz" if run else None
+        raise TrainingError(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from None
+    if run is None:
+        return
+    reporter.save(agent)
+    if reporter.interrupted:
+        raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
+    run.write_json("summary.json", _summary(agent, run.config, env, reporter.progress))
+    from scratchac import plots             # matplotlib takes longer to load than many a run to plot
+
+    plots.curves(run, run.path / "curves.png")
+    if video:
+        from scratchac.video import record
+
+        record(agent, env, run.path, **run.config["env_args"])
+
+
+def _summary(agent, config, env, progress):
+    returns = evaluate(agent, env, EVALUATION_EPISODES, **config["env_args"])
+    return {
+        **{key: config[key] for key in ("algorithm", "env", "seed", "backend")},
+        "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
+        "steps_per_s": agent.step / progress["wall_s"], "updates": progress["updates"],
+        "updates_per_s": progress["updates"] / progress["update_s"],
+        "eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns),
+    }
+
+
+def new_folder(algorithm, env, seed, root="runs"):
+    """A folder name that is not taken: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
+    name = Path(root) / f"{algorithm}-{envs.name_of(env).replace('/', '-')}-seed{seed}"
+    path, i = name, 1
+    while path.exists():
+        i += 1
+        path = name.with_name(f"{name.name}-{i}")
+    return path

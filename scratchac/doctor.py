@@ -1,0 +1,41 @@
+"""What a bug report needs: versions, BLAS, threads, backends, extras, rendering."""
+
+import importlib.metadata
+import os
+import platform
+
+import numpy as np
+
+import kernels
+import scratchac
+from scratchac.envs import INSTALL
+
+OPTIONAL = {**INSTALL, "numba": "pip install numba", "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'"}
+
+
+def report():
+    """Lines of (name, value); values of missing parts say how to get them."""
+    lines = [("scratchac", scratchac.__version__), ("python", platform.python_version()),
+             ("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs")]
+    lines += [(name, version(name)) for name in ("numpy", "gymnasium", "matplotlib", "tqdm", "tyro")]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    lines.append(("BLAS", f"{blas['name']} {blas['version']}"))
+    limits = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ]
+    lines.append(("BLAS threads", ", ".join(limits) or f"not limited ({os.cpu_count()})"))
+    for name in kernels.BACKENDS:
+        try:
+            with kernels.use(name):
+                lines.append((f"backend {name}", "ready"))
+        except kernels.BackendError as error:
+            lines.append((f"backend {name}", str(error)))
+    lines += [(name, version(name) or f"missing: {command}") for name, command in OPTIONAL.items()]
+    lines.append(("screen", "yes" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or platform.system() != "Linux"
+                  else "none: train, evaluate and video work, play does not"))
+    return lines
+
+
+def version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

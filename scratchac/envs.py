@@ -1,0 +1,131 @@
+"""Environments: made from an id or a callable, checked, put side by side, and randomised.
+
+Gymnasium does the work. What is added here is what goes wrong silently elsewhere: the true last observation of an episode,
+a different seed for every environment, and an error in one line where something is missing.
+"""
+
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+
+from scratchac.distributions import Categorical, Gaussian
+from scratchac.errors import UserError, unknown
+
+# a word of Gymnasium's message about a missing package → the command that installs it
+INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
+
+
+def name_of(env):
+    """The id of an environment, or the name of the callable that makes it."""
+    return env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
+
+
+def make(env, randomise=None, **kwargs):
+    """Make one environment from a Gymnasium id or from a callable that returns one; `kwargs` go to its constructor.
+
+    `randomise`: a Generator; every episode then has a world of its own (see `RandomisedLander`).
+    Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
+    """
+    if not isinstance(env, str):
+        if not callable(env):
+            raise UserError(f"an environment is a Gymnasium id or a callable that returns one, not {type(env).__name__}")
+        made = env(**kwargs)
+    else:
+        try:
+            made = gym.make(env, **kwargs)
+        except gym.error.DependencyNotInstalled as error:
+            command = next((command for word, command in INSTALL.items() if word in str(error).lower()), str(error))
+            raise UserError(f"{env} needs a package that is missing: {command}") from None
+        except gym.error.UnregisteredEnv as error:
+            if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
+                raise unknown("environment", env, sorted(gym.registry)) from None
+            raise UserError(str(error)) from None
+        except gym.error.DeprecatedEnv as error:
+            raise UserError(str(error).replace("\n", " ")) from None
+        except TypeError as error:
+            raise UserError(f"{env} does not take these arguments: {error}") from None
+    return RandomisedLander(made, randomise) if randomise is not None else made
+
+
+def check_observation_space(space):
+    """Raise UserError unless observations are vectors."""
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+        raise UserError(
+            f"observation space {space} is not supported; it must be a Box of one dimension "
+            "(gymnasium.wrappers.FlattenObservation makes one)"
+        )
+
+
+def make_distribution(space, state_dependent_std=False):
+    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
+    if isinstance(space, gym.spaces.Discrete):
+        return Categorical(int(space.n), int(space.start))
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        return Gaussian(space.low, space.high, state_dependent_std)
+    raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
+
+
+class VectorEnv:
+    """N copies of an environment, stepped together and reset as their episodes end.
+
+    Gymnasium's SAME_STEP autoreset returns the first observation of the next episode in place of the last one of this;
+    `step` hands out both. Its default, NEXT_STEP, would insert a phantom step that ignores the action.
+
+    vector      "sync" steps them one after another, "async" each in a process of its own
+    seed        makes every environment start differently, and the whole repeatable
+    randomise   a world of its own for every episode; drawn from Generators spawned *here*, in the parent, since forked
+                workers would otherwise all inherit the same one
+    """
+
+    def __init__(self, env, n, seed, vector="sync", randomise=False, **kwargs):
+        sequence = np.random.SeedSequence(seed)
+        self.seeds = [int(x) for x in sequence.generate_state(n)]
+        worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
+        makers = [partial(make, env, randomise=world, **kwargs) for world in worlds]
+        kind = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}.get(vector)
+        if kind is None:
+            raise unknown("vector mode", vector, ["sync", "async"])
+        makers[0]().close()             # a mistake in the environment is better met here than in a worker
+        self.envs = kind(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        self.n = n
+        self.observation_space, self.action_space = self.envs.single_observation_space, self.envs.single_action_space
+
+    def reset(self):
+        return self.envs.reset(seed=self.seeds)[0]
+
+    def step(self, actions):
+        """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
+        obs, reward, term, trunc, info = self.envs.step(actions)
+        next_obs = obs
+        if "final_obs" in info:
+            next_obs = obs.copy()
+            for i in np.flatnonzero(info["_final_obs"]):
+                next_obs[i] = info["final_obs"][i]
+        return obs, reward, next_obs, term, trunc
+
+    def close(self):
+        self.envs.close()
+
+
+class RandomisedLander(gym.Wrapper):
+    """LunarLander in a new world every episode: gravity, wind and turbulence are drawn at each reset.
+
+    g ~ N(−10, 2) in [−11.99, −0.01], wind on or off, wind power ~ N(15, 2) in [0.01, 19.99], turbulence ~ N(1.5, 1) in
+    [0.01, 1.99]: means are the environment's own values, limits its recommended bounds.
+    """
+
+    def __init__(self, env, rng):
+        super().__init__(env)
+        if not hasattr(env.unwrapped, "turbulence_power"):
+            raise UserError(f"domain randomisation knows LunarLander only, not {env.spec.id if env.spec else env}")
+        self.rng = rng
+
+    def reset(self, **kwargs):
+        lander, draw = self.env.unwrapped, self.rng.normal
+        lander.gravity = float(np.clip(draw(-10, 2), -11.99, -0.01))
+        lander.enable_wind = bool(self.rng.random() < 0.5)
+        lander.wind_power = float(np.clip(draw(15, 2), 0.01, 19.99))
+        lander.turbulence_power = float(np.clip(draw(1.5, 1), 0.01, 1.99))
+        return self.env.reset(**kwargs)

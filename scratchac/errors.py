@@ -1,0 +1,22 @@
+"""Errors that a user can mend. Their message is one line that says what would be right; the command line prints it and exits with 2."""
+
+import difflib
+
+
+class UserError(ValueError):
+    """What was asked for cannot be done, and the message says what can."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is damaged, or belongs to something else; nothing of it has been loaded."""
+
+
+class TrainingError(RuntimeError):
+    """Training stopped on a value that cannot be learnt from: NaN or infinity in an observation, a reward or a gradient."""
+
+
+def unknown(kind, name, known):
+    """UserError for a misspelt name: the nearest known ones first, all of them if none is near."""
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    return UserError(f"unknown {kind} {name!r}; {hint}")

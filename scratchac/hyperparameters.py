@@ -1,0 +1,103 @@
+"""Hyperparameters: what a value may be, the schedules behind it, and the tuned presets.
+
+Every algorithm has one frozen dataclass, and the type of each field says what is allowed. `Scheduled` values are numbers or
+"linear:START:END" or "exponential:START:END" over the course of training.
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+
+from scratchac.errors import UserError, unknown
+from scratchac.optim import Schedule
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float = 0.0
+    high: float = float("inf")
+    open_low: bool = False
+
+    def __contains__(self, x):
+        return (self.low < x if self.open_low else self.low <= x) and x <= self.high
+
+    def __str__(self):
+        if self.high == float("inf"):
+            return f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
+
+
+Count = Annotated[int, Range(1)]
+Fraction = Annotated[float | str, Range(0, 1)]                       # may follow a schedule, as may the next two
+Positive = Annotated[float | str, Range(0, open_low=True)]
+NonNegative = Annotated[float | str, Range(0)]
+Layers = tuple[int, ...]
+
+
+def check(config):
+    """Raise UserError for the first field whose value is of the wrong kind or out of range."""
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        value, flag = getattr(config, name), f"--{name.replace('_', '-')}"
+        if get_origin(hint) is Literal:
+            if value not in get_args(hint):
+                raise unknown(flag, value, [str(x) for x in get_args(hint)])
+        elif get_origin(hint) is Annotated:
+            kind, allowed = get_args(hint)
+            if kind is int and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UserError(f"{flag} must be a whole number, not {value!r}")
+            try:
+                schedule = Schedule(value)
+            except ValueError as error:
+                raise UserError(f"{flag}: {error}") from None
+            ends_at_limit = schedule.kind != "constant" and schedule.end == allowed.low     # a rate may fall to 0
+            if schedule.start not in allowed or not (schedule.end in allowed or ends_at_limit):
+                raise UserError(f"{flag} must be {allowed}, not {value!r}")
+        elif hint is bool and not isinstance(value, bool):
+            raise UserError(f"{flag} must be true or false, not {value!r}")
+        elif hint == Layers and not all(isinstance(x, int) and x > 0 for x in value):
+            raise UserError(f"{flag} must be whole numbers above 0, not {value!r}")
+
+
+class Schedules:
+    """`schedules(progress)` gives the config's values at that point of training; constants pass through unchanged."""
+
+    def __init__(self, config):
+        self.values = SimpleNamespace(**{f.name: getattr(config, f.name) for f in fields(config)})
+        self.moving = {}
+        for name, hint in get_type_hints(type(config), include_extras=True).items():
+            if get_origin(hint) is Annotated and get_args(hint)[0] == float | str:
+                schedule = Schedule(getattr(config, name))
+                setattr(self.values, name, schedule(0))
+                if schedule.kind != "constant":
+                    self.moving[name] = schedule
+
+    def __call__(self, progress):
+        for name, schedule in self.moving.items():
+            setattr(self.values, name, schedule(progress))
+        return self.values
+
+
+@cache
+def presets():
+    """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}."""
+    with open(Path(__file__).parent / "presets.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+def configure(config_class, algorithm, env, given):
+    """A config from the class's defaults, the preset for (algorithm, env) if there is one, and what was given, in that order.
+
+    Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
+    """
+    names = [f.name for f in fields(config_class)]
+    values = presets().get(algorithm, {}).get(env, {}) | given
+    for name in values:
+        if name not in names:
+            raise unknown(f"hyperparameter of {algorithm}", name, names)
+    values = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+    config = config_class(**values)
+    check(config)
+    return config

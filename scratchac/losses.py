@@ -1,0 +1,61 @@
+"""Losses: each returns (loss, ∂loss/∂input), so that every gradient in the project has a scalar beside it to be checked against.
+
+Inputs are vectors (B,); (B, 1) would broadcast against (B,) to a (B, B) matrix without any complaint, so shapes are
+asserted at the door. Advantages and targets are data: nothing flows back through them.
+"""
+
+import numpy as np
+
+
+def policy_gradient(logp, advantage):
+    """L = −1/B Σ Aᵢ log π(aᵢ|sᵢ);  ∂L/∂log πᵢ = −Aᵢ/B.
+
+    Minimising it follows E[A ∇log π], the policy gradient theorem (Sutton & Barto 2018, eqs. 13.5-13.8).
+    """
+    _same_vectors(logp, advantage)
+    dlogp = advantage * (-1 / len(logp))
+    return float(dlogp @ logp), dlogp
+
+
+def entropy_bonus(entropy, coef):
+    """L = −coef · 1/B Σ Hᵢ;  ∂L/∂Hᵢ = −coef/B. Minimising it keeps the policy random (Mnih et al. 2016, section 4)."""
+    _same_vectors(entropy, entropy)
+    return -coef * float(entropy.mean()), np.full_like(entropy, -coef / len(entropy))
+
+
+def mse(v, target):
+    """L = 1/2B Σ (vᵢ − yᵢ)²;  ∂L/∂vᵢ = (vᵢ − yᵢ)/B. The ½ makes a gradient step the textbook's w ← w + α δ ∇v."""
+    _same_vectors(v, target)
+    error = v - target
+    return float(error @ error) / (2 * len(v)), error / len(v)
+
+
+def huber(v, target, delta=1.0):
+    """Quadratic near zero, linear far out (Huber 1964), so that one outlier cannot dominate a batch.
+
+    With e = v − y:  L = 1/B Σ [½e² if |e| ≤ d else d(|e| − ½d)];  ∂L/∂vᵢ = clip(eᵢ, −d, d)/B.
+    """
+    _same_vectors(v, target)
+    error = v - target
+    size = np.abs(error)
+    inner = np.minimum(size, delta)
+    return float((inner * (size - 0.5 * inner)).mean()), np.clip(error, -delta, delta) / len(v)
+
+
+VALUE_LOSSES = {"mse": mse, "huber": huber}
+
+
+def proximal(w, w_old, kappa):
+    """L = κ‖w − w_old‖²;  ∂L/∂w = 2κ(w − w_old): a leash on how far an update moves the parameters.
+
+    At w = w_old, where every update begins, the gradient is zero: a single plain gradient step never feels it.
+    `optim.proximal_step` therefore applies it in closed form.
+    """
+    _same_vectors(w, w_old)
+    difference = w - w_old
+    return kappa * float(difference @ difference), 2 * kappa * difference
+
+
+def _same_vectors(x, y):
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"a loss takes two vectors of one length, not shapes {x.shape} and {y.shape}")

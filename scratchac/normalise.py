@@ -1,0 +1,67 @@
+"""Running normalisation of observations and rewards. Statistics move only in training; evaluation finds them frozen."""
+
+import numpy as np
+
+
+class RunningMeanStd:
+    """Mean and variance over all rows seen so far, merged batch by batch (Chan, Golub & LeVeque 1983, eqs. 2.1).
+
+    Merging counts n and m, means differing by d:  M₂ ← M₂ₙ + M₂ₘ + d² nm/(n+m). Before the first batch: mean 0, variance 1.
+    Kept in float64, since the sums grow without end.
+    """
+
+    def __init__(self, shape=()):
+        self.count, self.mean, self.m2 = 0, np.zeros(shape), np.zeros(shape)
+
+    @property
+    def std(self):
+        return np.sqrt(self.m2 / self.count + 1e-8) if self.count else np.ones_like(self.mean)
+
+    def update(self, rows):
+        rows = np.asarray(rows, np.float64)
+        n, m = self.count, len(rows)
+        mean = rows.mean(axis=0)
+        d = mean - self.mean
+        self.m2 = self.m2 + ((rows - mean) ** 2).sum(axis=0) + d * d * (n * m / (n + m))
+        self.mean = self.mean + d * (m / (n + m))
+        self.count = n + m
+
+    def state(self):
+        return {"count": self.count, "mean": self.mean, "m2": self.m2}
+
+    def load_state(self, state):
+        self.count, self.mean, self.m2 = int(state["count"]), np.array(state["mean"]), np.array(state["m2"])
+
+
+class ObservationNormaliser(RunningMeanStd):
+    """s ↦ clip((s − mean)/std, ±10). `update` comes *after* the learning step, so that acting and learning see one scale."""
+
+    def __call__(self, obs):
+        return np.clip((obs - self.mean) / self.std, -10, 10)
+
+
+class RewardScaler:
+    """r ↦ r / std(R) with Rₜ = γ(1−doneₜ₋₁)Rₜ₋₁ + rₜ, the running discounted return of each environment (Engstrom et al. 2020).
+
+    Only the scale changes: subtracting a mean would turn short episodes into long ones' equals.
+    """
+
+    def __init__(self, envs):
+        self.running, self.std = np.zeros(envs), RunningMeanStd()
+
+    def __call__(self, rewards, done, gamma):
+        """Update with rewards and done of shape (T, N), then scale the rewards."""
+        seen = np.empty(rewards.shape)
+        for t in range(len(rewards)):
+            self.running = gamma * self.running + rewards[t]
+            seen[t] = self.running
+            self.running = self.running * (1 - done[t])
+        self.std.update(seen.ravel())
+        return rewards * float(1 / self.std.std)
+
+    def state(self):
+        return {"running": self.running, "std": self.std.state()}
+
+    def load_state(self, state):
+        self.running = np.array(state["running"])
+        self.std.load_state(state["std"])

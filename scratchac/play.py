@@ -1,0 +1,68 @@
+"""Play an environment by keyboard."""
+
+from scratchac.envs import make
+from scratchac.errors import UserError
+
+# environment id → ({keys: action}, what an action is when no key is down)
+KEYS = {
+    "LunarLander": ({("left",): 1, ("up",): 2, ("right",): 3}, 0),
+    "CartPole": ({("left",): 0, ("right",): 1}, 0),
+    "MountainCar": ({("left",): 0, ("right",): 2}, 1),
+    "Acrobot": ({("left",): 0, ("right",): 2}, 1),
+    "Pendulum": ({("left",): [2.0], ("right",): [-2.0]}, [0.0]),
+    "MountainCarContinuous": ({("left",): [-1.0], ("right",): [1.0]}, [0.0]),
+}
+
+
+def controls(env):
+    """({keys held: action}, action without keys) for an environment id. Raises UserError where no keys are known."""
+    name = str(env).rsplit("-v", 1)[0]
+    if name not in KEYS:
+        raise UserError(f"no keys are known for {env}; there are keys for: {', '.join(KEYS)}")
+    return KEYS[name]
+
+
+def play(env="LunarLander-v3", seed=None, episodes=None):
+    """Open a window and play with the arrow keys until it is closed (or Escape), or for a number of episodes.
+
+    Returns the returns of the episodes that ended. Raises UserError where there is no screen.
+    """
+    keys, idle = controls(env)
+    made = make(env, render_mode="rgb_array")
+    import pygame
+
+    pygame.init()
+    try:
+        made.reset(seed=seed)
+        frame = made.render()
+        size = frame.shape[1], frame.shape[0]
+        window = pygame.display.set_mode(size)
+    except pygame.error as error:
+        made.close()
+        raise UserError(f"playing needs a screen: {error}") from None
+    pygame.display.set_caption(f"{env}: arrow keys, Escape to leave")
+    font, clock = pygame.font.Font(None, 28), pygame.time.Clock()
+    pressed = {name: getattr(pygame, f"K_{name.upper()}") for held in keys for name in held}
+    total, finished = 0.0, []
+    try:
+        while episodes is None or len(finished) < episodes:
+            for event in pygame.event.get():
+                if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
+                    return finished
+            down = pygame.key.get_pressed()
+            action = next((a for held, a in keys.items() if all(down[pressed[name]] for name in held)), idle)
+            _, reward, term, trunc, _ = made.step(action)
+            total += float(reward)
+            window.blit(pygame.surfarray.make_surface(made.render().swapaxes(0, 1)), (0, 0))
+            window.blit(font.render(f"{total:.0f}", True, (230, 120, 40)), (10, 10))
+            pygame.display.flip()
+            clock.tick(made.metadata.get("render_fps", 50))
+            if term or trunc:
+                print(f"episode {len(finished) + 1}: {total:.1f}")
+                finished.append(total)
+                total = 0.0
+                made.reset()
+    finally:
+        made.close()
+        pygame.quit()
+    return finished

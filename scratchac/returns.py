@@ -1,0 +1,59 @@
+"""Returns and advantages. Every estimator here is one recursion, yₜ = xₜ + decayₜ yₜ₊₁, run from the last step to the first.
+
+All arrays are (T, N): T consecutive steps of N environments. `v` is V(sₜ) and `v_next` is V(s′ₜ), s′ₜ being the observation
+that *really* followed, not the first one of the next episode. Two masks that are easily confused:
+
+    term   the episode ended in a terminal state: nothing follows, so the bootstrap γV(s′) is cut
+    done   the episode ended, by term or by a time limit: the next row is another episode, so the recursion is cut
+
+Where only the recursion is cut, the value of what would have followed stands in for it. So it does at the last row.
+"""
+
+import numpy as np
+
+import kernels
+
+
+def td_target(r, v_next, term, gamma):
+    """r + γ(1−term)V(s′): the one-step target (Sutton & Barto 2018, eq. 6.2)."""
+    return r + gamma * (1 - term) * v_next
+
+
+def monte_carlo(r, v_next, term, done, gamma):
+    """Gₜ = rₜ + γGₜ₊₁ until the episode ends (Sutton & Barto 2018, eq. 3.9).
+
+    Where the rewards break off before a terminal state (a time limit, the end of the rollout), V(s′) stands for the rest;
+    pass zeros for `v_next` when there is no critic.
+    """
+    cut = done.copy()
+    cut[-1] = 1
+    return kernels.backend.reverse_scan(r + gamma * cut * (1 - term) * v_next, gamma * (1 - done))
+
+
+def n_step(r, v_next, term, done, gamma, n):
+    """Gₜ⁽ⁿ⁾ = rₜ + γrₜ₊₁ + … + γⁿ⁻¹rₜ₊ₙ₋₁ + γⁿV(sₜ₊ₙ), shorter where the episode or the rollout ends (eq. 7.1).
+
+    By induction over the number of steps: G⁽¹⁾ is the TD target and Gₜ⁽ᵏ⁺¹⁾ = rₜ + γGₜ₊₁⁽ᵏ⁾.
+    """
+    one_step = td_target(r, v_next, term, gamma)
+    g = one_step.copy()
+    for _ in range(min(n, len(r)) - 1):
+        g[:-1] = np.where(done[:-1] > 0, one_step[:-1], r[:-1] + gamma * g[1:])
+    return g
+
+
+def lambda_return(r, v_next, term, done, gamma, lam):
+    """Gₜ^λ = rₜ + γ(1−term)[(1−λ)V(s′ₜ) + λGₜ₊₁^λ], the TD(λ) target (Sutton & Barto 2018, eq. 12.18)."""
+    cut = done.copy()
+    cut[-1] = 1
+    bootstrap = np.where(cut > 0, v_next, (1 - lam) * v_next)
+    return kernels.backend.reverse_scan(td_target(r, bootstrap, term, gamma), gamma * lam * (1 - done))
+
+
+def gae(r, v, v_next, term, done, gamma, lam):
+    """Âₜ = δₜ + γλ(1−doneₜ)Âₜ₊₁ with δₜ = rₜ + γ(1−termₜ)V(s′ₜ) − V(sₜ) (Schulman et al. 2016, eqs. 14-16).
+
+    λ = 0 gives the TD error (biased by V, little variance), λ = 1 the Monte-Carlo return less V (the reverse).
+    """
+    delta = td_target(r, v_next, term, gamma) - v
+    return kernels.backend.reverse_scan(delta, gamma * lam * (1 - done))

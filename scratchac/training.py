@@ -1,0 +1,100 @@
+"""The training loop and evaluation. They know no algorithm by name: an agent is whatever acts and updates."""
+
+import time
+from collections import deque
+
+import numpy as np
+
+from scratchac.envs import make
+from scratchac.errors import TrainingError
+from scratchac.memory import Rollout
+
+
+class Episodes:
+    """Returns and lengths of the episodes of N environments, from their rewards."""
+
+    def __init__(self, n, window=100):
+        self.returns, self.lengths = np.zeros(n), np.zeros(n, np.int64)     # of the episodes under way
+        self.finished = 0
+        self.recent = deque(maxlen=window)                                  # (return, length) of the last ones finished
+
+    def add(self, rewards, done):
+        self.returns += rewards
+        self.lengths += 1
+        for i in np.flatnonzero(done):
+            self.recent.append((float(self.returns[i]), int(self.lengths[i])))
+            self.returns[i] = self.lengths[i] = 0
+            self.finished += 1
+
+
+def train_on_policy(agent, envs, steps, report):
+    """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
+
+    agent    has `sample(obs)`, `to_env(actions)`, `update(batch)`, `step`, and `horizon`: steps per rollout, or None for
+             "until the episode ends" (with a single environment)
+    report   called after every update as report(agent, episodes, metrics, update_seconds); a true answer ends training
+
+    Raises TrainingError when a value is no longer a number.
+    """
+    episodes = Episodes(envs.n)
+    rollout = Rollout(agent.dtype)
+    obs = envs.reset()
+    while agent.step < steps:
+        complete = False
+        while not complete:
+            t = episodes.lengths.copy()
+            actions = agent.sample(obs)
+            next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
+            rollout.add(obs, actions, rewards, next_obs, term, trunc, t)
+            done = term | trunc
+            episodes.add(rewards, done)
+            obs = next_start
+            complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
+        batch = rollout.take()
+        require_finite(batch, agent.step)
+        started = time.perf_counter()
+        try:
+            metrics = agent.update(batch)
+        except FloatingPointError as error:
+            raise TrainingError(f"at step {agent.step}: {error}") from None
+        if report(agent, episodes, metrics, time.perf_counter() - started):
+            break
+
+
+def require_finite(batch, step):
+    """Raise TrainingError naming the environment and the step of the first NaN or infinity in a batch."""
+    for name in ("obs", "actions", "rewards", "next_obs"):
+        values = getattr(batch, name)
+        if not np.isfinite(values).all():
+            t, env = np.argwhere(~np.isfinite(values))[0][:2]
+            raise TrainingError(f"{name} of environment {env} is not finite after about {step + t * values.shape[1]} steps")
+
+
+def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwargs):
+    """Play `episodes` fresh episodes, episode i seeded with seed + i, and return their returns in that order.
+
+    The environments are new, and nothing in the agent changes but, with `explore`, its random generator. Each of `parallel`
+    environments plays a fixed share of the episodes to their end: taking the first ones to *finish* would favour short ones.
+    """
+    todo = deque(range(episodes))
+    envs = [make(env, **kwargs) for _ in range(min(parallel, episodes))]
+    returns = np.zeros(episodes)
+    playing = []                                                            # [env, episode, observation]
+    for e in envs:
+        i = todo.popleft()
+        playing.append([e, i, e.reset(seed=seed + i)[0]])
+    while playing:
+        actions = agent.act(np.stack([obs for _, _, obs in playing]), explore)
+        for slot, action in zip(list(playing), actions, strict=True):
+            e, i, _ = slot
+            slot[2], reward, term, trunc, _ = e.step(action)
+            returns[i] += reward
+            if term or trunc:
+                if todo:
+                    slot[1] = todo.popleft()
+                    slot[2] = e.reset(seed=seed + slot[1])[0]
+                else:
+                    playing.remove(slot)
+    for e in envs:
+        e.close()
+    return returns

@@ -1,0 +1,55 @@
+"""A film of a policy: video.mp4 where the `video` extra is installed, otherwise video.gif."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scratchac.envs import make
+from scratchac.errors import UserError
+
+FPS = 50
+GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole: half of them will do
+
+
+def record(agent, env, folder, episodes=1, seed=0, **kwargs):
+    """Play deterministically and write the film into `folder`, over an earlier one. Returns its path.
+
+    Raises UserError if the environment cannot render.
+    """
+    frames = render(agent, env, episodes, seed, **kwargs)
+    if importlib.util.find_spec("imageio_ffmpeg"):
+        import imageio.v3 as imageio
+
+        path = Path(folder) / "video.mp4"
+        height, width = (size // 2 * 2 for size in frames[0].shape[:2])     # the codec wants even sizes
+        imageio.imwrite(path, np.stack(frames)[:, :height, :width], fps=FPS, macro_block_size=1)
+    else:
+        path = Path(folder) / "video.gif"
+        first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames[::GIF_EVERY])
+        first.save(path, save_all=True, append_images=rest, duration=1000 * GIF_EVERY // FPS, loop=0)
+    return path
+
+
+def render(agent, env, episodes=1, seed=0, **kwargs):
+    """The frames (H, W, 3) of some deterministic episodes."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # pictures in memory need no screen
+    try:
+        made = make(env, render_mode="rgb_array", **kwargs)
+    except TypeError as error:
+        raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
+    frames = []
+    for episode in range(episodes):
+        obs, _ = made.reset(seed=seed + episode)
+        over = False
+        while not over:
+            frames.append(made.render())
+            obs, _, term, trunc, _ = made.step(agent.act(obs, explore=False))
+            over = term or trunc
+        frames.append(made.render())
+    made.close()
+    if not isinstance(frames[0], np.ndarray):
+        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
+    return frames
