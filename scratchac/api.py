@@ -152,7 +152,8 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
     if reporter.interrupted:
         raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
     run.write_json("summary.json", _summary(agent, run.config, env, reporter.progress))
-    from scratchac import plots             # matplotlib takes longer to load than many a run to plot
+    # matplotlib takes longer to load than a short run lasts, so it waits until it is needed.
+    from scratchac import plots
 
     plots.curves(run, run.path / "curves.png")
     if video:

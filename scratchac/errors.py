@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Their message is one line that says what would be right; the command line prints it and exits with 2."""
+"""Errors that a user can mend: one line that says what would be right. The command line prints it and exits with 2."""
 
 import difflib
 

@@ -102,7 +102,7 @@ class MLP:
             shapes["constants"] = (*self.stack, self.constants)
         return shapes
 
-    def initialise(self, params, rng, initialiser="orthogonal", gain=math.sqrt(2), output_gain=1.0):
+    def initialise(self, params, rng, initialiser="orthogonal", output_gain=1.0):
         """Draw all weights; biases and constants are zero. `output_gain` may be an array, one gain per output.
 
         Zero weights would be a trap: every hidden unit would get the same gradient, and behind tanh or ReLU none at all.
@@ -110,8 +110,9 @@ class MLP:
         params.flat[:] = 0
         for i in range(1, self.layers + 1):
             W = params[f"W{i}"]
-            W[...] = INITIALISERS[initialiser](rng, W.shape) if initialiser != "orthogonal" or i == self.layers else \
-                orthogonal(rng, W.shape, gain)
+            # Orthogonal hidden layers get the gain √2 that makes up for a ReLU's dead half; He's formula has its own.
+            gain = math.sqrt(2) if initialiser == "orthogonal" and i < self.layers else 1.0
+            W[...] = INITIALISERS[initialiser](rng, W.shape, gain)
         params[f"W{self.layers}"][...] *= output_gain
 
     def forward(self, params, x):

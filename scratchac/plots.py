@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from scratchac.errors import UserError
 from scratchac.runs import Run
 
-PANELS = [("return_mean", "return of an episode"), ("actor_loss", "actor loss"), ("critic_loss", "critic loss"), ("entropy", "entropy")]
+PANELS = [("return_mean", "return of an episode"), ("actor_loss", "actor loss"), ("critic_loss", "critic loss"),
+          ("entropy", "entropy")]
 COLOURS = matplotlib.colormaps["tab10"].colors
 
 

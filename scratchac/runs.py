@@ -13,6 +13,7 @@ import os
 import platform
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import gymnasium as gym
@@ -22,6 +23,8 @@ import scratchac
 from scratchac.errors import CheckpointError, UserError
 
 FORMAT = 1
+# what reading a damaged archive can raise
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 
 
@@ -125,7 +128,7 @@ class Run:
             return state["agent"], state["progress"]
         except FileNotFoundError:
             raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        except DAMAGE as error:
             raise CheckpointError(f"{path} cannot be used: {error}") from None
 
 

@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 
-from scratchac import optim
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules
 from scratchac.policies import Behaviour, SeparateBodies

@@ -1,0 +1,307 @@
+"""Finite differences: is each hand-written gradient the derivative of its own loss?
+
+    ∂L/∂xᵢ ≈ (L(x + h eᵢ) − L(x − h eᵢ)) / 2h       h = 1e-5 in float64: error about h² from curvature, 1e-16/h from rounding
+
+A check that cannot fail proves nothing, so each comes with a plausible mistake (a forgotten factor, a flipped sign, a missing
+term) which must be caught by the same comparison.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratchac import losses
+from scratchac.distributions import Categorical, Gaussian
+from scratchac.memory import Batch
+from scratchac.nn import MLP, Parameters
+
+H = 1e-5
+TOLERANCE = 1e-6
+FLOOR = 1e-2            # errors of derivatives smaller than this are measured against it: 1e-6 of it is 1e-8 absolute
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    coordinates: int
+    error: float            # largest relative error of the gradient
+    mistake: str            # what was spoilt in the control
+    control_error: float    # largest relative error of the spoilt gradient
+
+    @property
+    def passed(self):
+        return self.error < TOLERANCE < self.control_error
+
+
+def numerical_gradient(f, x, h=H):
+    """Central differences of the scalar function f at every coordinate of x (changed in place, and restored)."""
+    grad = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        centre = x[i]
+        x[i] = centre + h
+        above = f()
+        x[i] = centre - h
+        grad[i] = (above - f()) / (2 * h)
+        x[i] = centre
+    return grad
+
+
+def relative_error(a, b):
+    """Largest |a − b| / max(|a|, |b|, FLOOR) over all coordinates."""
+    return float((np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), FLOOR)).max())
+
+
+CHECKS = {}
+
+
+def check(name, mistake):
+    """Register a check: a function of a Generator that returns (f, x, gradient, spoilt gradient), f() reading x."""
+
+    def register(function):
+        CHECKS[name] = function, mistake
+        return function
+    return register
+
+
+def run(name, seed=0):
+    function, mistake = CHECKS[name]
+    f, x, grad, spoilt = function(np.random.default_rng(seed))
+    numerical = numerical_gradient(f, x)
+    return Result(name, x.size, relative_error(grad, numerical), mistake, relative_error(spoilt, numerical))
+
+
+def run_all(seed=0):
+    return [run(name, seed) for name in CHECKS]
+
+
+def table(results):
+    """The results as a table, and a verdict under it."""
+    width, wide = (max(len(getattr(r, field)) for r in results) for field in ("name", "mistake"))
+    lines = [f"{'gradient of':{width}}  coordinates  largest error      {'with this mistake in it':{wide}}  error", "─" * (width + wide + 49)]
+    for r in results:
+        lines.append(f"{r.name:{width}}  {r.coordinates:11d}  {r.error:13.1e} {'✓' if r.error < TOLERANCE else '✗'}    "
+                     f"{r.mistake:{wide}}  {r.control_error:5.0e} {'caught' if r.control_error > TOLERANCE else 'MISSED'}")
+    good = sum(r.passed for r in results)
+    lines.append(f"\n{good} of {len(results)} gradients agree with central differences (h = {H:g}, float64) "
+                 f"to {TOLERANCE:g}, and every spoilt one was caught." if good == len(results) else
+                 f"\n{len(results) - good} of {len(results)} checks FAILED.")
+    return "\n".join(lines)
+
+
+# -- networks: L = Σ c ∘ y for a fixed random c, so that ∂L/∂y = c --------------------------------------------------
+
+
+def _network(rng, **options):
+    mlp = MLP((3, 5, 4, 2), **options)
+    params = Parameters(mlp.shapes(), np.float64)
+    mlp.initialise(params, rng)
+    params.flat[:] += 0.1 * rng.standard_normal(params.flat.size)           # biases and constants away from zero
+    return mlp, params
+
+
+def _network_check(rng, spoil, wrt_input=False, **options):
+    """Draw until no pre-activation is within 100 h of a ReLU's kink, where central differences see both sides."""
+    mlp, params = _network(rng, **options)
+    x = rng.standard_normal((6, 3))
+    y, cache = mlp.forward(params, x)
+    while options.get("activation") == "relu" and _distance_from_kink(params, x) < 100 * H:
+        x = rng.standard_normal((6, 3))
+        y, cache = mlp.forward(params, x)
+    c = rng.standard_normal(y.shape)
+    grads = params.zeros_like()
+    dx = mlp.backward(params, cache, c, grads, input_gradient=True)
+    if wrt_input:
+        target, grad, bad = x, dx, spoil(dx)
+    else:
+        target, grad, bad = params.flat, grads.flat, spoil(grads)
+    return lambda: float((mlp.forward(params, x)[0] * c).sum()), target, grad, bad
+
+
+def _distance_from_kink(params, x):
+    nearest = np.inf
+    for i in (1, 2):
+        z = x @ params[f"W{i}"] + params[f"b{i}"]
+        nearest, x = min(nearest, np.abs(z).min()), np.maximum(z, 0)
+    return nearest
+
+
+def _spoil(name, change):
+    """A copy of all gradients in which those called `name` are changed."""
+
+    def spoil(grads):
+        bad = Parameters(grads.shapes, flat=grads.flat.copy())
+        bad[name][...] = change(bad[name])
+        return bad.flat
+    return spoil
+
+
+@check("MLP, tanh: weights and biases", "bias averaged over rows")
+def _(rng):
+    return _network_check(rng, _spoil("b1", lambda g: g / 6))
+
+
+@check("MLP, ReLU: weights and biases", "a layer's sign flipped")
+def _(rng):
+    return _network_check(rng, _spoil("W2", lambda g: -g), activation="relu")
+
+
+@check("MLP: input", "one feature forgotten")
+def _(rng):
+    return _network_check(rng, lambda dx: dx * [1, 1, 0], wrt_input=True)
+
+
+@check("MLP, two stacked networks", "the two exchanged")
+def _(rng):
+    return _network_check(rng, _spoil("W1", lambda g: g[::-1].copy()), stack=(2,))
+
+
+@check("MLP with constant outputs", "constants not summed over rows")
+def _(rng):
+    return _network_check(rng, _spoil("constants", lambda g: g / 6), constants=2)
+
+
+# -- distributions ---------------------------------------------------------------------------------------------------
+
+
+def _distribution_check(dist, rng, a, of, spoil):
+    y = rng.standard_normal((5, dist.outputs))
+    c = rng.standard_normal(5)
+    zero = np.zeros(5)
+    _, _, cache = dist.evaluate(y, a)
+    grad = dist.backward(cache, c, zero) if of == 0 else dist.backward(cache, zero, c)
+    return lambda: float(c @ dist.evaluate(y, a)[of]), y, grad, spoil(grad, c)
+
+
+@check("Categorical: log-probability", "softmax not subtracted")
+def _(rng):
+    a = rng.integers(4, size=5)
+    return _distribution_check(Categorical(4), rng, a, 0, lambda g, c: np.eye(4)[a] * c[:, None])
+
+
+@check("Categorical: entropy", "sign flipped")
+def _(rng):
+    return _distribution_check(Categorical(4), rng, rng.integers(4, size=5), 1, lambda g, c: -g)
+
+
+@check("Gaussian: log-probability", "normalisation −log σ forgotten")
+def _(rng):
+    dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
+    return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 0,
+                               lambda g, c: g + np.concatenate([np.ones((5, 2)), np.zeros((5, 2))], axis=1) * c[:, None])
+
+
+@check("Gaussian: entropy", "doubled, as for a variance")
+def _(rng):
+    dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
+    return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 1, lambda g, c: 2 * g)
+
+
+# -- losses ----------------------------------------------------------------------------------------------------------
+
+
+def _loss_check(loss, x, spoil):
+    _, grad = loss(x)
+    return lambda: loss(x)[0], x, grad, spoil(grad)
+
+
+@check("policy gradient loss", "1/B forgotten")
+def _(rng):
+    adv = rng.standard_normal(6)
+    return _loss_check(lambda logp: losses.policy_gradient(logp, adv), rng.standard_normal(6), lambda g: 6 * g)
+
+
+@check("entropy bonus", "sign flipped")
+def _(rng):
+    return _loss_check(lambda entropy: losses.entropy_bonus(entropy, 0.3), rng.random(6), lambda g: -g)
+
+
+@check("MSE value loss", "factor 2 of a loss without ½")
+def _(rng):
+    target = rng.standard_normal(6)
+    return _loss_check(lambda v: losses.mse(v, target), rng.standard_normal(6), lambda g: 2 * g)
+
+
+@check("Huber value loss, inside and outside", "not clipped")
+def _(rng):
+    error = np.array([-3.0, -0.9, -0.2, 0.4, 0.8, 2.5])
+    target = rng.standard_normal(6)
+    return _loss_check(lambda v: losses.huber(v, target, 1.0), target + error, lambda g: error / 6)
+
+
+@check("proximal term κ‖w − w_old‖²", "factor 2 forgotten")
+def _(rng):
+    old = rng.standard_normal(6)
+    return _loss_check(lambda w: losses.proximal(w, old, 0.7), rng.standard_normal(6), lambda g: g / 2)
+
+
+# -- whole updates: the step that A2C really takes, against the loss it says it minimises ----------------------------
+
+
+def _a2c_check(rng, spaces, mistake, **options):
+    """With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L."""
+    from scratchac.algorithms.a2c import A2C, Config
+
+    observation_space, action_space = spaces()
+    # tanh: smooth everywhere. A state-dependent log σ of about 0 keeps the check well conditioned.
+    config = Config(envs=3, rollout=4, hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, max_grad_norm=0.0,
+                    entropy_coef=0.2, value_coef=0.5, **options)
+    agent = A2C(config, observation_space, action_space, seed=1, dtype=np.float64)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    obs = rng.standard_normal((4, 3, 3))
+    batch = Batch(obs, np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3)), rng.standard_normal((4, 3, 3)),
+                  *(rng.random((2, 4, 3)) < 0.2).astype(float), np.zeros((4, 3), int))
+    h = agent.schedules(0)
+    s, s2, a = obs.reshape(12, 3), batch.next_obs.reshape(12, 3), batch.actions.reshape(12, *agent.dist.action_shape)
+    # Targets and advantages are data: computed once, at the parameters before the update.
+    target, adv = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
+
+    def loss(entropy_sign=1):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (losses.policy_gradient(logp, adv)[0] + entropy_sign * losses.entropy_bonus(entropy, h.entropy_coef)[0]
+                + h.value_coef * agent.critic_loss(v, target, a)[0])
+
+    before = agent.model.flat.copy()
+    agent.update(batch)
+    grad = before - agent.model.flat
+    agent.model.flat[:] = before
+    if mistake == "entropy":
+        spoilt = numerical_gradient(lambda: loss(-1), agent.model.flat)
+    else:                                                                   # differentiate the bootstrap V(s′) as well
+        def leaky():
+            moved, _ = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
+            return h.value_coef * agent.critic_loss(agent.model.value(s), moved, a)[0]
+        spoilt = numerical_gradient(leaky, agent.model.flat)
+    return loss, agent.model.flat, grad, spoilt
+
+
+def _spaces(discrete):
+    import gymnasium as gym
+
+    box = gym.spaces.Box(-1, 1, (3,), np.float64)
+    return box, gym.spaces.Discrete(3) if discrete else gym.spaces.Box(-1, 1, (2,), np.float64)
+
+
+@check("A2C update, discrete, two networks", "entropy bonus with the wrong sign")
+def _(rng):
+    return _a2c_check(rng, lambda: _spaces(True), "entropy")
+
+
+@check("A2C update, discrete, shared body", "gradient through the target")
+def _(rng):
+    return _a2c_check(rng, lambda: _spaces(True), "target", shared_body=True)
+
+
+@check("A2C update, Gaussian, shared body", "entropy bonus with the wrong sign")
+def _(rng):
+    return _a2c_check(rng, lambda: _spaces(False), "entropy", shared_body=True)
+
+
+@check("A2C update, Gaussian, σ(s)", "entropy bonus with the wrong sign")
+def _(rng):
+    return _a2c_check(rng, lambda: _spaces(False), "entropy", state_dependent_std=True)
+
+
+@check("A2C update, A = Q − V, Huber", "gradient through the target")
+def _(rng):
+    return _a2c_check(rng, lambda: _spaces(True), "target", advantage="qv", value_loss="huber")
