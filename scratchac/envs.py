@@ -83,7 +83,7 @@ class VectorEnv:
         sequence = np.random.SeedSequence(seed)
         self.seeds = [int(x) for x in sequence.generate_state(n)]
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
-        makers = [partial(make, env, randomise=world, **kwargs) for world in worlds]
+        makers = [partial(_fresh, env, randomise=world, **kwargs) for world in worlds]
         kind = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}.get(vector)
         if kind is None:
             raise unknown("vector mode", vector, ["sync", "async"])
@@ -107,6 +107,22 @@ class VectorEnv:
 
     def close(self):
         self.envs.close()
+
+
+class FreshObservation(gym.Wrapper):
+    """Copies every observation: some environments hand out one array again and again, and change what was kept of it."""
+
+    def reset(self, **kwargs):
+        obs, info = self.env.reset(**kwargs)
+        return np.array(obs), info
+
+    def step(self, action):
+        obs, *rest = self.env.step(action)
+        return np.array(obs), *rest
+
+
+def _fresh(env, **kwargs):
+    return FreshObservation(make(env, **kwargs))
 
 
 class RandomisedLander(gym.Wrapper):

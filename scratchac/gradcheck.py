@@ -77,7 +77,8 @@ def run_all(seed=0):
 def table(results):
     """The results as a table, and a verdict under it."""
     width, wide = (max(len(getattr(r, field)) for r in results) for field in ("name", "mistake"))
-    lines = [f"{'gradient of':{width}}  coordinates  largest error      {'with this mistake in it':{wide}}  error", "─" * (width + wide + 49)]
+    header = f"{'gradient of':{width}}  coordinates  largest error      {'with this mistake in it':{wide}}  error"
+    lines = [header, "─" * (len(header) + 9)]
     for r in results:
         lines.append(f"{r.name:{width}}  {r.coordinates:11d}  {r.error:13.1e} {'✓' if r.error < TOLERANCE else '✗'}    "
                      f"{r.mistake:{wide}}  {r.control_error:5.0e} {'caught' if r.control_error > TOLERANCE else 'MISSED'}")

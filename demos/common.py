@@ -1,0 +1,76 @@
+"""What the demos share: training over seeds, episodes of a policy that stays as it is, and pictures in one style."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import scratchac
+from scratchac.envs import VectorEnv
+from scratchac.plots import COLOURS, band
+from scratchac.runs import Run
+from scratchac.training import train_on_policy
+
+PICTURES = Path(__file__).parent / "pictures"
+STARTED = time.perf_counter()
+
+
+def curves(algorithm, env, seeds, **hyperparameters):
+    """Train once for each seed; return the runs' metrics, and the mean returns of their last policies (100 greedy episodes)."""
+    metrics, finals = [], []
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            agent = scratchac.train(algorithm, env, seed=seed, out=f"{folder}/run", **hyperparameters)
+            metrics.append(Run.open(f"{folder}/run").metrics())
+        finals.append(scratchac.evaluate(agent, env).mean())
+    return metrics, np.array(finals)
+
+
+class Onlooker:
+    """Stands in for an agent in the training loop: acts as it does, keeps the episodes, and learns nothing from them."""
+
+    horizon, step = None, 0
+
+    def __init__(self, agent):
+        self.sample, self.to_env, self.dtype, self.episodes = agent.sample, agent.to_env, agent.dtype, []
+
+    def update(self, batch):
+        self.episodes.append(batch)
+
+
+def sample_episodes(agent, env, count, seed):
+    """`count` whole episodes of an agent's present policy, each a Batch of (T, 1)."""
+    onlooker, envs = Onlooker(agent), VectorEnv(env, 1, seed)
+    train_on_policy(onlooker, envs, np.inf, lambda *_: len(onlooker.episodes) == count)
+    envs.close()
+    return onlooker.episodes
+
+
+def figure(*titles, width=5.2, height=3.6):
+    """A figure with a panel for each title, and the list of its axes."""
+    made = Figure(figsize=(width * len(titles), height), layout="constrained")
+    axes = made.subplots(1, len(titles), squeeze=False)[0]
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title, fontsize=10)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    return made, axes
+
+
+def learning_curves(ax, groups):
+    """One band (mean, and lowest to highest) for each label → metrics of its runs; `return_mean` covers the last 100 episodes."""
+    for (label, runs), colour in zip(groups.items(), COLOURS, strict=False):
+        band(ax, [m["step"] for m in runs], [m["return_mean"] for m in runs], label, colour)
+    ax.set_xlabel("environment steps")
+    ax.set_ylabel("return (last 100 episodes)")
+    ax.legend(fontsize=8)
+
+
+def save(made, script):
+    """Save the picture of a script under its name, and say so."""
+    PICTURES.mkdir(exist_ok=True)
+    path = PICTURES / f"{Path(script).stem}.png"
+    made.savefig(path, dpi=100)
+    print(f"{path} ({time.perf_counter() - STARTED:.0f} s)")

@@ -1,0 +1,12 @@
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # small matrices: threads only get in each other's way
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")       # no windows
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(12345)

@@ -1,0 +1,125 @@
+"""Tiny environments with known answers; each exposes one silent bug."""
+
+import gymnasium as gym
+import numpy as np
+
+BOX = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+
+
+class Constant(gym.Env):
+    """Reward 1 at every step, one observation; after `limit` steps the episode is cut off, or ends, or both."""
+
+    observation_space, action_space = BOX, gym.spaces.Discrete(2)
+
+    def __init__(self, limit=5, ends="trunc"):
+        self.limit, self.ends = limit, ends
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        over = self.t >= self.limit
+        return np.zeros(1, np.float32), 1.0, over and self.ends != "trunc", over and self.ends != "term", {}
+
+
+class Counter(gym.Env):
+    """The observation counts the steps of an episode of length `limit`; episodes start at 100·(their number)."""
+
+    observation_space, action_space = BOX, gym.spaces.Discrete(2)
+
+    def __init__(self, limit=3):
+        self.limit, self.episode = limit, -1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.episode = 0, self.episode + 1
+        return self.observe(), {}
+
+    def observe(self):
+        return np.array([100 * self.episode + self.t], np.float32)
+
+    def step(self, action):
+        self.t += 1
+        return self.observe(), 0.0, self.t >= self.limit, False, {}
+
+
+class Aliasing(Counter):
+    """A Counter that hands out the same array every time and overwrites it."""
+
+    def __init__(self, limit=3):
+        super().__init__(limit)
+        self.array = np.zeros(1, np.float32)
+
+    def observe(self):
+        self.array[:] = super().observe()
+        return self.array
+
+
+class Bandit(gym.Env):
+    """One step: action `best` pays 1, any other pays 0. Actions are start … start+2, and anything else is an error."""
+
+    observation_space = BOX
+
+    def __init__(self, best=1, start=0):
+        self.action_space = gym.spaces.Discrete(3, start=start)
+        self.best = best + start
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        if not self.action_space.contains(action):
+            raise AssertionError(f"{action!r} is not in {self.action_space}")
+        return np.ones(1, np.float32), float(action == self.best), True, False, {}
+
+
+class Match(gym.Env):
+    """One step: the observation is ±1 and the action with its sign pays 1. Knows whether a policy looks at its input."""
+
+    observation_space, action_space = BOX, gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.sign = float(self.np_random.choice([-1.0, 1.0]))
+        return np.array([self.sign], np.float32), {}
+
+    def step(self, action):
+        return np.array([self.sign], np.float32), float((action == 1) == (self.sign > 0)), True, False, {}
+
+
+class Target(gym.Env):
+    """One step, continuous: the reward is −(a − ½)² for an action within [−1, 2], and anything outside is an error."""
+
+    observation_space, action_space = BOX, gym.spaces.Box(np.float32([-1]), np.float32([2]))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        if not self.action_space.contains(action):
+            raise AssertionError(f"{action!r} is not in {self.action_space}")
+        return np.ones(1, np.float32), -float((action[0] - 0.5) ** 2), True, False, {}
+
+
+class Poison(Constant):
+    """Hands out a value that is not a number after `after` steps: "reward" or "obs"; or raises."""
+
+    def __init__(self, what="reward", after=3):
+        super().__init__(limit=100)
+        self.what, self.after = what, after
+
+    def step(self, action):
+        obs, reward, term, trunc, info = super().step(action)
+        if self.t > self.after:
+            if self.what == "raise":
+                raise RuntimeError("the simulator broke")
+            if self.what == "reward":
+                reward = float("nan")
+            else:
+                obs = obs + np.inf
+        return obs, reward, term, trunc, info

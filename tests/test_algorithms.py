@@ -1,0 +1,260 @@
+"""Agents on environments whose answer is known, and the mistakes that would pass unnoticed on real ones."""
+
+import numpy as np
+import pytest
+from probes import Bandit, Constant, Match, Target
+
+import scratchac
+from scratchac.algorithms.a2c import A2C
+from scratchac.algorithms.a2c import Config as A2CConfig
+from scratchac.algorithms.actor_critic import ActorCritic
+from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
+from scratchac.envs import VectorEnv
+from scratchac.errors import TrainingError, UserError
+from scratchac.memory import Batch
+from scratchac.training import evaluate, train_on_policy
+
+ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c"]
+
+
+def batch_for(agent, rng, T=4, N=3, O=3):
+    obs, next_obs = rng.standard_normal((2, T, N, O)).astype(agent.dtype)
+    rewards, zero = rng.standard_normal((T, N)).astype(agent.dtype), np.zeros((T, N), agent.dtype)
+    return Batch(obs, np.stack([agent.sample(o) for o in obs]), rewards, next_obs, zero, zero, np.zeros((T, N), int))
+
+
+def a2c(discrete=True, dtype=np.float64, **options):
+    import gymnasium as gym
+
+    action_space = gym.spaces.Discrete(4) if discrete else gym.spaces.Box(-1, 1, (2,))
+    options = {"hidden": (8,), "envs": 3, "rollout": 4} | options
+    return A2C(A2CConfig(**options), gym.spaces.Box(-1, 1, (3,)), action_space, seed=0, dtype=dtype)
+
+
+# -- learning ---------------------------------------------------------------------------------------------------------
+
+# Thresholds lie at least 3 standard deviations below the mean of 20 other seeds.
+LEARNS = {
+    "reinforce": {"steps": 2000, "lr": 0.02},
+    "reinforce-baseline": {"steps": 2000, "actor_lr": 0.02, "critic_lr": 0.02},
+    "actor-critic": {"steps": 2000, "actor_lr": 0.05, "critic_lr": 0.05},
+    "a2c": {"steps": 4000, "actor_lr": 0.01, "critic_lr": 0.01},
+}
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_finds_the_paying_action(algorithm):
+    """Three actions 5, 6, 7 of which 6 pays: also checks that actions are translated to a space that starts at 5."""
+    agent = scratchac.train(algorithm, env=lambda: Bandit(start=5), hidden=(8,), **LEARNS[algorithm])
+    assert evaluate(agent, lambda: Bandit(start=5), episodes=5).mean() == 1
+    assert agent.act(np.ones(1), explore=False) == 6
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_looks_at_the_observation(algorithm):
+    agent = scratchac.train(algorithm, env=Match, hidden=(8,), **LEARNS[algorithm])
+    assert evaluate(agent, Match, episodes=50).mean() == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"shared_body": True}, {"advantage": "qv"}, {"advantage": "td"},
+                                     {"advantage": "nstep", "n": 2}, {"advantage": "mc"}, {"value_loss": "huber"},
+                                     {"critic_steps": 3, "kappa": 0.5},
+                                     {"normalise_obs": True, "scale_rewards": True}, {"normalise_advantage": True},
+                                     {"discount_actor": True}, {"optimiser": "adam"}, {"vector": "async", "envs": 2}], ids=str)
+def test_every_variant_of_a2c_learns(options):
+    agent = scratchac.train("a2c", env=Match, hidden=(8,), **(LEARNS["a2c"] | options))
+    assert evaluate(agent, Match, episodes=50).mean() == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"state_dependent_std": True}, {"shared_body": True}], ids=str)
+def test_continuous_actions(options):
+    """−(a − ½)²: the mean goes to ½; the environment never sees an action outside its box although the policy samples some."""
+    settings = {"steps": 20_000, "envs": 8, "rollout": 4, "actor_lr": 0.005, "critic_lr": 0.01}
+    agent = scratchac.train("a2c", env=Target, hidden=(8,), **settings, **options)
+    assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.2
+
+
+def test_eligibility_traces_learn():
+    agent = scratchac.train("actor-critic", env=Match, hidden=(8,), lam_actor=0.8, lam_critic=0.8, **LEARNS["actor-critic"])
+    assert evaluate(agent, Match, episodes=50).mean() == 1
+
+
+@pytest.mark.parametrize("ends, expected", [("trunc", 1 / (1 - 0.9)), ("term", 1.0), ("both", 1.0)])
+def test_truncation_is_not_termination(ends, expected):
+    """Reward 1 for ever, cut off every step, is worth 1/(1−γ) = 10; ended every step it is worth 1."""
+    agent = scratchac.train("a2c", env=lambda: Constant(limit=1, ends=ends), steps=12_000, gamma=0.9, hidden=(8,), actor_lr=1e-4,
+                            critic_lr=0.02, optimiser="adam", max_grad_norm=0)
+    value = float(agent.model.value(np.zeros((1, 1), np.float32))[0, 0])
+    assert value == pytest.approx(expected, rel=0.1)
+
+
+# -- updates, one at a time --------------------------------------------------------------------------------------------
+
+
+def test_entropy_bonus_raises_entropy(rng):
+    """With reward 0 and a critic at 0 there is no advantage: the bonus alone moves the policy, towards more entropy."""
+    agent = a2c(entropy_coef=0.1, optimiser="sgd", actor_lr=0.1)
+    agent.model.theta.flat[:] += 0.5 * rng.standard_normal(agent.model.theta.flat.size)
+    agent.model.w.flat[:] = 0
+    batch = batch_for(agent, rng)._replace(rewards=np.zeros((4, 3)))
+
+    def entropy():
+        y = agent.model.policy(batch.obs.reshape(12, 3))
+        return agent.dist.evaluate(y, batch.actions.ravel())[1].mean()
+
+    before = entropy()
+    agent.update(batch)
+    assert entropy() > before
+
+
+def test_stored_actions_are_the_sampled_ones(rng):
+    """log π of what was stored is log π of what was drawn: nothing was clipped on the way."""
+    agent = a2c(discrete=False)
+    agent.model.theta["constants"][:] = 2.0                                 # σ = e²: most samples lie outside [−1, 1]
+    obs = rng.standard_normal((50, 3))
+    raw = agent.sample(obs)
+    played = agent.to_env(raw)
+    assert np.abs(raw).max() > 1 and np.abs(played).max() <= 1
+    y = agent.model.policy(obs)
+    eps = (raw - y[:, 2:]) / np.exp(y[:, :2])
+    expected = (-0.5 * eps**2 - y[:, :2] - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+    np.testing.assert_allclose(agent.dist.evaluate(y, raw)[0], expected)
+    assert not np.allclose(agent.dist.evaluate(y, played)[0], expected)
+
+
+def test_one_step_actor_critic_is_a2c_with_one_step(rng):
+    """T = N = 1, λ = 0 and plain gradient steps make A2C the same algorithm: the same parameters after five updates."""
+    import gymnasium as gym
+
+    common = {"hidden": (8,), "gamma": 0.9, "discount_actor": True, "activation": "tanh", "initialiser": "orthogonal",
+              "actor_lr": 0.05, "critic_lr": 0.1}
+    spaces = gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(4)
+    one = ActorCritic(ActorCriticConfig(**common), *spaces, seed=3, dtype=np.float64)
+    many = A2C(A2CConfig(envs=1, rollout=1, advantage="td", optimiser="sgd", max_grad_norm=0.0, value_coef=1.0, **common),
+               *spaces, seed=3, dtype=np.float64)
+    for t in range(5):
+        batch = batch_for(one, rng, T=1, N=1)._replace(t=np.array([[t]]))
+        one.update(batch)
+        many.update(batch)
+    np.testing.assert_allclose(one.model.flat, many.model.flat, rtol=1e-10)
+
+
+def test_eligibility_traces_sum_past_gradients(rng):
+    """After two steps z = γλ ∇₁ + ∇₂; it is zero again after the end of an episode."""
+    import gymnasium as gym
+
+    config = ActorCriticConfig(hidden=(8,), gamma=0.9, lam_actor=0.5, lam_critic=0.7, actor_lr=1e-12, critic_lr=1e-12)
+    agent = ActorCritic(config, gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(4), dtype=np.float64)
+    grads = []
+    for t in range(2):
+        agent.update(batch_for(agent, rng, T=1, N=1)._replace(t=np.array([[t]])))
+        grads.append(agent.model.grad.copy())
+    actor, critic = agent.model.groups
+    np.testing.assert_allclose(agent.trace[critic], 0.9 * 0.7 * grads[0][critic] + grads[1][critic], rtol=1e-6)
+    np.testing.assert_allclose(agent.trace[actor], 0.9 * 0.5 * grads[0][actor] + 0.9 * grads[1][actor], rtol=1e-6)     # I = γ
+    agent.update(batch_for(agent, rng, T=1, N=1)._replace(term=np.ones((1, 1)), t=np.array([[2]])))
+    assert not agent.trace.any()
+
+
+def test_the_discount_of_the_actor_scales_its_gradient(rng):
+    """One row at time t: the actor's step shrinks by γᵗ, the critic's does not."""
+    batch = batch_for(a2c(), rng, T=1, N=1)._replace(t=np.array([[7]]))
+    moved = {}
+    for discounted in (False, True):
+        agent = a2c(envs=1, rollout=1, gamma=0.9, discount_actor=discounted, optimiser="sgd", actor_lr=0.1, max_grad_norm=0.0)
+        before = agent.model.flat.copy()
+        agent.update(batch)
+        moved[discounted] = agent.model.flat - before
+    actor, critic = agent.model.groups
+    np.testing.assert_allclose(moved[True][actor], 0.9**7 * moved[False][actor], rtol=1e-6)
+    np.testing.assert_allclose(moved[True][critic], moved[False][critic])
+
+
+def test_kappa_holds_the_critic_back(rng):
+    """Several critic steps per batch: κ shortens the way from w_old, and leaves the actor alone."""
+    batch = batch_for(a2c(), rng)
+    distance, actors = [], []
+    for kappa in (0.0, 5.0):
+        agent = a2c(critic_steps=10, kappa=kappa, optimiser="sgd", critic_lr=0.1, max_grad_norm=0.0)
+        w = agent.model.w.flat.copy()
+        agent.update(batch)
+        distance.append(np.linalg.norm(agent.model.w.flat - w))
+        actors.append(agent.model.theta.flat.copy())
+    assert 0 < distance[1] < 0.6 * distance[0]
+    assert np.array_equal(*actors)
+
+
+@pytest.mark.parametrize("options", [{}, {"normalise_advantage": True}], ids=str)
+@pytest.mark.parametrize("envs", [1, 3])
+def test_a_batch_of_one_row_and_of_three(envs, options, rng):
+    agent = a2c(envs=envs, rollout=1, **options)
+    metrics = agent.update(batch_for(agent, rng, T=1, N=envs))
+    assert np.isfinite(list(metrics.values())).all() and np.isfinite(agent.model.flat).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"discrete": False}, {"optimiser": "adam", "normalise_obs": True, "scale_rewards": True},
+                                     {"shared_body": True}, {"discount_actor": True, "advantage": "qv"}], ids=str)
+def test_float32_stays_float32(options, rng):
+    """Environments hand out float64; parameters, gradients and moments must not follow."""
+    agent = a2c(dtype=np.float32, **options)
+    for _ in range(10):
+        agent.update(batch_for(agent, rng))
+    moments = [x for optimiser in agent.optimisers for x in optimiser.state().values() if isinstance(x, np.ndarray)]
+    assert {x.dtype for x in (agent.model.flat, agent.model.grad, *moments)} == {np.dtype(np.float32)}
+    y, v, _ = agent.model.forward(agent.behaviour.see(rng.standard_normal((5, 3))))
+    assert y.dtype == v.dtype == np.float32
+
+
+def test_evaluation_changes_nothing():
+    agent = scratchac.train("a2c", env="CartPole-v1", steps=400, normalise_obs=True)
+    before = agent.state()
+    count, stream = agent.normaliser.count, agent.rng.bit_generator.state
+    evaluate(agent, "CartPole-v1", episodes=3)
+    assert agent.normaliser.count == count and agent.rng.bit_generator.state == stream
+    assert np.array_equal(before["parameters"], agent.state()["parameters"])
+
+
+def test_evaluation_is_repeatable_and_plays_what_was_asked_for():
+    agent = scratchac.make_agent("a2c", "CartPole-v1")
+    first, again, other = (evaluate(agent, "CartPole-v1", 7, seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and len(first) == 7
+    assert np.array_equal(first[1:], other[:-1])                            # episode i is seeded with seed + i
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_same_seed_same_run(algorithm):
+    runs = [scratchac.train(algorithm, env="CartPole-v1", steps=300, seed=seed).state()["parameters"] for seed in (5, 5, 6)]
+    assert np.array_equal(runs[0], runs[1]) and not np.array_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_act_takes_one_observation_or_several(algorithm):
+    agent = scratchac.make_agent(algorithm, "CartPole-v1")
+    assert agent.act(np.zeros(4)) in (0, 1)
+    assert agent.act(np.zeros((6, 4))).shape == (6,)
+
+
+def test_act_on_a_box_stays_inside():
+    agent = scratchac.make_agent("a2c", "Pendulum-v1")
+    actions = np.array([agent.act(np.zeros(3)) for _ in range(100)])
+    assert actions.shape == (100, 1) and np.abs(actions).max() <= 2 and actions.std() > 0.5
+
+
+@pytest.mark.parametrize("what", ["reward", "obs"])
+def test_values_that_are_no_numbers_stop_training(what):
+    from probes import Poison
+
+    agent = scratchac.make_agent("a2c", Poison, envs=2)
+    venv = VectorEnv(Poison, 2, 0, what=what)
+    with pytest.raises(TrainingError, match="environment 0"):
+        train_on_policy(agent, venv, 100, lambda *_: False)
+    venv.close()
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"advantage": "qv"}, "Discrete"), ({"shared_body": True, "kappa": 0.1}, "separate"),
+    ({"shared_body": True, "critic_steps": 2}, "separate"),
+])
+def test_options_that_do_not_go_together(options, message):
+    with pytest.raises(UserError, match=message):
+        scratchac.make_agent("a2c", "Pendulum-v1", **options)

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from scratchac.distributions import Categorical, Gaussian
+
+
+def test_categorical_by_hand():
+    """Odds 1 : 2 : 5."""
+    y = np.log([[1.0, 2.0, 5.0]])
+    logp, entropy, _ = Categorical(3).evaluate(y, np.array([1]))
+    p = np.array([1, 2, 5]) / 8
+    assert logp[0] == pytest.approx(np.log(2 / 8)) and entropy[0] == pytest.approx(-(p * np.log(p)).sum())
+
+
+def test_categorical_survives_large_logits():
+    logp, entropy, cache = Categorical(2).evaluate(np.array([[1e4, -1e4]]), np.array([0]))
+    dy = Categorical(2).backward(cache, np.ones(1), np.ones(1))
+    assert logp[0] == 0 and entropy[0] == 0 and np.isfinite(dy).all()
+
+
+def test_categorical_sampling_frequencies(rng):
+    """100,000 draws: every frequency within 5 standard errors."""
+    dist, y = Categorical(4), np.log([[0.1, 0.2, 0.3, 0.4]])
+    a = dist.sample(np.repeat(y, 100_000, axis=0), dist.noise(rng, 100_000))
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    assert (np.abs(np.bincount(a, minlength=4) / 100_000 - p) < 5 * np.sqrt(p * (1 - p) / 100_000)).all()
+
+
+def test_categorical_sample_is_the_inverse_cdf():
+    dist, y = Categorical(3), np.log(np.array([[0.25, 0.25, 0.5]], np.float32)).repeat(6, axis=0)
+    u = np.array([0.0, 0.24, 0.26, 0.49, 0.51, np.nextafter(1, 0)])
+    assert dist.sample(y, u).tolist() == [0, 0, 1, 1, 2, 2]     # also at the very end of [0, 1): never class 3
+
+
+def test_categorical_start_is_for_the_environment_only():
+    dist = Categorical(3, start=5)
+    assert dist.to_env(np.array([0, 2])).tolist() == [5, 7]
+    assert dist.mode(np.array([[0.0, 3.0, 1.0]])).tolist() == [1]
+
+
+@pytest.fixture
+def gaussian():
+    return Gaussian(np.array([-1.0, -2.0]), np.array([1.0, 2.0]))
+
+
+def test_gaussian_log_prob_is_a_product_of_densities(gaussian, rng):
+    """Independent features: sum over features, not over rows."""
+    y = rng.standard_normal((3, 4))
+    a = rng.standard_normal((3, 2))
+    sigma, mu = np.exp(y[:, :2]), y[:, 2:]
+    density = np.exp(-((a - mu) ** 2) / (2 * sigma**2)) / (np.sqrt(2 * np.pi) * sigma)
+    logp, _, _ = gaussian.evaluate(y, a)
+    np.testing.assert_allclose(np.exp(logp), density.prod(axis=1), rtol=1e-12)
+
+
+def test_gaussian_density_integrates_to_one(gaussian):
+    """Quadrature over a box of ±8σ: catches scale, sign and missing sums at once."""
+    x = np.linspace(-8, 8, 401)
+    grid = np.stack(np.meshgrid(0.5 * x + 0.3, 1.5 * x - 1), axis=-1).reshape(-1, 2)
+    y = [*np.log([0.5, 1.5]), 0.3, -1.0]
+    logp, entropy, _ = gaussian.evaluate(np.tile(y, (len(grid), 1)), grid)
+    area = (0.5 * (x[1] - x[0])) * (1.5 * (x[1] - x[0]))
+    assert np.exp(logp).sum() * area == pytest.approx(1, rel=1e-9)
+    assert -(np.exp(logp) * logp).sum() * area == pytest.approx(entropy[0], rel=1e-9)
+
+
+def test_gaussian_sample_is_reparameterised(gaussian):
+    y = np.array([[np.log(2.0), np.log(3.0), 10.0, 20.0]])
+    np.testing.assert_allclose(gaussian.sample(y, np.array([[1.0, -1.0]])), [[12.0, 17.0]])
+    assert gaussian.mode(y).tolist() == [[10.0, 20.0]]
+
+
+def test_gaussian_clips_for_the_environment_only(gaussian):
+    y = np.array([[0.0, 0.0, 5.0, 0.0]])
+    a = gaussian.sample(y, np.zeros((1, 2)))
+    assert a.tolist() == [[5.0, 0.0]] and gaussian.to_env(a).tolist() == [[1.0, 0.0]]
+
+
+def test_score_function_has_mean_zero(gaussian, rng):
+    """E[∇log π] = 0, the identity behind every baseline: 200,000 draws, 5 standard errors."""
+    y = np.array([[0.2, -0.3, 0.5, -0.5]]).repeat(200_000, axis=0)
+    a = gaussian.sample(y, gaussian.noise(rng, len(y)))
+    _, _, cache = gaussian.evaluate(y, a)
+    score = gaussian.backward(cache, np.ones(len(y)), np.zeros(len(y)))
+    assert (np.abs(score.mean(axis=0)) < 5 * score.std(axis=0) / np.sqrt(len(y))).all()
+
+
+def test_score_function_gradient_of_a_quadratic(gaussian, rng):
+    """∇_μ E[−(a − c)²] = −2(μ − c), from samples of f(a) ∇log π alone, at 5 standard errors."""
+    mu, c = np.array([0.5, -1.0]), np.array([1.0, 2.0])
+    y = np.tile([np.log(0.5), np.log(0.7), *mu], (400_000, 1))
+    a = gaussian.sample(y, gaussian.noise(rng, len(y)))
+    _, _, cache = gaussian.evaluate(y, a)
+    estimates = gaussian.backward(cache, -((a - c) ** 2).sum(axis=1), np.zeros(len(y)))[:, 2:]
+    assert (np.abs(estimates.mean(axis=0) + 2 * (mu - c)) < 5 * estimates.std(axis=0) / np.sqrt(len(y))).all()
+
+
+@pytest.mark.parametrize("dist", [Categorical(3), Gaussian(-np.ones(2), np.ones(2))], ids=["categorical", "gaussian"])
+def test_dtype_is_kept(dist, rng):
+    y = rng.standard_normal((4, dist.outputs)).astype(np.float32)
+    a = dist.sample(y, dist.noise(rng, 4))
+    logp, entropy, cache = dist.evaluate(y, a)
+    dy = dist.backward(cache, logp, entropy)
+    assert logp.dtype == entropy.dtype == dy.dtype == np.float32
+    assert a.dtype.kind == "i" or a.dtype == np.float32

@@ -1,0 +1,130 @@
+"""Vector environments, seeds, spaces, and the observation that really followed."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from probes import Aliasing, Bandit, Constant, Counter
+
+from scratchac import envs
+from scratchac.distributions import Categorical, Gaussian
+from scratchac.errors import UserError
+from scratchac.memory import Rollout
+
+
+@pytest.mark.parametrize("env", [Counter, Aliasing])
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_every_transition_is_true(env, vector):
+    """The counter's s′ is always s + 1: no phantom transition at an episode's end, no first observation in place of the last,
+    no array that the environment overwrites later."""
+    venv = envs.VectorEnv(env, 3, seed=0, vector=vector)
+    rollout, obs = Rollout(), venv.reset()
+    for _ in range(10):
+        actions = np.zeros(3, int)
+        start, reward, next_obs, term, trunc = venv.step(actions)
+        rollout.add(obs, actions, reward, next_obs, term, trunc, np.zeros(3, int))
+        obs = start
+    venv.close()
+    batch = rollout.take()
+    np.testing.assert_array_equal(batch.next_obs, batch.obs + 1)
+    # Episodes last 3 steps: after a terminal row, the next one starts at the next hundred.
+    assert batch.term[:, 0].tolist() == [0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
+    assert (batch.obs[:, 0, 0] % 100).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert len(np.unique(batch.obs[:, 0, 0] // 100)) == 4
+
+
+def test_term_and_trunc_are_kept_apart():
+    for ends, expected in (("term", (1, 0)), ("trunc", (0, 1)), ("both", (1, 1))):
+        venv = envs.VectorEnv(Constant, 1, seed=0, limit=1, ends=ends)
+        venv.reset()
+        _, _, _, term, trunc = venv.step(np.zeros(1, int))
+        assert (int(term[0]), int(trunc[0])) == expected
+        venv.close()
+
+
+def test_environments_start_differently_and_repeatably():
+    starts = []
+    for seed in (0, 0, 1):
+        venv = envs.VectorEnv("CartPole-v1", 4, seed)
+        np.random.rand()  # noqa: NPY002                        # a stray draw from the global generator changes nothing
+        starts.append(venv.reset())
+        venv.close()
+    assert len(np.unique(starts[0][:, 0])) == 4
+    assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])
+
+
+def test_distribution_follows_the_space():
+    discrete = envs.make_distribution(gym.spaces.Discrete(3, start=5))
+    assert isinstance(discrete, Categorical) and (discrete.n, discrete.start) == (3, 5)
+    box = envs.make_distribution(gym.spaces.Box(-1, 1, (2,)))
+    assert isinstance(box, Gaussian) and (box.outputs, box.constants) == (4, 2)
+
+
+@pytest.mark.parametrize("space", [gym.spaces.MultiDiscrete([2, 3]), gym.spaces.Box(-1, 1, (2, 2)), gym.spaces.Text(3)])
+def test_unsupported_action_spaces(space):
+    with pytest.raises(UserError, match="Discrete or a Box of one dimension"):
+        envs.make_distribution(space)
+
+
+@pytest.mark.parametrize("space", [gym.spaces.Discrete(3), gym.spaces.Box(0, 255, (8, 8, 3), np.uint8), gym.spaces.Dict()])
+def test_unsupported_observation_spaces(space):
+    with pytest.raises(UserError, match="Box of one dimension"):
+        envs.check_observation_space(space)
+
+
+@pytest.mark.parametrize("env, message", [
+    ("LunarLander-v33", "did you mean LunarLander-v3"), ("CartPol-v1", "did you mean CartPole-v1"), ("nonsense", "unknown environment"),
+    (3, "Gymnasium id or a callable"),
+])
+def test_unknown_environments(env, message):
+    with pytest.raises(UserError, match=message):
+        envs.make(env)
+
+
+def test_wrong_environment_arguments():
+    with pytest.raises(UserError, match="gravity"):
+        envs.make("CartPole-v1", gravity=-5)
+
+
+def test_unknown_vector_mode():
+    with pytest.raises(UserError, match="did you mean async"):
+        envs.VectorEnv("CartPole-v1", 1, 0, vector="asink")
+
+
+def test_actions_with_another_start():
+    """An environment that checks its actions: 5, 6, 7."""
+    venv = envs.VectorEnv(Bandit, 2, 0, start=5)
+    dist = envs.make_distribution(venv.action_space)
+    venv.reset()
+    venv.step(dist.to_env(np.array([0, 2])))
+    with pytest.raises(AssertionError):
+        venv.step(np.array([0, 2]))
+    venv.close()
+
+
+def test_domain_randomisation_stays_within_its_bounds_and_varies():
+    pytest.importorskip("Box2D")
+    env = envs.make("LunarLander-v3", randomise=np.random.default_rng(0))
+    drawn = []
+    for _ in range(200):
+        env.reset()
+        lander = env.unwrapped
+        drawn.append((lander.gravity, lander.wind_power, lander.turbulence_power, lander.enable_wind))
+        assert lander.world.gravity[1] == pytest.approx(lander.gravity)     # the world really has it
+    gravity, wind, turbulence, windy = np.array(drawn).T
+    assert -11.99 <= gravity.min() < -11 and -8 < gravity.max() <= -0.01
+    assert 0.01 <= wind.min() < 13 and 17 < wind.max() <= 19.99             # clipped at 1.99 it would be constant
+    assert turbulence.min() >= 0.01 and turbulence.max() <= 1.99
+    assert 0.3 < windy.mean() < 0.7
+
+
+def test_every_environment_has_worlds_of_its_own():
+    pytest.importorskip("Box2D")
+    venv = envs.VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)
+    venv.reset()
+    assert len({env.unwrapped.gravity for env in venv.envs.envs}) == 3
+    venv.close()
+
+
+def test_only_the_lander_can_be_randomised():
+    with pytest.raises(UserError, match="LunarLander only"):
+        envs.make("CartPole-v1", randomise=np.random.default_rng(0))

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from scratchac import losses
+
+
+@pytest.mark.parametrize("loss", [losses.policy_gradient, losses.mse, losses.huber, lambda x, y: losses.proximal(x, y, 1.0)])
+@pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((3, 1), (3, 1)), ((3,), (4,))])
+def test_shapes_are_asserted_at_the_door(loss, shapes):
+    """(B, 1) against (B,) would broadcast to (B, B) and train on nonsense."""
+    with pytest.raises(ValueError, match="two vectors of one length"):
+        loss(*(np.zeros(shape) for shape in shapes))
+
+
+def test_entropy_bonus_takes_a_vector():
+    with pytest.raises(ValueError, match="two vectors"):
+        losses.entropy_bonus(np.zeros((3, 1)), 0.1)
+
+
+@pytest.mark.parametrize("loss", [losses.policy_gradient, losses.mse, losses.huber])
+def test_a_batch_is_the_mean_of_its_rows(loss, rng):
+    x, y = rng.standard_normal((2, 7))
+    rows = [loss(x[i : i + 1], y[i : i + 1]) for i in range(7)]
+    total, grad = loss(x, y)
+    assert total == pytest.approx(np.mean([value for value, _ in rows]))
+    np.testing.assert_allclose(grad, np.concatenate([g for _, g in rows]) / 7)
+
+
+def test_by_hand():
+    logp, adv = np.log([0.5, 0.25]), np.array([2.0, -1.0])
+    assert losses.policy_gradient(logp, adv)[0] == pytest.approx(-(2 * np.log(0.5) - np.log(0.25)) / 2)
+    assert losses.mse(np.array([1.0, 5.0]), np.array([0.0, 3.0])) == (pytest.approx(2.5 / 2), pytest.approx([0.5, 1.0]))
+    # errors 0.5 and 3 with δ = 1: ½·¼ and 3 − ½
+    value, grad = losses.huber(np.array([0.5, 3.0]), np.zeros(2), 1.0)
+    assert value == pytest.approx((0.125 + 2.5) / 2) and grad.tolist() == [0.25, 0.5]
+    assert losses.entropy_bonus(np.array([1.0, 3.0]), 0.1) == (pytest.approx(-0.2), pytest.approx([-0.05, -0.05]))
+    assert losses.proximal(np.array([3.0]), np.array([1.0]), 0.5) == (pytest.approx(2.0), pytest.approx([2.0]))
+
+
+def test_huber_is_mse_for_small_errors(rng):
+    v, y = 0.1 * rng.standard_normal((2, 9))
+    assert losses.huber(v, y)[0] == pytest.approx(losses.mse(v, y)[0])
+
+
+def test_proximal_gradient_is_zero_where_updates_begin(rng):
+    w = rng.standard_normal(5)
+    assert not losses.proximal(w, w.copy(), 3.0)[1].any()

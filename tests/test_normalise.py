@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from scratchac.normalise import ObservationNormaliser, RewardScaler, RunningMeanStd
+
+
+def test_running_statistics_equal_those_of_all_rows(rng):
+    rows = 1000 + rng.standard_normal((100, 3))                 # a large mean: naive sums of squares would lose digits
+    stats = RunningMeanStd((3,))
+    for part in np.split(rows, [1, 10, 40]):
+        stats.update(part)
+    np.testing.assert_allclose(stats.mean, rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(stats.std, rows.std(axis=0), rtol=1e-6)
+
+
+def test_before_any_data_nothing_changes():
+    assert ObservationNormaliser((2,))(np.array([[3.0, -4.0]])).tolist() == [[3.0, -4.0]]
+
+
+def test_observations_are_clipped():
+    normaliser = ObservationNormaliser((1,))
+    normaliser.update(np.zeros((5, 1)))                         # a feature that never moved has variance 0
+    assert normaliser(np.array([[5.0]])).tolist() == [[10.0]]
+
+
+def test_reward_scaler_divides_by_the_std_of_the_running_return():
+    """γ = .5, rewards 1, 1, 1 with an end after the second: R = 1, 1.5, then 1 again."""
+    scaler = RewardScaler(1)
+    scaled = scaler(np.ones((3, 1)), np.array([[0.0], [1.0], [0.0]]), 0.5)
+    np.testing.assert_allclose(scaled, 1 / np.std([1, 1.5, 1]), rtol=1e-6)
+    assert scaler.running.tolist() == [1.0]                     # carried over to the next rollout
+
+
+def test_environments_do_not_leak_into_each_other():
+    scaler = RewardScaler(2)
+    scaler(np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros((2, 2)), 0.9)
+    assert scaler.running.tolist() == [pytest.approx(1.9), 0.0]
+
+
+@pytest.mark.parametrize("make", [lambda: ObservationNormaliser((3,)), lambda: RunningMeanStd((3,))])
+def test_state_goes_round(make, rng):
+    first, second = make(), make()
+    first.update(rng.standard_normal((9, 3)))
+    second.load_state(first.state())
+    assert np.array_equal(first.mean, second.mean) and np.array_equal(first.std, second.std)
