@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from dataclasses import asdict, dataclass, field, make_dataclass
+from itertools import dropwhile, takewhile
 from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Literal
@@ -242,13 +243,19 @@ def _parse(target, argv, prog, description=None):
         with contextlib.redirect_stderr(messages):
             return tyro.cli(target, args=argv, prog=prog, description=description)
     except SystemExit as stop:
-        if stop.code != 2 or not messages.getvalue().startswith("╭"):
+        if stop.code != 2 or not messages.getvalue():
             raise
-    lines = [line.strip("│╭╮╰╯─ ") for line in messages.getvalue().splitlines()[1:]]
-    what = " ".join(lines[: lines.index("")])
-    near = [line.split()[0] for line in lines if line.startswith("--")] if what.startswith("Unrecognized") else []
-    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    # A box: its title, the message, a rule, hints, a rule, more. The frame is drawn with lines or, without UTF-8, with dashes.
+    rows = [row.strip("│╭╮╰╯ ") for row in messages.getvalue().splitlines()[1:]]
+    body = list(dropwhile(_is_rule, rows))
+    what = " ".join(takewhile(lambda row: not _is_rule(row), body))
+    near = [row.split()[0].rstrip(",") for row in rows if row.startswith("--") and not _is_rule(row)]
+    meant = f"; did you mean {' or '.join(near)}?" if near and what.startswith("Unrecognized") else ""
     raise UserError(f"{what}{meant} ({prog} --help lists the options)")
+
+
+def _is_rule(row):
+    return not row.strip("─-")
 
 
 def _value_after(flag, argv):

@@ -57,7 +57,7 @@ def check(config):
                 raise UserError(f"{flag} must be {allowed}, not {value!r}")
         elif hint is bool and not isinstance(value, bool):
             raise UserError(f"{flag} must be true or false, not {value!r}")
-        elif hint == Layers and not all(isinstance(x, int) and x > 0 for x in value):
+        elif hint == Layers and not (isinstance(value, tuple) and all(isinstance(x, int) and x > 0 for x in value)):
             raise UserError(f"{flag} must be whole numbers above 0, not {value!r}")
 
 

@@ -54,6 +54,8 @@ class Run:
         path = Path(path)
         try:
             config = json.loads((path / "config.json").read_text())
+            if not isinstance(config, dict):
+                raise ValueError("it is not a JSON object")
         except FileNotFoundError:
             raise UserError(f"{path} is not a run: it has no config.json") from None
         except (OSError, ValueError) as error:

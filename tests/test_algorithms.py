@@ -33,7 +33,7 @@ def a2c(discrete=True, dtype=np.float64, **options):
 
 # -- learning ---------------------------------------------------------------------------------------------------------
 
-# Thresholds lie at least 3 standard deviations below the mean of 20 other seeds.
+# Calibrated on 20 other seeds, every one of which got there; the continuous threshold is more than 3 standard deviations away.
 LEARNS = {
     "reinforce": {"steps": 2000, "lr": 0.02},
     "reinforce-baseline": {"steps": 2000, "actor_lr": 0.02, "critic_lr": 0.02},
@@ -71,7 +71,7 @@ def test_continuous_actions(options):
     """−(a − ½)²: the mean goes to ½; the environment never sees an action outside its box although the policy samples some."""
     settings = {"steps": 20_000, "envs": 8, "rollout": 4, "actor_lr": 0.005, "critic_lr": 0.01}
     agent = scratchac.train("a2c", env=Target, hidden=(8,), **settings, **options)
-    assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.2
+    assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.3
 
 
 def test_eligibility_traces_learn():

@@ -1,0 +1,136 @@
+"""The command as a user meets it."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scratchac.__main__ import main
+
+FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "a2c", *FAST, "--out", "run"]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1] == "run"        # the folder's path is printed last
+    return "run"
+
+
+def test_help_is_quick():
+    """Under half a second; the best of three, for the machine may be busy."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "scratchac", "--help"], capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+    assert done.returncode == 0 and "gradcheck" in done.stdout
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "play", "gradcheck", "presets", "doctor"])
+def test_every_command_has_help(command, capsys):
+    arguments = [command, "--help"]
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code in (0, None) and "usage: scratchac" in capsys.readouterr().out
+
+
+def test_help_of_an_algorithm_lists_its_hyperparameters(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "a2c", "--help"])
+    shown = capsys.readouterr().out
+    assert "--entropy-coef" in shown and "--backend" in shown and "--no-video" in shown
+
+
+def test_train_writes_the_folder(run, tmp_path):
+    names = {file.name for file in (tmp_path / run).iterdir()}
+    assert names == {"config.json", "metrics.csv", "checkpoint.npz", "summary.json", "curves.png"}
+
+
+def test_evaluate_json(run, capsys):
+    assert main(["evaluate", run, "--episodes", "4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result) == ["algorithm", "env", "episodes", "mean", "std", "median", "min", "max", "returns"]
+    assert len(result["returns"]) == result["episodes"] == 4
+    assert main(["evaluate", run, "--episodes", "4"]) == 0
+    assert f"mean {result['mean']:.1f}" in capsys.readouterr().out
+
+
+def test_resume_plot_and_video(run, tmp_path, capsys):
+    assert main(["resume", run, "--steps", "800", "--quiet", "--no-video"]) == 0
+    assert main(["plot", run]) == 0
+    assert main(["plot", run, run, "--out", "two.png"]) == 0 and (tmp_path / "two.png").exists()
+    assert main(["plot", run, run, "--out", "two.png"]) == 2                # nothing is overwritten
+    assert main(["video", run]) == 0
+    assert list((tmp_path / run).glob("video.*"))
+
+
+def test_gradcheck(capsys):
+    assert main(["gradcheck"]) == 0
+    assert "every spoilt one was caught" in capsys.readouterr().out
+    assert main(["gradcheck", "--json"]) == 0
+    assert all(row["passed"] for row in json.loads(capsys.readouterr().out))
+
+
+def test_presets_and_doctor(capsys):
+    assert main(["presets"]) == 0 and "a2c on LunarLander-v3" in capsys.readouterr().out
+    assert main(["doctor"]) == 0 and "backend numpy" in capsys.readouterr().out
+
+
+def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "a2c", *FAST, "--gamma", "linear:0.9:0.95", "--hidden", "8", "8", "--shared-body", "--env-args",
+                 "sutton_barto_reward=true"]) == 0
+    config = json.loads((tmp_path / "runs/a2c-CartPole-v1-seed0/config.json").read_text())
+    assert config["hyperparameters"]["gamma"] == "linear:0.9:0.95" and config["hyperparameters"]["hidden"] == [8, 8]
+    assert config["hyperparameters"]["shared_body"] is True and config["env_args"] == {"sutton_barto_reward": True}
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("trian a2c", "did you mean train"), ("train", "needs an algorithm"), ("train a2d", "did you mean a2c"),
+    ("train a2c --env CartPol-v1", "CartPole-v1"), ("train a2c --gama 0.9", "did you mean --gamma"),
+    ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --steps 0", "--steps must be at least 1"),
+    ("train a2c --steps many", "steps"), ("train a2c --backend cuda", "backend"), ("train a2c --seed -1", "--seed"),
+    ("train a2c --advantage gea", "advantage"), ("train a2c --env Blackjack-v1", "observation space"),
+    ("train a2c --env CartPole-v1 --out there", "there exists already"), ("train a2c --env-args gravity", "name=value"),
+    ("train a2c --env CartPole-v1 --env-args gravity=3", "gravity"),
+    ("train a2c --env CartPole-v1 --randomise", "LunarLander only"),
+    ("evaluate nowhere", "nowhere is not a run"), ("evaluate", "RUN"), ("evaluate there --episodes 0", "is not a run"),
+    ("resume nowhere", "is not a run"), ("plot", "at least one run"), ("plot nowhere", "is not a run"),
+    ("video nowhere", "is not a run"),
+    ("play --env Ant-v5", "no keys"), ("play --env Nothing-v0", "no keys"), ("gradcheck --jsn", "did you mean --json"),
+])
+def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.strip().splitlines()) == 1
+    assert captured.err.startswith("scratchac: ") and message in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]          # nothing was made
+
+
+def test_playing_by_key(monkeypatch):
+    """Held keys become actions: with the left arrow down, CartPole's cart is pushed left until the pole falls."""
+    pygame = pytest.importorskip("pygame")
+    from collections import defaultdict
+
+    from scratchac import play
+
+    monkeypatch.setattr(pygame.key, "get_pressed", lambda: defaultdict(bool, {pygame.K_LEFT: True}))
+    monkeypatch.setattr(pygame.time, "Clock", lambda: type("Clock", (), {"tick": lambda *_: None})())
+    returns = play.play("CartPole-v1", seed=0, episodes=2)
+    assert len(returns) == 2 and max(returns) < 12
+
+
+def test_the_main_job_is_a2c_on_the_lander():
+    from scratchac.algorithms import ALGORITHMS
+    from scratchac.hyperparameters import presets
+
+    assert ALGORITHMS["a2c"][2] == "LunarLander-v3" and "LunarLander-v3" in presets()["a2c"]

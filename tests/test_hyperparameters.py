@@ -1,0 +1,68 @@
+from dataclasses import fields
+
+import pytest
+
+import scratchac
+from scratchac import algorithms
+from scratchac.errors import UserError
+from scratchac.hyperparameters import Schedules, configure, presets
+
+A2C = algorithms.find("a2c")
+
+
+@pytest.mark.parametrize("algorithm, env", [(a, e) for a, by_env in presets().items() for e in by_env])
+def test_every_preset_is_valid(algorithm, env):
+    configure(algorithms.find(algorithm).Config, algorithm, env, {})
+
+
+@pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS)
+def test_every_field_is_explained(algorithm):
+    """A line of text under each field is what --help shows."""
+    import inspect
+
+    config = algorithms.find(algorithm).Config
+    source = inspect.getsource(config)
+    for field in fields(config):
+        after = source.split(f"    {field.name}: ", 1)[1].split("\n")[1]
+        assert after.strip().startswith('"""') and after.strip().endswith('."""'), field.name
+
+
+def test_what_is_given_wins_over_the_preset():
+    assert configure(A2C.Config, "a2c", "LunarLander-v3", {"gamma": 0.5}).gamma == 0.5
+
+
+@pytest.mark.parametrize("given, message", [
+    ({"gama": 0.9}, "did you mean gamma"), ({"gamma": 1.01}, r"in \[0, 1\]"), ({"gamma": -0.1}, r"in \[0, 1\]"),
+    ({"gamma": "linear:0.9:1.1"}, r"in \[0, 1\]"), ({"gamma": "abc"}, "neither a number"), ({"gamma": None}, "neither a number"),
+    ({"gamma": float("nan")}, r"in \[0, 1\]"), ({"steps": 0}, "at least 1"), ({"steps": -5}, "at least 1"),
+    ({"steps": 1.5}, "whole number"),
+    ({"steps": True}, "whole number"), ({"envs": 0}, "at least 1"), ({"actor_lr": 0}, "above 0"), ({"actor_lr": -1e-3}, "above 0"),
+    ({"advantage": "gea"}, "did you mean gae"), ({"hidden": (64, 0)}, "above 0"), ({"hidden": 64}, "whole numbers"),
+    ({"shared_body": "yes"}, "true or false"), ({"entropy_coef": "linear:0.1:-1"}, "at least 0"),
+])
+def test_bad_values(given, message):
+    with pytest.raises(UserError, match=message):
+        configure(A2C.Config, "a2c", None, given)
+
+
+def test_every_float_follows_a_schedule():
+    config = configure(A2C.Config, "a2c", None, {"gamma": "linear:0.9:1", "actor_lr": "exponential:1e-2:1e-4", "steps": 10})
+    schedules = Schedules(config)
+    assert (schedules(0).gamma, schedules(0.5).gamma, schedules(1).gamma) == pytest.approx((0.9, 0.95, 1.0))
+    assert schedules(0.5).actor_lr == pytest.approx(1e-3) and schedules(0.5).lam == config.lam
+
+
+def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
+    configure(A2C.Config, "a2c", None, {"actor_lr": "linear:1e-3:0"})
+    with pytest.raises(UserError):
+        configure(A2C.Config, "a2c", None, {"actor_lr": "linear:0:1e-3"})
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"algorithm": "a2d"}, "did you mean a2c"), ({"env": "CartPol-v1"}, "CartPole-v1"), ({"steps": 0}, "--steps"),
+    ({"seed": -1}, "--seed"),
+    ({"seed": 1.5}, "--seed"), ({"backend": "nunpy"}, "unknown backend"), ({"env": "Blackjack-v1"}, "observation space"),
+])
+def test_bad_arguments_of_train(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        scratchac.train(**({"algorithm": "a2c", "env": "CartPole-v1"} | arguments))

@@ -1,0 +1,214 @@
+"""A run's folder: what is written, what comes back, and what damage does."""
+
+import csv
+import json
+import os
+import pickle
+import signal
+
+import numpy as np
+import pytest
+from probes import Bandit, Poison
+
+import scratchac
+from scratchac import api
+from scratchac.errors import CheckpointError, TrainingError, UserError
+from scratchac.runs import Run
+
+ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small run of A2C with everything that has a state."""
+    path = tmp_path_factory.mktemp("runs") / "a2c"
+    options = {"normalise_obs": True, "scale_rewards": True, "optimiser": "adam"}
+    agent = scratchac.train("a2c", env="CartPole-v1", steps=2000, out=path, **options)
+    return path, agent
+
+
+def test_summary(finished):
+    path, _ = finished
+    summary = json.loads((path / "summary.json").read_text())
+    assert {"algorithm", "env", "seed", "backend", "steps", "episodes", "wall_s", "steps_per_s", "updates", "updates_per_s",
+            "eval_mean", "eval_std", "eval_episodes"} <= set(summary)
+    assert summary["steps"] == 2000 and summary["updates"] == 50 and summary["eval_episodes"] == 100
+
+
+def test_metrics(finished):
+    path, _ = finished
+    with open(path / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:5] == ["step", "episodes", "return_mean", "length_mean", "wall_s"]
+    assert {"return_std", "actor_loss", "critic_loss", "entropy"} <= set(rows[0])
+    steps = [int(row["step"]) for row in rows]
+    assert steps == sorted(set(steps)) and steps[-1] == 2000
+    assert float(rows[-1]["return_mean"]) == float(rows[-1]["length_mean"])         # CartPole pays 1 a step
+
+
+def test_a_picture_is_drawn(finished):
+    path, _ = finished
+    assert (path / "curves.png").stat().st_size > 10_000
+
+
+def test_load_needs_nothing_but_the_folder(finished):
+    path, agent = finished
+    loaded = scratchac.load(path)
+    obs = np.random.default_rng(0).standard_normal((20, 4))
+    assert np.array_equal(loaded.act(obs, explore=False), agent.act(obs, explore=False))
+    assert np.array_equal(scratchac.evaluate(loaded, "CartPole-v1", 5), scratchac.evaluate(agent, "CartPole-v1", 5))
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_state_goes_round_bitwise(algorithm, env, tmp_path):
+    agent = scratchac.train(algorithm, env=env, steps=250, out=tmp_path / "run", hidden=(8,))
+    saved, _ = Run.open(tmp_path / "run").restore()
+    flat = {}
+    from scratchac.runs import _take_out_arrays
+
+    tree = _take_out_arrays(agent.state(), "agent", flat)
+    back = {}
+    assert _take_out_arrays(saved, "agent", back) == tree
+    assert back.keys() == flat.keys()
+    assert all(np.array_equal(back[name], flat[name]) and back[name].dtype == flat[name].dtype for name in flat)
+
+
+def test_resume_goes_on(tmp_path):
+    path = tmp_path / "run"
+    scratchac.train("a2c", env="CartPole-v1", steps=400, out=path, optimiser="adam")
+    with pytest.raises(UserError, match="has finished its 400 steps"):
+        scratchac.resume(path)
+    agent = scratchac.resume(path, steps=800)
+    summary = json.loads((path / "summary.json").read_text())
+    assert agent.step == summary["steps"] == 800 and summary["updates"] == 20 and agent.optimisers[0].t == 20
+    steps = Run.open(path).metrics()["step"]
+    assert steps[-1] == 800 and (np.diff(steps) > 0).all()
+
+
+def test_ctrl_c_saves_and_resume_finishes(tmp_path):
+    path = tmp_path / "run"
+    calls = []
+
+    def env():
+        import gymnasium as gym
+
+        made = gym.make("CartPole-v1")
+        inner = made.step
+
+        def step(action):
+            calls.append(1)
+            if len(calls) == 300:
+                os.kill(os.getpid(), signal.SIGINT)
+            return inner(action)
+
+        made.step = step
+        return made
+
+    with pytest.raises(KeyboardInterrupt, match="scratchac resume"):
+        scratchac.train("a2c", env=env, steps=2000, out=path)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    saved, progress = Run.open(path).restore()
+    assert 300 <= saved["step"] < 400 and progress["target"] == 2000
+    with pytest.raises(UserError, match="callable"):
+        scratchac.resume(path)
+    assert scratchac.resume(path, env=env).step == 2000
+
+
+def test_nothing_is_overwritten(finished):
+    path, _ = finished
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    with pytest.raises(UserError, match="exists already"):
+        scratchac.train("a2c", env="CartPole-v1", steps=100, out=path)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
+def test_folders_get_new_names(tmp_path):
+    first = api.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path)
+    assert first.name == "a2c-ALE-Pong-v5-seed3"
+    first.mkdir()
+    assert api.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path).name == "a2c-ALE-Pong-v5-seed3-2"
+
+
+def test_a_mistake_leaves_no_folder_behind(tmp_path):
+    for bad in ({"gamma": 2.0}, {"env": "Nothing-v0"}, {"advantage": "qv", "env": "Pendulum-v1"}):
+        with pytest.raises(UserError):
+            scratchac.train("a2c", out=tmp_path / "run", **({"env": "CartPole-v1"} | bad))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_value_that_is_no_number_names_the_checkpoint(tmp_path):
+    with pytest.raises(TrainingError, match="rewards of environment 0"):
+        scratchac.train("a2c", env=lambda: Poison(after=30), steps=2000, out=tmp_path / "run", envs=1)
+    scratchac.train("a2c", env=Bandit, steps=100, out=tmp_path / "other", envs=1)
+    assert (tmp_path / "other" / "checkpoint.npz").exists()
+
+
+# -- damage -----------------------------------------------------------------------------------------------------------
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.mkdir, ("bomb-went-off",))
+
+
+def copy_of(finished, tmp_path):
+    import shutil
+
+    path = tmp_path / "copy"
+    shutil.copytree(finished[0], path)
+    return path
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "text", "flipped", "pickle", "pickled member", "npy",
+                                    "other algorithm", "other shapes"])
+def test_a_damaged_checkpoint_is_refused_whole(finished, tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    path = copy_of(finished, tmp_path)
+    file = path / "checkpoint.npz"
+    good = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    elif damage == "flipped":
+        file.write_bytes(good[:2000] + bytes([good[2000] ^ 1]) + good[2001:])
+    elif damage == "pickle":
+        file.write_bytes(pickle.dumps(Bomb()))
+    elif damage == "pickled member":
+        np.savez(file, manifest=np.array([Bomb()], dtype=object))
+    elif damage == "npy":
+        with open(file, "wb") as handle:
+            np.save(handle, np.zeros(3))
+    elif damage in ("other algorithm", "other shapes"):
+        change = {"algorithm": "reinforce"} if damage == "other algorithm" else {}
+        config = json.loads((path / "config.json").read_text()) | change
+        if damage == "other shapes":
+            config["hyperparameters"]["hidden"] = [5]
+        else:
+            config["hyperparameters"] = {"steps": 10}
+        (path / "config.json").write_text(json.dumps(config))
+    else:
+        file.write_bytes({"empty": b"", "truncated": good[: len(good) // 2], "text": b"hello"}[damage])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.npz"):
+        scratchac.load(path)
+    assert not (tmp_path / "bomb-went-off").exists()
+
+
+def test_a_failed_write_keeps_the_checkpoint_before(finished, tmp_path):
+    path = copy_of(finished, tmp_path)
+    before = (path / "checkpoint.npz").read_bytes()
+
+    class Unwritable:
+        pass
+
+    with pytest.raises(TypeError):
+        Run.open(path).save({"bad": Unwritable()}, {})
+    assert (path / "checkpoint.npz").read_bytes() == before
+    assert not list(path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_a_folder_that_is_no_run(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config\.json"):
+        scratchac.load(tmp_path)
