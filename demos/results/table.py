@@ -1,0 +1,67 @@
+"""Write the README's tables from the files in demos/results/.
+
+    python demos/results/table.py            rewrites what stands between the markers in README.md
+    python demos/results/table.py --check    exits with 1 if that would change anything
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+README = HERE.parents[1] / "README.md"
+
+# file → (how the policy is evaluated, the bar that was set for the median)
+ROWS = {
+    "a2c-LunarLander-v3": ("deterministic", 160),
+    "a2c-CartPole-v1": ("deterministic", 475),
+    "a2c-Acrobot-v1": ("deterministic", -100),
+    "a2c-Pendulum-v1": ("deterministic", -200),
+    "reinforce-baseline-CartPole-v1": ("deterministic", 475),
+    "actor-critic-CartPole-v1": ("stochastic", 475),
+    "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475),
+}
+
+
+def returns_table():
+    lines = ["| algorithm | environment | steps | seeds | policy | median | range over seeds | bar | seconds a run |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for name, (policy, bar) in ROWS.items():
+        path = HERE / "returns" / f"{name}.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text())
+        runs = list(result["seeds"].values())
+        means = np.array([run[policy]["mean"] for run in runs])
+        seconds = np.median([run["wall_s"] for run in runs])
+        variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
+        algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
+        lines.append(f"| {algorithm} | {result['env']} | {result['steps']:,} | {len(runs)} | {policy} | **{np.median(means):.0f}** | "
+                     f"{means.min():.0f} … {means.max():.0f} | ≥ {bar} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def speed_table():
+    lines = ["| measurement | scratchac, NumPy | Stable-Baselines3 | ratio |", "|---|---|---|---|"]
+    for path in sorted((HERE / "speed").glob("*.json")):
+        result = json.loads(path.read_text())
+        lines.append(f"| {result['what']} | {result['scratchac']:,.0f} {result['unit']} | {result['peer']:,.0f} {result['unit']} | "
+                     f"**{result['ratio']:.1f}×** |")
+    return "\n".join(lines)
+
+
+def filled(text):
+    for name, table in (("returns", returns_table()), ("speed", speed_table())):
+        pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
+        text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)
+    return text
+
+
+if __name__ == "__main__":
+    before = README.read_text()
+    if "--check" in sys.argv:
+        sys.exit(filled(before) != before)
+    README.write_text(filled(before))
