@@ -9,7 +9,6 @@ again. The policy is the last one, never the best; 100 fresh episodes, both with
 import argparse
 import json
 import platform
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,22 +40,20 @@ def main():
     for seed in options.seeds:
         if str(seed) in result.get("seeds", {}):
             continue
-        started = time.perf_counter()
         agent = scratchac.train(options.algorithm, options.env, seed=seed, **given)
-        wall = time.perf_counter() - started
         scores = {name: scratchac.evaluate(agent, options.env, 100, explore=name == "stochastic")
                   for name in ("deterministic", "stochastic")}
         result |= {"algorithm": options.algorithm, "env": options.env, "steps": agent.config.steps,
                    "hyperparameters": asdict(agent.config),
                    "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
         result.setdefault("seeds", {})[str(seed)] = {
-            "steps": agent.step, "wall_s": round(wall, 1),
+            "steps": agent.step,
             **{name: {"mean": round(float(x.mean()), 2), "std": round(float(x.std()), 2)} for name, x in scores.items()},
         }
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(f"{path.stem} seed {seed}: {scores['deterministic'].mean():.1f} ± {scores['deterministic'].std():.1f}, "
-              f"sampled {scores['stochastic'].mean():.1f}, {wall:.0f} s", flush=True)
+              f"sampled {scores['stochastic'].mean():.1f}", flush=True)
 
 
 def _value(text):

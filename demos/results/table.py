@@ -27,8 +27,8 @@ ROWS = {
 
 
 def returns_table():
-    lines = ["| algorithm | environment | steps | seeds | policy | median | range over seeds | bar | seconds a run |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| algorithm | environment | steps | seeds | policy | median | range over seeds | bar |",
+             "|---|---|---|---|---|---|---|---|"]
     for name, (policy, bar) in ROWS.items():
         path = HERE / "returns" / f"{name}.json"
         if not path.exists():
@@ -36,11 +36,10 @@ def returns_table():
         result = json.loads(path.read_text())
         runs = list(result["seeds"].values())
         means = np.array([run[policy]["mean"] for run in runs])
-        seconds = np.median([run["wall_s"] for run in runs])
         variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
-        lines.append(f"| {algorithm} | {result['env']} | {result['steps']:,} | {len(runs)} | {policy} | **{np.median(means):.0f}** | "
-                     f"{means.min():.0f} … {means.max():.0f} | ≥ {bar} | {seconds:.0f} |")
+        lines.append(f"| {algorithm} | {result['env']} | {result['steps']:,} | {len(runs)} | {policy} | "
+                     f"**{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} | ≥ {bar} |")
     return "\n".join(lines)
 
 
