@@ -4,6 +4,8 @@ A faster backend overrides some of these methods and must agree with them. Conve
 scalar loss with respect to `X`; leading axes are free, so one network has W (I, H) and a stack of K has W (K, I, H).
 """
 
+import math
+
 import numpy as np
 
 
@@ -25,7 +27,7 @@ class NumpyKernels:
         return y
 
     def linear_backward(self, dy, x, y, W, activation, dW, db, input_gradient=True):
-        """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x, or None where nobody needs it.
+        """Write ∂L/∂W and ∂L/∂b into `dW` and `db` (unless None); return ∂L/∂x, or None where nobody needs it.
 
         With z = x W + b and y = f(z):
             dz = dy ∘ f′(z)    tanh′(z) = 1 − y²,   relu′(z) = [y > 0] (0 at the kink)
@@ -40,8 +42,9 @@ class NumpyKernels:
             dz = dy * (y > 0)
         else:
             dz = dy
-        np.matmul(x.swapaxes(-1, -2), dz, out=dW)
-        np.sum(dz, axis=-2, out=db)
+        if dW is not None:
+            np.matmul(x.swapaxes(-1, -2), dz, out=dW)
+            np.sum(dz, axis=-2, out=db)
         return dz @ W.swapaxes(-1, -2) if input_gradient else None
 
     # -- categorical distribution ------------------------------------------------------------------------------------
@@ -95,3 +98,31 @@ class NumpyKernels:
         v *= decay
         v += (1 - decay) * (g * g)
         p -= lr * g / np.sqrt(v + eps)
+
+    def polyak(self, target, online, tau):
+        """target ← (1−τ)·target + τ·online in place; τ = 1 copies exactly."""
+        target *= 1 - tau
+        target += tau * online
+
+    # -- tanh-squashed Gaussian ----------------------------------------------------------------------------------------
+
+    def tanh_gaussian(self, mu, log_std, eps):
+        """a = tanh(u), u = μ + σε, and log π(a) summed over features; returns (a, logp, u) of shapes (B, A), (B,), (B, A).
+
+        log π = Σ [−½ε² − log σ − ½ log 2π − log(1 − tanh²u)] with log(1 − tanh²u) = 2(log 2 − u − softplus(−2u)): exact for
+        every u, where log(1 − a² + 1e-6) is wrong by 4.8 at u = 10. softplus(x) = log(1 + eˣ) = max(x, 0) + log1p(e^−|x|).
+        """
+        u = mu + np.exp(log_std) * eps
+        softplus = np.maximum(-2 * u, 0) + np.log1p(np.exp(-2 * np.abs(u)))
+        logp = -0.5 * eps * eps - log_std - 0.5 * math.log(2 * math.pi) - 2 * (math.log(2) - u - softplus)
+        return np.tanh(u), logp.sum(axis=-1), u
+
+    def tanh_gaussian_backward(self, a, log_std, eps, da, dlogp):
+        """(∂L/∂μ, ∂L/∂log σ) from ∂L/∂a (B, A) and ∂L/∂log π (B,), with ε held fixed.
+
+            ∂a/∂u = 1 − a²,   ∂log π/∂u = 2a   (since ∂/∂u [−log(1 − tanh²u)] = 2 tanh u),   ∂u/∂μ = 1,   ∂u/∂log σ = σε
+            dμ = da (1 − a²) + dlogp · 2a,      dlog σ = dμ · σε − dlogp
+        """
+        dlogp = dlogp[..., None]
+        dmu = da * (1 - a * a) + dlogp * (2 * a)
+        return dmu, dmu * (np.exp(log_std) * eps) - dlogp

@@ -142,7 +142,7 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
     reporter.progress["target"] = target
     try:
         with reporter:
-            training.train_on_policy(agent, agent_envs, target, reporter)
+            training.LOOPS[agent.loop](agent, agent_envs, target, reporter)
     except TrainingError as error:
         kept = run.path / "checkpoint.npz" if run else None
         raise TrainingError(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from None

@@ -109,3 +109,65 @@ class Gaussian:
         dlogp = dlogp[:, None]
         dlog_std = dlogp * (z * z - 1) + dentropy[:, None]          # (B, A)
         return np.concatenate([dlog_std, dlogp * z * inv_std], axis=-1)
+
+
+class ActionScale:
+    """Between the policy's [−1, 1] and the environment's [low, high]: a_env = low + (a + 1)/2 · (high − low).
+
+    Off-policy agents act, store and compute entropies in [−1, 1]; scale and bias occur here and nowhere else.
+    """
+
+    def __init__(self, low, high):
+        self.low, self.high = low, high
+        self.features = len(low)                                    # A
+
+    def to_env(self, a):
+        a_env = self.low + 0.5 * (a + 1) * (self.high - self.low)
+        return np.clip(a_env, self.low, self.high).astype(self.low.dtype)      # rounding must not leave the box
+
+    def random(self, rng, rows):
+        """Uniform actions in [−1, 1]^A: what is tried before anything has been learnt."""
+        return rng.uniform(-1, 1, (rows, self.features))
+
+
+class TanhGaussian(ActionScale):
+    """a = tanh(u), u ~ N(μ, σ²): a Gaussian squeezed into (−1, 1) (Haarnoja et al. 2018, appendix C). y = [raw log σ | μ].
+
+    log_std = "tanh":   log σ = −5 + 3.5 (tanh(raw) + 1), smooth, σ in [e⁻⁵, e²]
+              "clamp":  log σ = clip(raw, −20, 2); the gradient is zero wherever the clip binds
+
+    Log-probabilities are densities in [−1, 1]; in the environment's units they would be smaller by Σ log(half the range).
+    """
+
+    def __init__(self, low, high, log_std="tanh"):
+        super().__init__(low, high)
+        self.outputs, self.log_std = 2 * self.features, log_std
+
+    def noise(self, rng, rows):
+        return rng.standard_normal((rows, self.features))
+
+    def _read(self, y):
+        """(μ, log σ, ∂log σ/∂raw) from the network's outputs."""
+        raw, mu = y[..., : self.features], y[..., self.features :]
+        if self.log_std == "tanh":
+            squeezed = np.tanh(raw)
+            return mu, -5 + 3.5 * (squeezed + 1), 3.5 * (1 - squeezed * squeezed)
+        inside = (raw > -20) & (raw < 2)
+        return mu, np.clip(raw, -20, 2), inside.astype(y.dtype)
+
+    def sample(self, y, eps):
+        """a (B, A) in (−1, 1), log π(a) (B,), and the cache for `backward`: the noise ε is given, so da/dy exists."""
+        mu, log_std, slope = self._read(y)
+        eps = eps.astype(y.dtype, copy=False)
+        a, logp, _ = kernels.backend.tanh_gaussian(mu, log_std, eps)
+        return a, logp, (a, log_std, slope, eps)
+
+    def backward(self, cache, da, dlogp):
+        """∂L/∂y (B, 2A) from ∂L/∂a (B, A) and ∂L/∂log π (B,), through the sample (the reparameterisation trick)."""
+        a, log_std, slope, eps = cache
+        dmu, dlog_std = kernels.backend.tanh_gaussian_backward(a, log_std, eps, da, dlogp)
+        return np.concatenate([dlog_std * slope, dmu], axis=-1)
+
+    def mode(self, y):
+        """tanh(μ): what a deterministic evaluation plays."""
+        return np.tanh(y[..., self.features :])

@@ -58,6 +58,16 @@ def check_observation_space(space):
         )
 
 
+def check_action_box(space, algorithm):
+    """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
+    if isinstance(space, gym.spaces.Discrete):
+        raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+        raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
+    if not space.is_bounded():
+        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
+
+
 def make_distribution(space, state_dependent_std=False):
     """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
     if isinstance(space, gym.spaces.Discrete):

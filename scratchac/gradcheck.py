@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchac import losses
-from scratchac.distributions import Categorical, Gaussian
-from scratchac.memory import Batch
+from scratchac.distributions import Categorical, Gaussian, TanhGaussian
 from scratchac.nn import MLP, Parameters
 
 H = 1e-5
@@ -197,6 +196,42 @@ def _(rng):
     return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 1, lambda g, c: 2 * g)
 
 
+def _tanh_gaussian_check(rng, log_std, spoil):
+    """L = Σ (c · a + d log π(a)) with ε fixed: the way through the sample, the correction and the bound on log σ at once."""
+    dist = TanhGaussian(-np.ones(2), np.ones(2), log_std)
+    y, eps = rng.standard_normal((5, 4)), rng.standard_normal((5, 2))
+    if log_std == "clamp":
+        y[:, :2] += [[-30.0, 0.0], [0.0, 8.0], [0.0, 0.0], [-25.0, 0.0], [0.5, -0.5]]       # below, inside, above the bounds
+        eps[y[:, :2] > 2] *= 0.01                                                           # e² · ε would saturate tanh
+    c, d = rng.standard_normal((5, 2)), rng.standard_normal(5)
+    _, _, cache = dist.sample(y, eps)
+
+    def f():
+        a, logp, _ = dist.sample(y, eps)
+        return float((c * a).sum() + d @ logp)
+
+    return f, y, dist.backward(cache, c, d), spoil(dist, cache, c, d)
+
+
+@check("tanh-Gaussian: sample and log-probability", "tanh correction forgotten")
+def _(rng):
+    def spoil(dist, cache, c, d):
+        a, log_std, slope, eps = cache
+        correction = d[:, None] * 2 * a
+        return dist.backward(cache, c, d) - np.concatenate([correction * np.exp(log_std) * eps * slope, correction], axis=1)
+
+    return _tanh_gaussian_check(rng, "tanh", spoil)
+
+
+@check("tanh-Gaussian, log σ clamped", "gradient passed on outside the clamp")
+def _(rng):
+    def spoil(dist, cache, c, d):
+        a, log_std, slope, eps = cache
+        return dist.backward((a, log_std, np.ones_like(slope), eps), c, d)
+
+    return _tanh_gaussian_check(rng, "clamp", spoil)
+
+
 # -- losses ----------------------------------------------------------------------------------------------------------
 
 
@@ -229,80 +264,13 @@ def _(rng):
     return _loss_check(lambda v: losses.huber(v, target, 1.0), target + error, lambda g: error / 6)
 
 
+@check("MSE of two critics with one target", "averaged over the critics")
+def _(rng):
+    target = rng.standard_normal(6)
+    return _loss_check(lambda q: losses.stacked_mse(q, target), rng.standard_normal((2, 6)), lambda g: g / 2)
+
+
 @check("proximal term κ‖w − w_old‖²", "factor 2 forgotten")
 def _(rng):
     old = rng.standard_normal(6)
     return _loss_check(lambda w: losses.proximal(w, old, 0.7), rng.standard_normal(6), lambda g: g / 2)
-
-
-# -- whole updates: the step that A2C really takes, against the loss it says it minimises ----------------------------
-
-
-def _a2c_check(rng, spaces, mistake, **options):
-    """With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L."""
-    from scratchac.algorithms.a2c import A2C, Config
-
-    observation_space, action_space = spaces()
-    # tanh: smooth everywhere. A state-dependent log σ of about 0 keeps the check well conditioned.
-    config = Config(envs=3, rollout=4, hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, max_grad_norm=0.0,
-                    entropy_coef=0.2, value_coef=0.5, **options)
-    agent = A2C(config, observation_space, action_space, seed=1, dtype=np.float64)
-    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
-    obs = rng.standard_normal((4, 3, 3))
-    batch = Batch(obs, np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3)), rng.standard_normal((4, 3, 3)),
-                  *(rng.random((2, 4, 3)) < 0.2).astype(float), np.zeros((4, 3), int))
-    h = agent.schedules(0)
-    s, s2, a = obs.reshape(12, 3), batch.next_obs.reshape(12, 3), batch.actions.reshape(12, *agent.dist.action_shape)
-    # Targets and advantages are data: computed once, at the parameters before the update.
-    target, adv = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
-
-    def loss(entropy_sign=1):
-        y, v, _ = agent.model.forward(s)
-        logp, entropy, _ = agent.dist.evaluate(y, a)
-        return (losses.policy_gradient(logp, adv)[0] + entropy_sign * losses.entropy_bonus(entropy, h.entropy_coef)[0]
-                + h.value_coef * agent.critic_loss(v, target, a)[0])
-
-    before = agent.model.flat.copy()
-    agent.update(batch)
-    grad = before - agent.model.flat
-    agent.model.flat[:] = before
-    if mistake == "entropy":
-        spoilt = numerical_gradient(lambda: loss(-1), agent.model.flat)
-    else:                                                                   # differentiate the bootstrap V(s′) as well
-        def leaky():
-            moved, _ = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
-            return h.value_coef * agent.critic_loss(agent.model.value(s), moved, a)[0]
-        spoilt = numerical_gradient(leaky, agent.model.flat)
-    return loss, agent.model.flat, grad, spoilt
-
-
-def _spaces(discrete):
-    import gymnasium as gym
-
-    box = gym.spaces.Box(-1, 1, (3,), np.float64)
-    return box, gym.spaces.Discrete(3) if discrete else gym.spaces.Box(-1, 1, (2,), np.float64)
-
-
-@check("A2C update, discrete, two networks", "entropy bonus with the wrong sign")
-def _(rng):
-    return _a2c_check(rng, lambda: _spaces(True), "entropy")
-
-
-@check("A2C update, discrete, shared body", "gradient through the target")
-def _(rng):
-    return _a2c_check(rng, lambda: _spaces(True), "target", shared_body=True)
-
-
-@check("A2C update, Gaussian, shared body", "entropy bonus with the wrong sign")
-def _(rng):
-    return _a2c_check(rng, lambda: _spaces(False), "entropy", shared_body=True)
-
-
-@check("A2C update, Gaussian, σ(s)", "entropy bonus with the wrong sign")
-def _(rng):
-    return _a2c_check(rng, lambda: _spaces(False), "entropy", state_dependent_std=True)
-
-
-@check("A2C update, A = Q − V, Huber", "gradient through the target")
-def _(rng):
-    return _a2c_check(rng, lambda: _spaces(True), "target", advantage="qv", value_loss="huber")

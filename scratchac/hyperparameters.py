@@ -61,6 +61,15 @@ def check(config):
             raise UserError(f"{flag} must be whole numbers above 0, not {value!r}")
 
 
+def check_off_policy(config):
+    """Raise UserError for a minibatch that is larger than what has been collected, or can be kept, when learning starts."""
+    if config.batch_size > config.learning_starts:
+        raise UserError(f"--batch-size {config.batch_size} is more than the --learning-starts {config.learning_starts} transitions "
+                        "collected before the first update")
+    if config.batch_size > config.buffer_size:
+        raise UserError(f"--batch-size {config.batch_size} is more than the --buffer-size {config.buffer_size} transitions kept")
+
+
 class Schedules:
     """`schedules(progress)` gives the config's values at that point of training; constants pass through unchanged."""
 

@@ -42,6 +42,14 @@ def huber(v, target, delta=1.0):
     return float((inner * (size - 0.5 * inner)).mean()), np.clip(error, -delta, delta) / len(v)
 
 
+def stacked_mse(q, target):
+    """L = Σₖ 1/2B Σᵢ (qₖᵢ − yᵢ)² for K critics (K, B) that share one target (B,);  ∂L/∂qₖᵢ = (qₖᵢ − yᵢ)/B."""
+    if q.ndim != 2 or q.shape[1:] != target.shape:
+        raise ValueError(f"critics (K, B) and targets (B,) are needed, not shapes {q.shape} and {target.shape}")
+    error = q - target
+    return float((error * error).sum()) / (2 * len(target)), error / len(target)
+
+
 VALUE_LOSSES = {"mse": mse, "huber": huber}
 
 

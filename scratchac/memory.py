@@ -1,8 +1,12 @@
 """What an agent learns from: transitions, in order, as they were lived."""
 
+import math
+import os
 from typing import NamedTuple
 
 import numpy as np
+
+from scratchac.errors import UserError
 
 
 class Batch(NamedTuple):
@@ -40,3 +44,60 @@ class Rollout:
         columns = [np.array(column) for column in zip(*self.rows, strict=True)]
         self.rows = []
         return Batch(*(x if x.dtype.kind == "i" else x.astype(self.dtype, copy=False) for x in columns))
+
+
+class Transitions(NamedTuple):
+    """A minibatch of B transitions, without any order."""
+
+    obs: np.ndarray         # (B, O)
+    actions: np.ndarray     # (B, A) in [−1, 1], or (B,) whole numbers
+    rewards: np.ndarray     # (B,)
+    next_obs: np.ndarray    # (B, O) what really followed
+    term: np.ndarray        # (B,) 1 where nothing follows: the bootstrap is cut. A time limit is not such an ending
+
+
+class ReplayBuffer:
+    """The last `capacity` transitions, overwritten in a ring, sampled uniformly with replacement.
+
+    All memory is reserved at once. Observations are float32, or uint8 where the environment's are (pictures).
+    Raises UserError if that cannot fit into this machine's memory.
+    """
+
+    def __init__(self, capacity, observation_space, action_shape, action_dtype=np.float32, dtype=np.float32):
+        obs_dtype = observation_space.dtype if observation_space.dtype == np.uint8 else dtype
+        fields = {"obs": (observation_space.shape, obs_dtype), "actions": (action_shape, action_dtype), "rewards": ((), dtype),
+                  "next_obs": (observation_space.shape, obs_dtype), "term": ((), dtype), "trunc": ((), dtype)}
+        size = capacity * sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in fields.values())
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+        if size > memory:
+            raise UserError(f"--buffer-size {capacity} needs {size / 2**30:.1f} GiB and this machine has {memory / 2**30:.1f}; "
+                            f"at most {int(0.8 * capacity * memory / size)} transitions would fit")
+        self.data = {name: np.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
+        self.capacity, self.size, self.cursor = capacity, 0, 0
+
+    def __len__(self):
+        return self.size
+
+    def add(self, **rows):
+        """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
+        n = len(rows["rewards"])
+        where = (self.cursor + np.arange(n)) % self.capacity
+        for name, array in self.data.items():
+            array[where] = rows[name]
+        self.cursor = (self.cursor + n) % self.capacity
+        self.size = min(self.size + n, self.capacity)
+
+    def sample(self, rng, rows):
+        """A minibatch of `rows` transitions, drawn with the Generator. Raises UserError if fewer have been collected."""
+        if rows > self.size:
+            raise UserError(f"a batch of {rows} needs more than the {self.size} transitions collected so far")
+        where = rng.integers(self.size, size=rows)
+        return Transitions(*(self.data[name][where] for name in Transitions._fields))
+
+    def state(self):
+        return {"cursor": self.cursor, **{name: array[: self.size] for name, array in self.data.items()}}
+
+    def load_state(self, state):
+        self.size, self.cursor = len(state["rewards"]), int(state["cursor"])
+        for name, array in self.data.items():
+            array[: self.size] = state[name]

@@ -65,7 +65,13 @@ def glorot(rng, shape, gain=1.0):
     return rng.uniform(-limit, limit, shape)
 
 
-INITIALISERS = {"orthogonal": orthogonal, "he": he, "glorot": glorot}
+def fan_in(rng, shape, gain=1.0):
+    """W ~ U(−1/√I, 1/√I): small first outputs (Lillicrap et al. 2016, section 7; PyTorch's default)."""
+    limit = gain / math.sqrt(shape[-2])
+    return rng.uniform(-limit, limit, shape)
+
+
+INITIALISERS = {"orthogonal": orthogonal, "he": he, "glorot": glorot, "fan_in": fan_in}
 
 
 @dataclass(frozen=True)
@@ -128,19 +134,20 @@ class MLP:
         return x, inputs
 
     def backward(self, params, cache, dy, grads, input_gradient=False):
-        """Fill `grads` with ∂L/∂params, given dy = ∂L/∂y; return ∂L/∂x, or None unless `input_gradient` is set.
+        """Fill `grads` (unless None) with ∂L/∂params, given dy = ∂L/∂y; return ∂L/∂x, or None unless `input_gradient` is set.
 
         The chain rule from the last layer to the first: the output of layer i is the input of layer i+1.
         A stack that shared one x returns ∂L/∂x network by network, (K, B, I): sum over the first axis for the whole.
         """
         if self.constants:
-            np.sum(dy[..., : self.constants], axis=-2, out=grads["constants"])
+            if grads is not None:
+                np.sum(dy[..., : self.constants], axis=-2, out=grads["constants"])
             dy = dy[..., self.constants :]
         y = None                                                            # the last layer is linear: y is not needed
         for i in range(self.layers, 0, -1):
             dy = kernels.backend.linear_backward(
                 dy, cache[i - 1], y, params[f"W{i}"], self.activation if i < self.layers else "identity",
-                grads[f"W{i}"], grads[f"b{i}"], input_gradient or i > 1,
+                grads and grads[f"W{i}"], grads and grads[f"b{i}"], input_gradient or i > 1,
             )
             y = cache[i - 1]
         return dy

@@ -92,6 +92,11 @@ def proximal_step(params, params_old, lr, kappa):
     params += params_old
 
 
+def polyak(target, online, tau):
+    """target ← (1−τ)·target + τ·online in place: a target network that trails behind (Lillicrap et al. 2016, algorithm 1)."""
+    kernels.backend.polyak(target, online, tau)
+
+
 class Schedule:
     """A hyperparameter over training: `schedule(progress)` for progress in [0, 1], constant outside of it.
 

@@ -95,10 +95,20 @@ class Behaviour:
         """Raw actions for N observations (N, O), as an on-policy agent stores them."""
         return self.dist.sample(self.policy(self.see(obs)), self.dist.noise(self.rng, len(obs)))
 
+    def greedy(self, obs):
+        """The most likely raw actions for N observations (N, O)."""
+        return self.dist.mode(self.policy(self.see(obs)))
+
+    def to_env(self, actions):
+        return self.dist.to_env(actions)
+
     def act(self, obs, explore=True):
-        """Actions an environment accepts, for one observation (O,) or several (N, O); the mode unless `explore`."""
-        obs = np.asarray(obs)
-        rows = obs if obs.ndim > 1 else obs[None]
-        raw = self.sample(rows) if explore else self.dist.mode(self.policy(self.see(rows)))
-        actions = self.dist.to_env(raw)
-        return actions if obs.ndim > 1 else actions[0]
+        return act(self, obs, explore)
+
+
+def act(agent, obs, explore=True):
+    """Actions an environment accepts, for one observation (O,) or several (N, O): sampled, or greedy unless `explore`."""
+    obs = np.asarray(obs)
+    rows = obs if obs.ndim > 1 else obs[None]
+    actions = agent.to_env(agent.sample(rows) if explore else agent.greedy(rows))
+    return actions if obs.ndim > 1 else actions[0]

@@ -48,15 +48,16 @@ class Reporter:
         self.interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def __call__(self, agent, episodes, metrics, update_seconds):
+    def __call__(self, agent, episodes, metrics, update_seconds, updates):
         progress = self.progress
         progress["episodes"] = self.before["episodes"] + episodes.finished
-        progress["updates"] += 1
+        progress["updates"] += updates
         progress["update_s"] += update_seconds
         progress["wall_s"] = self.before["wall_s"] + time.perf_counter() - self.started
-        for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
+        if metrics:
+            for name, value in metrics.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            self.count += 1
         if agent.step >= self.next_row or agent.step >= self.target:
             self.write_row(agent, episodes)
             self.next_row = agent.step + self.row_every
@@ -68,7 +69,7 @@ class Reporter:
     def write_row(self, agent, episodes):
         """One row: episode statistics over the last 100 episodes, metrics averaged since the row before."""
         row = {"step": agent.step, "episodes": self.progress["episodes"], "return_mean": "", "length_mean": "",
-               "wall_s": self.progress["wall_s"], "return_std": ""}
+               "wall_s": self.progress["wall_s"], "return_std": "", **dict.fromkeys(agent.metrics, "")}
         if episodes.recent:
             returns, lengths = np.array(episodes.recent).T
             row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}

@@ -32,7 +32,7 @@ def train_on_policy(agent, envs, steps, report):
 
     agent    has `sample(obs)`, `to_env(actions)`, `update(batch)`, `step`, and `horizon`: steps per rollout, or None for
              "until the episode ends" (with a single environment)
-    report   called after every update as report(agent, episodes, metrics, update_seconds); a true answer ends training
+    report   called after every update as report(agent, episodes, metrics, update_seconds, updates); a true answer ends training
 
     Raises TrainingError when a value is no longer a number.
     """
@@ -57,8 +57,50 @@ def train_on_policy(agent, envs, steps, report):
             metrics = agent.update(batch)
         except FloatingPointError as error:
             raise TrainingError(f"at step {agent.step}: {error}") from None
-        if report(agent, episodes, metrics, time.perf_counter() - started):
+        if report(agent, episodes, metrics, time.perf_counter() - started, 1):
             break
+
+
+def train_off_policy(agent, envs, steps, report):
+    """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the memory.
+
+    agent    has `sample(obs)`, `random(rows)`, `to_env(actions)`, `update(batch)`, `restart(done)`, `step`, `memory`, `batch_rng`
+             and a `config` with learning_starts, train_every, gradient_steps and batch_size
+    report   as for `train_on_policy`; before learning starts it is called without metrics
+
+    Raises TrainingError when a value is no longer a number.
+    """
+    config, episodes = agent.config, Episodes(envs.n)
+    obs = envs.reset()
+    since_update = 0
+    while agent.step < steps:
+        warming_up = agent.step < config.learning_starts
+        actions = agent.random(envs.n) if warming_up else agent.sample(obs)
+        next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
+        if not (np.isfinite(rewards).all() and np.isfinite(next_obs).all() and np.isfinite(actions).all()):
+            bad = next(i for i in range(envs.n) if not np.isfinite([rewards[i], next_obs[i].sum(), actions[i].sum()]).all())
+            raise TrainingError(f"environment {bad}: an action, reward or observation is not finite at step {agent.step}")
+        agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
+        done = term | trunc
+        episodes.add(rewards, done)
+        agent.restart(done)
+        agent.step += envs.n
+        obs = next_start
+        since_update += envs.n
+        metrics, updates, started = {}, 0, time.perf_counter()
+        if agent.step >= config.learning_starts and since_update >= config.train_every:
+            since_update = 0
+            for _ in range(config.gradient_steps):
+                try:
+                    metrics = agent.update(agent.memory.sample(agent.batch_rng, config.batch_size))
+                except FloatingPointError as error:
+                    raise TrainingError(f"at step {agent.step}: {error}") from None
+                updates += 1
+        if report(agent, episodes, metrics, time.perf_counter() - started if updates else 0.0, updates):
+            break
+
+
+LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy}
 
 
 def require_finite(batch, step):

@@ -1,9 +1,9 @@
 """The command as a user meets it."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -21,12 +21,13 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_help_is_quick():
-    """Under half a second; the best of three, for the machine may be busy."""
+    """Under half a second of processor time, which a busy machine does not change; the best of three."""
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-m", "scratchac", "--help"], capture_output=True, text=True)
-        times.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert done.returncode == 0 and "gradcheck" in done.stdout
     assert min(times) < 0.5
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scratchac import gradcheck
+from scratchac import gradcheck, gradcheck_updates  # noqa: F401
 
 
 @pytest.mark.parametrize("name", gradcheck.CHECKS)

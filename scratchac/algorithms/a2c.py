@@ -18,6 +18,7 @@ from scratchac.errors import UserError
 from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, SeparateBodies, SharedBody
+from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Config:
 class A2C:
     """Advantage actor-critic. Raises UserError for spaces or options that do not go together."""
 
-    Config = Config
+    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    metrics = ("actor_loss", "critic_loss", "entropy", "grad_norm", "value", "advantage_std")
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
         check_observation_space(observation_space)
@@ -172,17 +174,6 @@ class A2C:
             self.optimisers[1].step(model.dw.flat, h.critic_lr)
             optim.proximal_step(model.w.flat, w_old, h.critic_lr, h.kappa)
 
-    def state(self):
-        return {
-            "step": self.step, "parameters": self.model.flat, "rng": self.rng.bit_generator.state,
-            "optimisers": [o.state() for o in self.optimisers],
-            "normaliser": self.normaliser and self.normaliser.state(), "scaler": self.scaler and self.scaler.state(),
-        }
-
-    def load_state(self, state):
-        self.step, self.model.flat[:] = int(state["step"]), state["parameters"]
-        self.rng.bit_generator.state = state["rng"]
-        for part, saved in zip((*self.optimisers, self.normaliser, self.scaler),
-                               (*state["optimisers"], state["normaliser"], state["scaler"]), strict=True):
-            if part is not None:
-                part.load_state(saved)
+    def keeps(self):
+        optimisers = {f"optimiser_{i}": optimiser for i, optimiser in enumerate(self.optimisers)}
+        return {"parameters": self.model.flat, "rng": self.rng, "normaliser": self.normaliser, "scaler": self.scaler, **optimisers}

@@ -18,6 +18,7 @@ import numpy as np
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules
 from scratchac.policies import Behaviour, SeparateBodies
+from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Config:
 class ActorCritic:
     """Actor-critic that learns from each single step. Raises UserError for spaces that are not supported."""
 
-    Config = Config
+    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    metrics = ("actor_loss", "critic_loss", "entropy", "td_error", "value")
     envs, horizon = 1, 1                                                    # one environment, one step per update
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
@@ -92,9 +94,5 @@ class ActorCritic:
         return {"actor_loss": -delta * float(logp[0]), "critic_loss": 0.5 * delta * delta, "entropy": float(entropy[0]),
                 "td_error": delta, "value": float(v[0, 0])}
 
-    def state(self):
-        return {"step": self.step, "parameters": self.model.flat, "trace": self.trace, "rng": self.rng.bit_generator.state}
-
-    def load_state(self, state):
-        self.step, self.model.flat[:], self.trace[:] = int(state["step"]), state["parameters"], state["trace"]
-        self.rng.bit_generator.state = state["rng"]
+    def keeps(self):
+        return {"parameters": self.model.flat, "trace": self.trace, "rng": self.rng}

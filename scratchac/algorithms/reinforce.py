@@ -14,6 +14,7 @@ from scratchac.envs import check_observation_space, make_distribution
 from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import Behaviour
+from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Config:
 class Reinforce:
     """REINFORCE without a baseline. Raises UserError for spaces that are not supported."""
 
-    Config = Config
+    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    metrics = ("actor_loss", "entropy", "grad_norm")
     envs, horizon = 1, None                                                 # one environment, a whole episode per update
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
@@ -81,11 +83,5 @@ class Reinforce:
         self.step += T
         return {"actor_loss": loss, "entropy": float(entropy.mean()), "grad_norm": grad_norm}
 
-    def state(self):
-        return {"step": self.step, "parameters": self.params.flat, "rng": self.rng.bit_generator.state,
-                "optimiser": self.optimiser.state()}
-
-    def load_state(self, state):
-        self.step, self.params.flat[:] = int(state["step"]), state["parameters"]
-        self.rng.bit_generator.state = state["rng"]
-        self.optimiser.load_state(state["optimiser"])
+    def keeps(self):
+        return {"parameters": self.params.flat, "rng": self.rng, "optimiser": self.optimiser}

@@ -15,6 +15,7 @@ from scratchac import losses, optim, returns
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
 from scratchac.policies import Behaviour, SeparateBodies
+from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Config:
 class ReinforceBaseline:
     """REINFORCE with V(s) as its baseline. Raises UserError for spaces that are not supported."""
 
-    Config = Config
+    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    metrics = ("actor_loss", "critic_loss", "entropy", "grad_norm", "value")
     envs, horizon = 1, None                                                 # one environment, a whole episode per update
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
@@ -90,12 +92,6 @@ class ReinforceBaseline:
         return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": float(entropy.mean()),
                 "grad_norm": norms[0], "value": float(v.mean())}
 
-    def state(self):
-        return {"step": self.step, "parameters": self.model.flat, "rng": self.rng.bit_generator.state,
-                "optimisers": [o.state() for o in self.optimisers]}
-
-    def load_state(self, state):
-        self.step, self.model.flat[:] = int(state["step"]), state["parameters"]
-        self.rng.bit_generator.state = state["rng"]
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state(saved)
+    def keeps(self):
+        actor, critic = self.optimisers
+        return {"parameters": self.model.flat, "rng": self.rng, "actor_optimiser": actor, "critic_optimiser": critic}

@@ -1,0 +1,137 @@
+"""Deep deterministic policy gradient (Lillicrap et al. 2016): Q-learning for continuous actions, with an actor as its argmax.
+
+    y = r + γ(1 − term) Q′(s′, π′(s′))          critic: L = mean ½(Q(s, a) − y)²
+    actor: L = −mean Q(s, π(s)),  ∂L/∂θ = −mean ∂Q/∂a · ∂π/∂θ          targets: w′ ← (1−τ)w′ + τw
+
+Actions are in [−1, 1]; π(s) = tanh(network(s)).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scratchac import losses, optim
+from scratchac.distributions import ActionScale
+from scratchac.envs import check_action_box, check_observation_space
+from scratchac.exploration import NOISES
+from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules, check_off_policy
+from scratchac.memory import ReplayBuffer
+from scratchac.nn import MLP, Parameters
+from scratchac.policies import act
+from scratchac.state import load_state, state
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: Count = 100_000
+    """Environment steps in total; schedules run from 0 to here."""
+    envs: Count = 1
+    """Environments side by side (N)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    tau: Fraction = 0.005
+    """τ, how far the target networks move at each update."""
+    actor_lr: Positive = 1e-3
+    """Learning rate of the actor."""
+    critic_lr: Positive = 1e-3
+    """Learning rate of the critic."""
+    batch_size: Count = 256
+    """Transitions in a minibatch (B)."""
+    buffer_size: Count = 1_000_000
+    """Transitions the memory holds."""
+    learning_starts: Count = 10_000
+    """Steps with uniformly random actions before learning begins."""
+    train_every: Count = 1
+    """Environment steps between rounds of updates."""
+    gradient_steps: Count = 1
+    """Updates in a round."""
+    noise: Literal["gaussian", "ou"] = "gaussian"
+    """Exploration noise: independent, or an Ornstein-Uhlenbeck process with inertia."""
+    noise_scale: Positive = 0.1
+    """σ of the exploration noise, in units of half the action range."""
+    hidden: Layers = (256, 256)
+    """Hidden layers of both networks."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Activation of the hidden layers."""
+    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
+    """Initialiser of the weights."""
+
+
+class DDPG:
+    """Deep deterministic policy gradient. Raises UserError for spaces that are not supported."""
+
+    Config, loop, act, state, load_state = Config, "off-policy", act, state, load_state
+    metrics = ("actor_loss", "critic_loss", "q", "td_error")
+
+    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
+        check_observation_space(observation_space)
+        check_action_box(action_space, "ddpg")
+        check_off_policy(config)
+        init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
+        self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
+        self.scale = ActionScale(action_space.low, action_space.high)
+        O, A = observation_space.shape[0], self.scale.features
+        self.actor = MLP((O, *config.hidden, A), config.activation)
+        self.critic = MLP((O + A, *config.hidden, 1), config.activation)
+        self.theta, self.theta_target, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(3))
+        self.w, self.w_target, self.dw = (Parameters(self.critic.shapes(), dtype) for _ in range(3))
+        self.actor.initialise(self.theta, init_rng, config.initialiser)
+        self.critic.initialise(self.w, init_rng, config.initialiser)
+        self.theta_target.flat[:], self.w_target.flat[:] = self.theta.flat, self.w.flat
+        self.actor_optimiser, self.critic_optimiser = optim.Adam(self.theta.flat), optim.Adam(self.w.flat)
+        self.memory = ReplayBuffer(config.buffer_size, observation_space, (A,), dtype=dtype)
+        self.noise = NOISES[config.noise](config.noise_scale, (config.envs, A))
+        self.random, self.to_env, self.restart = self.random_actions, self.scale.to_env, self.noise.restart
+
+    def random_actions(self, rows):
+        return self.scale.random(self.rng, rows)
+
+    def pi(self, params, s):
+        """π(s) = tanh(network(s)) in [−1, 1], and the network's cache."""
+        u, cache = self.actor.forward(params, s)
+        return np.tanh(u), cache
+
+    def greedy(self, obs):
+        return self.pi(self.theta, np.asarray(obs, self.dtype))[0]
+
+    def sample(self, obs):
+        """π(s) + noise, for the N environments of training."""
+        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)
+
+    def update(self, batch):
+        """One step of the critic, one of the actor, one of the targets, from a minibatch; returns the metrics."""
+        h = self.schedules(self.step / self.config.steps)
+        s, a, r, s2, term = batch                                           # (B, O), (B, A), (B,), (B, O), (B,)
+
+        # Critic: the target is data, computed by the target networks.
+        a2, _ = self.pi(self.theta_target, s2)
+        q2 = self.critic.forward(self.w_target, np.concatenate([s2, a2], axis=1))[0][:, 0]
+        y = r + h.gamma * (1 - term) * q2                                   # (B,)
+        q, cache = self.critic.forward(self.w, np.concatenate([s, a], axis=1))
+        critic_loss, dq = losses.mse(q[:, 0], y)
+        self.critic.backward(self.w, cache, dq[:, None], self.dw)
+        self.critic_optimiser.step(self.dw.flat, h.critic_lr)
+
+        # Actor: L = −mean Q(s, π(s)). The chain rule runs through the critic to its action input; the critic stays as it is.
+        pi, actor_cache = self.pi(self.theta, s)                            # (B, A)
+        q_pi, cache = self.critic.forward(self.w, np.concatenate([s, pi], axis=1))
+        dq = np.full_like(q_pi, -1 / len(s))
+        da = self.critic.backward(self.w, cache, dq, None, input_gradient=True)[:, s.shape[1]:]
+        self.actor.backward(self.theta, actor_cache, da * (1 - pi * pi), self.dtheta)          # tanh′ = 1 − tanh²
+        self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
+
+        optim.polyak(self.w_target.flat, self.w.flat, h.tau)
+        optim.polyak(self.theta_target.flat, self.theta.flat, h.tau)
+        return {"actor_loss": -float(q_pi.mean()), "critic_loss": critic_loss, "q": float(q.mean()),
+                "td_error": float(np.abs(y - q[:, 0]).mean())}
+
+    def value(self, obs, actions):
+        """Q(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
+        return self.critic.forward(self.w, np.concatenate([obs, actions], axis=1, dtype=self.dtype))[0][:, 0]
+
+    def keeps(self):
+        return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
+                "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
+                "critic_optimiser": self.critic_optimiser, "noise": self.noise, "memory": self.memory,
+                "rng": self.rng, "batch_rng": self.batch_rng}

@@ -1,0 +1,158 @@
+"""Soft actor-critic (Haarnoja et al. 2018, "Algorithms and Applications"): rewards plus entropy, from a stochastic actor.
+
+    y = r + γ(1 − term)[min_k Q′ₖ(s′, a′) − α log π(a′|s′)],  a′ ~ π(·|s′)       critics: L = Σₖ mean ½(Qₖ(s, a) − y)²
+    actor: L = mean[α log π(ã|s) − min_k Qₖ(s, ã)],  ã = tanh(μ(s) + σ(s)ε)       through the sample: ã depends on θ
+    temperature: L = mean[−α(log π(ã|s) + H̄)],  H̄ = −A                          α falls while the entropy is above H̄
+
+The policy optimises towards π ∝ exp(Q/α). The actor's loss takes the online critics, at fresh actions for the *same* states.
+Actions and log-probabilities live in [−1, 1], H̄ too. The two critics are one stacked network, K = 2.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scratchac import losses, optim
+from scratchac.distributions import TanhGaussian
+from scratchac.envs import check_action_box, check_observation_space
+from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules, check_off_policy
+from scratchac.memory import ReplayBuffer
+from scratchac.nn import MLP, Parameters
+from scratchac.policies import act
+from scratchac.state import load_state, state
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: Count = 100_000
+    """Environment steps in total; schedules run from 0 to here."""
+    envs: Count = 1
+    """Environments side by side (N)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    tau: Fraction = 0.005
+    """τ, how far the target networks move at each update."""
+    actor_lr: Positive = 3e-4
+    """Learning rate of the actor."""
+    critic_lr: Positive = 3e-4
+    """Learning rate of the critics."""
+    alpha: Positive = 1.0
+    """Temperature α: where it starts if it is learnt, otherwise what it is."""
+    learn_alpha: bool = True
+    """Learn the temperature so that the entropy comes to H̄ = −A."""
+    alpha_lr: Positive = 3e-4
+    """Learning rate of log α."""
+    batch_size: Count = 256
+    """Transitions in a minibatch (B)."""
+    buffer_size: Count = 1_000_000
+    """Transitions the memory holds."""
+    learning_starts: Count = 10_000
+    """Steps with uniformly random actions before learning begins."""
+    train_every: Count = 1
+    """Environment steps between rounds of updates."""
+    gradient_steps: Count = 1
+    """Updates in a round."""
+    log_std: Literal["tanh", "clamp"] = "tanh"
+    """How log σ is kept within bounds: −5 + 3.5(tanh + 1), or clipped to [−20, 2]."""
+    hidden: Layers = (256, 256)
+    """Hidden layers of all networks."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Activation of the hidden layers."""
+    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
+    """Initialiser of the weights."""
+
+
+class SAC:
+    """Soft actor-critic. Raises UserError for spaces that are not supported."""
+
+    Config, loop, act, state, load_state = Config, "off-policy", act, state, load_state
+    metrics = ("actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error")
+
+    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
+        check_observation_space(observation_space)
+        check_action_box(action_space, "sac")
+        check_off_policy(config)
+        init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
+        self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
+        self.dist = TanhGaussian(action_space.low, action_space.high, config.log_std)
+        O, A = observation_space.shape[0], self.dist.features
+        self.actor = MLP((O, *config.hidden, self.dist.outputs), config.activation)
+        self.critic = MLP((O + A, *config.hidden, 1), config.activation, stack=(2,))
+        self.theta, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(2))
+        self.w, self.w_target, self.dw = (Parameters(self.critic.shapes(), dtype) for _ in range(3))
+        self.actor.initialise(self.theta, init_rng, config.initialiser)
+        self.critic.initialise(self.w, init_rng, config.initialiser)
+        self.w_target.flat[:] = self.w.flat
+        self.log_alpha = np.full(1, math.log(self.schedules(0).alpha), dtype)
+        self.target_entropy = -A
+        self.actor_optimiser, self.critic_optimiser, self.alpha_optimiser = (
+            optim.Adam(x) for x in (self.theta.flat, self.w.flat, self.log_alpha))
+        self.memory = ReplayBuffer(config.buffer_size, observation_space, (A,), dtype=dtype)
+        self.to_env = self.dist.to_env
+
+    def random(self, rows):
+        return self.dist.random(self.rng, rows)
+
+    def restart(self, done):
+        """Nothing is remembered from one step of an episode to the next."""
+
+    def pi(self, s):
+        """A fresh action in [−1, 1] for each row of s, its log-probability, and what the way back needs."""
+        y, net_cache = self.actor.forward(self.theta, s)
+        a, logp, cache = self.dist.sample(y, self.dist.noise(self.rng, len(s)))
+        return a, logp, (net_cache, cache)
+
+    def sample(self, obs):
+        return self.pi(np.asarray(obs, self.dtype))[0]
+
+    def greedy(self, obs):
+        return self.dist.mode(self.actor.forward(self.theta, np.asarray(obs, self.dtype))[0])
+
+    def update(self, batch):
+        """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
+        h = self.schedules(self.step / self.config.steps)
+        s, a, r, s2, term = batch                                           # (B, O), (B, A), (B,), (B, O), (B,)
+        if not self.config.learn_alpha:
+            self.log_alpha[0] = math.log(h.alpha)
+        alpha = math.exp(self.log_alpha[0])
+
+        # Critics: the target is data. Value *and* entropy of what follows are cut at a terminal state.
+        a2, logp2, _ = self.pi(s2)
+        q2 = self.critic.forward(self.w_target, np.concatenate([s2, a2], axis=1))[0][..., 0]    # (2, B)
+        y = r + h.gamma * (1 - term) * (q2.min(axis=0) - alpha * logp2)     # (B,)
+        q, cache = self.critic.forward(self.w, np.concatenate([s, a], axis=1))
+        critic_loss, dq = losses.stacked_mse(q[..., 0], y)                  # (2, B)
+        self.critic.backward(self.w, cache, dq[..., None], self.dw)
+        self.critic_optimiser.step(self.dw.flat, h.critic_lr)
+
+        # Actor: ∂L/∂log π = α/B, and −1/B for the smaller of the two Q, which sends its gradient on to ã.
+        a_pi, logp, (net_cache, dist_cache) = self.pi(s)
+        q_pi, cache = self.critic.forward(self.w, np.concatenate([s, a_pi], axis=1))
+        smaller = q_pi[..., 0].argmin(axis=0)                               # (B,) which critic
+        dq = np.zeros_like(q_pi)
+        dq[smaller, np.arange(len(s))] = -1 / len(s)
+        da = self.critic.backward(self.w, cache, dq, None, input_gradient=True).sum(axis=0)[:, s.shape[1]:]
+        dlogp = np.full_like(logp, alpha / len(s))
+        self.actor.backward(self.theta, net_cache, self.dist.backward(dist_cache, da, dlogp), self.dtheta)
+        self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
+
+        # Temperature: with α = exp(log α),  ∂L/∂log α = −α mean(log π + H̄).
+        if self.config.learn_alpha:
+            excess = float(logp.mean()) + self.target_entropy
+            self.alpha_optimiser.step(np.full(1, -alpha * excess, self.dtype), h.alpha_lr)
+
+        optim.polyak(self.w_target.flat, self.w.flat, h.tau)
+        return {"actor_loss": alpha * float(logp.mean()) - float(q_pi.min(axis=0).mean()), "critic_loss": critic_loss,
+                "entropy": -float(logp.mean()), "alpha": alpha, "q": float(q.mean()),
+                "td_error": float(np.abs(y - q[..., 0]).mean())}
+
+    def value(self, obs, actions):
+        """min_k Qₖ(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
+        return self.critic.forward(self.w, np.concatenate([obs, actions], axis=1, dtype=self.dtype))[0].min(axis=0)[:, 0]
+
+    def keeps(self):
+        return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
+                "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
+                "alpha_optimiser": self.alpha_optimiser, "memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}
