@@ -1,0 +1,303 @@
+"""DDPG, TD3, SAC and discrete SAC: what their updates do, on transitions whose answer is known."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from probes import Bandit, Constant, Match, Target
+
+import scratchac
+from scratchac import algorithms
+from scratchac.distributions import TanhGaussian
+from scratchac.envs import VectorEnv
+from scratchac.errors import UserError
+from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
+from scratchac.memory import Transitions
+from scratchac.training import evaluate, train_off_policy
+
+CONTINUOUS = ["ddpg", "td3", "sac"]
+ALL = [*CONTINUOUS, "discrete-sac"]
+SMALL = {"hidden": (16,), "batch_size": 32, "learning_starts": 32, "buffer_size": 1000}
+
+
+def make(algorithm, dtype=np.float64, **options):
+    cls = algorithms.find(algorithm)
+    actions = gym.spaces.Discrete(3) if algorithm == "discrete-sac" else gym.spaces.Box(np.float32([-1, -3]), np.float32([2, 5]))
+    return cls(cls.Config(**(SMALL | options)), gym.spaces.Box(-1, 1, (3,)), actions, seed=0, dtype=dtype)
+
+
+def minibatch(algorithm, rng, rows=32, dtype=np.float64, **fields):
+    a = rng.integers(3, size=rows) if algorithm == "discrete-sac" else rng.uniform(-1, 1, (rows, 2)).astype(dtype)
+    s, s2 = rng.standard_normal((2, rows, 3)).astype(dtype)
+    batch = Transitions(s, a, rng.standard_normal(rows).astype(dtype), s2, np.zeros(rows, dtype))
+    return batch._replace(**fields)
+
+
+# -- the tanh-Gaussian -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log_std", ["tanh", "clamp"])
+def test_tanh_gaussian_density_integrates_to_one(log_std):
+    """Quadrature over the action box (−1, 1): da = (1 − a²) du catches scale, sign and missing terms of the correction."""
+    dist = TanhGaussian(-np.ones(1), np.ones(1), log_std)
+    y = np.array([[-0.3, 0.4]])
+    _, log_sigma, _ = dist._read(y)
+    u = np.linspace(-12, 12, 20_001)[:, None]
+    eps = (u - 0.4) / np.exp(log_sigma)
+    a, logp, _ = dist.sample(np.repeat(y, len(u), axis=0), eps)
+    a = a[:, 0]
+    assert np.sum(0.5 * (np.exp(logp[1:]) + np.exp(logp[:-1])) * np.diff(a)) == pytest.approx(1, abs=1e-3)
+
+
+def test_tanh_correction_is_exact_far_out():
+    """log(1 − tanh²u) at |u| up to 50, where the naive form is −∞ or wrong by 4.8 at u = 10."""
+    dist = TanhGaussian(-np.ones(1), np.ones(1), "clamp")
+    for u in (0.0, 1.0, 10.0, 50.0, -10.0, -50.0):
+        _, logp, _ = dist.sample(np.array([[0.0, u]]), np.zeros((1, 1)))
+        truth = 2 * (np.log(2) - abs(u) - np.log1p(np.exp(-2 * abs(u))))            # log sech²u
+        assert logp[0] == pytest.approx(-0.5 * np.log(2 * np.pi) - truth, rel=1e-12)
+    naive = np.log(1 - np.tanh(10.0) ** 2 + 1e-6)
+    assert abs(naive - 2 * (np.log(2) - 10 - np.log1p(np.exp(-20)))) > 4
+
+
+def test_conventions_for_log_sigma():
+    y = np.array([[-50.0, 0.0], [0.0, 0.0], [50.0, 0.0]])
+    _, log_std, slope = TanhGaussian(-np.ones(1), np.ones(1), "clamp")._read(y)
+    assert log_std.ravel().tolist() == [-20, 0, 2] and slope.ravel().tolist() == [0, 1, 0]
+    _, log_std, slope = TanhGaussian(-np.ones(1), np.ones(1), "tanh")._read(y)
+    assert log_std.ravel() == pytest.approx([-5, -1.5, 2]) and slope.ravel() == pytest.approx([0, 3.5, 0])
+
+
+def test_actions_are_scaled_in_one_place():
+    dist = TanhGaussian(np.float32([-1, -3]), np.float32([2, 5]))
+    np.testing.assert_allclose(dist.to_env(np.array([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])), [[-1, -3], [2, 5], [0.5, 3]])
+
+
+@pytest.mark.parametrize("algorithm", CONTINUOUS)
+def test_actions_stay_in_the_box(algorithm, rng):
+    agent = make(algorithm, np.float32, envs=50)
+    box = gym.spaces.Box(np.float32([-1, -3]), np.float32([2, 5]))
+    for raw in (agent.random(50), agent.sample(5 * rng.standard_normal((50, 3))), agent.greedy(5 * rng.standard_normal((50, 3)))):
+        assert np.abs(raw).max() <= 1
+        assert all(box.contains(a) for a in agent.to_env(raw))
+
+
+# -- targets -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_a_terminal_state_has_the_reward_as_its_target(algorithm, rng):
+    """With every row terminal, neither the value nor the entropy of s′ counts: Q → r, and `td_error` → 0, at any γ and α."""
+    agent = make(algorithm, critic_lr=0.01, gamma=0.99)
+    batch = minibatch(algorithm, rng, rows=4, term=np.ones(4), rewards=np.array([1.0, -2.0, 0.5, 3.0]))
+    for _ in range(800):
+        metrics = agent.update(batch)
+    assert metrics["td_error"] < 0.05
+    np.testing.assert_allclose(agent.value(batch.obs, batch.actions), batch.rewards, atol=0.1)
+
+
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
+def test_truncation_is_not_termination(algorithm):
+    """Reward 1 for ever, cut off every step, is worth 1/(1−γ) = 5; ended every step it is worth 1."""
+    for ends, expected in (("trunc", 5.0), ("term", 1.0)):
+        def env(ends=ends):
+            made = Constant(limit=1, ends=ends)
+            made.action_space = gym.spaces.Box(-1, 1, (1,))
+            return made
+
+        agent = scratchac.train(algorithm, env=env, steps=1500, gamma=0.8, critic_lr=0.01, tau=0.05, **SMALL)
+        assert agent.value(np.zeros((1, 1)), np.zeros((1, 1)))[0] == pytest.approx(expected, rel=0.1)
+
+
+def test_td3_takes_the_smaller_target(rng):
+    """Critics that always say 3 and −1: the target is r + γ·(−1)."""
+    agent = make("td3", gamma=0.5, critic_lr=1e-9)
+    agent.w_target.flat[:] = 0
+    agent.w_target["b2"][:] = [[3.0], [-1.0]]
+    agent.w.flat[:] = 0
+    metrics = agent.update(minibatch("td3", rng, rewards=np.full(32, 10.0)))
+    assert metrics["td_error"] == pytest.approx(10 - 0.5)
+
+
+def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch):
+    agent = make("td3", target_noise=0.2, target_noise_clip=0.3)
+    seen = []
+    forward = type(agent.critic).forward
+
+    def spy(mlp, params, x):
+        if params is agent.w_target:
+            seen.append(x[:, 3:])
+        return forward(mlp, params, x)
+
+    monkeypatch.setattr(type(agent.critic), "forward", spy)
+    batch = minibatch("td3", rng)
+    clean = agent.pi(agent.theta_target, batch.next_obs)[0]
+    agent.update(batch)
+    noise = seen[0] - clean
+    assert len(np.unique(noise.round(12))) > 50 and np.abs(noise).max() <= 0.3 + 1e-12 and 0.1 < noise.std() < 0.25
+
+
+def test_td3_moves_the_actor_every_second_update(rng):
+    agent, batch = make("td3", delay=2), minibatch("td3", rng)
+    moved = []
+    for _ in range(4):
+        before = agent.theta.flat.copy(), agent.w_target.flat.copy()
+        agent.update(batch)
+        moved.append((not np.array_equal(before[0], agent.theta.flat), not np.array_equal(before[1], agent.w_target.flat)))
+    assert moved == [(False, False), (True, True), (False, False), (True, True)]
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_the_actors_step_leaves_the_critic_alone(algorithm, rng):
+    """The critic's learning rate is next to nothing: what moves its parameters or moments would be the actor's step."""
+    class Frozen:
+        def step(self, grad, lr):
+            pass
+
+    agent = make(algorithm, **({"delay": 1} if algorithm == "td3" else {}))
+    moments = agent.critic_optimiser.m.copy()
+    agent.critic_optimiser.step = Frozen().step
+    w, theta = agent.w.flat.copy(), agent.theta.flat.copy()
+    agent.update(minibatch(algorithm, rng))
+    assert np.array_equal(agent.w.flat, w) and np.array_equal(agent.critic_optimiser.m, moments)
+    assert not np.array_equal(agent.theta.flat, theta)
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_targets_follow_by_tau_and_share_no_memory(algorithm, rng):
+    for tau in (0.0, 0.3, 1.0):
+        agent = make(algorithm, tau=tau, **({"delay": 1} if algorithm == "td3" else {}))
+        agent.w_target.flat[:] = 7.0
+        agent.update(minibatch(algorithm, rng))
+        np.testing.assert_allclose(agent.w_target.flat, (1 - tau) * 7 + tau * agent.w.flat)
+        if tau == 1.0:
+            assert np.array_equal(agent.w_target.flat, agent.w.flat)
+        assert not np.shares_memory(agent.w.flat, agent.w_target.flat)
+
+
+def test_alpha_rises_while_the_policy_is_too_certain(rng):
+    """log π > −H̄ means less entropy than wanted: α must rise; and fall in the opposite case."""
+    for algorithm in ("sac", "discrete-sac"):
+        agent, batch = make(algorithm), minibatch(algorithm, rng)
+        if algorithm == "sac":
+            agent.theta["b2"][: agent.dist.features] = -3          # σ = e^{−5+3.5(tanh(−3)+1)}: nearly deterministic
+        else:
+            agent.theta["b2"][0] = 10.0
+        before = agent.log_alpha[0]
+        agent.update(batch)
+        assert agent.log_alpha[0] > before
+        agent = make(algorithm)                                    # fresh: wide, near uniform
+        before = agent.log_alpha[0]
+        agent.update(batch)
+        assert agent.log_alpha[0] < before
+
+
+def test_fixed_alpha_follows_its_schedule(rng):
+    agent = make("sac", learn_alpha=False, alpha="linear:0.4:0.2", steps=100)
+    assert agent.update(minibatch("sac", rng))["alpha"] == pytest.approx(0.4)
+    agent.step = 50
+    assert agent.update(minibatch("sac", rng))["alpha"] == pytest.approx(0.3)
+
+
+# -- exploration -------------------------------------------------------------------------------------------------------
+
+
+def test_noises(rng):
+    gaussian, ou = GaussianNoise(0.5, (2, 3)), OrnsteinUhlenbeck(0.5, (2, 3))
+    draws = {noise: np.array([noise.sample(rng) for _ in range(20_000)]) for noise in (gaussian, ou)}
+    assert draws[gaussian].std() == pytest.approx(0.5, rel=0.02)
+    assert draws[ou].std() == pytest.approx(0.5 / np.sqrt(1 - 0.85**2), rel=0.05)
+
+    def inertia(x):
+        return np.corrcoef(x[:-1, 0, 0], x[1:, 0, 0])[0, 1]
+
+    assert abs(inertia(draws[gaussian])) < 0.05 and inertia(draws[ou]) == pytest.approx(0.85, abs=0.03)
+    ou.restart(np.array([True, False]))
+    assert not ou.x[0].any() and ou.x[1].all()
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+
+def test_random_actions_first_then_updates():
+    agent = make("ddpg", learning_starts=40, envs=2, train_every=4, gradient_steps=3, steps=100)
+    venv = VectorEnv(lambda: gym.wrappers.TimeLimit(_Box3(), 7), 2, seed=0)
+    updates = []
+    train_off_policy(agent, venv, 100, lambda *a: updates.append((agent.step, a[-1])) and False)
+    venv.close()
+    assert [n for step, n in updates if step < 40] == [0] * 19
+    assert [n for step, n in updates if 40 <= step <= 50] == [3, 0, 3, 0, 3, 0]
+    assert len(agent.memory) == 100 and agent.memory.data["trunc"].sum() == 14 and not agent.memory.data["term"].any()
+
+
+class _Box3(gym.Env):
+    observation_space, action_space = gym.spaces.Box(-1, 1, (3,)), gym.spaces.Box(np.float32([-1, -3]), np.float32([2, 5]))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return np.zeros(3, np.float32), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("algorithm", CONTINUOUS)
+def test_finds_the_best_action(algorithm):
+    """−(a − ½)² in a box of [−1, 2], calibrated on 10 other seeds."""
+    agent = scratchac.train(algorithm, env=Target, steps=1000, actor_lr=3e-3, critic_lr=1e-2, **SMALL)
+    assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.25
+
+
+@pytest.mark.parametrize("env", [Match, lambda: Bandit(start=5)], ids=["Match", "Bandit"])
+def test_discrete_sac_learns(env):
+    agent = scratchac.train("discrete-sac", env=env, steps=1000, actor_lr=3e-3, critic_lr=1e-2, entropy_target=0.2, **SMALL)
+    assert evaluate(agent, env, episodes=20).mean() == 1
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_float32_stays_float32(algorithm, rng):
+    agent = make(algorithm, np.float32)
+    for _ in range(10):
+        agent.update(minibatch(algorithm, rng, dtype=np.float32))
+    arrays = {name: x for name, x in agent.keeps().items() if isinstance(x, np.ndarray) and name not in ("updates", "actor_loss")}
+    optimisers = [x for name, x in agent.keeps().items() if name.endswith("optimiser")]
+    assert {x.dtype for x in arrays.values()} | {x.m.dtype for x in optimisers} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_same_seed_same_run_and_state_goes_round(algorithm, tmp_path):
+    env = "CartPole-v1" if algorithm == "discrete-sac" else "Pendulum-v1"
+    first, again = (scratchac.train(algorithm, env=env, steps=60, seed=3, out=tmp_path / name, **SMALL) for name in "ab")
+    assert np.array_equal(first.theta.flat, again.theta.flat) and np.array_equal(first.w.flat, again.w.flat)
+    loaded = scratchac.load(tmp_path / "a")
+    for _ in range(3):
+        first.update(first.memory.sample(first.batch_rng, 32))
+        loaded.update(loaded.memory.sample(loaded.batch_rng, 32))
+    assert np.array_equal(first.theta.flat, loaded.theta.flat) and np.array_equal(first.w_target.flat, loaded.w_target.flat)
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm, env, options, message", [
+    *[(algorithm, "CartPole-v1", {}, "discrete-sac") for algorithm in CONTINUOUS],
+    ("discrete-sac", "Pendulum-v1", {}, "needs Discrete"),
+    ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 100}, "learning-starts"),
+    ("sac", "Pendulum-v1", {"batch_size": 512, "buffer_size": 100}, "buffer-size"),
+    ("td3", "Pendulum-v1", {"buffer_size": 10**12}, "GiB"),
+    ("td3", "Pendulum-v1", {"action_noise_clip": 0.5}, "unknown hyperparameter"),
+    ("td3", "Pendulum-v1", {"tau": 1.5}, "tau"),
+])
+def test_clear_errors(algorithm, env, options, message):
+    with pytest.raises(UserError, match=message):
+        scratchac.make_agent(algorithm, env, **options)
+
+
+def test_unbounded_actions():
+    def env():
+        made = Target()
+        made.action_space = gym.spaces.Box(-np.inf, np.inf, (1,))
+        return made
+
+    with pytest.raises(UserError, match="no finite bounds"):
+        scratchac.make_agent("sac", env)
