@@ -186,11 +186,11 @@ def train(argv):
     env = _value_after("--env", argv) or algorithms.ALGORITHMS[algorithm][2]
     preset = configure(agent_class.Config, algorithm, env, {})
     options_class = make_dataclass("Options", [
-        ("options", tyro.conf.OmitArgPrefixes[TrainOptions], field(default_factory=lambda: TrainOptions(algorithm, env))),
+        ("run", tyro.conf.OmitArgPrefixes[TrainOptions], field(default_factory=lambda: TrainOptions(algorithm, env))),
         ("hyperparameters", tyro.conf.OmitArgPrefixes[agent_class.Config], field(default_factory=lambda: preset)),
     ], frozen=True)
     parsed = _parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {env}.")
-    options = parsed.options
+    options = parsed.run
     out = options.out or api.new_folder(algorithm, env, options.seed)
     api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
               video=options.video, vector=options.vector, randomise=options.randomise,

@@ -37,6 +37,36 @@ NonNegative = Annotated[float | str, Range(0)]
 Layers = tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class OffPolicy:
+    """What DDPG, TD3 and SAC have in common."""
+
+    steps: Count = 100_000
+    """Environment steps in total; schedules run from 0 to here."""
+    envs: Count = 1
+    """Environments side by side (N)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    tau: Fraction = 0.005
+    """τ, how far the target networks move at each update."""
+    batch_size: Count = 256
+    """Transitions in a minibatch (B)."""
+    buffer_size: Count = 1_000_000
+    """Transitions the memory holds."""
+    learning_starts: Count = 10_000
+    """Steps with uniformly random actions before learning begins."""
+    train_every: Count = 1
+    """Environment steps between rounds of updates."""
+    gradient_steps: Count = 1
+    """Updates in a round."""
+    hidden: Layers = (256, 256)
+    """Hidden layers of all networks."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Activation of the hidden layers."""
+    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
+    """Initialiser of the weights."""
+
+
 def check(config):
     """Raise UserError for the first field whose value is of the wrong kind or out of range."""
     for name, hint in get_type_hints(type(config), include_extras=True).items():

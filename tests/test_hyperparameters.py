@@ -21,7 +21,7 @@ def test_every_field_is_explained(algorithm):
     import inspect
 
     config = algorithms.find(algorithm).Config
-    source = inspect.getsource(config)
+    source = "".join(inspect.getsource(cls) for cls in config.__mro__[:-1])
     for field in fields(config):
         after = source.split(f"    {field.name}: ", 1)[1].split("\n")[1]
         assert after.strip().startswith('"""') and after.strip().endswith('."""'), field.name

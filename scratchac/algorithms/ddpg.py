@@ -15,7 +15,7 @@ from scratchac import losses, optim
 from scratchac.distributions import ActionScale
 from scratchac.envs import check_action_box, check_observation_space
 from scratchac.exploration import NOISES
-from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules, check_off_policy
+from scratchac.hyperparameters import OffPolicy, Positive, Schedules, check_off_policy
 from scratchac.memory import ReplayBuffer
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import act
@@ -23,39 +23,15 @@ from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config:
-    steps: Count = 100_000
-    """Environment steps in total; schedules run from 0 to here."""
-    envs: Count = 1
-    """Environments side by side (N)."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
-    tau: Fraction = 0.005
-    """τ, how far the target networks move at each update."""
+class Config(OffPolicy):
     actor_lr: Positive = 1e-3
     """Learning rate of the actor."""
     critic_lr: Positive = 1e-3
     """Learning rate of the critic."""
-    batch_size: Count = 256
-    """Transitions in a minibatch (B)."""
-    buffer_size: Count = 1_000_000
-    """Transitions the memory holds."""
-    learning_starts: Count = 10_000
-    """Steps with uniformly random actions before learning begins."""
-    train_every: Count = 1
-    """Environment steps between rounds of updates."""
-    gradient_steps: Count = 1
-    """Updates in a round."""
     noise: Literal["gaussian", "ou"] = "gaussian"
     """Exploration noise: independent, or an Ornstein-Uhlenbeck process with inertia."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
-    hidden: Layers = (256, 256)
-    """Hidden layers of both networks."""
-    activation: Literal["relu", "tanh"] = "relu"
-    """Activation of the hidden layers."""
-    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
-    """Initialiser of the weights."""
 
 
 class DDPG:

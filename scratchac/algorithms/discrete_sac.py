@@ -11,7 +11,6 @@ No action is sampled in an update, so nothing has to be reparameterised: the exp
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from scratchac import losses, optim
 from scratchac.distributions import Categorical
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules, check_off_policy
+from scratchac.hyperparameters import Count, Fraction, Layers, OffPolicy, Positive, Schedules, check_off_policy
 from scratchac.memory import ReplayBuffer
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import act
@@ -28,15 +27,9 @@ from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(OffPolicy):
     steps: Count = 50_000
     """Environment steps in total; schedules run from 0 to here."""
-    envs: Count = 1
-    """Environments side by side (N)."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
-    tau: Fraction = 0.005
-    """τ, how far the target networks move at each update."""
     actor_lr: Positive = 3e-4
     """Learning rate of the actor."""
     critic_lr: Positive = 3e-4
@@ -49,22 +42,10 @@ class Config:
     """Learning rate of log α."""
     entropy_target: Fraction = 0.5
     """H̄ as a part of the largest entropy, log n."""
-    batch_size: Count = 256
-    """Transitions in a minibatch (B)."""
-    buffer_size: Count = 1_000_000
-    """Transitions the memory holds."""
     learning_starts: Count = 1_000
     """Steps with uniformly random actions before learning begins."""
-    train_every: Count = 1
-    """Environment steps between rounds of updates."""
-    gradient_steps: Count = 1
-    """Updates in a round."""
     hidden: Layers = (64, 64)
     """Hidden layers of all networks."""
-    activation: Literal["relu", "tanh"] = "relu"
-    """Activation of the hidden layers."""
-    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
-    """Initialiser of the weights."""
 
 
 class DiscreteSAC:

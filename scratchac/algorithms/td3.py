@@ -19,7 +19,7 @@ from scratchac import losses, optim
 from scratchac.distributions import ActionScale
 from scratchac.envs import check_action_box, check_observation_space
 from scratchac.exploration import NOISES
-from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules, check_off_policy
+from scratchac.hyperparameters import Count, NonNegative, OffPolicy, Positive, Schedules, check_off_policy
 from scratchac.memory import ReplayBuffer
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import act
@@ -27,29 +27,11 @@ from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config:
-    steps: Count = 100_000
-    """Environment steps in total; schedules run from 0 to here."""
-    envs: Count = 1
-    """Environments side by side (N)."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
-    tau: Fraction = 0.005
-    """τ, how far the target networks move at each update."""
+class Config(OffPolicy):
     actor_lr: Positive = 1e-3
     """Learning rate of the actor."""
     critic_lr: Positive = 1e-3
     """Learning rate of the critic."""
-    batch_size: Count = 256
-    """Transitions in a minibatch (B)."""
-    buffer_size: Count = 1_000_000
-    """Transitions the memory holds."""
-    learning_starts: Count = 10_000
-    """Steps with uniformly random actions before learning begins."""
-    train_every: Count = 1
-    """Environment steps between rounds of updates."""
-    gradient_steps: Count = 1
-    """Updates in a round."""
     delay: Count = 2
     """③ Updates of the critics for each one of the actor and the targets."""
     target_noise: NonNegative = 0.2
@@ -60,12 +42,6 @@ class Config:
     """Exploration noise: independent, or an Ornstein-Uhlenbeck process with inertia."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
-    hidden: Layers = (256, 256)
-    """Hidden layers of all networks."""
-    activation: Literal["relu", "tanh"] = "relu"
-    """Activation of the hidden layers."""
-    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
-    """Initialiser of the weights."""
 
 
 class TD3:
