@@ -25,7 +25,7 @@ def curves(algorithm, env, seeds, **hyperparameters):
             agent = scratchac.train(algorithm, env, seed=seed, out=f"{folder}/run", **hyperparameters)
             metrics.append(Run.open(f"{folder}/run").metrics())
         finals.append(scratchac.evaluate(agent, env).mean())
-    return metrics, np.array(finals)
+    return metrics, finals
 
 
 class Onlooker:
@@ -59,11 +59,12 @@ def figure(*titles, width=5.2, height=3.6):
     return made, axes
 
 
-def learning_curves(ax, groups):
-    """One band (mean, and lowest to highest) for each label → metrics of its runs; `return_mean` covers the last 100 episodes."""
-    for (label, runs), colour in zip(groups.items(), COLOURS, strict=False):
-        band(ax, [m["step"] for m in runs], [m["return_mean"] for m in runs], label, colour)
-    ax.set_xlabel("environment steps")
+def learning_curves(ax, results):
+    """Draw what `curves` returned for each label: the mean over seeds, and the range; print what the last policies are worth."""
+    for (label, (runs, finals)), colour in zip(results.items(), COLOURS, strict=False):
+        band(ax, [m["step"] / 1000 for m in runs], [m["return_mean"] for m in runs], label, colour)
+        print(f"{label}: last policy of each seed {', '.join(f'{x:.0f}' for x in finals)}")
+    ax.set_xlabel("thousand environment steps")
     ax.set_ylabel("return (last 100 episodes)")
     ax.legend(fontsize=8)
 

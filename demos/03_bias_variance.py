@@ -1,0 +1,70 @@
+"""How many real rewards before one trusts the critic? Bias and variance of k-step returns and of GAE(λ).
+
+A random walk over 19 states (Sutton & Barto 2018, example 7.1), where the true values are known exactly. The critic knows
+nothing yet: V̂ = 0. After few real rewards the estimate has the critic's error (bias) and hardly scatters; after all of them
+it has no bias, and all the randomness of the walk (variance). The sum is smallest in between, and smaller for λ than for any
+single k, because λ mixes them all. Takes about ten seconds.
+"""
+
+from types import SimpleNamespace
+
+import gymnasium as gym
+import numpy as np
+from common import figure, sample_episodes, save
+
+from scratchac import returns
+from scratchac.memory import Batch
+from scratchac.plots import COLOURS
+
+STATES, EPISODES, GAMMA = 19, 2_000, 1.0
+VALUES = np.arange(STATES + 2) / 10 - 1                             # v(s) = (s − 10)/10 for states 1 … 19
+CRITIC = np.zeros(STATES + 2)                                       # V̂(s); try others
+
+
+class RandomWalk(gym.Env):
+    """States 1 … 19, from the middle one step left or right; reward −1 for leaving on the left, +1 on the right."""
+
+    observation_space, action_space = gym.spaces.Box(0, STATES + 1, (1,), np.float64), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state = (STATES + 1) // 2
+        return np.array([self.state], np.float64), {}
+
+    def step(self, action):
+        self.state += 1 if action else -1
+        reward = float(self.state > STATES) - float(self.state < 1)
+        return np.array([self.state], np.float64), reward, reward != 0, False, {}
+
+
+def bias2_and_variance(estimates):
+    """Of the estimates (T, 1) over all visits to a state, averaged over the states."""
+    visits = [estimates[state == s] for s in range(1, STATES + 1)]
+    return np.mean([((x.mean() - VALUES[s]) ** 2, x.var()) for s, x in enumerate(visits, start=1)], axis=0)
+
+
+coin = np.random.default_rng(0)
+walker = SimpleNamespace(sample=lambda obs: coin.integers(2, size=len(obs)), to_env=lambda a: a, dtype=np.float64)
+# All walks, one after another, are one long batch: `done` keeps the estimators from looking into the next walk.
+walks = Batch(*map(np.concatenate, zip(*sample_episodes(walker, RandomWalk, EPISODES, seed=0), strict=True)))
+state, next_state = (x[..., 0].astype(int) for x in (walks.obs, walks.next_obs))            # (T, 1) each
+r, v, v_next, ends = walks.rewards, CRITIC[state], CRITIC[next_state], (walks.term, walks.done)
+
+powers = 2 ** np.arange(11)
+lambdas = np.append(1 - 1 / powers[:-1], 1)                         # λ looks about 1/(1 − λ) = 1, 2, 4, … steps ahead
+fig, axes = figure("k-step return", "GAE(λ), with V̂ added back")
+for ax, name, x, ticks, estimates in (
+    (axes[0], "k", powers, powers, [returns.n_step(r, v_next, *ends, GAMMA, k) for k in powers]),
+    (axes[1], "λ", powers, lambdas, [v + returns.gae(r, v, v_next, *ends, GAMMA, lam) for lam in lambdas]),
+):
+    bias2, variance = np.transpose([bias2_and_variance(e) for e in estimates])
+    for label, y, colour in (("bias²", bias2, 0), ("variance", variance, 1), ("their sum", bias2 + variance, 2)):
+        ax.plot(x, y, "o-", ms=4, color=COLOURS[colour], label=label)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(x, [f"{tick:.4g}" for tick in ticks], fontsize=7)
+    ax.set_xlabel(name)
+    ax.legend(fontsize=8)
+    best = np.argmin(bias2 + variance)
+    print(f"{name} from {ticks[0]:g} to {ticks[-1]:g}: bias² {bias2[0]:.3f} → {bias2[-1]:.3f}, variance {variance[0]:.3f} → "
+          f"{variance[-1]:.3f}; the sum is least, {bias2[best] + variance[best]:.3f}, at {ticks[best]:.3g}")
+save(fig, __file__)
