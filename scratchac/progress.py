@@ -25,7 +25,7 @@ class Reporter:
         self.before = dict(self.progress)
         self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
         self.next_row, self.next_save = start + self.row_every, start + self.save_every
-        self.sums, self.count = {}, 0
+        self.collected = {}                                                 # metrics since the last row
         self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
                         smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
                                                    "{remaining} left{postfix}")
@@ -54,10 +54,8 @@ class Reporter:
         progress["updates"] += updates
         progress["update_s"] += update_seconds
         progress["wall_s"] = self.before["wall_s"] + time.perf_counter() - self.started
-        if metrics:
-            for name, value in metrics.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value
-            self.count += 1
+        for name, value in metrics.items():
+            self.collected.setdefault(name, []).append(value)
         if agent.step >= self.next_row or agent.step >= self.target:
             self.write_row(agent, episodes)
             self.next_row = agent.step + self.row_every
@@ -74,8 +72,8 @@ class Reporter:
             returns, lengths = np.array(episodes.recent).T
             row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}
             self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
-        row |= {name: total / self.count for name, total in self.sums.items()}
-        self.sums, self.count = {}, 0
+        row |= {name: sum(values) / len(values) for name, values in self.collected.items()}
+        self.collected = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         if self.run is not None:
             self.run.log(row)

@@ -27,6 +27,36 @@ class Episodes:
             self.finished += 1
 
 
+class Promises:
+    """What the critic said of each episode at its start, Q(s₀, a₀), and the discounted return that came of it.
+
+    A critic that is fitted to its own maximum promises too much. Where a time limit cut the episode off, Q at the last
+    observation stands for the rest, as it does in the critic's targets. A soft critic's Q also holds the entropy to come.
+    """
+
+    def __init__(self, agent, n):
+        self.agent, self.gamma = agent, agent.schedules(1).gamma
+        self.said, self.came, self.weight = np.zeros(n), np.zeros(n), np.ones(n)
+        self.kept = deque(maxlen=20)                                        # (said, came) of the last episodes
+
+    def begin(self, starting, obs, actions):
+        if starting.any():
+            self.said[starting] = self.agent.value(obs[starting], actions[starting])
+            self.came[starting], self.weight[starting] = 0, 1
+
+    def add(self, rewards, next_obs, term, done):
+        self.came += self.weight * rewards
+        self.weight *= self.gamma
+        for i in np.flatnonzero(done):
+            if not term[i]:
+                last = next_obs[i : i + 1]
+                self.came[i] += self.weight[i] * self.agent.value(last, self.agent.greedy(last))[0]
+            self.kept.append((self.said[i], self.came[i]))
+
+    def metrics(self):
+        return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
+
+
 def train_on_policy(agent, envs, steps, report):
     """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
 
@@ -70,18 +100,20 @@ def train_off_policy(agent, envs, steps, report):
 
     Raises TrainingError when a value is no longer a number.
     """
-    config, episodes = agent.config, Episodes(envs.n)
+    config, episodes, promises = agent.config, Episodes(envs.n), Promises(agent, envs.n)
     obs = envs.reset()
     since_update = 0
     while agent.step < steps:
         warming_up = agent.step < config.learning_starts
         actions = agent.random(envs.n) if warming_up else agent.sample(obs)
+        promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
         if not (np.isfinite(rewards).all() and np.isfinite(next_obs).all() and np.isfinite(actions).all()):
             bad = next(i for i in range(envs.n) if not np.isfinite([rewards[i], next_obs[i].sum(), actions[i].sum()]).all())
             raise TrainingError(f"environment {bad}: an action, reward or observation is not finite at step {agent.step}")
         agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
         done = term | trunc
+        promises.add(rewards, next_obs, term, done)
         episodes.add(rewards, done)
         agent.restart(done)
         agent.step += envs.n
@@ -96,6 +128,7 @@ def train_off_policy(agent, envs, steps, report):
                 except FloatingPointError as error:
                     raise TrainingError(f"at step {agent.step}: {error}") from None
                 updates += 1
+            metrics |= promises.metrics()
         if report(agent, episodes, metrics, time.perf_counter() - started if updates else 0.0, updates):
             break
 

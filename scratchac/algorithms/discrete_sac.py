@@ -52,7 +52,7 @@ class DiscreteSAC:
     """Soft actor-critic over a Discrete space. Raises UserError for spaces that are not supported."""
 
     Config, loop, act, state, load_state = Config, "off-policy", act, state, load_state
-    metrics = ("actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error")
+    metrics = ("actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error", "q_promised", "q_realised")
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
         check_observation_space(observation_space)

@@ -48,7 +48,7 @@ class TD3:
     """Twin delayed deep deterministic policy gradient. Raises UserError for spaces that are not supported."""
 
     Config, loop, act, state, load_state = Config, "off-policy", act, state, load_state
-    metrics = ("actor_loss", "critic_loss", "q", "td_error")
+    metrics = ("actor_loss", "critic_loss", "q", "td_error", "q_promised", "q_realised")
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
         check_observation_space(observation_space)
