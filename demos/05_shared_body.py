@@ -6,10 +6,14 @@ body learns no policy at all; give its critic a hundredth of the weight, and it 
 standard deviation of the return, both learn equally well at the usual weight. Takes about two minutes.
 """
 
+from dataclasses import asdict
+
 from common import curves, figure, learning_curves, save
 
+from scratchac.algorithms.a2c import Config
+
 ENV, STEPS, SEEDS = "Acrobot-v1", 150_000, (0, 1, 2)
-COMMON = {"steps": STEPS, "envs": 16, "normalise_obs": False, "actor_lr": 7e-4, "critic_lr": 7e-4, "value_coef": 0.5}
+PLAIN = asdict(Config(steps=STEPS, envs=16))            # the defaults, not the environment's preset, which scales rewards
 SEPARATE, SHARED = {"shared_body": False}, {"shared_body": True}
 PANELS = {
     "rewards as they are": {"separate bodies": SEPARATE, "shared body": SHARED,
@@ -21,7 +25,7 @@ fig, axes = figure(*(f"{ENV}, {panel}: mean and range of 3 seeds" for panel in P
 for ax, (panel, variants) in zip(axes, PANELS.items(), strict=True):
     print(panel)
     scaled = {"scale_rewards": panel == "rewards scaled"}
-    learning_curves(ax, {name: curves("a2c", ENV, SEEDS, **COMMON | scaled | options) for name, options in variants.items()})
+    learning_curves(ax, {name: curves("a2c", ENV, SEEDS, **PLAIN | scaled | options) for name, options in variants.items()})
     ax.set_ylim(-510, -70)
     ax.legend(loc="center right", fontsize=8)
 save(fig, __file__)

@@ -1,30 +1,45 @@
 """Does training in many worlds make a policy fit for other worlds?
 
-Two A2C agents, equal but for one switch: the first trains at LunarLander's usual gravity without wind, the second in a new
-world every episode (gravity, wind and turbulence drawn at random). Both are then tested, without wind, at gravities from
-almost none to the strongest. Takes about five minutes.
+A2C with LunarLander's preset, but for one switch: either every episode has the usual gravity and no wind, or each is a world of
+its own (gravity, wind and turbulence drawn at random). The last policies are tested at many gravities, without and with wind.
+Not for nothing: the random worlds are harder to learn, and in as many steps the policies come out worse, or at best level with
+wind. The policy from one world stands lower gravity well. Takes about six minutes with two processes.
 """
+
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from common import figure, save
 
 import scratchac
-from scratchac.plots import COLOURS
+from scratchac.plots import COLOURS, band
 
-ENV, STEPS, SEED = "LunarLander-v3", 1_000_000, 0
-GRAVITIES, EPISODES = np.linspace(-1, -11.9, 8), 30
+ENV, STEPS, SEEDS, WORKERS = "LunarLander-v3", None, (0, 1), 2           # None: as many steps as the preset has
+GRAVITIES, WINDS, EPISODES = np.linspace(-11.9, -2, 7), (False, True), 20
 
-fig, (ax,) = figure(f"A2C, {STEPS:,} steps, tested over {EPISODES} episodes at each gravity", width=7)
-for (label, randomise), colour in zip({"one world": False, "random worlds": True}.items(), COLOURS, strict=False):
-    agent = scratchac.train("a2c", ENV, STEPS, SEED, randomise=randomise)
-    returns = np.array([scratchac.evaluate(agent, ENV, EPISODES, gravity=g) for g in GRAVITIES])
-    mean, error = returns.mean(axis=1), returns.std(axis=1) / np.sqrt(EPISODES)
-    ax.plot(GRAVITIES, mean, "o-", color=colour, label=f"trained in {label}")
-    ax.fill_between(GRAVITIES, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.2, lw=0)
-    print(f"{label}: mean over all gravities {mean.mean():.0f}, worst {mean.min():.0f} at g = {GRAVITIES[mean.argmin()]:.1f}")
-    print(mean)
-ax.axvline(-10, color="grey", ls=":", label="usual gravity")
-ax.set_xlabel("gravity")
-ax.set_ylabel("mean return ± 2 standard errors")
-ax.legend(fontsize=8)
-save(fig, __file__)
+
+def train_and_test(randomise, seed):
+    """Mean returns (winds, gravities) of a trained policy."""
+    agent = scratchac.train("a2c", ENV, STEPS, seed, randomise=randomise)
+    return np.array([[scratchac.evaluate(agent, ENV, EPISODES, gravity=g, enable_wind=wind).mean() for g in GRAVITIES]
+                     for wind in WINDS])
+
+
+# The workers are new processes that may import this file again.
+if __name__ == "__main__":
+    jobs = [(randomise, seed) for randomise in (False, True) for seed in SEEDS]
+    with ProcessPoolExecutor(WORKERS) as pool:
+        results = dict(zip(jobs, pool.map(train_and_test, *zip(*jobs, strict=True)), strict=True))
+
+    fig, axes = figure("tested without wind", "tested with wind")
+    for i, ax in enumerate(axes):
+        for randomise, label in ((False, "trained in one world"), (True, "trained in random worlds")):
+            returns = [results[randomise, seed][i] for seed in SEEDS]
+            band(ax, [GRAVITIES] * len(SEEDS), returns, label, COLOURS[randomise])
+            print(f"{ax.get_title()}, {label}: mean over gravities, seed by seed: " + ", ".join(f"{r.mean():.0f}" for r in returns))
+        ax.axvline(-10, color="grey", ls=":", label="usual gravity")
+        ax.set_ylim(-250, 250)
+        ax.set_xlabel("gravity")
+        ax.set_ylabel(f"return (mean and range of {len(SEEDS)} seeds)")
+        ax.legend(fontsize=8, loc="lower left")
+    save(fig, __file__)

@@ -231,6 +231,9 @@ def main(argv=None):
     except TrainingError as error:
         print(f"scratchac: training stopped: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:                     # whoever read our output has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt as stop:
         print(f"scratchac: {stop or 'stopped'}", file=sys.stderr)
         return 130

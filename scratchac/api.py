@@ -4,8 +4,6 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 import kernels
 from scratchac import algorithms, envs, runs, training
 from scratchac.errors import TrainingError, UserError
@@ -13,7 +11,6 @@ from scratchac.hyperparameters import configure
 from scratchac.progress import Reporter
 
 EVALUATION_EPISODES = 100
-SMALL_PRODUCT = 8_000_000       # multiplications of a layer's product, below which a second thread does not pay
 
 
 def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
@@ -41,7 +38,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
                        hyperparameters | ({} if steps is None else {"steps": steps}))
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"--seed must be a whole number of at least 0, not {seed!r}")
-    with _backend(backend) as active, _blas_threads(config):
+    with _backend(backend) as active:
         settings = {"vector": vector, "randomise": randomise, "env_args": dict(env_args or {})}
         agent_envs = _vector_env(agent_class, config, env, seed, settings)
         try:
@@ -73,7 +70,7 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
     target = steps if steps is not None else max(progress.get("target", 0), agent.config.steps)
     if agent.step >= target:
         raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
-    with _backend(backend or config["backend"]), _blas_threads(agent.config):
+    with _backend(backend or config["backend"]):
         # A seed of its own for this stretch: the first one would play the run's first episodes again.
         agent_envs = _vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
@@ -112,13 +109,6 @@ def _backend(name):
         return kernels.use(name or os.environ.get("SCRATCHAC_BACKEND", "auto"))
     except kernels.BackendError as error:
         raise UserError(str(error)) from None
-
-
-def _blas_threads(config):
-    """One BLAS thread for small matrix products: more of them only wait for each other, and on a busy machine for long."""
-    rows = getattr(config, "batch_size", getattr(config, "envs", 1) * getattr(config, "rollout", 1))
-    small = rows * max(config.hidden, default=1) ** 2 < SMALL_PRODUCT
-    return threadpool_limits(limits=1 if small else None, user_api="blas")
 
 
 def _vector_env(agent_class, config, env, seed, settings):

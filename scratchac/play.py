@@ -1,5 +1,7 @@
 """Play an environment by keyboard."""
 
+import os
+
 from scratchac.envs import make
 from scratchac.errors import UserError
 
@@ -31,12 +33,16 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
     made = make(env, render_mode="rgb_array")
     import pygame
 
-    pygame.init()
+    pygame.display.init()               # not pygame.init(): that would look for a sound card as well
+    pygame.font.init()
     try:
         made.reset(seed=seed)
         frame = made.render()
         size = frame.shape[1], frame.shape[0]
         window = pygame.display.set_mode(size)
+        # Without a screen SDL may quietly take a driver that draws into nothing; only who asked for that may have it.
+        if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
+            raise pygame.error("none was found")
     except pygame.error as error:
         made.close()
         raise UserError(f"playing needs a screen: {error}") from None

@@ -17,6 +17,7 @@ README = HERE.parents[1] / "README.md"
 # file → (how the policy is evaluated, the bar that was set for the median)
 ROWS = {
     "a2c-LunarLander-v3": ("deterministic", 160),
+    "a2c-LunarLander-v3-1M": ("deterministic", 160),
     "a2c-CartPole-v1": ("deterministic", 475),
     "a2c-Acrobot-v1": ("deterministic", -100),
     "a2c-Pendulum-v1": ("deterministic", -200),
