@@ -24,6 +24,9 @@ ROWS = {
     "reinforce-baseline-CartPole-v1": ("deterministic", 475),
     "actor-critic-CartPole-v1": ("stochastic", 475),
     "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475),
+    "ddpg-Pendulum-v1": ("deterministic", -160),
+    "td3-Pendulum-v1": ("deterministic", -160),
+    "sac-Pendulum-v1": ("deterministic", -160),
 }
 
 
