@@ -42,7 +42,7 @@ def _load(name):
     if name == "auto":
         name = "numpy"
     if name not in BACKENDS:
-        raise BackendError(f"unknown backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
+        raise BackendError(f"no backend {name!r} in this version; there are: auto, {', '.join(BACKENDS)}")
     module, cls, _ = BACKENDS[name]
     return getattr(import_module(module), cls)()
 

@@ -4,6 +4,7 @@ Gymnasium does the work. What is added here is what goes wrong silently elsewher
 a different seed for every environment, and an error in one line where something is missing.
 """
 
+import warnings
 from functools import partial
 
 import gymnasium as gym
@@ -34,7 +35,11 @@ def make(env, randomise=None, **kwargs):
         made = env(**kwargs)
     else:
         try:
-            made = gym.make(env, **kwargs)
+            with warnings.catch_warnings(record=True) as caught:            # an error says it all in its one line
+                warnings.simplefilter("always")
+                made = gym.make(env, **kwargs)
+            for warning in caught:
+                warnings.warn(warning.message, stacklevel=2)
         except gym.error.DependencyNotInstalled as error:
             command = next((command for word, command in INSTALL.items() if word in str(error).lower()), str(error))
             raise UserError(f"{env} needs a package that is missing: {command}") from None
@@ -42,7 +47,7 @@ def make(env, randomise=None, **kwargs):
             if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
                 raise unknown("environment", env, sorted(gym.registry)) from None
             raise UserError(str(error)) from None
-        except gym.error.DeprecatedEnv as error:
+        except (gym.error.DeprecatedEnv, ImportError) as error:
             raise UserError(str(error).replace("\n", " ")) from None
         except TypeError as error:
             raise UserError(f"{env} does not take these arguments: {error}") from None

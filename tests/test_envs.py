@@ -74,6 +74,7 @@ def test_unsupported_observation_spaces(space):
 @pytest.mark.parametrize("env, message", [
     ("LunarLander-v33", "did you mean LunarLander-v3"), ("CartPol-v1", "did you mean CartPole-v1"),
     ("nonsense", "unknown environment"), (3, "Gymnasium id or a callable"),
+    ("LunarLander-v2", "use `LunarLander-v3`"), ("Humanoid-v3", "gymnasium-robotics"),
 ])
 def test_unknown_environments(env, message):
     with pytest.raises(UserError, match=message):

@@ -283,7 +283,7 @@ def test_same_seed_same_run_and_state_goes_round(algorithm, tmp_path):
     *[(algorithm, "CartPole-v1", {}, "discrete-sac") for algorithm in CONTINUOUS],
     ("discrete-sac", "Pendulum-v1", {}, "needs Discrete"),
     ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 100}, "learning-starts"),
-    ("sac", "Pendulum-v1", {"batch_size": 512, "buffer_size": 100}, "buffer-size"),
+    ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 1000, "buffer_size": 100}, "buffer-size"),
     ("td3", "Pendulum-v1", {"buffer_size": 10**12}, "GiB"),
     ("td3", "Pendulum-v1", {"action_noise_clip": 0.5}, "unknown hyperparameter"),
     ("td3", "Pendulum-v1", {"tau": 1.5}, "tau"),
