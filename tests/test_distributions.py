@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scratchac.distributions import Categorical, Gaussian
+from scratchac.distributions import Categorical, Gaussian, TanhGaussian
 
 
 def test_categorical_by_hand():
@@ -103,3 +103,43 @@ def test_dtype_is_kept(dist, rng):
     dy = dist.backward(cache, logp, entropy)
     assert logp.dtype == entropy.dtype == dy.dtype == np.float32
     assert a.dtype.kind == "i" or a.dtype == np.float32
+
+
+# -- the tanh-Gaussian -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log_std", ["tanh", "clamp"])
+def test_tanh_gaussian_density_integrates_to_one(log_std):
+    """Quadrature over the action box (−1, 1): da = (1 − a²) du catches scale, sign and missing terms of the correction."""
+    dist = TanhGaussian(-np.ones(1), np.ones(1), log_std)
+    y = np.array([[-0.3, 0.4]])
+    _, log_sigma, _ = dist._read(y)
+    u = np.linspace(-12, 12, 20_001)[:, None]
+    eps = (u - 0.4) / np.exp(log_sigma)
+    a, logp, _ = dist.sample(np.repeat(y, len(u), axis=0), eps)
+    a = a[:, 0]
+    assert np.sum(0.5 * (np.exp(logp[1:]) + np.exp(logp[:-1])) * np.diff(a)) == pytest.approx(1, abs=1e-3)
+
+
+def test_tanh_correction_is_exact_far_out():
+    """log(1 − tanh²u) at |u| up to 50, where the naive form is −∞ or wrong by 4.8 at u = 10."""
+    dist = TanhGaussian(-np.ones(1), np.ones(1), "clamp")
+    for u in (0.0, 1.0, 10.0, 50.0, -10.0, -50.0):
+        _, logp, _ = dist.sample(np.array([[0.0, u]]), np.zeros((1, 1)))
+        truth = 2 * (np.log(2) - abs(u) - np.log1p(np.exp(-2 * abs(u))))            # log sech²u
+        assert logp[0] == pytest.approx(-0.5 * np.log(2 * np.pi) - truth, rel=1e-12)
+    naive = np.log(1 - np.tanh(10.0) ** 2 + 1e-6)
+    assert abs(naive - 2 * (np.log(2) - 10 - np.log1p(np.exp(-20)))) > 4
+
+
+def test_conventions_for_log_sigma():
+    y = np.array([[-50.0, 0.0], [0.0, 0.0], [50.0, 0.0]])
+    _, log_std, slope = TanhGaussian(-np.ones(1), np.ones(1), "clamp")._read(y)
+    assert log_std.ravel().tolist() == [-20, 0, 2] and slope.ravel().tolist() == [0, 1, 0]
+    _, log_std, slope = TanhGaussian(-np.ones(1), np.ones(1), "tanh")._read(y)
+    assert log_std.ravel() == pytest.approx([-5, -1.5, 2]) and slope.ravel() == pytest.approx([0, 3.5, 0])
+
+
+def test_actions_are_scaled_in_one_place():
+    dist = TanhGaussian(np.float32([-1, -3]), np.float32([2, 5]))
+    np.testing.assert_allclose(dist.to_env(np.array([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])), [[-1, -3], [2, 5], [0.5, 3]])
