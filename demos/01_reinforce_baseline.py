@@ -60,6 +60,7 @@ for i, (name, g) in enumerate(gradients.items()):
     right.bar(name, variance, color=COLOURS[i])
     right.text(i, variance, f"{variance:.2f}", ha="center", va="bottom")
     print(f"baseline {name:9}  variance {variance:.2f}  shift of the mean gradient in standard errors {shift:.1f}")
+right.margins(y=0.1)
 right.set_xlabel("baseline")
 right.set_ylabel("total variance (1 = no baseline)")
 save(fig, __file__)

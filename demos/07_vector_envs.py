@@ -57,7 +57,7 @@ if __name__ == "__main__":
             print(f"{name_of(env)} {vector}: {', '.join(f'{rate:,.0f}' for rate in rates)} steps/s with {SIZES} environments")
         ax.set_xscale("log", base=2)
         ax.set_xticks(SIZES, SIZES)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])                              # room for the legend
         ax.set_xlabel("environments")
         ax.legend(fontsize=8)
     axes[0].set_ylabel("environment steps per second")

@@ -36,6 +36,7 @@ ax.axhline(200, color="grey", ls=":", label="solved")
 ax.set_xticks(range(1, len(mine) + 1))
 ax.set_xlabel("episode")
 ax.set_ylabel("return")
-ax.legend(fontsize=8)
+ax.set_ylim(top=max(300, max(mine) + 100))                                  # room for the legend
+ax.legend(fontsize=8, loc="upper right")
 print(f"your {len(mine)} episodes: mean {np.mean(mine):.0f}; {RANDOM_EPISODES} episodes of random actions: {by_chance.mean():.0f}")
 save(fig, __file__)
