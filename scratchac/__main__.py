@@ -134,7 +134,8 @@ def presets():
 
     for algorithm, by_env in tables().items():
         for env, values in by_env.items():
-            print(f"{algorithm} on {env}")
+            env, _, name = env.partition(":")
+            print(f"{algorithm} on {env}" + (f", --preset {name}" if name else ""))
             print("    " + "  ".join(f"{name}={value}" for name, value in values.items()))
 
 
@@ -166,6 +167,8 @@ class TrainOptions:
     """Step the environments one after another, or each in a process of its own."""
     randomise: bool = False
     """LunarLander: a new world (gravity, wind, turbulence) for each training episode."""
+    preset: str | None = None
+    """A further preset by its name; `scratchac presets` lists them."""
     env_args: tuple[str, ...] = ()
     """Arguments of the environment, as name=value."""
 
@@ -173,7 +176,7 @@ class TrainOptions:
 def train(argv):
     """Train an agent; its flags depend on the algorithm, so they are read in two passes."""
     from scratchac import algorithms, api
-    from scratchac.hyperparameters import configure
+    from scratchac.hyperparameters import configure, find_preset
 
     names = ", ".join(algorithms.ALGORITHMS)
     algorithm = argv[0] if argv and not argv[0].startswith("-") else None
@@ -184,16 +187,20 @@ def train(argv):
         return
     agent_class = algorithms.find(algorithm)
     env = _value_after("--env", argv) or algorithms.ALGORITHMS[algorithm][2]
-    preset = configure(agent_class.Config, algorithm, env, {})
+    preset = _value_after("--preset", argv)
+    tuned, env_args = find_preset(algorithm, env, preset)
+    config = configure(agent_class.Config, algorithm, tuned)
+    defaults = TrainOptions(algorithm, env, preset=preset, env_args=tuple(f"{k}={dumps(v)}" for k, v in env_args.items()))
     options_class = make_dataclass("Options", [
-        ("run", tyro.conf.OmitArgPrefixes[TrainOptions], field(default_factory=lambda: TrainOptions(algorithm, env))),
-        ("hyperparameters", tyro.conf.OmitArgPrefixes[agent_class.Config], field(default_factory=lambda: preset)),
+        ("run", tyro.conf.OmitArgPrefixes[TrainOptions], field(default_factory=lambda: defaults)),
+        ("hyperparameters", tyro.conf.OmitArgPrefixes[agent_class.Config], field(default_factory=lambda: config)),
     ], frozen=True)
-    parsed = _parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {env}.")
+    tuned_for = f"{env}, {preset}" if preset else env
+    parsed = _parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
     options = parsed.run
     out = options.out or api.new_folder(algorithm, env, options.seed)
     api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
-              video=options.video, vector=options.vector, randomise=options.randomise,
+              video=options.video, vector=options.vector, randomise=options.randomise, preset=options.preset,
               env_args=_env_args(options.env_args), **asdict(parsed.hyperparameters))
     print(out)
 

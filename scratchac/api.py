@@ -7,14 +7,14 @@ from pathlib import Path
 import kernels
 from scratchac import algorithms, envs, runs, training
 from scratchac.errors import TrainingError, UserError
-from scratchac.hyperparameters import configure
+from scratchac.hyperparameters import configure, find_preset
 from scratchac.progress import Reporter
 
 EVALUATION_EPISODES = 100
 
 
 def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
-          vector="sync", randomise=False, env_args=None, **hyperparameters):
+          vector="sync", randomise=False, env_args=None, preset=None, **hyperparameters):
     """Train an agent and return it.
 
     algorithm         a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
@@ -26,7 +26,8 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     video             with `out`: record a video of the final policy
     vector            "sync" or "async": environments in this process, or each in its own
     randomise         LunarLander: a world of its own for each training episode
-    env_args          keyword arguments for the environment
+    env_args          keyword arguments for the environment, besides those of the preset
+    preset            name of a further preset of (algorithm, env); `scratchac presets` lists them
     hyperparameters   fields of the algorithm's Config; they override the preset of (algorithm, env)
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
@@ -34,12 +35,12 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     """
     agent_class = algorithms.find(algorithm)
     env = env if env is not None else algorithms.ALGORITHMS[algorithm][2]
-    config = configure(agent_class.Config, algorithm, envs.name_of(env),
-                       hyperparameters | ({} if steps is None else {"steps": steps}))
+    tuned, tuned_env_args = find_preset(algorithm, envs.name_of(env), preset)
+    config = configure(agent_class.Config, algorithm, tuned | hyperparameters | ({} if steps is None else {"steps": steps}))
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"--seed must be a whole number of at least 0, not {seed!r}")
     with _backend(backend) as active:
-        settings = {"vector": vector, "randomise": randomise, "env_args": dict(env_args or {})}
+        settings = {"vector": vector, "randomise": randomise, "env_args": tuned_env_args | (env_args or {})}
         agent_envs = _vector_env(agent_class, config, env, seed, settings)
         try:
             agent = agent_class(config, agent_envs.observation_space, agent_envs.action_space, seed)
@@ -92,11 +93,12 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, **env_args):
     return training.evaluate(agent, env, episodes, seed, explore, **env_args)
 
 
-def make_agent(algorithm, env, seed=0, **hyperparameters):
+def make_agent(algorithm, env, seed=0, *, env_args=None, preset=None, **hyperparameters):
     """An untrained agent for an environment (id or callable), with the preset and the hyperparameters that `train` would use."""
     agent_class = algorithms.find(algorithm)
-    config = configure(agent_class.Config, algorithm, envs.name_of(env), hyperparameters)
-    made = envs.make(env)
+    tuned, tuned_env_args = find_preset(algorithm, envs.name_of(env), preset)
+    config = configure(agent_class.Config, algorithm, tuned | hyperparameters)
+    made = envs.make(env, **tuned_env_args | (env_args or {}))
     made.close()
     return agent_class(config, made.observation_space, made.action_space, seed)
 
@@ -125,7 +127,7 @@ def _environment_of(config, env, verb):
 def _restore(run):
     config = run.config
     agent_class = algorithms.find(config["algorithm"])
-    agent = agent_class(configure(agent_class.Config, config["algorithm"], None, config["hyperparameters"]),
+    agent = agent_class(configure(agent_class.Config, config["algorithm"], config["hyperparameters"]),
                         runs.space_from_json(config["observation_space"]), runs.space_from_json(config["action_space"]),
                         config["seed"])
     state, progress = run.restore()

@@ -4,6 +4,7 @@ Gymnasium does the work. What is added here is what goes wrong silently elsewher
 a different seed for every environment, and an error in one line where something is missing.
 """
 
+import sys
 import warnings
 from functools import partial
 
@@ -35,6 +36,8 @@ def make(env, randomise=None, **kwargs):
         made = env(**kwargs)
     else:
         try:
+            if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
+                hear_mujoco()
             with warnings.catch_warnings(record=True) as caught:            # an error says it all in its one line
                 warnings.simplefilter("always")
                 made = gym.make(env, **kwargs)
@@ -52,6 +55,23 @@ def make(env, randomise=None, **kwargs):
         except TypeError as error:
             raise UserError(f"{env} does not take these arguments: {error}") from None
     return RandomisedLander(made, randomise) if randomise is not None else made
+
+
+def hear_mujoco():
+    """MuJoCo's warnings go to stderr, one line each, and no longer into a file MUJOCO_LOG.TXT in the working directory.
+
+    Words about deprecated XML are left out: it is Gymnasium's, and nobody can mend it here.
+    """
+    try:
+        import mujoco
+    except ImportError:         # gym.make has the words for that
+        return
+
+    def tell(text):
+        if "deprecated" not in text:
+            print(f"MuJoCo: {text}", file=sys.stderr)
+
+    mujoco.set_mju_user_warning(tell)
 
 
 def check_observation_space(space):

@@ -18,5 +18,5 @@ class TrainingError(RuntimeError):
 def unknown(kind, name, known):
     """UserError for a misspelt name: the nearest known ones first, all of them if none is near."""
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
     return UserError(f"unknown {kind} {name!r}; {hint}")

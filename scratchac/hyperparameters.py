@@ -121,22 +121,35 @@ class Schedules:
 
 @cache
 def presets():
-    """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}."""
+    """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}; "ENV:NAME" is a further one for ENV."""
     with open(Path(__file__).parent / "presets.toml", "rb") as file:
         return tomllib.load(file)
 
 
-def configure(config_class, algorithm, env, given):
-    """A config from the class's defaults, the preset for (algorithm, env) if there is one, and what was given, in that order.
+def find_preset(algorithm, env, name=None):
+    """The hyperparameters and the environment's arguments of a preset; both are empty where (algorithm, env) has none.
+
+    Raises UserError for a `name` that does not exist.
+    """
+    tables = presets().get(algorithm, {})
+    if name is not None and f"{env}:{name}" not in tables:
+        raise unknown(f"preset of {algorithm} for {env}", name, [key.removeprefix(f"{env}:") for key in tables
+                                                                 if key.startswith(f"{env}:")])
+    values = dict(tables.get(env if name is None else f"{env}:{name}", {}))
+    env_args = values.pop("env_args", {})
+    return values, env_args
+
+
+def configure(config_class, algorithm, given):
+    """A config from the class's defaults and the values `given`, such as a preset's and what was asked for instead.
 
     Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
     """
     names = [f.name for f in fields(config_class)]
-    values = presets().get(algorithm, {}).get(env, {}) | given
-    for name in values:
+    for name in given:
         if name not in names:
             raise unknown(f"hyperparameter of {algorithm}", name, names)
-    values = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+    values = {name: tuple(x) if isinstance(x, list) else x for name, x in given.items()}
     config = config_class(**values)
     check(config)
     return config

@@ -5,14 +5,14 @@ import pytest
 import scratchac
 from scratchac import algorithms
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Schedules, configure, presets
+from scratchac.hyperparameters import Schedules, configure, find_preset, presets
 
 A2C = algorithms.find("a2c")
 
 
 @pytest.mark.parametrize("algorithm, env", [(a, e) for a, by_env in presets().items() for e in by_env])
 def test_every_preset_is_valid(algorithm, env):
-    configure(algorithms.find(algorithm).Config, algorithm, env, {})
+    configure(algorithms.find(algorithm).Config, algorithm, find_preset(algorithm, *env.split(":"))[0])
 
 
 @pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS)
@@ -28,7 +28,22 @@ def test_every_field_is_explained(algorithm):
 
 
 def test_what_is_given_wins_over_the_preset():
-    assert configure(A2C.Config, "a2c", "LunarLander-v3", {"gamma": 0.5}).gamma == 0.5
+    assert scratchac.make_agent("a2c", "CartPole-v1", actor_lr=0.5).config.actor_lr == 0.5
+    with pytest.raises(UserError, match="needs continuous actions"):
+        scratchac.make_agent("sac", "LunarLander-v3", env_args={"continuous": False})
+
+
+def test_a_preset_brings_the_arguments_of_its_environment():
+    assert scratchac.make_agent("sac", "LunarLander-v3").dist.features == 2
+
+
+def test_a_preset_by_name():
+    tuned, textbook = (scratchac.make_agent("td3", "InvertedPendulum-v5", preset=name).config for name in (None, "textbook"))
+    assert tuned.hidden == (64, 64) and textbook.hidden == (256, 256) and textbook.learning_starts == 10_000
+    with pytest.raises(UserError, match="did you mean textbook"):
+        find_preset("td3", "InvertedPendulum-v5", "textbok")
+    with pytest.raises(UserError, match="there are: none"):
+        find_preset("a2c", "CartPole-v1", "textbook")
 
 
 @pytest.mark.parametrize("given, message", [
@@ -42,20 +57,20 @@ def test_what_is_given_wins_over_the_preset():
 ])
 def test_bad_values(given, message):
     with pytest.raises(UserError, match=message):
-        configure(A2C.Config, "a2c", None, given)
+        configure(A2C.Config, "a2c", given)
 
 
 def test_every_float_follows_a_schedule():
-    config = configure(A2C.Config, "a2c", None, {"gamma": "linear:0.9:1", "actor_lr": "exponential:1e-2:1e-4", "steps": 10})
+    config = configure(A2C.Config, "a2c", {"gamma": "linear:0.9:1", "actor_lr": "exponential:1e-2:1e-4", "steps": 10})
     schedules = Schedules(config)
     assert (schedules(0).gamma, schedules(0.5).gamma, schedules(1).gamma) == pytest.approx((0.9, 0.95, 1.0))
     assert schedules(0.5).actor_lr == pytest.approx(1e-3) and schedules(0.5).lam == config.lam
 
 
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
-    configure(A2C.Config, "a2c", None, {"actor_lr": "linear:1e-3:0"})
+    configure(A2C.Config, "a2c", {"actor_lr": "linear:1e-3:0"})
     with pytest.raises(UserError):
-        configure(A2C.Config, "a2c", None, {"actor_lr": "linear:0:1e-3"})
+        configure(A2C.Config, "a2c", {"actor_lr": "linear:0:1e-3"})
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 import scratchac
+from scratchac.hyperparameters import find_preset
 
 FOLDER = Path(__file__).parent / "returns"
 
@@ -30,20 +31,22 @@ def main():
     parser.add_argument("algorithm")
     parser.add_argument("env")
     parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
+    parser.add_argument("--preset", help="a further preset by its name")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
     parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
     options = parser.parse_args()
     given = dict(word.split("=", 1) for word in options.set)
     given = {name: _value(text) for name, text in given.items()}
     path = FOLDER / f"{options.name or f'{options.algorithm}-{options.env}'}.json"
+    env_args = find_preset(options.algorithm, options.env, options.preset)[1]
     result = json.loads(path.read_text()) if path.exists() else {}
     for seed in options.seeds:
         if str(seed) in result.get("seeds", {}):
             continue
-        agent = scratchac.train(options.algorithm, options.env, seed=seed, **given)
-        scores = {name: scratchac.evaluate(agent, options.env, 100, explore=name == "stochastic")
+        agent = scratchac.train(options.algorithm, options.env, seed=seed, preset=options.preset, **given)
+        scores = {name: scratchac.evaluate(agent, options.env, 100, explore=name == "stochastic", **env_args)
                   for name in ("deterministic", "stochastic")}
-        result |= {"algorithm": options.algorithm, "env": options.env, "steps": agent.config.steps,
+        result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "steps": agent.config.steps,
                    "hyperparameters": asdict(agent.config),
                    "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
         result.setdefault("seeds", {})[str(seed)] = {

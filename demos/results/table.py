@@ -42,7 +42,8 @@ def returns_table():
         means = np.array([run[policy]["mean"] for run in runs])
         variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
-        lines.append(f"| {algorithm} | {result['env']} | {result['steps']:,} | {len(runs)} | {policy} | "
+        env = " ".join([result["env"], *(f"{name}={value}" for name, value in result.get("env_args", {}).items())])
+        lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {len(runs)} | {policy} | "
                      f"**{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} | ≥ {bar} |")
     return "\n".join(lines)
 
