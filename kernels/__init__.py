@@ -6,6 +6,8 @@
 Code calls `kernels.backend.linear(...)` and never holds on to the backend, so that a switch reaches it.
 """
 
+import ctypes
+import sys
 from importlib import import_module
 
 # name -> (module, class, the extra that installs what it needs)
@@ -47,4 +49,17 @@ def _load(name):
     return getattr(import_module(module), cls)()
 
 
+def _keep_freed_memory():
+    """Tell glibc to hold on to what NumPy frees: up to 256 MiB, in pieces of up to 32 MiB.
+
+    An update frees some megabytes of activations and asks for as many at once after. By default the system gets them in between
+    and hands them back page by page, cleared: a fifth of the time of a SAC or DDPG update with 256-256 networks.
+    """
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_TRIM_THRESHOLD, 2**28)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)
+
+
+_keep_freed_memory()
 backend = _load("numpy")
