@@ -11,7 +11,7 @@ import scratchac
 from scratchac.envs import VectorEnv
 from scratchac.plots import COLOURS, band
 from scratchac.runs import Run
-from scratchac.training import train_on_policy
+from scratchac.training import train_off_policy, train_on_policy
 
 PICTURES = Path(__file__).parent / "pictures"
 STARTED = time.perf_counter()
@@ -26,6 +26,29 @@ def curves(algorithm, env, seeds, **hyperparameters):
             metrics.append(Run.open(f"{folder}/run").metrics())
         finals.append(scratchac.evaluate(agent, env).mean())
     return metrics, finals
+
+
+def train_directly(agent, env, seed, before_update=lambda agent: None):
+    """Train an off-policy agent that no algorithm's name stands for; return its curve, as `curves` would, and its final return.
+
+    before_update   called with the agent ahead of every update
+    """
+    curve, envs = {"step": [], "return_mean": []}, VectorEnv(env, agent.config.envs, seed)
+    learn = agent.update
+
+    def update(batch):
+        before_update(agent)
+        return learn(batch)
+
+    def report(agent, episodes, metrics, *_):
+        if metrics and agent.step % 100 == 0:
+            curve["step"].append(agent.step)
+            curve["return_mean"].append(np.mean([x for x, _ in episodes.recent]))
+
+    agent.update = update
+    train_off_policy(agent, envs, agent.config.steps, report)
+    envs.close()
+    return {name: np.array(x) for name, x in curve.items()}, scratchac.evaluate(agent, env).mean()
 
 
 class Onlooker:

@@ -10,12 +10,13 @@ from scratchac.errors import UserError
 from scratchac.runs import Run
 
 PANELS = [("return_mean", "return of an episode"), ("actor_loss", "actor loss"), ("critic_loss", "critic loss"),
-          ("entropy", "entropy")]
+          ("entropy", "entropy"), ("alpha", "temperature α"), ("td_error", "mean size of the TD error"),
+          ("q_promised", "discounted return of an episode, as Q promised it")]
 COLOURS = matplotlib.colormaps["tab10"].colors
 
 
 def curves(run, path):
-    """Return with its spread over episodes, actor loss, critic loss and entropy of one run, over steps."""
+    """What PANELS lists and the run has measured, over steps; the return with its spread over episodes."""
     metrics = run.metrics()
     figure, axes = _panels(metrics)
     for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in metrics], strict=True):
@@ -24,6 +25,9 @@ def curves(run, path):
             low, high = (metrics[name] + sign * metrics["return_std"] for sign in (-1, 1))
             ax.fill_between(metrics["step"], low, high, color=COLOURS[0], alpha=0.2, lw=0)
             ax.set_title("return: last 100 episodes, mean ± standard deviation", fontsize=9)
+        elif name == "q_promised":
+            ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="and as it came")
+            ax.legend(fontsize=8)
     config = run.config
     figure.suptitle(f"{config['algorithm']} on {config['env']}, seed {config['seed']}")
     save(figure, path)

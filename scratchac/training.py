@@ -4,10 +4,15 @@ import time
 from collections import deque
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from scratchac.envs import make
 from scratchac.errors import TrainingError
 from scratchac.memory import Rollout
+
+# Products of this size are too small to share: with 64-64 networks two BLAS threads make two thirds of the updates that one does,
+# with 256-256 they gain a third while the machine is idle and lose a fifth when it is not.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 class Episodes:
@@ -57,6 +62,7 @@ class Promises:
         return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
 
 
+@one_blas_thread
 def train_on_policy(agent, envs, steps, report):
     """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
 
@@ -91,6 +97,7 @@ def train_on_policy(agent, envs, steps, report):
             break
 
 
+@one_blas_thread
 def train_off_policy(agent, envs, steps, report):
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the memory.
 
@@ -145,6 +152,7 @@ def require_finite(batch, step):
             raise TrainingError(f"{name} of environment {env} is not finite after about {step + t * values.shape[1]} steps")
 
 
+@one_blas_thread
 def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwargs):
     """Play `episodes` fresh episodes, episode i seeded with seed + i, and return their returns in that order.
 

@@ -1,0 +1,56 @@
+"""Why two critics? A maximum over noisy estimates promises too much.
+
+The left panel is a lottery: every action is worth 0, and a critic's estimates are off by N(0, 1). The best-looking action looks the
+better the more there are to choose from. A second critic, asked about the first one's choice, is not deceived, and the smaller of
+the two answers errs on the safe side. The right panel is Hopper: what the critic says of an episode at its start less what came of
+it. The second and third agents differ from DDPG in a single thing each: the second critic, then the rest of TD3. Needs the
+`mujoco` extra; takes about four minutes.
+"""
+
+import numpy as np
+from common import curves, figure, save
+
+from scratchac.plots import COLOURS, band
+
+SEEDS, STEPS = (0, 1, 2), 30_000
+SIZES = {"hidden": (64, 64), "learning_starts": 1_000, "steps": STEPS}
+AGENTS = {
+    "one critic (DDPG)": ("ddpg", {}),
+    "two critics, otherwise DDPG": ("td3", {"delay": 1, "target_noise": 0.0}),
+    "TD3": ("td3", {}),
+}
+
+fig, (left, right) = figure("The promise of the best-looking of n worthless actions", "Hopper-v5: promised minus realised")
+
+rng = np.random.default_rng(0)
+counts = (2, 4, 8, 16, 32, 64)
+one, second, smaller = [], [], []
+for n in counts:
+    q1, q2 = rng.standard_normal((2, 20_000, n))
+    best = q1.argmax(axis=1)[:, None]
+    promises = np.take_along_axis(q1, best, 1), np.take_along_axis(q2, best, 1)
+    for kept, value in zip((one, second, smaller), (*promises, np.minimum(*promises)), strict=True):
+        kept.append(value.mean())
+for values, label, colour in zip((one, second, smaller), ("the critic that chose", "another critic", "the smaller of the two"),
+                                 COLOURS, strict=False):
+    left.plot(counts, values, "o-", color=colour, label=label)
+left.axhline(0, color="grey", ls=":")
+left.set_xscale("log", base=2)
+left.set_xticks(counts, counts)
+left.set_xlabel("actions to choose from")
+left.set_ylabel("mean promise, in standard deviations")
+left.legend(fontsize=8)
+
+for (label, (algorithm, options)), colour in zip(AGENTS.items(), COLOURS, strict=False):
+    runs, finals = curves(algorithm, "Hopper-v5", SEEDS, **SIZES, **options)
+    excess = [m["q_promised"] - m["q_realised"] for m in runs]
+    band(right, [m["step"] / 1000 for m in runs], excess, label, colour)
+    late = [float(np.nanmean(e[len(e) // 2:])) for e in excess]
+    print(f"{label}: promised too much by {', '.join(f'{x:.1f}' for x in late)} in the second half; "
+          f"return of the last policy {', '.join(f'{x:.0f}' for x in finals)}")
+right.axhline(0, color="grey", ls=":")
+right.set_yscale("symlog", linthresh=10)
+right.set_xlabel("thousand environment steps")
+right.set_ylabel("Q(s₀, a₀) − discounted return")
+right.legend(fontsize=8)
+save(fig, __file__)

@@ -1,0 +1,41 @@
+"""Should the temperature α be fixed or learnt?
+
+α weighs entropy against reward, so the right value depends on the reward's scale. Here Pendulum's rewards are used as they are and
+a hundred times smaller, which changes nothing about the task. One fixed α suits one of the two at best. The learnt one follows the
+entropy target instead, falls until the policy's entropy is there, and never needs to know the scale. Takes about three minutes.
+"""
+
+import gymnasium
+from common import curves, figure, save
+
+from scratchac.plots import COLOURS, band
+
+SEEDS = (0, 1)
+SIZES = {"steps": 10_000, "hidden": (64, 64), "learning_starts": 500, "actor_lr": 1e-3, "critic_lr": 1e-3, "alpha_lr": 1e-3}
+SCALES = {"rewards as they are": 1.0, "rewards / 100": 0.01}
+VARIANTS = {"α = 0.2": {"alpha": 0.2, "learn_alpha": False}, "α = 0.002": {"alpha": 0.002, "learn_alpha": False}, "α learnt": {}}
+
+
+class Scaled(gymnasium.wrappers.TransformReward):
+    def __init__(self, factor):
+        super().__init__(gymnasium.make("Pendulum-v1"), lambda reward: factor * reward)
+
+
+fig, axes = figure(*(f"Return, {name}" for name in SCALES), "Entropy of the policy", width=4.2)
+for (name, factor), ax in zip(SCALES.items(), axes, strict=False):
+    for (label, options), colour in zip(VARIANTS.items(), COLOURS, strict=False):
+        runs, finals = curves("sac", lambda factor=factor: Scaled(factor), SEEDS, **SIZES, **options)
+        steps = [m["step"] / 1000 for m in runs]
+        band(ax, steps, [m["return_mean"] / factor for m in runs], label, colour)
+        if label == "α learnt" or factor == 1:
+            band(axes[2], steps, [m["entropy"] for m in runs], f"{label}, {name}", colour if factor == 1 else COLOURS[3])
+        print(f"{name}, {label}: α ends at {runs[0]['alpha'][-1]:.4f}, entropy at {runs[0]['entropy'][-1]:.2f}; "
+              f"last policies {', '.join(f'{x / factor:.0f}' for x in finals)}")
+for ax in axes:
+    ax.set_xlabel("thousand environment steps")
+axes[0].set_ylabel("return in Pendulum's own units (last 100 episodes)")
+axes[2].set_ylabel("−log π(a|s), actions in [−1, 1]")
+axes[2].axhline(-1, color="grey", ls=":", label="target, −A")
+axes[0].legend(fontsize=8)
+axes[2].legend(fontsize=8)
+save(fig, __file__)
