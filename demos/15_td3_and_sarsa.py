@@ -2,7 +2,7 @@
 
 Q-learning bootstraps from the best action, SARSA from the one that the agent itself takes next. TD3 looks like Q-learning with an
 actor for its argmax. Yet it bootstraps from π′(s′) plus noise, and its agent acts by π(s) plus noise: nearly SARSA's next action.
-Left: along one run of TD3, how far its targets are from those with the agent's own next action, and from those with the best of 64
+Left: along one run of TD3, how far its targets are from those with the agent's own next action, and from those with the best of 16
 actions, all by the same critics. Right: agents that learn from each kind of target. Takes about three minutes.
 """
 
@@ -27,8 +27,8 @@ def own(agent, s):
     return np.clip(agent.greedy(s) + 0.1 * rng.standard_normal((len(s), 1)), -1, 1)
 
 
-def best(agent, s, candidates=64):
-    """Q-learning: of 64 random actions the one that the target critics value most."""
+def best(agent, s, candidates=16):
+    """Q-learning: of 16 random actions the one that the target critics value most."""
     a = rng.uniform(-1, 1, (len(s), candidates))
     q = value(agent, np.repeat(s, candidates, axis=0), a.reshape(-1, 1)).reshape(a.shape)
     return a[np.arange(len(s)), q.argmax(axis=1)][:, None]
