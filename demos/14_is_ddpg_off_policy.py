@@ -54,5 +54,5 @@ for ax, (title, (algorithm, steps, variants)) in zip(axes, PANELS.items(), stric
         print(f"{title}, {label}: {', '.join(f'{y[-1]:.0f}' for _, y in lines)} at the end")
     ax.set_xlabel("thousand environment steps")
     ax.legend(fontsize=8)
-axes[0].set_ylabel("return without noise: mean and range of 3 seeds")
+axes[0].set_ylabel("return without noise, 3 seeds")
 save(fig, __file__)
