@@ -129,3 +129,14 @@ def test_every_environment_has_worlds_of_its_own():
 def test_only_the_lander_can_be_randomised():
     with pytest.raises(UserError, match="LunarLander only"):
         envs.make("CartPole-v1", randomise=np.random.default_rng(0))
+
+
+def test_mujoco_leaves_no_file_behind(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    env = envs.make("HalfCheetah-v5")                       # its XML has a deprecated attribute
+    env.reset(seed=0)
+    env.unwrapped.data.qvel[:] = np.nan                     # an unstable simulation is worth a word
+    env.step(np.zeros(6))
+    assert not list(tmp_path.iterdir())
+    said = capfd.readouterr().err
+    assert "deprecated" not in said and said.count("MuJoCo: ") == 1

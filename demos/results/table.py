@@ -14,7 +14,7 @@ import numpy as np
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
 
-# file → (how the policy is evaluated, the bar that was set for the median)
+# file → (how the policy is evaluated, the bar that was set for the median, if any)
 ROWS = {
     "a2c-LunarLander-v3": ("deterministic", 160),
     "a2c-LunarLander-v3-1M": ("deterministic", 160),
@@ -27,6 +27,16 @@ ROWS = {
     "ddpg-Pendulum-v1": ("deterministic", -160),
     "td3-Pendulum-v1": ("deterministic", -160),
     "sac-Pendulum-v1": ("deterministic", -160),
+    "ddpg-InvertedPendulum-v5": ("deterministic", None),
+    "td3-InvertedPendulum-v5": ("deterministic", 950),
+    "sac-InvertedPendulum-v5": ("deterministic", 950),
+    "td3-HalfCheetah-v5": ("deterministic", 5_000),
+    "sac-HalfCheetah-v5": ("deterministic", 4_000),
+    "td3-Hopper-v5": ("deterministic", 2_400),
+    "sac-BipedalWalker-v3": ("deterministic", 295),
+    "sac-LunarLander-v3": ("deterministic", None),
+    "discrete-sac-CartPole-v1": ("deterministic", 475),
+    "discrete-sac-LunarLander-v3": ("deterministic", None),
 }
 
 
@@ -44,7 +54,7 @@ def returns_table():
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
         env = " ".join([result["env"], *(f"{name}={value}" for name, value in result.get("env_args", {}).items())])
         lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {len(runs)} | {policy} | "
-                     f"**{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} | ≥ {bar} |")
+                     f"**{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} |")
     return "\n".join(lines)
 
 
