@@ -1,6 +1,7 @@
 """What a user imports: train, resume, load, evaluate and make_agent."""
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -161,7 +162,10 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
     if video:
         from scratchac.video import record
 
-        record(agent, env, run.path, **run.config["env_args"])
+        try:
+            record(agent, env, run.path, **run.config["env_args"])
+        except UserError as error:                          # the training is done and saved all the same
+            print(f"scratchac: no film: {error}", file=sys.stderr)
 
 
 def _summary(agent, config, env, progress):

@@ -8,7 +8,7 @@ import numpy as np
 
 import kernels
 import scratchac
-from scratchac.envs import INSTALL
+from scratchac.envs import INSTALL, has_screen
 
 OPTIONAL = {**INSTALL, "numba": "pip install numba", "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'"}
 
@@ -29,8 +29,7 @@ def report():
         except kernels.BackendError as error:
             lines.append((f"backend {name}", str(error)))
     lines += [(name, version(name) or f"missing: {command}") for name, command in OPTIONAL.items()]
-    lines.append(("screen", "yes" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or platform.system() != "Linux"
-                  else "none: train, evaluate and video work, play does not"))
+    lines.append(("screen", "yes" if has_screen() else "none: train, evaluate and video work, play does not"))
     return lines
 
 

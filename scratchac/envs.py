@@ -4,6 +4,7 @@ Gymnasium does the work. What is added here is what goes wrong silently elsewher
 a different seed for every environment, and an error in one line where something is missing.
 """
 
+import os
 import sys
 import warnings
 from functools import partial
@@ -55,6 +56,10 @@ def make(env, randomise=None, **kwargs):
         except TypeError as error:
             raise UserError(f"{env} does not take these arguments: {error}") from None
     return RandomisedLander(made, randomise) if randomise is not None else made
+
+
+def has_screen():
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def hear_mujoco():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scratchac.envs import make
+from scratchac.envs import has_screen, make
 from scratchac.errors import UserError
 
 FPS = 50
@@ -36,6 +36,8 @@ def record(agent, env, folder, episodes=1, seed=0, **kwargs):
 def render(agent, env, episodes=1, seed=0, **kwargs):
     """The frames (H, W, 3) of some deterministic episodes."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # pictures in memory need no screen
+    if not has_screen():
+        os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         made = make(env, render_mode="rgb_array", **kwargs)
     except TypeError as error:
@@ -45,11 +47,18 @@ def render(agent, env, episodes=1, seed=0, **kwargs):
         obs, _ = made.reset(seed=seed + episode)
         over = False
         while not over:
-            frames.append(made.render())
+            frames.append(_draw(made))
             obs, _, term, trunc, _ = made.step(agent.act(obs, explore=False))
             over = term or trunc
-        frames.append(made.render())
+        frames.append(_draw(made))
     made.close()
     if not isinstance(frames[0], np.ndarray):
         raise UserError("the environment renders no pictures with render_mode='rgb_array'")
     return frames
+
+
+def _draw(env):
+    try:
+        return env.render()
+    except Exception as error:                              # drivers fail in ways of their own
+        raise UserError(f"the environment cannot draw here: {error}") from None

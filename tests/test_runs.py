@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from probes import Bandit, Poison
@@ -212,3 +213,16 @@ def test_a_folder_that_is_no_run(tmp_path, content):
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"config\.json"):
         scratchac.load(tmp_path)
+
+
+def test_a_film_that_cannot_be_made_loses_nothing(tmp_path, capsys):
+    class NoDriver(gym.Wrapper):
+        def __init__(self, **kwargs):
+            super().__init__(gym.make("CartPole-v1", **kwargs))
+
+        def render(self):
+            raise RuntimeError("no driver")
+
+    scratchac.train("reinforce", NoDriver, steps=50, out=tmp_path / "run", video=True)
+    assert "no film: the environment cannot draw here: no driver" in capsys.readouterr().err
+    assert (tmp_path / "run/summary.json").exists() and (tmp_path / "run/curves.png").exists()
