@@ -28,6 +28,7 @@ ROWS = {
     "td3-Pendulum-v1": ("deterministic", -160),
     "sac-Pendulum-v1": ("deterministic", -160),
     "ddpg-InvertedPendulum-v5": ("deterministic", None),
+    "ddpg-InvertedPendulum-v5-textbook": ("deterministic", None),
     "td3-InvertedPendulum-v5": ("deterministic", 950),
     "sac-InvertedPendulum-v5": ("deterministic", 950),
     "td3-HalfCheetah-v5": ("deterministic", 5_000),
