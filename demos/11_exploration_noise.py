@@ -3,7 +3,7 @@
 A car in a valley must rock back and forth to get out, and sees no reward before it is out. Gaussian noise pushes it left and right
 in turn and cancels itself; Ornstein-Uhlenbeck noise of the same strength keeps pushing one way for a while. Left: a piece of each.
 Middle: how far up the hill noise alone drives the car. Right: what DDPG makes of it. On tasks whose rewards lead the way, such as
-Pendulum, the two are as good as each other. Takes about two minutes.
+Pendulum, the two are as good as each other. Takes about five minutes.
 """
 
 import gymnasium
@@ -16,7 +16,7 @@ from scratchac.plots import COLOURS
 ENV, SIGMA, SEEDS = "MountainCarContinuous-v0", 0.3, (0, 1, 2)
 STEADY = SIGMA / np.sqrt(1 - 0.85**2)                   # standard deviation of the OU process with that σ
 NOISES = {"Gaussian": lambda: GaussianNoise(STEADY, (1, 1)), "Ornstein-Uhlenbeck": lambda: OrnsteinUhlenbeck(SIGMA, (1, 1))}
-STEPS = 20_000
+STEPS = 30_000
 
 fig, (left, middle, right) = figure("100 steps of noise", "Highest point of an episode, noise alone",
                                     "DDPG, mean and range of 3 seeds", width=4.2)
@@ -42,7 +42,7 @@ middle.axvline(0.45, color="grey", ls=":", label="the flag")
 middle.set_xlabel("position (valley: −0.5)")
 middle.set_ylabel("episodes")
 
-options = {"steps": STEPS, "hidden": (64, 64), "learning_starts": 1_000, "train_every": 4}
+options = {"steps": STEPS, "hidden": (64, 64), "learning_starts": 1_000}
 learning_curves(right, {
     "Gaussian": curves("ddpg", ENV, SEEDS, noise="gaussian", noise_scale=float(STEADY), **options),
     "Ornstein-Uhlenbeck": curves("ddpg", ENV, SEEDS, noise="ou", noise_scale=SIGMA, **options),
