@@ -8,11 +8,13 @@ Code calls `kernels.backend.linear(...)` and never holds on to the backend, so t
 
 import ctypes
 import sys
+from contextlib import suppress
 from importlib import import_module
 
-# name -> (module, class, the extra that installs what it needs)
+# name → (module, class, what installs what it needs)
 BACKENDS = {
     "numpy": ("kernels.numpy_kernels", "NumpyKernels", None),
+    "numba": ("kernels.numba_kernels", "NumbaKernels", "pip install numba scipy"),
 }
 SCRATCHAC_KERNELS = True        # tells this package from an unrelated one of the same name
 
@@ -24,13 +26,14 @@ class BackendError(ValueError):
 class use:
     """Make `name` the active backend at once; as a context manager, until the block ends.
 
-    "auto" takes the fastest backend that can run on this machine. Raises BackendError for any other name that cannot run.
+    "auto" takes Numba where it is installed and otherwise NumPy; a GPU is never taken unasked, since for these small networks a CPU
+    is often the faster one. Raises BackendError for a name that is unknown or cannot run here.
     """
 
     def __init__(self, name="auto"):
         global backend
         self.previous = backend
-        backend = _load(name)
+        backend = load(name)
 
     def __enter__(self):
         return backend
@@ -40,13 +43,19 @@ class use:
         backend = self.previous
 
 
-def _load(name):
+def load(name):
+    """The backend of that name, without making it the active one."""
     if name == "auto":
+        with suppress(BackendError):
+            return load("numba")
         name = "numpy"
     if name not in BACKENDS:
-        raise BackendError(f"no backend {name!r} in this version; there are: auto, {', '.join(BACKENDS)}")
-    module, cls, _ = BACKENDS[name]
-    return getattr(import_module(module), cls)()
+        raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
+    module, cls, command = BACKENDS[name]
+    try:
+        return getattr(import_module(module), cls)()
+    except ImportError as error:
+        raise BackendError(f"backend {name} cannot run here ({error}): {command}") from None
 
 
 def _keep_freed_memory():
@@ -62,4 +71,4 @@ def _keep_freed_memory():
 
 
 _keep_freed_memory()
-backend = _load("numpy")
+backend = load("numpy")

@@ -47,6 +47,37 @@ class NumpyKernels:
             np.sum(dz, axis=-2, out=db)
         return dz @ W.swapaxes(-1, -2) if input_gradient else None
 
+    # -- a whole network: layers one after another ---------------------------------------------------------------------
+
+    def mlp_forward(self, mlp, params, x, member=None):
+        """Outputs (…, B, sizes[-1]) of an MLP (or of one member of a stack) for x (…, B, I), and the cache for the way back."""
+        inputs = []                                                         # inputs[i]: what layer i+1 was given
+        for i in range(1, mlp.layers + 1):
+            inputs.append(x)
+            W, b = _layer(params, i, member)
+            x = self.linear(x, W, b, mlp.activation if i < mlp.layers else "identity")
+        return x, inputs
+
+    def mlp_backward(self, mlp, params, cache, dy, grads, input_gradient=False, member=None):
+        """Fill `grads` (unless None) with ∂L/∂params; return ∂L/∂x, or None unless `input_gradient`.
+
+        The chain rule from the last layer to the first: the output of layer i is the input of layer i+1.
+        """
+        y = None                                                            # the last layer is linear: y is not needed
+        for i in range(mlp.layers, 0, -1):
+            W, _ = _layer(params, i, member)
+            dW, db = _layer(grads, i, member) if grads is not None else (None, None)
+            activation = mlp.activation if i < mlp.layers else "identity"
+            dy = self.linear_backward(dy, cache[i - 1], y, W, activation, dW, db, input_gradient or i > 1)
+            y = cache[i - 1]
+        return dy
+
+    # -- whole updates --------------------------------------------------------------------------------------------------------
+
+    def compiled_update(self, agent):
+        """A quicker function that does the same as `agent.update`, or None. The reference has none: read the algorithm's own."""
+        return None
+
     # -- categorical distribution ------------------------------------------------------------------------------------
 
     def log_softmax(self, logits):
@@ -126,3 +157,9 @@ class NumpyKernels:
         dlogp = dlogp[..., None]
         dmu = da * (1 - a * a) + dlogp * (2 * a)
         return dmu, dmu * (np.exp(log_std) * eps) - dlogp
+
+
+def _layer(params, i, member):
+    """W and b of layer i: all of a stack, or those of one member."""
+    W, b = params[f"W{i}"], params[f"b{i}"]
+    return (W, b) if member is None else (W[member], b[member])

@@ -128,6 +128,24 @@ def gradcheck(json: bool = False):
         raise SystemExit(1)
 
 
+def bench(profile: bool = False, peers: bool = False, json: bool = False):
+    """Time every kernel on every backend, then updates and training, on a machine that does nothing else.
+
+    Args:
+        profile: where the time of a training loop goes, instead
+        peers: other libraries beside it, where they are installed
+        json: print one JSON object
+    """
+    from kernels import bench as timing
+
+    results = timing.report(profile, peers)
+    if json:
+        print(dumps({title: {"unit": unit, "rows": rows} for title, (rows, unit, _) in results.items()}))
+        return
+    for title, (rows, unit, better) in results.items():
+        print(f"{title}\n\n{timing.table(rows, unit, better)}\n")
+
+
 def presets():
     """List the tuned presets."""
     from scratchac.hyperparameters import presets as tables
@@ -213,6 +231,7 @@ COMMANDS = {
     "video": (video, "film a trained policy"),
     "play": (play, "play by keyboard"),
     "gradcheck": (gradcheck, "check the gradients by finite differences"),
+    "bench": (bench, "how fast kernels, updates and training are on each backend"),
     "presets": (presets, "tuned hyperparameters"),
     "doctor": (doctor, "versions and what is missing"),
 }

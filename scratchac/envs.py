@@ -11,7 +11,7 @@ from functools import partial
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import UserError, unknown
@@ -110,10 +110,8 @@ def make_distribution(space, state_dependent_std=False):
 class VectorEnv:
     """N copies of an environment, stepped together and reset as their episodes end.
 
-    Gymnasium's SAME_STEP autoreset returns the first observation of the next episode in place of the last one of this;
-    `step` hands out both. Its default, NEXT_STEP, would insert a phantom step that ignores the action.
-
-    vector      "sync" steps them one after another, "async" each in a process of its own
+    vector      "sync" steps them one after another in a plain loop; "async" each in a process of its own, by Gymnasium's
+                AsyncVectorEnv in its SAME_STEP mode (NEXT_STEP would insert a phantom step that ignores the action)
     seed        makes every environment start differently, and the whole repeatable
     randomise   a world of its own for every episode; drawn from Generators spawned *here*, in the parent, since forked
                 workers would otherwise all inherit the same one
@@ -123,21 +121,41 @@ class VectorEnv:
         sequence = np.random.SeedSequence(seed)
         self.seeds = [int(x) for x in sequence.generate_state(n)]
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
-        makers = [partial(_fresh, env, randomise=world, **kwargs) for world in worlds]
-        kind = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}.get(vector)
-        if kind is None:
+        if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        makers[0]().close()             # a mistake in the environment is better met here than in a worker
-        self.envs = kind(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-        self.n = n
-        self.observation_space, self.action_space = self.envs.single_observation_space, self.envs.single_action_space
+        makers = [partial(make if vector == "sync" else _fresh, env, randomise=world, **kwargs) for world in worlds]
+        first = makers[0]()             # a mistake in the environment is better met here than in a worker
+        self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
+        self.workers, self.members = None, [first]
+        if vector == "sync":
+            self.members += [make() for make in makers[1:]]
+        else:
+            first.close()
+            self.workers = AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def reset(self):
-        return self.envs.reset(seed=self.seeds)[0]
+        if self.workers:
+            return self.workers.reset(seed=self.seeds)[0]
+        return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
 
     def step(self, actions):
         """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
-        obs, reward, term, trunc, info = self.envs.step(actions)
+        if self.workers:
+            return self._step_workers(actions)
+        next_obs = np.empty((self.n, *self.observation_space.shape), self.observation_space.dtype)
+        reward, term, trunc = np.empty(self.n), np.empty(self.n, bool), np.empty(self.n, bool)
+        for i, env in enumerate(self.members):
+            next_obs[i], reward[i], term[i], trunc[i], _ = env.step(actions[i])
+        done = term | trunc
+        obs = next_obs
+        if done.any():
+            obs = next_obs.copy()
+            for i in np.flatnonzero(done):
+                obs[i] = self.members[i].reset()[0]
+        return obs, reward, next_obs, term, trunc
+
+    def _step_workers(self, actions):
+        obs, reward, term, trunc, info = self.workers.step(actions)
         next_obs = obs
         if "final_obs" in info:
             next_obs = obs.copy()
@@ -146,11 +164,14 @@ class VectorEnv:
         return obs, reward, next_obs, term, trunc
 
     def close(self):
-        self.envs.close()
+        for env in [self.workers] if self.workers else self.members:
+            env.close()
 
 
 class FreshObservation(gym.Wrapper):
-    """Copies every observation: some environments hand out one array again and again, and change what was kept of it."""
+    """Copies every observation: some environments hand out one array again and again, and a worker of AsyncVectorEnv resets its
+    environment before it sends the last observation on.
+    """
 
     def reset(self, **kwargs):
         obs, info = self.env.reset(**kwargs)

@@ -121,33 +121,24 @@ class MLP:
             W[...] = INITIALISERS[initialiser](rng, W.shape, gain)
         params[f"W{self.layers}"][...] *= output_gain
 
-    def forward(self, params, x):
-        """Return the outputs (…, B, constants + sizes[-1]) and the cache that `backward` needs."""
-        inputs = []                                                         # inputs[i]: what layer i+1 was given
-        for i in range(1, self.layers + 1):
-            inputs.append(x)
-            activation = self.activation if i < self.layers else "identity"
-            x = kernels.backend.linear(x, params[f"W{i}"], params[f"b{i}"], activation)
+    def forward(self, params, x, member=None):
+        """Return the outputs (…, B, constants + sizes[-1]) and the cache that `backward` needs.
+
+        `member`: ask only that network of a stack; its output is (B, sizes[-1]).
+        """
+        y, cache = kernels.backend.mlp_forward(self, params, x, member)
         if self.constants:
             c = params["constants"][..., None, :]                           # (…, 1, C)
-            x = np.concatenate([np.broadcast_to(c, (*x.shape[:-1], self.constants)), x], axis=-1)
-        return x, inputs
+            y = np.concatenate([np.broadcast_to(c, (*y.shape[:-1], self.constants)), y], axis=-1)
+        return y, cache
 
-    def backward(self, params, cache, dy, grads, input_gradient=False):
+    def backward(self, params, cache, dy, grads, input_gradient=False, member=None):
         """Fill `grads` (unless None) with ∂L/∂params, given dy = ∂L/∂y; return ∂L/∂x, or None unless `input_gradient` is set.
 
-        The chain rule from the last layer to the first: the output of layer i is the input of layer i+1.
         A stack that shared one x returns ∂L/∂x network by network, (K, B, I): sum over the first axis for the whole.
         """
         if self.constants:
             if grads is not None:
                 np.sum(dy[..., : self.constants], axis=-2, out=grads["constants"])
             dy = dy[..., self.constants :]
-        y = None                                                            # the last layer is linear: y is not needed
-        for i in range(self.layers, 0, -1):
-            dy = kernels.backend.linear_backward(
-                dy, cache[i - 1], y, params[f"W{i}"], self.activation if i < self.layers else "identity",
-                grads and grads[f"W{i}"], grads and grads[f"b{i}"], input_gradient or i > 1,
-            )
-            y = cache[i - 1]
-        return dy
+        return kernels.backend.mlp_backward(self, params, cache, dy, grads, input_gradient, member)

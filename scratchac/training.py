@@ -6,6 +6,7 @@ from collections import deque
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import kernels
 from scratchac.envs import make
 from scratchac.errors import TrainingError
 from scratchac.memory import Rollout
@@ -73,7 +74,7 @@ def train_on_policy(agent, envs, steps, report):
     Raises TrainingError when a value is no longer a number.
     """
     episodes = Episodes(envs.n)
-    rollout = Rollout(agent.dtype)
+    rollout, update = Rollout(agent.dtype), kernels.backend.compiled_update(agent) or agent.update
     obs = envs.reset()
     while agent.step < steps:
         complete = False
@@ -90,7 +91,7 @@ def train_on_policy(agent, envs, steps, report):
         require_finite(batch, agent.step)
         started = time.perf_counter()
         try:
-            metrics = agent.update(batch)
+            metrics = update(batch)
         except FloatingPointError as error:
             raise TrainingError(f"at step {agent.step}: {error}") from None
         if report(agent, episodes, metrics, time.perf_counter() - started, 1):
@@ -145,6 +146,8 @@ LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy}
 
 def require_finite(batch, step):
     """Raise TrainingError naming the environment and the step of the first NaN or infinity in a batch."""
+    if np.isfinite(batch.obs.sum() + batch.actions.sum() + batch.rewards.sum() + batch.next_obs.sum()):
+        return                                              # the usual case, quickly: a sum with NaN or infinity in it is neither
     for name in ("obs", "actions", "rewards", "next_obs"):
         values = getattr(batch, name)
         if not np.isfinite(values).all():

@@ -1,5 +1,6 @@
 import os
 
+os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")         # the reference; tests/test_backends.py holds the others to it
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # small matrices: threads only get in each other's way
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")       # no windows
 

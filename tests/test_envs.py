@@ -122,7 +122,7 @@ def test_every_environment_has_worlds_of_its_own():
     pytest.importorskip("Box2D")
     venv = envs.VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)
     venv.reset()
-    assert len({env.unwrapped.gravity for env in venv.envs.envs}) == 3
+    assert len({env.unwrapped.gravity for env in venv.members}) == 3
     venv.close()
 
 

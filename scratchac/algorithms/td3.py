@@ -63,8 +63,6 @@ class TD3:
         self.critic = MLP((O + A, *config.hidden, 1), config.activation, stack=(2,))            # ①
         self.theta, self.theta_target, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(3))
         self.w, self.w_target, self.dw = (Parameters(self.critic.shapes(), dtype) for _ in range(3))
-        self.critic1 = MLP(self.critic.sizes, config.activation)
-        self.w1 = {name: view[0] for name, view in self.w.views.items()}    # Q₁ by itself, in the stack's memory
         self.actor.initialise(self.theta, init_rng, config.initialiser)
         self.critic.initialise(self.w, init_rng, config.initialiser)
         self.theta_target.flat[:], self.w_target.flat[:] = self.theta.flat, self.w.flat
@@ -108,9 +106,9 @@ class TD3:
         if self.updates[0] % self.config.delay == 0:                           # ③
             # Actor: L = −mean Q₁(s, π(s)). The chain rule runs through the first critic to its action input.
             pi, actor_cache = self.pi(self.theta, s)                        # (B, A)
-            q_pi, cache = self.critic1.forward(self.w1, np.concatenate([s, pi], axis=1))
+            q_pi, cache = self.critic.forward(self.w, np.concatenate([s, pi], axis=1), member=0)
             dq = np.full_like(q_pi, -1 / len(s))
-            da = self.critic1.backward(self.w1, cache, dq, None, input_gradient=True)[:, s.shape[1]:]
+            da = self.critic.backward(self.w, cache, dq, None, input_gradient=True, member=0)[:, s.shape[1]:]
             self.actor.backward(self.theta, actor_cache, da * (1 - pi * pi), self.dtheta)      # tanh′ = 1 − tanh²
             self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
             self.actor_loss[0] = -float(q_pi.mean())
@@ -122,7 +120,7 @@ class TD3:
 
     def value(self, obs, actions):
         """Q₁(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        return self.critic1.forward(self.w1, np.concatenate([obs, actions], axis=1, dtype=self.dtype))[0][:, 0]
+        return self.critic.forward(self.w, np.concatenate([obs, actions], axis=1, dtype=self.dtype), member=0)[0][:, 0]
 
     def keeps(self):
         return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,

@@ -1,0 +1,172 @@
+"""How long does each kernel take on each backend, and how quickly does each algorithm learn with it?
+
+    scratchac bench                 every kernel on every backend that can run here, then updates and steps per second
+    scratchac bench --profile       where the time of a training loop goes
+    scratchac bench --peers         other libraries beside it, where they are installed
+
+A kernel's result is compared with the reference before its time is taken: a fast wrong answer is an error. Times are medians of
+`REPEATS` runs on a machine that should be doing nothing else; compilation is timed apart.
+"""
+
+import contextlib
+import timeit
+
+import numpy as np
+
+import kernels
+from kernels.numpy_kernels import NumpyKernels
+from scratchac.nn import MLP, Parameters
+from scratchac.training import one_blas_thread
+
+REPEATS = 7
+
+
+def timed(call):
+    """Seconds per call: the median of REPEATS runs of about a tenth of a second each."""
+    timer = timeit.Timer(call)
+    call()                                                  # compiles, and fills the caches
+    count = max(1, timer.autorange()[0] // 2)
+    return float(np.median(timer.repeat(REPEATS, count))) / count
+
+
+def available():
+    """Names of the backends that can run here, the reference first."""
+    names = []
+    for name in kernels.BACKENDS:
+        with contextlib.suppress(kernels.BackendError):
+            kernels.load(name)
+            names.append(name)
+    return names
+
+
+# -- kernels ---------------------------------------------------------------------------------------------------------
+#
+# A case is a function of a backend that prepares arrays, always the same, and returns what is to be timed: a call that gives the
+# arrays to be compared.
+
+
+def network(k, sizes, stack, batch, activation="relu"):
+    rng = np.random.default_rng(0)
+    mlp = MLP(sizes, activation, stack)
+    params = Parameters(mlp.shapes())
+    mlp.initialise(params, rng, "fan_in")
+    x = rng.standard_normal((batch, sizes[0]), np.float32)
+    y, cache = k.mlp_forward(mlp, params, x)
+    return rng, mlp, params, x, cache, rng.standard_normal(y.shape, np.float32)
+
+
+def forward_case(*shape):
+    def case(k):
+        _, mlp, params, x, _, _ = network(k, *shape)
+        return lambda: [k.mlp_forward(mlp, params, x)[0]]
+    return case
+
+
+def backward_case(*shape):
+    def case(k):
+        _, mlp, params, _, cache, dy = network(k, *shape)
+        grads = params.zeros_like()
+
+        def call():
+            k.mlp_backward(mlp, params, cache, dy, grads)
+            return [grads.flat]
+        return call
+    return case
+
+
+def input_gradient_case(*shape):
+    """As in an actor's step: each row's gradient comes from the smaller one of two critics."""
+    def case(k):
+        rng, mlp, params, _, cache, dy = network(k, *shape)
+        chosen = rng.random(dy.shape[1]) < 0.5
+        dy[0, chosen], dy[1, ~chosen] = 0, 0
+        return lambda: [k.mlp_backward(mlp, params, cache, dy, None, True)]
+    return case
+
+
+def arrays_case(method, shapes, *numbers, changes=0):
+    """A kernel on random arrays (uniform in (0, 1)) and numbers; the first `changes` arrays are what it writes to."""
+    def case(k):
+        rng = np.random.default_rng(0)
+        arrays = [rng.random(shape, np.float32) for shape in shapes]
+
+        def call():
+            result = getattr(k, method)(*arrays, *numbers)
+            return arrays[:changes] if changes else list(result) if isinstance(result, tuple) else [result]
+        return call
+    return case
+
+
+CRITICS, ACTOR = ((23, 256, 256, 1), (2,), 256), ((17, 256, 256, 12), (), 256)
+SMALL_CRITICS, ONE_ROW = ((4, 64, 64, 1), (2,), 100), ((4, 64, 64, 2), (), 1, "tanh")
+CASES = {
+    "two critics 256-256, batch 256: forward": forward_case(*CRITICS),
+    "two critics 256-256, batch 256: backward": backward_case(*CRITICS),
+    "two critics 256-256, batch 256: ∂/∂input of the smaller": input_gradient_case(*CRITICS),
+    "actor 256-256, batch 256: forward": forward_case(*ACTOR),
+    "actor 256-256, batch 256: backward": backward_case(*ACTOR),
+    "two critics 64-64, batch 100: forward": forward_case(*SMALL_CRITICS),
+    "two critics 64-64, batch 100: backward": backward_case(*SMALL_CRITICS),
+    "tanh network 64-64, one row: forward": forward_case(*ONE_ROW),
+    "tanh network 64-64, one row: backward": backward_case(*ONE_ROW),
+    "tanh network 64-64, batch 40: forward": forward_case((4, 64, 64, 2), (), 40, "tanh"),
+    "log-softmax, 40 × 4": arrays_case("log_softmax", [(40, 4)]),
+    "categorical sample, 8 × 4": arrays_case("categorical_sample", [(8, 4), (8,)]),
+    "returns, 128 steps × 8": arrays_case("reverse_scan", [(128, 8), (128, 8)]),
+    "tanh-Gaussian, 256 × 6": arrays_case("tanh_gaussian", [(256, 6)] * 3),
+    "tanh-Gaussian backward, 256 × 6": arrays_case("tanh_gaussian_backward", [(256, 6)] * 4 + [(256,)]),
+    "Adam, 145,000 parameters": arrays_case("adam", [(145_000,)] * 4, 1e-3, 0.9, 0.999, 1e-8, 3, changes=4),
+    "Adam, 9,000 parameters": arrays_case("adam", [(9_000,)] * 4, 1e-3, 0.9, 0.999, 1e-8, 3, changes=4),
+    "RMSprop, 9,000 parameters": arrays_case("rmsprop", [(9_000,)] * 3, 1e-3, 0.99, 1e-5, changes=3),
+    "Polyak, 145,000 parameters": arrays_case("polyak", [(145_000,)] * 2, 0.005, changes=1),
+}
+
+
+@one_blas_thread
+def kernel_times(names):
+    """Rows of {"what", backend: µs, …}. Raises AssertionError where a backend disagrees with the reference."""
+    rows = []
+    for title, case in CASES.items():
+        row = {"what": title}
+        expected = [np.array(x) for x in case(NumpyKernels())()]
+        for name in names:
+            with kernels.use(name) as k:
+                call = case(k)
+                for ours, reference in zip(call(), expected, strict=True):
+                    np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-5, err_msg=f"{title} on {name}")
+                row[name] = 1e6 * timed(call)
+        rows.append(row)
+    return rows
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------------------
+
+
+def table(rows, unit, better=None):
+    """Markdown: one line per row, one column per measurement, with its ratio to the first where `better` is min or max."""
+    columns = list(dict.fromkeys(name for row in rows for name in row if name != "what"))
+    lines = [f"| {unit} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for row in rows:
+        first, cells = row[columns[0]], []
+        for name in columns:
+            text = f"{row[name]:,.{0 if row[name] >= 100 else 1}f}" if name in row else ""
+            if text and better and name != columns[0]:
+                text += f" ({row[name] / first if better is max else first / row[name]:.1f}×)"
+            cells.append(text)
+        lines.append(f"| {row['what']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def report(profile=False, peers=False):
+    """All measurements: {title: (rows, unit, better)}; progress goes to stderr."""
+    from kernels import bench_training as training
+
+    names = available()
+    if profile:
+        return {f"Where the time goes, {name}": (training.profiles(name), "µs per environment step", None) for name in names}
+    results = {
+        "Kernels": (kernel_times(names), "µs", min),
+        "Updates": (training.update_rates(names, peers), "updates per second", max),
+        "Training": (training.training_rates(names, peers), "environment steps per second", max),
+    }
+    return results

@@ -1,0 +1,197 @@
+"""Compiled kernels for a CPU (Numba). They override what `scratchac bench` shows to matter, and agree with the reference.
+
+What is won, and how: whole networks in one call (numba_networks), whole updates where a single row is all there is
+(numba_updates), and one pass over memory for each optimiser step, where NumPy makes a dozen.
+"""
+
+import numpy as np
+from numba import get_num_threads, prange
+
+from kernels import numba_networks
+from kernels.numba_networks import jit
+from kernels.numpy_kernels import NumpyKernels
+
+PARALLEL_SIZE = 40_000              # parameters from which a second thread pays for being woken
+NUMPY_SIZE = 600                    # elements from which NumPy's vectorised exp and tanh beat a compiled loop over libm's
+
+
+class NumbaKernels(NumpyKernels):
+    """The arithmetic of the project, compiled on first use and cached on disk."""
+
+    name = "numba"
+
+    def mlp_forward(self, mlp, params, x, member=None):
+        result = numba_networks.forward(mlp, params, x, member)
+        return super().mlp_forward(mlp, params, x, member) if result is None else result
+
+    def mlp_backward(self, mlp, params, cache, dy, grads, input_gradient=False, member=None):
+        by_reference = isinstance(cache, list)              # so was the way forward
+        back = super().mlp_backward if by_reference else numba_networks.backward
+        return back(mlp, params, cache, dy, grads, input_gradient, member)
+
+    def compiled_update(self, agent):
+        from kernels.numba_updates import compiled_update
+
+        return compiled_update(agent)
+
+    def log_softmax(self, logits):
+        if logits.ndim != 2:
+            return super().log_softmax(logits)
+        return _log_softmax(np.ascontiguousarray(logits))
+
+    def categorical_sample(self, logits, u):
+        if logits.ndim != 2:
+            return super().categorical_sample(logits, u)
+        return _categorical_sample(np.ascontiguousarray(logits), u)
+
+    def reverse_scan(self, x, decay):
+        return _reverse_scan(np.ascontiguousarray(x), np.ascontiguousarray(decay, x.dtype))
+
+    def adam(self, p, g, m, v, lr, beta1, beta2, eps, t):
+        lr, scale = lr / (1 - beta1**t), 1 / (1 - beta2**t) ** 0.5
+        if p.size < PARALLEL_SIZE:
+            _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
+        else:
+            _adam_parallel(p, g, m, v, lr, beta1, beta2, eps, scale, get_num_threads())
+
+    def rmsprop(self, p, g, v, lr, decay, eps):
+        _rmsprop(p, g, v, lr, decay, eps)
+
+    def polyak(self, target, online, tau):
+        if target.size < PARALLEL_SIZE:
+            _polyak(target, online, tau)
+        else:
+            _polyak_parallel(target, online, tau, get_num_threads())
+
+    def tanh_gaussian(self, mu, log_std, eps):
+        if mu.ndim != 2 or mu.size > NUMPY_SIZE:
+            return super().tanh_gaussian(mu, log_std, eps)
+        return _tanh_gaussian(mu, log_std, eps)
+
+    def tanh_gaussian_backward(self, a, log_std, eps, da, dlogp):
+        if a.ndim != 2:
+            return super().tanh_gaussian_backward(a, log_std, eps, da, dlogp)
+        return _tanh_gaussian_backward(a, log_std, eps, da, dlogp)
+
+
+# -- categorical distribution, returns ----------------------------------------------------------------------------------------
+
+
+@jit
+def _log_softmax(logits):
+    out = np.empty_like(logits)
+    for i in range(len(logits)):
+        top = logits[i].max()
+        total = logits.dtype.type(0)
+        for j in range(logits.shape[1]):
+            out[i, j] = logits[i, j] - top
+            total += np.exp(out[i, j])
+        log_total = np.log(total)
+        for j in range(logits.shape[1]):
+            out[i, j] -= log_total
+    return out
+
+
+@jit
+def _categorical_sample(logits, u):
+    B, n = logits.shape
+    out = np.zeros(B, np.int64)
+    cdf = np.empty(n, logits.dtype)
+    for i in range(B):
+        top = logits[i].max()
+        total = logits.dtype.type(0)
+        for j in range(n):
+            total += np.exp(logits[i, j] - top)
+            cdf[j] = total
+        for j in range(n - 1):
+            out[i] += u[i] * total >= cdf[j]
+    return out
+
+
+@jit
+def _reverse_scan(x, decay):
+    y = np.empty_like(x)
+    for i in range(x.shape[1]):
+        y[-1, i] = x[-1, i]
+    for t in range(len(x) - 2, -1, -1):
+        for i in range(x.shape[1]):
+            y[t, i] = x[t, i] + decay[t, i] * y[t + 1, i]
+    return y
+
+
+# -- optimisers: one pass ---------------------------------------------------------------------------------------------------
+
+
+@jit
+def _adam(p, g, m, v, lr, beta1, beta2, eps, scale):
+    T = p.dtype.type                                    # a Python float would turn float32 arithmetic into float64
+    lr, b1, b2, c1, c2, eps, scale = T(lr), T(beta1), T(beta2), T(1 - beta1), T(1 - beta2), T(eps), T(scale)
+    for i in range(p.size):
+        m[i] = b1 * m[i] + c1 * g[i]
+        v[i] = b2 * v[i] + c2 * g[i] * g[i]
+        p[i] -= lr * m[i] / (np.sqrt(v[i]) * scale + eps)
+
+
+@jit(parallel=True)
+def _adam_parallel(p, g, m, v, lr, beta1, beta2, eps, scale, parts):
+    for c in prange(parts):
+        low, high = c * p.size // parts, (c + 1) * p.size // parts
+        # Slices, not a loop from low to high: an index that might be negative keeps a loop from being vectorised.
+        _adam(p[low:high], g[low:high], m[low:high], v[low:high], lr, beta1, beta2, eps, scale)
+
+
+@jit
+def _rmsprop(p, g, v, lr, decay, eps):
+    T = p.dtype.type
+    lr, a, c, eps = T(lr), T(decay), T(1 - decay), T(eps)
+    for i in range(p.size):
+        v[i] = a * v[i] + c * g[i] * g[i]
+        p[i] -= lr * g[i] / np.sqrt(v[i] + eps)
+
+
+@jit
+def _polyak(target, online, tau):
+    a, b = target.dtype.type(1 - tau), target.dtype.type(tau)
+    for i in range(target.size):
+        target[i] = a * target[i] + b * online[i]
+
+
+@jit(parallel=True)
+def _polyak_parallel(target, online, tau, parts):
+    for c in prange(parts):
+        low, high = c * target.size // parts, (c + 1) * target.size // parts
+        _polyak(target[low:high], online[low:high], tau)
+
+
+# -- tanh-squashed Gaussian --------------------------------------------------------------------------------------------------
+
+
+@jit
+def _tanh_gaussian(mu, log_std, eps):
+    T = mu.dtype.type
+    B, A = mu.shape
+    a, u, logp = np.empty((B, A), mu.dtype), np.empty((B, A), mu.dtype), np.empty(B, mu.dtype)
+    half_log_2pi, log_2 = T(0.9189385332046727), T(0.6931471805599453)
+    for i in range(B):
+        total = T(0)
+        for j in range(A):
+            x = mu[i, j] + np.exp(log_std[i, j]) * eps[i, j]
+            softplus = max(T(-2) * x, T(0)) + np.log1p(np.exp(T(-2) * abs(x)))
+            total += T(-0.5) * eps[i, j] * eps[i, j] - log_std[i, j] - half_log_2pi - T(2) * (log_2 - x - softplus)
+            u[i, j] = x
+            a[i, j] = np.tanh(x)
+        logp[i] = total
+    return a, logp, u
+
+
+@jit
+def _tanh_gaussian_backward(a, log_std, eps, da, dlogp):
+    T = a.dtype.type
+    B, A = a.shape
+    dmu, dlog_std = np.empty((B, A), a.dtype), np.empty((B, A), a.dtype)
+    for i in range(B):
+        for j in range(A):
+            d = da[i, j] * (T(1) - a[i, j] * a[i, j]) + dlogp[i] * T(2) * a[i, j]
+            dmu[i, j] = d
+            dlog_std[i, j] = d * np.exp(log_std[i, j]) * eps[i, j] - dlogp[i]
+    return dmu, dlog_std

@@ -1,0 +1,163 @@
+"""Every kernel of every backend against the reference: odd shapes, both float types, views with gaps between their rows."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kernels
+from kernels.numpy_kernels import NumpyKernels
+from scratchac import gradcheck, gradcheck_updates  # noqa: F401  registers its checks
+from scratchac.nn import MLP, Parameters
+
+REFERENCE = NumpyKernels()
+FAST = [name for name in kernels.BACKENDS if name != "numpy"]
+TOLERANCE = {np.float32: {"rtol": 2e-5, "atol": 2e-5}, np.float64: {"rtol": 1e-11, "atol": 1e-12}}
+dtypes = st.sampled_from([np.float32, np.float64])
+sizes_of_networks = st.lists(st.integers(1, 40), min_size=2, max_size=4)
+
+
+@pytest.fixture(params=FAST, scope="module")
+def backend(request):
+    try:
+        with kernels.use(request.param) as backend:
+            yield backend
+    except kernels.BackendError as error:
+        pytest.skip(str(error))
+
+
+def agree(ours, reference, dtype):
+    ours, reference = np.asarray(ours), np.asarray(reference)
+    assert ours.shape == reference.shape and ours.dtype == reference.dtype
+    np.testing.assert_allclose(ours, reference, **TOLERANCE[dtype])
+
+
+def gaps(x):
+    """The same values in memory that is not contiguous."""
+    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1] + 1), x.dtype)
+    wide[..., 1::2] = x
+    return wide[..., 1::2]
+
+
+@given(sizes=sizes_of_networks, members=st.integers(0, 3), batch=st.integers(1, 70), activation=st.sampled_from(["relu", "tanh"]),
+       dtype=dtypes, own_input=st.booleans(), contiguous=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_networks(backend, sizes, members, batch, activation, dtype, own_input, contiguous, seed):
+    check_network(backend, tuple(sizes), (members,) if members else (), batch, activation, dtype, own_input, contiguous, seed)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes, stack, batch", [((23, 256, 256, 1), (2,), 256), ((17, 256, 255, 12), (), 257),
+                                                 ((5, 300, 200, 2), (3,), 130)])
+def test_networks_that_are_worth_several_threads(backend, sizes, stack, batch, dtype):
+    check_network(backend, sizes, stack, batch, "relu", dtype, False, True, 0)
+
+
+def check_network(backend, sizes, stack, batch, activation, dtype, own_input, contiguous, seed):
+    rng = np.random.default_rng(seed)
+    mlp = MLP(sizes, activation, stack)
+    params = Parameters(mlp.shapes(), dtype)
+    params.flat[:] = rng.standard_normal(params.flat.size) / np.sqrt(max(sizes))
+    for member in [None, *range(stack[0] if stack else 0)]:
+        lead = stack if own_input and member is None else ()
+        x = rng.standard_normal((*lead, batch, sizes[0])).astype(dtype)
+        y, cache = REFERENCE.mlp_forward(mlp, params, x, member)
+        x = x if contiguous else gaps(x)
+        own_y, own_cache = backend.mlp_forward(mlp, params, x, member)
+        agree(own_y, y, dtype)
+
+        dy = rng.standard_normal(y.shape).astype(dtype) / batch
+        dy[..., rng.random(batch) < 0.3, :] = 0                             # rows that need not be sent back
+        for weights, inputs in ((True, False), (True, True), (False, True)):
+            grads, own_grads = (params.zeros_like() if weights else None for _ in range(2))
+            dx = REFERENCE.mlp_backward(mlp, params, cache, dy, grads, inputs, member)
+            own_dx = backend.mlp_backward(mlp, params, own_cache, dy if contiguous else gaps(dy), own_grads, inputs, member)
+            if weights:
+                agree(own_grads.flat, grads.flat, dtype)
+            if inputs:
+                agree(own_dx, dx, dtype)
+            else:
+                assert own_dx is None
+
+
+@given(rows=st.integers(1, 50), columns=st.integers(1, 9), dtype=dtypes, contiguous=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_element_wise_kernels(backend, rows, columns, dtype, contiguous, seed):
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        x = rng.standard_normal(shape).astype(dtype)
+        return x if contiguous else gaps(x)
+
+    logits, u = draw(rows, columns), rng.random(rows)
+    mu, log_std, eps, da, dlogp = draw(rows, columns), draw(rows, columns), draw(rows, columns), draw(rows, columns), draw(rows)
+    agree(backend.log_softmax(logits), REFERENCE.log_softmax(logits), dtype)
+    assert (backend.categorical_sample(logits, u) == REFERENCE.categorical_sample(logits, u)).all()
+    agree(backend.reverse_scan(mu, eps), REFERENCE.reverse_scan(mu, eps), dtype)
+    for ours, reference in zip(backend.tanh_gaussian(mu, log_std, eps), REFERENCE.tanh_gaussian(mu, log_std, eps), strict=True):
+        agree(ours, reference, dtype)
+    a = np.tanh(mu)
+    for ours, reference in zip(backend.tanh_gaussian_backward(a, log_std, eps, da, dlogp),
+                               REFERENCE.tanh_gaussian_backward(a, log_std, eps, da, dlogp), strict=True):
+        agree(ours, reference, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 7, 1_000, 100_001])
+def test_optimisers(backend, dtype, size):
+    rng = np.random.default_rng(size)
+    start = rng.standard_normal((4, size)).astype(dtype)
+    start[3] **= 2                                                          # second moments
+    for method, arrays, numbers in (("adam", 4, (1e-3, 0.9, 0.999, 1e-8, 3)), ("polyak", 2, (0.005,)), ("polyak", 2, (1.0,))):
+        ours, reference = start.copy(), start.copy()
+        getattr(backend, method)(*ours[:arrays], *numbers)
+        getattr(REFERENCE, method)(*reference[:arrays], *numbers)
+        agree(ours, reference, dtype)
+    ours, reference = start.copy(), start.copy()
+    backend.rmsprop(ours[0], ours[1], ours[3], 1e-3, 0.99, 1e-5)
+    REFERENCE.rmsprop(reference[0], reference[1], reference[3], 1e-3, 0.99, 1e-5)
+    agree(ours, reference, dtype)
+
+
+@pytest.mark.parametrize("name", gradcheck.CHECKS)
+def test_gradients(backend, name):
+    result = gradcheck.run(name, 0)
+    assert result.error < gradcheck.TOLERANCE < 0.01 < result.control_error, result
+
+
+def test_not_a_number_is_passed_on(backend):
+    """Training looks for NaN; a kernel that turned it into 0 would hide it."""
+    for activation in ("relu", "tanh"):
+        mlp = MLP((3, 9, 2), activation)
+        params = Parameters(mlp.shapes())
+        params.flat[:] = 1
+        assert np.isnan(backend.mlp_forward(mlp, params, np.full((4, 3), np.nan, np.float32))[0]).all()
+
+
+@pytest.mark.parametrize("value", [30.0, -30.0, 1e4])
+def test_tanh_far_out(backend, value):
+    mlp = MLP((1, 1, 1), "tanh")
+    params = Parameters(mlp.shapes())
+    params.flat[:] = (1, 0, 1, 0)
+    y, _ = backend.mlp_forward(mlp, params, np.array([[value]], np.float32))
+    np.testing.assert_allclose(y, np.sign(value), atol=1e-6)
+
+
+def test_with_bounds_checking(tmp_path):
+    """Compiled code does not look whether an index is inside; here it does, once, in a process and a cache of its own."""
+    pytest.importorskip("numba")
+    script = """
+import kernels, numpy as np
+import test_backends as t
+with kernels.use("numba") as backend:
+    for sizes, stack, batch in (((5, 300, 200, 1), (2,), 130), ((3, 8, 2), (), 4)):
+        t.check_network(backend, sizes, stack, batch, "relu", np.float32, False, True, 0)
+"""
+    env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
