@@ -11,6 +11,7 @@ import kernels
 import scratchac
 from kernels import bench_peers
 from kernels.bench import REPEATS, timed
+from scratchac import algorithms
 from scratchac.envs import VectorEnv
 from scratchac.errors import UserError
 from scratchac.training import LOOPS, one_blas_thread
@@ -38,7 +39,7 @@ def agent_on_noise(algorithm, observations, actions, hidden, batch):
     """An agent whose memory is full of transitions without any meaning."""
     space = gym.spaces.Box(-np.inf, np.inf, (observations,), np.float32)
     box = gym.spaces.Box(-1, 1, (actions,), np.float32)
-    cls = scratchac.algorithms.find(algorithm)
+    cls = algorithms.find(algorithm)
     agent = cls(cls.Config(hidden=hidden, batch_size=batch, buffer_size=10_000), space, box)
     rng, n = np.random.default_rng(0), 10_000
     agent.memory.add(obs=rng.standard_normal((n, observations)), actions=rng.uniform(-1, 1, (n, actions)),
