@@ -1,8 +1,9 @@
 """Whole networks in one compiled call: a stack's members, or pieces of a batch, on several cores.
 
-Bias and activation are applied while a product's rows are still in the cache. Products run in BLAS, one thread each, or in plain
-loops where they are too small for its calls. A vector holds a stack layer by layer, as nn.Parameters lays it out: [W1 (K, I, H) |
-b1 (K, H) | W2 …], so that each member's W is contiguous, which np.dot insists on.
+A vector holds a stack layer by layer, as nn.Parameters lays it out: [W1 (K, I, H) | b1 (K, H) | W2 …], so that each member's W is
+contiguous, which np.dot insists on. Products run in BLAS, or in plain loops where they are too small for its calls.
+
+One file, long as it is: Numba's cache on disk does not notice a change in a function of another file.
 """
 
 import os
@@ -23,8 +24,8 @@ jit = partial(njit, cache=True, nogil=True, error_model="numpy", fastmath={"cont
 
 IDENTITY, RELU, TANH = 0, 1, 2
 CODES = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
-PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
 BLAS_WORK = 16_000                  # below that many multiply-adds a plain loop beats the call of a BLAS routine
+PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
 
 
 def forward(mlp, params, x, member):
@@ -93,7 +94,7 @@ def _is_small(a, b, columns):
 
 
 @jit
-def _linear(x, W, b, code, y):
+def linear(x, W, b, code, y):
     """y ← f(x W + b)."""
     rows, I = x.shape
     H = W.shape[1]
@@ -148,7 +149,7 @@ def _tanh(z):
 
 
 @jit
-def _input_times(x, dz, dW):
+def input_times(x, dz, dW):
     """dW ← xᵀ dz."""
     rows, I = x.shape
     H = dz.shape[1]
@@ -165,7 +166,7 @@ def _input_times(x, dz, dW):
 
 
 @jit
-def _times_weights(dz, W, dx):
+def times_weights(dz, W, dx):
     """dx ← dz Wᵀ."""
     rows, H = dz.shape
     I = W.shape[0]
@@ -185,7 +186,7 @@ def _times_weights(dz, W, dx):
 
 
 @jit
-def _through_activation(dy, y, code):
+def through_activation(dy, y, code):
     """One row: dy ← dy f′, with f′ from y = f(z): 1 − y² for tanh, [y > 0] for ReLU."""
     if code == TANH:
         for i in range(y.size):
@@ -202,62 +203,64 @@ def _through_activation(dy, y, code):
 
 
 @jit
+def _weights(vector, sizes, K, k, layer):
+    """W (I, H) and b (H,) of one member, as views into a vector of parameters or gradients."""
+    start = 0
+    for i in range(layer):
+        start += K * (sizes[i] + 1) * sizes[i + 1]
+    I, H = sizes[layer], sizes[layer + 1]
+    W = vector[start + k * I * H : start + (k + 1) * I * H].reshape(I, H)
+    start += K * I * H
+    return W, vector[start + k * H : start + (k + 1) * H]
+
+
+@jit
+def _given_by(y, sizes, n, j, B, layer):
+    """What the layer gave to one member's rows (B, H), as a view into y."""
+    start = 0
+    for i in range(1, layer + 1):
+        start += n * B * sizes[i]
+    H = sizes[layer + 1]
+    return y[start + j * B * H : start + (j + 1) * B * H].reshape(B, H)
+
+
+@jit
 def forward_rows(flat, sizes, K, k, j, n, code, x, y, low, high):
-    B, p, o = x.shape[0], 0, 0
-    given = x[low:high]
-    for layer in range(len(sizes) - 1):
-        I, H = sizes[layer], sizes[layer + 1]
-        W = flat[p + k * I * H : p + (k + 1) * I * H].reshape(I, H)
-        p += K * I * H
-        b = flat[p + k * H : p + (k + 1) * H]
-        p += K * H
-        out = y[o + (j * B + low) * H : o + (j * B + high) * H].reshape(high - low, H)
-        o += n * B * H
-        _linear(given, W, b, code if layer < len(sizes) - 2 else IDENTITY, out)
+    given, last = x[low:high], len(sizes) - 2
+    for layer in range(last + 1):
+        W, b = _weights(flat, sizes, K, k, layer)
+        out = _given_by(y, sizes, n, j, len(x), layer)[low:high]
+        linear(given, W, b, code if layer < last else IDENTITY, out)
         given = out
 
 
 @jit
 def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
     """Gradients of these rows alone go to `grad`; ∂L/∂x to dx unless that is empty."""
-    B, o = x.shape[0], y.size
-    rows = high - low
     dz = dy[low:high]
-    p = 0
-    for layer in range(len(sizes) - 1):
-        p += K * (sizes[layer] + 1) * sizes[layer + 1]
     for layer in range(len(sizes) - 2, -1, -1):
-        I, H = sizes[layer], sizes[layer + 1]
-        p -= K * (I + 1) * H
-        o -= n * B * H
-        W = flat[p + k * I * H : p + (k + 1) * I * H].reshape(I, H)
-        dW = grad[p + k * I * H : p + (k + 1) * I * H].reshape(I, H)
-        db = grad[p + K * I * H + k * H : p + K * I * H + (k + 1) * H]
-        if layer > 0:
-            start = o - n * B * I
-            given = y[start + (j * B + low) * I : start + (j * B + high) * I].reshape(rows, I)
-        else:
-            given = x[low:high]
-        _input_times(given, dz, dW)
-        for h in range(H):
+        W, _ = _weights(flat, sizes, K, k, layer)
+        dW, db = _weights(grad, sizes, K, k, layer)
+        given = _given_by(y, sizes, n, j, len(x), layer - 1)[low:high] if layer > 0 else x[low:high]
+        input_times(given, dz, dW)
+        for h in range(db.size):
             db[h] = 0
-        for i in range(rows):
-            for h in range(H):
+        for i in range(len(dz)):
+            for h in range(db.size):
                 db[h] += dz[i, h]
         if layer > 0:
-            d = np.empty((rows, I), flat.dtype)
-            _times_weights(dz, W, d)
-            for i in range(rows):
-                _through_activation(d[i], given[i], code)
+            d = np.empty(given.shape, flat.dtype)
+            times_weights(dz, W, d)
+            for i in range(len(d)):
+                through_activation(d[i], given[i], code)
             dz = d
         elif dx.size > 0:
-            _times_weights(dz, W, dx[low:high])
+            times_weights(dz, W, dx[low:high])
 
 
 @jit
 def _input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
     """∂L/∂x alone. Rows whose dy is 0, such as those where the minimum chose another critic, are left out of every product."""
-    B, o = x.shape[0], y.size
     kept = np.empty(high - low, np.int64)
     m = 0
     for i in range(low, high):
@@ -272,21 +275,15 @@ def _input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high)
     dz = np.empty((m, dy.shape[1]), flat.dtype)
     for i in range(m):
         dz[i] = dy[kept[i]]
-    p = 0
-    for layer in range(len(sizes) - 1):
-        p += K * (sizes[layer] + 1) * sizes[layer + 1]
     for layer in range(len(sizes) - 2, -1, -1):
-        I, H = sizes[layer], sizes[layer + 1]
-        p -= K * (I + 1) * H
-        o -= n * B * H
-        W = flat[p + k * I * H : p + (k + 1) * I * H].reshape(I, H)
-        d = np.empty((m, I), flat.dtype)
+        W, _ = _weights(flat, sizes, K, k, layer)
+        d = np.empty((m, len(W)), flat.dtype)
         if m > 0:
-            _times_weights(dz, W, d)
+            times_weights(dz, W, d)
         if layer > 0:
-            start = o - n * B * I + j * B * I
+            given = _given_by(y, sizes, n, j, len(x), layer - 1)
             for i in range(m):
-                _through_activation(d[i], y[start + kept[i] * I : start + (kept[i] + 1) * I], code)
+                through_activation(d[i], given[kept[i]], code)
         dz = d
     for i in range(m):
         dx[kept[i]] = dz[i]
