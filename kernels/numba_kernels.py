@@ -4,14 +4,18 @@ What is won, and how: whole networks in one call (numba_networks), whole updates
 (numba_updates), and one pass over memory for each optimiser step, where NumPy makes a dozen.
 """
 
+from functools import lru_cache
+from itertools import pairwise
+
 import numpy as np
 from numba import get_num_threads, prange
 
 from kernels import numba_networks
-from kernels.numba_networks import jit
+from kernels.numba_networks import CODES, jit
 from kernels.numpy_kernels import NumpyKernels
 
-PARALLEL_SIZE = 40_000              # parameters from which a second thread pays for being woken
+PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
+PARALLEL_SIZE = 40_000              # parameters of an optimiser step from which it does
 NUMPY_SIZE = 600                    # elements from which NumPy's vectorised exp and tanh beat a compiled loop over libm's
 
 
@@ -21,13 +25,37 @@ class NumbaKernels(NumpyKernels):
     name = "numba"
 
     def mlp_forward(self, mlp, params, x, member=None):
-        result = numba_networks.forward(mlp, params, x, member)
-        return super().mlp_forward(mlp, params, x, member) if result is None else result
+        """The reference's, and the same for its cache: x (1 or n, B, I) and what all layers gave, one after another."""
+        flat, sizes = params.flat, int_array(mlp.sizes)
+        if x.dtype != flat.dtype or x.ndim > 3 or len(mlp.stack) > 1:       # mixed types and stacks of stacks: for the reference
+            return super().mlp_forward(mlp, params, x, member)
+        K, first, n = _members(mlp, member)
+        own = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
+        B = own.shape[1]
+        y = np.empty(n * B * int(sizes[1:].sum()), flat.dtype)
+        (forward, _, _), chunks = _plan(n, B, mlp.sizes)
+        forward(flat, sizes, K, first, n, CODES[mlp.activation], own, y, chunks)
+        out = y[n * B * int(sizes[1:-1].sum()):].reshape(n, B, mlp.sizes[-1])
+        return out if mlp.stack and member is None else out[0], (own, y)
 
     def mlp_backward(self, mlp, params, cache, dy, grads, input_gradient=False, member=None):
-        by_reference = isinstance(cache, list)              # so was the way forward
-        back = super().mlp_backward if by_reference else numba_networks.backward
-        return back(mlp, params, cache, dy, grads, input_gradient, member)
+        if isinstance(cache, list):                                         # the reference went forward
+            return super().mlp_backward(mlp, params, cache, dy, grads, input_gradient, member)
+        flat, sizes, (x, y) = params.flat, int_array(mlp.sizes), cache
+        K, first, n = _members(mlp, member)
+        B = x.shape[1]
+        dy = np.ascontiguousarray(dy, flat.dtype).reshape(n, B, mlp.sizes[-1])
+        (_, backward, input_gradient_alone), chunks = _plan(n, B, mlp.sizes)
+        dx = np.empty((n, B, mlp.sizes[0]) if input_gradient else (n, 0, 0), flat.dtype)
+        network = sizes, K, first, n, CODES[mlp.activation], x, y, dy, dx, chunks
+        if grads is None:
+            input_gradient_alone(flat, *network)
+        else:
+            parts = np.zeros((chunks, grads.flat.size if chunks > 1 else 0), flat.dtype)
+            backward(flat, grads.flat, parts, *network)
+        if not input_gradient:
+            return None
+        return dx if mlp.stack and member is None else dx[0]
 
     def compiled_update(self, agent):
         from kernels.numba_updates import compiled_update
@@ -72,6 +100,28 @@ class NumbaKernels(NumpyKernels):
         if a.ndim != 2:
             return super().tanh_gaussian_backward(a, log_std, eps, da, dlogp)
         return _tanh_gaussian_backward(a, log_std, eps, da, dlogp)
+
+
+@lru_cache(maxsize=64)
+def int_array(sizes):
+    return np.array(sizes, np.int64)
+
+
+def _members(mlp, member):
+    """(networks in the stack, the first one wanted, how many are wanted)."""
+    K = mlp.stack[0] if mlp.stack else 1
+    return (K, 0, K) if member is None else (K, member, 1)
+
+
+@lru_cache(maxsize=256)
+def _plan(n, B, sizes):
+    """Which functions to run, serial or parallel, and into how many chunks the rows of a network are cut."""
+    work = n * B * sum(a * b for a, b in pairwise(sizes))
+    threads = get_num_threads()
+    if threads == 1 or work < PARALLEL_WORK:
+        return (numba_networks.forward, numba_networks.backward, numba_networks.input_gradient), 1
+    parallel = numba_networks.forward_parallel, numba_networks.backward_parallel, numba_networks.input_gradient_parallel
+    return parallel, max(1, min(threads // n, B // 64))
 
 
 # -- categorical distribution, returns ----------------------------------------------------------------------------------------

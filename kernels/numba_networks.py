@@ -1,4 +1,4 @@
-"""Whole networks in one compiled call: a stack's members, or pieces of a batch, on several cores.
+"""Compiled loops over whole networks: a stack's members, or pieces of a batch, on several cores; and a whole update.
 
 A vector holds a stack layer by layer, as nn.Parameters lays it out: [W1 (K, I, H) | b1 (K, H) | W2 …], so that each member's W is
 contiguous, which np.dot insists on. Products run in BLAS, or in plain loops where they are too small for its calls.
@@ -7,8 +7,7 @@ One file, long as it is: Numba's cache on disk does not notice a change in a fun
 """
 
 import os
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import partial
 
 # A thread that waits for the other one spins; for as long as GNU OpenMP has it by default, a busy machine makes a quarter of the
 # updates (5.6 instead of 24.7 SAC updates/s with three other processes on two cores), and a quiet one no more. Read at loading.
@@ -16,71 +15,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  np.dot in compiled code is SciPy's BLAS; loaded before its threads are limited
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 
-# error_model: Python's check for division by zero would keep a loop from being vectorised. fastmath: sums may be reordered, but NaN
-# and infinity stay, which training looks for.
-jit = partial(njit, cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+# error_model: Python's check for division by zero would keep a loop from being vectorised. No fastmath: it lets two compiled copies
+# of one function round differently, and which one a process runs depends on what was in its cache.
+jit = partial(njit, cache=True, nogil=True, error_model="numpy")
 
 IDENTITY, RELU, TANH = 0, 1, 2
 CODES = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
 BLAS_WORK = 16_000                  # below that many multiply-adds a plain loop beats the call of a BLAS routine
-PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
-
-
-def forward(mlp, params, x, member):
-    """Outputs (…, B, H) and the cache, x and what all layers gave; or None for mixed types, which the reference takes."""
-    flat, sizes = params.flat, int_array(mlp.sizes)
-    K, first, n = _members(mlp, member)
-    if x.dtype != flat.dtype or x.ndim > 3 or len(mlp.stack) > 1:
-        return None
-    own = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])            # (1 or n, B, I)
-    B = own.shape[1]
-    y = np.empty(n * B * int(sizes[1:].sum()), flat.dtype)              # what all layers give, one after another
-    run, chunks = _plan(n, B, mlp.sizes)
-    run[0](flat, sizes, K, first, n, CODES[mlp.activation], own, y, chunks)
-    out = y[n * B * int(sizes[1:-1].sum()):].reshape(n, B, mlp.sizes[-1])
-    return out if mlp.stack and member is None else out[0], (own, y)
-
-
-def backward(mlp, params, cache, dy, grads, input_gradient, member):
-    """Fill `grads` unless None, and return ∂L/∂x, or None unless `input_gradient`."""
-    flat, sizes = params.flat, int_array(mlp.sizes)
-    K, first, n = _members(mlp, member)
-    x, y = cache
-    B = x.shape[1]
-    dy = np.ascontiguousarray(dy, flat.dtype).reshape(n, B, mlp.sizes[-1])
-    run, chunks = _plan(n, B, mlp.sizes)
-    dx = np.empty((n, B, mlp.sizes[0]) if input_gradient else (n, 0, 0), flat.dtype)
-    if grads is None:
-        run[2](flat, sizes, K, first, n, CODES[mlp.activation], x, y, dy, dx, chunks)
-    else:
-        parts = np.zeros((chunks, grads.flat.size if chunks > 1 else 0), flat.dtype)
-        run[1](flat, grads.flat, parts, sizes, K, first, n, CODES[mlp.activation], x, y, dy, dx, chunks)
-    if not input_gradient:
-        return None
-    return dx if mlp.stack and member is None else dx[0]
-
-
-@lru_cache(maxsize=64)
-def int_array(sizes):
-    return np.array(sizes, np.int64)
-
-
-def _members(mlp, member):
-    """(networks in the stack, the first one wanted, how many are wanted)."""
-    K = mlp.stack[0] if mlp.stack else 1
-    return (K, 0, K) if member is None else (K, member, 1)
-
-
-@lru_cache(maxsize=256)
-def _plan(n, B, sizes):
-    """Which functions to run, serial or parallel, and into how many chunks the rows of a network are cut."""
-    work = n * B * sum(a * b for a, b in pairwise(sizes))
-    threads = get_num_threads()
-    if threads == 1 or work < PARALLEL_WORK:
-        return (_forward, _backward, _input_gradient), 1
-    return (_forward_parallel, _backward_parallel, _input_gradient_parallel), max(1, min(threads // n, B // 64))
 
 
 # -- one dense layer, for one thread -------------------------------------------------------------------------------------
@@ -99,11 +42,9 @@ def linear(x, W, b, code, y):
     rows, I = x.shape
     H = W.shape[1]
     if H == 1:
+        np.dot(x, W.reshape(I), y.reshape(rows))
         for i in range(rows):
-            total = b[0]
-            for k in range(I):
-                total += x[i, k] * W[k, 0]
-            y[i, 0] = total
+            y[i, 0] += b[0]
     elif _is_small(rows, I, H):
         for i in range(rows):
             for h in range(H):
@@ -176,11 +117,7 @@ def times_weights(dz, W, dx):
                 dx[i, k] = dz[i, 0] * W[k, 0]
     elif _is_small(rows, H, I):
         for i in range(rows):
-            for k in range(I):
-                total = dz[i, 0] * W[k, 0]
-                for h in range(1, H):
-                    total += dz[i, h] * W[k, h]
-                dx[i, k] = total
+            np.dot(W, dz[i], dx[i])
     else:
         np.dot(dz, W.T, dx)
 
@@ -293,25 +230,25 @@ def _input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high)
 
 
 @jit
-def _forward(flat, sizes, K, first, n, code, x, y, chunks):
+def forward(flat, sizes, K, first, n, code, x, y, chunks):
     for j in range(n):
         forward_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, 0, x.shape[1])
 
 
 @jit
-def _backward(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx, chunks):
+def backward(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx, chunks):
     for j in range(n):
         backward_rows(flat, grad, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j], 0, x.shape[1])
 
 
 @jit
-def _input_gradient(flat, sizes, K, first, n, code, x, y, dy, dx, chunks):
+def input_gradient(flat, sizes, K, first, n, code, x, y, dy, dx, chunks):
     for j in range(n):
         _input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j], 0, x.shape[1])
 
 
 @jit(parallel=True)
-def _forward_parallel(flat, sizes, K, first, n, code, x, y, chunks):
+def forward_parallel(flat, sizes, K, first, n, code, x, y, chunks):
     B = x.shape[1]
     for task in prange(n * chunks):
         j, c = task // chunks, task % chunks
@@ -319,7 +256,7 @@ def _forward_parallel(flat, sizes, K, first, n, code, x, y, chunks):
 
 
 @jit(parallel=True)
-def _backward_parallel(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx, chunks):
+def backward_parallel(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx, chunks):
     B = x.shape[1]
     for task in prange(n * chunks):
         j, c = task // chunks, task % chunks
@@ -332,9 +269,55 @@ def _backward_parallel(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx
 
 
 @jit(parallel=True)
-def _input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks):
+def input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks):
     B = x.shape[1]
     for task in prange(n * chunks):
         j, c = task // chunks, task % chunks
         _input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j],
                              c * B // chunks, (c + 1) * B // chunks)
+
+
+# -- whole updates -----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, critic_sizes, v, code, s, s2, action, reward,
+                           discount, decay_theta, decay_w, importance, lr_theta, lr_w, done):
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s2, v, 0, 1)
+    v2 = v[-1]
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, 1)
+    value = v[-1]
+    delta = reward + discount * v2 - value
+    forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, 1)
+
+    n = actor_sizes[-1]
+    logits = y[-n:]
+    top, total = logits.max(), theta.dtype.type(0)
+    for i in range(n):
+        total += np.exp(logits[i] - top)
+    log_total = np.log(total)
+    logp = logits[action] - top - log_total
+    entropy = theta.dtype.type(0)
+    dy, dv, nothing = np.empty((1, n), theta.dtype), np.ones((1, 1), theta.dtype), np.empty((0, 0), theta.dtype)
+    for i in range(n):
+        log_pi = logits[i] - top - log_total
+        entropy -= np.exp(log_pi) * log_pi
+        dy[0, i] = -np.exp(log_pi)                          # ∂log π(a)/∂y = 1[i = a] − π
+    dy[0, action] += 1
+    if not np.isfinite(delta):
+        return delta, logp, entropy, value
+    backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, 1)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, dv, nothing, 0, 1)
+    _step_along_trace(theta, dtheta, z_theta, decay_theta, importance, lr_theta * delta, done)
+    _step_along_trace(w, dw, z_w, decay_w, 1.0, lr_w * delta, done)
+    return delta, logp, entropy, value
+
+
+@jit
+def _step_along_trace(p, g, z, decay, weight, step, done):
+    T = p.dtype.type
+    decay, weight, step, keep = T(decay), T(weight), T(step), T(0 if done else 1)
+    for i in range(p.size):
+        trace = decay * z[i] + weight * g[i]
+        p[i] += step * trace
+        z[i] = keep * trace

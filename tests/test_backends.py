@@ -161,3 +161,17 @@ with kernels.use("numba") as backend:
     env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_same_bytes_from_a_new_cache_and_from_a_filled_one(tmp_path):
+    """A process that compiles and one that finds compiled code on disk train the same agent; with fastmath they did not."""
+    pytest.importorskip("numba")
+    script = """
+import hashlib, kernels, numpy as np, scratchac
+agent = scratchac.train("td3", "Pendulum-v1", 140, backend="numba", learning_starts=120, batch_size=120, hidden=(128, 256))
+print(hashlib.sha256(agent.theta.flat.tobytes() + agent.w.flat.tobytes()).hexdigest())
+"""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=400) for _ in range(2)]
+    assert runs[0].returncode == 0, runs[0].stderr[-2000:]
+    assert runs[0].stdout == runs[1].stdout != ""
