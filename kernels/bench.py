@@ -5,10 +5,13 @@
     scratchac bench --peers         other libraries beside it, where they are installed
 
 A kernel's result is compared with the reference before its time is taken: a fast wrong answer is an error. Times are medians of
-`REPEATS` runs on a machine that should be doing nothing else; compilation is timed apart.
+`REPEATS` runs on a machine that should be doing nothing else; compilation, which happens once, is not in them.
 """
 
 import contextlib
+import importlib.metadata
+import os
+import platform
 import timeit
 
 import numpy as np
@@ -158,15 +161,23 @@ def table(rows, unit, better=None):
 
 
 def report(profile=False, peers=False):
-    """All measurements: {title: (rows, unit, better)}; progress goes to stderr."""
+    """All measurements: {title: (rows, unit, better)}."""
     from kernels import bench_training as training
 
     names = available()
     if profile:
         return {f"Where the time goes, {name}": (training.profiles(name), "µs per environment step", None) for name in names}
-    results = {
+    return {
         "Kernels": (kernel_times(names), "µs", min),
         "Updates": (training.update_rates(names, peers), "updates per second", max),
         "Training": (training.training_rates(names, peers), "environment steps per second", max),
     }
-    return results
+
+
+def circumstances():
+    """Machine and versions, without which a figure means nothing."""
+    packages = {}
+    for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", "torch", "sbx-rl", "jax"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            packages[name] = importlib.metadata.version(name)
+    return {"system": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version(), "packages": packages}

@@ -1,14 +1,18 @@
-"""Other libraries' updates and trainings, for `scratchac bench --peers`: the same sizes and threads, in the same run.
+"""Other libraries' updates and trainings, for `scratchac bench --peers`: the same sizes, in turn with ours, in the same process.
 
-A library that is not installed is left out. Peers use all cores; scratchac's backends use what they are measured to need.
+What is not installed is left out. PyTorch has one column with one thread and one with all of them: neither is always the faster.
+Everything that compiles or fills a buffer happens before the first turn.
 """
 
+import importlib
 import importlib.util
-import time
-from functools import partial
+import os
 
 import gymnasium as gym
 import numpy as np
+
+LIBRARIES = {"Stable-Baselines3": "stable_baselines3", "SBX": "sbx"}        # one interface, over PyTorch and over JAX
+OFF_POLICY = "ddpg", "td3", "sac"
 
 
 class Noise(gym.Env):
@@ -27,41 +31,59 @@ class Noise(gym.Env):
         return obs, self.np_random.standard_normal(), False, False, {}
 
 
-def updating(library, algorithm, observations, actions, hidden, batch):
-    """A call that makes one update with Stable-Baselines3, or with SBX, which has the same interface over JAX."""
-    model = create(library, algorithm, Noise(observations, actions), hidden, batch, learning_starts=1_000)
-    model.learn(1_000)                                                      # fills the buffer; nothing is learnt yet
-    return lambda: model.train(gradient_steps=1, batch_size=batch)
+def updates(algorithm, observations, actions, hidden, batch):
+    """{column: a call that makes one update}."""
+    calls = {}
+    for title, library in installed():
+        model = off_policy(library, algorithm, Noise(observations, actions), hidden, batch, learning_starts=1_000)
+        model.learn(1_000)                                                  # fills the buffer; nothing is learnt yet
+        calls |= columns(title, lambda model=model: model.train(gradient_steps=1, batch_size=batch))
+    if importlib.util.find_spec("torch"):
+        from kernels.bench_pytorch import updating
+
+        calls |= columns("plain PyTorch", updating(algorithm, observations, actions, hidden, batch))
+    return calls
 
 
-def steps_per_second(library, algorithm, env, steps, hidden, batch):
-    """Environment steps per second of a whole training, after one that compiles."""
-    if algorithm == "a2c":
-        from stable_baselines3 import A2C
-        from stable_baselines3.common.env_util import make_vec_env
+def trainings(algorithm, env, steps, agent):
+    """{column: a call that trains for so many environment steps at our agent's sizes}; not with every library there is one."""
+    config, calls = agent.config, {}
+    for title, library in installed():
+        if algorithm in OFF_POLICY:
+            model = off_policy(library, algorithm, gym.make(env), config.hidden, config.batch_size, config.learning_starts)
+            model.learn(config.learning_starts + 100)
+        elif algorithm == "a2c" and library == "stable_baselines3":
+            from stable_baselines3 import A2C
+            from stable_baselines3.common.env_util import make_vec_env
 
-        model = A2C("MlpPolicy", make_vec_env(env, n_envs=8), n_steps=5, device="cpu", policy_kwargs={"net_arch": list(hidden)})
-    else:
-        model = create(library, algorithm, gym.make(env), hidden, batch, learning_starts=batch)
-    model.learn(batch + 100)
-    started = time.perf_counter()
-    model.learn(steps, reset_num_timesteps=False)
-    return steps / (time.perf_counter() - started)
+            model = A2C("MlpPolicy", make_vec_env(env, n_envs=config.envs), n_steps=agent.horizon, device="cpu",
+                        gamma=config.gamma, gae_lambda=config.lam, policy_kwargs={"net_arch": list(config.hidden)})
+        else:
+            continue
+        calls |= columns(title, lambda model=model: model.learn(steps, reset_num_timesteps=False))
+    return calls
 
 
-def create(library, algorithm, env, hidden, batch, learning_starts):
+def installed():
+    return [(title, library) for title, library in LIBRARIES.items() if importlib.util.find_spec(library)]
+
+
+def off_policy(library, algorithm, env, hidden, batch, learning_starts):
     cls = getattr(importlib.import_module(library), algorithm.upper())
     options = {} if library == "sbx" else {"device": "cpu"}
     return cls("MlpPolicy", env, batch_size=batch, buffer_size=10_000, learning_starts=learning_starts, train_freq=1,
                gradient_steps=1, policy_kwargs={"net_arch": list(hidden)}, **options)
 
 
-LIBRARIES = {title: module for title, module in (("Stable-Baselines3", "stable_baselines3"), ("SBX", "sbx"))
-             if importlib.util.find_spec(module)}
-UPDATES = {title: partial(updating, module) for title, module in LIBRARIES.items()}
-TRAININGS = {title: partial(steps_per_second, module) for title, module in LIBRARIES.items()}
+def columns(title, call):
+    """One column for a library over JAX, and one for each number of threads for one over PyTorch."""
+    if title == "SBX":
+        return {title: call}
+    import torch
 
-
-def knows(title, algorithm):
-    """Whether a peer has the algorithm: SBX has no A2C, and nobody the one-step actor-critic."""
-    return algorithm in ("ddpg", "td3", "sac") or (algorithm == "a2c" and title == "Stable-Baselines3")
+    def with_threads(n):
+        def threaded():
+            torch.set_num_threads(n)
+            call()
+        return threaded
+    return {f"{title}, {n} thread{'s' * (n > 1)}": with_threads(n) for n in sorted({1, os.cpu_count()})}

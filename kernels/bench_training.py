@@ -10,7 +10,7 @@ import numpy as np
 import kernels
 import scratchac
 from kernels import bench_peers
-from kernels.bench import REPEATS, timed
+from kernels.bench import REPEATS
 from scratchac import algorithms
 from scratchac.envs import VectorEnv
 from scratchac.errors import UserError
@@ -48,29 +48,50 @@ def agent_on_noise(algorithm, observations, actions, hidden, batch):
     return agent
 
 
-@one_blas_thread
 def update_rates(names, peers=False):
-    """Rows of {"what", backend: updates/s, …, "floor": updates/s}."""
+    """Rows of {"what", column: updates/s, …, "floor": updates/s}."""
     rows = []
     for title, size in SIZES.items():
         for algorithm in ALGORITHMS:
-            row = {"what": f"{algorithm.upper()}, {title}"}
-            for name in names:
-                with kernels.use(name):
-                    row[name] = 1 / timed(updating(agent_on_noise(algorithm, *size)))
-            for name, make in (bench_peers.UPDATES if peers else {}).items():
-                row[name] = 1 / timed(make(algorithm, *size))
-            row["floor"] = floor(algorithm, *size)
-            rows.append(row)
+            turns = {name: our_updates(name, algorithm, *size) for name in names}
+            if peers:
+                turns |= {name: turn_of(1, call) for name, call in bench_peers.updates(algorithm, *size).items()}
+            turns["floor"] = floor(algorithm, *size)
+            rows.append({"what": f"{algorithm.upper()}, {title}", **in_turn(turns)})
     return rows
 
 
-def updating(agent):
-    return lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size))
+def in_turn(turns):
+    """{column: median rate} of REPEATS rounds in which each column has its turn, so that a slow minute is slow for all of them."""
+    rounds = [{name: turn() for name, turn in turns.items()} for _ in range(REPEATS + 1)]
+    return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
+
+
+def turn_of(count, call, seconds=0.2):
+    """A turn: `call`, which does `count` of something, for about `seconds`; it returns how many were done per second."""
+    def turn():
+        calls, elapsed, started = 0, 0.0, time.perf_counter()
+        while elapsed <= seconds:
+            call()
+            calls += 1
+            elapsed = time.perf_counter() - started
+        return calls * count / elapsed
+    return turn
+
+
+def our_updates(backend, algorithm, *size):
+    agent = agent_on_noise(algorithm, *size)
+    turn = turn_of(1, lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
+
+    @one_blas_thread
+    def with_backend():
+        with kernels.use(backend):
+            return turn()
+    return with_backend
 
 
 def floor(algorithm, *size):
-    """Updates per second if nothing but the matrix products took time: two threads at once, each with half of the work."""
+    """A turn: updates per second if nothing but the matrix products took time, two threads each doing half of them."""
     shapes, updates = products(algorithm, *size)
     rng = np.random.default_rng(0)
 
@@ -82,9 +103,8 @@ def floor(algorithm, *size):
         for x, W, y in triples:
             np.matmul(x, W, out=y)
 
-    halves = arrays(), arrays()
-    with ThreadPoolExecutor(2) as pool:
-        return updates / timed(lambda: list(pool.map(work, halves)))
+    halves, pool = (arrays(), arrays()), ThreadPoolExecutor(2)
+    return one_blas_thread(turn_of(updates, lambda: list(pool.map(work, halves))))
 
 
 def products(algorithm, observations, actions, hidden, batch):
@@ -115,26 +135,19 @@ def products(algorithm, observations, actions, hidden, batch):
 
 
 def training_rates(names, peers=False):
-    """Rows of {"what", backend: environment steps per second}; an environment that is not installed is left out."""
+    """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out."""
     rows = []
     for title, (algorithm, env, steps, options) in TRAININGS.items():
-        row = {"what": title}
         try:
-            for name in names:
-                with kernels.use(name):
-                    row[name] = median(steps_per_second, algorithm, env, steps, options)
+            turns = {name: our_training(name, algorithm, env, steps, options) for name in names}
         except UserError:
             continue
-        for name, rate in (bench_peers.TRAININGS if peers else {}).items():
-            config = scratchac.make_agent(algorithm, env, **options).config
-            if bench_peers.knows(name, algorithm):
-                row[name] = median(rate, algorithm, env, steps, config.hidden, getattr(config, "batch_size", 0))
-        rows.append(row)
+        if peers:
+            agent = scratchac.make_agent(algorithm, env, **options)
+            calls = bench_peers.trainings(algorithm, env, steps // 4, agent)       # they are the slower ones
+            turns |= {name: turn_of(steps // 4, call, 0) for name, call in calls.items()}
+        rows.append({"what": title, **in_turn(turns)})
     return rows
-
-
-def median(rate, *args):
-    return float(np.median([rate(*args) for _ in range(REPEATS)]))
 
 
 def prepare(algorithm, env, steps, options):
@@ -145,13 +158,16 @@ def prepare(algorithm, env, steps, options):
     return agent, envs
 
 
-def steps_per_second(algorithm, env, steps, options):
-    agent, envs = prepare(algorithm, env, steps, options)
-    first, started = agent.step, time.perf_counter()
-    LOOPS[agent.loop](agent, envs, first + steps, lambda *_: False)
-    rate = (agent.step - first) / (time.perf_counter() - started)
-    envs.close()
-    return rate
+def our_training(backend, algorithm, env, steps, options):
+    with kernels.use(backend):
+        agent, envs = prepare(algorithm, env, steps, options)
+
+    def turn():
+        with kernels.use(backend):
+            first, started = agent.step, time.perf_counter()
+            LOOPS[agent.loop](agent, envs, first + steps, lambda *_: False)
+            return (agent.step - first) / (time.perf_counter() - started)
+    return turn
 
 
 def profiles(name):
@@ -181,15 +197,18 @@ def profile(algorithm, env, steps, options):
 
         setattr(owner, method, call)
 
+    def report(agent, episodes, metrics, update_seconds, updates):
+        parts["update"] += update_seconds                   # as the loop takes it: the agent's own update or a compiled one
+
     watch(envs, "step", "environment")
     watch(agent, "sample", "act")
-    watch(agent, "update", "update")
     if hasattr(agent, "memory"):
         watch(agent.memory, "add", "store")
         watch(agent.memory, "sample", "sample")
     first, started = agent.step, time.perf_counter()
-    LOOPS[agent.loop](agent, envs, first + steps, lambda *_: False)
+    LOOPS[agent.loop](agent, envs, first + steps, report)
     total, done = time.perf_counter() - started, agent.step - first
     envs.close()
+    parts["update"] -= parts["sample"]                      # which the loop counts as part of it
     parts["rest"] = total - sum(parts.values())
     return {part: 1e6 * seconds / done for part, seconds in parts.items()}

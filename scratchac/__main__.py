@@ -140,7 +140,8 @@ def bench(profile: bool = False, peers: bool = False, json: bool = False):
 
     results = timing.report(profile, peers)
     if json:
-        print(dumps({title: {"unit": unit, "rows": rows} for title, (rows, unit, _) in results.items()}))
+        print(dumps(timing.circumstances() | {title: {"unit": unit, "rows": rows} for title, (rows, unit, _) in results.items()},
+                    indent=1))
         return
     for title, (rows, unit, better) in results.items():
         print(f"{title}\n\n{timing.table(rows, unit, better)}\n")
