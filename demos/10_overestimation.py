@@ -2,9 +2,9 @@
 
 The left panel is a lottery: every action is worth 0, and a critic's estimates are off by N(0, 1). The best-looking action looks
 the better the more there are to choose from. A second critic, asked about the first one's choice, is not deceived, and the
-smaller of the two answers errs on the safe side. The other panels are the inverted pendulum: what the critic says of an episode
-at its start less what came of it, and the return. The second agent is DDPG with a second critic and nothing else changed, the
-third all of TD3. Needs the `mujoco` extra; takes about five minutes.
+smaller of the two answers errs on the safe side. The other panels are the hopper: what the critic says of an episode at its start
+less what came of it, and the return. The second agent is DDPG with a second critic and nothing else changed, the third all of TD3.
+Needs the `mujoco` extra; takes about MINUTES minutes.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from common import curves, figure, learning_curves, save
 
 from scratchac.plots import COLOURS, band
 
-ENV, SEEDS, STEPS = "InvertedPendulum-v5", (0, 1, 2), 20_000
-SIZES = {"hidden": (64, 64), "learning_starts": 1_000, "steps": STEPS}
+ENV, SEEDS, STEPS = "Hopper-v5", (0, 1, 2), 30_000
+SIZES = {"hidden": (64, 64), "batch_size": 100, "learning_starts": 1_000, "steps": STEPS}
 AGENTS = {
     "one critic (DDPG)": ("ddpg", {}),
     "two critics, otherwise DDPG": ("td3", {"delay": 1, "target_noise": 0.0}),
     "TD3": ("td3", {}),
 }
 
-fig, (left, middle, right) = figure("The promise of the best-looking of n worthless actions", f"{ENV}: promised − realised",
+fig, (left, middle, right) = figure("The best-looking of n worthless actions", "Hopper-v5: promised − realised",
                                     "Return: mean and range of 3 seeds", width=4.4)
 
 rng = np.random.default_rng(0)

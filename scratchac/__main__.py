@@ -3,19 +3,17 @@
 Whatever a user can mend ends in one line and exit code 2; Ctrl-C ends in 130.
 """
 
-import contextlib
-import io
 import os
 import sys
 from dataclasses import asdict, dataclass, field, make_dataclass
-from itertools import dropwhile, takewhile
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from scratchac.errors import TrainingError, UserError, unknown
+from scratchac.flags import env_args_from, parse, value_after
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Backend = Literal["auto", "numpy", "numba", "cupy"]
@@ -205,8 +203,8 @@ def train(argv):
         print(f"usage: scratchac train ALGO [options]\n\nALGO: {names}\n\n`scratchac train ALGO --help` lists the options of one.")
         return
     agent_class = algorithms.find(algorithm)
-    env = _value_after("--env", argv) or algorithms.ALGORITHMS[algorithm][2]
-    preset = _value_after("--preset", argv)
+    env = value_after("--env", argv) or algorithms.ALGORITHMS[algorithm][2]
+    preset = value_after("--preset", argv)
     tuned, env_args = find_preset(algorithm, env, preset)
     config = configure(agent_class.Config, algorithm, tuned)
     defaults = TrainOptions(algorithm, env, preset=preset, env_args=tuple(f"{k}={dumps(v)}" for k, v in env_args.items()))
@@ -215,12 +213,12 @@ def train(argv):
         ("hyperparameters", tyro.conf.OmitArgPrefixes[agent_class.Config], field(default_factory=lambda: config)),
     ], frozen=True)
     tuned_for = f"{env}, {preset}" if preset else env
-    parsed = _parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
+    parsed = parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
     options = parsed.run
     out = options.out or api.new_folder(algorithm, env, options.seed)
     api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
               video=options.video, vector=options.vector, randomise=options.randomise, preset=options.preset,
-              env_args=_env_args(options.env_args), **asdict(parsed.hyperparameters))
+              env_args=env_args_from(options.env_args), **asdict(parsed.hyperparameters))
     print(out)
 
 
@@ -251,7 +249,7 @@ def main(argv=None):
         elif argv[0] == "train":
             train(argv[1:])
         else:
-            _parse(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
+            parse(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
     except UserError as error:
         print(f"scratchac: {error}", file=sys.stderr)
         return 2
@@ -265,52 +263,6 @@ def main(argv=None):
         print(f"scratchac: {stop or 'stopped'}", file=sys.stderr)
         return 130
     return 0
-
-
-def _parse(target, argv, prog, description=None):
-    """tyro.cli, with its boxed error messages cut down to one line."""
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            return tyro.cli(target, args=argv, prog=prog, description=description)
-    except SystemExit as stop:
-        if stop.code != 2 or not messages.getvalue():
-            raise
-    # A box: its title, the message, a rule, hints, a rule, more. The frame is drawn with lines or, without UTF-8, with dashes.
-    rows = [row.strip("│╭╮╰╯ ") for row in messages.getvalue().splitlines()[1:]]
-    body = list(dropwhile(_is_rule, rows))
-    what = " ".join(takewhile(lambda row: not _is_rule(row), body))
-    near = [row.split()[0].rstrip(",") for row in rows if row.startswith("--") and not _is_rule(row)]
-    meant = f"; did you mean {' or '.join(near)}?" if near and what.startswith("Unrecognized") else ""
-    raise UserError(f"{what}{meant} ({prog} --help lists the options)")
-
-
-def _is_rule(row):
-    return not row.strip("─-")
-
-
-def _value_after(flag, argv):
-    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`, or None."""
-    for word, following in zip(argv, [*argv[1:], None], strict=True):
-        if word == flag:
-            return following
-        if word.startswith(f"{flag}="):
-            return word.split("=", 1)[1]
-    return None
-
-
-def _env_args(words):
-    """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, or else text."""
-    result = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise UserError(f"--env-args takes name=value, not {word!r}")
-        try:
-            result[name] = loads(text)
-        except ValueError:
-            result[name] = text
-    return result
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import kernels
 import scratchac
 from scratchac.envs import INSTALL, has_screen
 
-OPTIONAL = {**INSTALL, "numba": "pip install numba", "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'"}
+OPTIONAL = {**INSTALL, "numba": kernels.BACKENDS["numba"][2], "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'"}
 
 
 def report():
@@ -20,12 +20,14 @@ def report():
     lines += [(name, version(name)) for name in ("numpy", "gymnasium", "matplotlib", "tqdm", "tyro")]
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     lines.append(("BLAS", f"{blas['name']} {blas['version']}"))
-    limits = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ]
-    lines.append(("BLAS threads", ", ".join(limits) or f"not limited ({os.cpu_count()})"))
+    limits = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+              if name in os.environ]
+    lines.append(("threads", f"one for BLAS while training; Numba {os.cpu_count()} unless limited; limits set: "
+                             f"{', '.join(limits) or 'none'}"))
     for name in kernels.BACKENDS:
         try:
-            with kernels.use(name):
-                lines.append((f"backend {name}", "ready"))
+            kernels.load(name)
+            lines.append((f"backend {name}", "ready"))
         except kernels.BackendError as error:
             lines.append((f"backend {name}", str(error)))
     lines += [(name, version(name) or f"missing: {command}") for name, command in OPTIONAL.items()]

@@ -146,8 +146,9 @@ LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy}
 
 def require_finite(batch, step):
     """Raise TrainingError naming the environment and the step of the first NaN or infinity in a batch."""
-    if np.isfinite(batch.obs.sum() + batch.actions.sum() + batch.rewards.sum() + batch.next_obs.sum()):
-        return                                              # the usual case, quickly: a sum with NaN or infinity in it is neither
+    with np.errstate(over="ignore", invalid="ignore"):      # the usual case, quickly: a sum is finite only if all its terms are
+        if np.isfinite(batch.obs.sum() + batch.actions.sum() + batch.rewards.sum() + batch.next_obs.sum()):
+            return
     for name in ("obs", "actions", "rewards", "next_obs"):
         values = getattr(batch, name)
         if not np.isfinite(values).all():

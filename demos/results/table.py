@@ -1,4 +1,4 @@
-"""Write the README's tables from the files in demos/results/.
+"""Write the README's tables from the files in demos/results/returns and from demos/results/bench.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -59,17 +59,26 @@ def returns_table():
     return "\n".join(lines)
 
 
-def speed_table():
-    lines = ["| measurement | scratchac, NumPy | Stable-Baselines3 | ratio |", "|---|---|---|---|"]
-    for path in sorted((HERE / "speed").glob("*.json")):
-        result = json.loads(path.read_text())
-        lines.append(f"| {result['what']} | {result['scratchac']:,.0f} {result['unit']} | {result['peer']:,.0f} {result['unit']} | "
-                     f"**{result['ratio']:.1f}×** |")
-    return "\n".join(lines)
+def speed_tables():
+    """What each backend does, and the best of what each peer does with one thread and with all; ratios to Stable-Baselines3."""
+    result = json.loads((HERE / "bench.json").read_text())
+    peers = "Stable-Baselines3", "SBX", "plain PyTorch"
+    for title in ("Updates", "Training"):
+        columns = ["numpy", "numba", *peers] + (["floor"] if title == "Updates" else [])
+        lines = [f"| {result[title]['unit']} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+        for row in result[title]["rows"]:
+            rates = {name: max((x for column, x in row.items() if column.startswith(name)), default=None) for name in columns}
+            cells = ["" if rates[name] is None else f"{rates[name]:,.0f}" for name in columns]
+            if rates["Stable-Baselines3"]:
+                for i in range(2):
+                    ratio = rates[columns[i]] / rates["Stable-Baselines3"]
+                    cells[i] += f" (**{ratio:.1f}×**)"
+            lines.append(f"| {row['what']} | {' | '.join(cells)} |")
+        yield "\n".join(lines)
 
 
 def filled(text):
-    for name, table in (("returns", returns_table()), ("speed", speed_table())):
+    for name, table in (("returns", returns_table()), ("speed", "\n\n".join(speed_tables()))):
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)
     return text

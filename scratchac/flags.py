@@ -1,0 +1,56 @@
+"""Reading flags: tyro does the work, and its messages become one line each."""
+
+import contextlib
+import io
+from itertools import dropwhile, takewhile
+from json import loads
+
+import tyro
+
+from scratchac.errors import UserError
+
+
+def parse(target, argv, prog, description=None):
+    """tyro.cli, with its boxed error messages cut down to one line."""
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(target, args=argv, prog=prog, description=description)
+    except SystemExit as stop:
+        if stop.code != 2 or not messages.getvalue():
+            raise
+    # A box: its title, the message, a rule, hints, a rule, more. The frame is drawn with lines or, without UTF-8, with dashes.
+    rows = [row.strip("│╭╮╰╯ ") for row in messages.getvalue().splitlines()[1:]]
+    body = list(dropwhile(_is_rule, rows))
+    what = " ".join(takewhile(lambda row: not _is_rule(row), body))
+    near = [row.split()[0].rstrip(",") for row in rows if row.startswith("--") and not _is_rule(row)]
+    meant = f"; did you mean {' or '.join(near)}?" if near and what.startswith("Unrecognized") else ""
+    raise UserError(f"{what}{meant} ({prog} --help lists the options)")
+
+
+def _is_rule(row):
+    return not row.strip("─-")
+
+
+def value_after(flag, argv):
+    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`, or None."""
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
+        if word == flag:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def env_args_from(words):
+    """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, or else text."""
+    result = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"--env-args takes name=value, not {word!r}")
+        try:
+            result[name] = loads(text)
+        except ValueError:
+            result[name] = text
+    return result
