@@ -15,6 +15,7 @@ from importlib import import_module
 BACKENDS = {
     "numpy": ("kernels.numpy_kernels", "NumpyKernels", None),
     "numba": ("kernels.numba_kernels", "NumbaKernels", "pip install numba scipy"),
+    "cupy": ("kernels.cupy_kernels", "CupyKernels", "pip install cupy-cuda13x"),
 }
 SCRATCHAC_KERNELS = True        # tells this package from an unrelated one of the same name
 

@@ -5,6 +5,7 @@ scalar loss with respect to `X`; leading axes are free, so one network has W (I,
 """
 
 import math
+import os
 
 import numpy as np
 
@@ -13,6 +14,24 @@ class NumpyKernels:
     """The arithmetic of the project in NumPy. Shapes: B rows, I inputs, H outputs, T steps, N environments."""
 
     name = "numpy"
+    device = "cpu"                              # where its arrays live
+
+    # -- arrays: networks, moments and the replay buffer live where the backend computes, everything else on the host ----
+
+    def zeros(self, shape, dtype):
+        return np.zeros(shape, dtype)
+
+    def asarray(self, x, dtype=None):
+        """An array of this backend with the values of x, which may be x itself."""
+        return np.asarray(x, dtype)
+
+    def to_numpy(self, x):
+        """The same values on the host. A GPU is waited for here, so no update asks for it."""
+        return x
+
+    def memory(self):
+        """Bytes of memory in which `zeros` reserves; infinity where the system does not tell."""
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
 
     # -- one dense layer ---------------------------------------------------------------------------------------------
 

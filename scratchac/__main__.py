@@ -192,6 +192,7 @@ class TrainOptions:
 
 def train(argv):
     """Train an agent; its flags depend on the algorithm, so they are read in two passes."""
+    import kernels
     from scratchac import algorithms, api
     from scratchac.hyperparameters import configure, find_preset
 
@@ -215,6 +216,8 @@ def train(argv):
     tuned_for = f"{env}, {preset}" if preset else env
     parsed = parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
     options = parsed.run
+    if options.backend == "auto" and not options.quiet and kernels.load("auto").name == "numpy":
+        print(f"scratchac: NumPy computes; what makes it faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
     out = options.out or api.new_folder(algorithm, env, options.seed)
     api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
               video=options.video, vector=options.vector, randomise=options.randomise, preset=options.preset,

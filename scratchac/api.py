@@ -41,6 +41,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"--seed must be a whole number of at least 0, not {seed!r}")
     with _backend(backend) as active:
+        _check_device(active, agent_class, algorithm)
         settings = {"vector": vector, "randomise": randomise, "env_args": tuned_env_args | (env_args or {})}
         agent_envs = _vector_env(agent_class, config, env, seed, settings)
         try:
@@ -54,7 +55,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
             _learn(agent, agent_envs, run, env, config.steps, quiet=quiet, video=video)
         finally:
             agent_envs.close()
-    return agent
+        return _to_host(agent, agent_envs)
 
 
 def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=None):
@@ -67,19 +68,20 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
     """
     run = runs.Run.open(run_dir)
     config = run.config
-    agent, progress = _restore(run)
     env = _environment_of(config, env, "resume")
-    target = steps if steps is not None else max(progress.get("target", 0), agent.config.steps)
-    if agent.step >= target:
-        raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
-    with _backend(backend or config["backend"]):
+    with _backend(backend or config["backend"]) as active:
+        agent, progress = _restore(run)
+        _check_device(active, type(agent), config["algorithm"])
+        target = steps if steps is not None else max(progress.get("target", 0), agent.config.steps)
+        if agent.step >= target:
+            raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
         # A seed of its own for this stretch: the first one would play the run's first episodes again.
         agent_envs = _vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
             _learn(agent, agent_envs, run, env, target, quiet=quiet, video=video, progress=progress)
         finally:
             agent_envs.close()
-    return agent
+        return _to_host(agent, agent_envs)
 
 
 def load(run_dir):
@@ -112,6 +114,23 @@ def _backend(name):
         return kernels.use(name or os.environ.get("SCRATCHAC_BACKEND", "auto"))
     except kernels.BackendError as error:
         raise UserError(str(error)) from None
+
+
+def _check_device(active, agent_class, algorithm):
+    if active.device != "cpu" and agent_class.loop != "off-policy":
+        able = [name for name in algorithms.ALGORITHMS if algorithms.find(name).loop == "off-policy"]
+        raise UserError(f"backend {active.name} trains {', '.join(able)}; {algorithm} computes on the CPU (--backend auto)")
+
+
+def _to_host(agent, agent_envs):
+    """The agent, or a copy with its arrays in ordinary memory: it has to act on whatever backend is active later."""
+    if kernels.backend.device == "cpu":
+        return agent
+    kept = agent.state()
+    with kernels.use("numpy"):
+        agent = type(agent)(agent.config, agent_envs.observation_space, agent_envs.action_space)
+        agent.load_state(kept)
+    return agent
 
 
 def _vector_env(agent_class, config, env, seed, settings):

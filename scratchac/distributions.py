@@ -158,7 +158,7 @@ class TanhGaussian(ActionScale):
     def sample(self, y, eps):
         """a (B, A) in (−1, 1), log π(a) (B,), and the cache for `backward`: the noise ε is given, so da/dy exists."""
         mu, log_std, slope = self._read(y)
-        eps = eps.astype(y.dtype, copy=False)
+        eps = kernels.backend.asarray(eps, y.dtype)
         a, logp, _ = kernels.backend.tanh_gaussian(mu, log_std, eps)
         return a, logp, (a, log_std, slope, eps)
 

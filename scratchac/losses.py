@@ -1,7 +1,8 @@
 """Losses: each returns (loss, ∂loss/∂input), so that every gradient in the project has a scalar beside it to be checked against.
 
 Inputs are vectors (B,); (B, 1) would broadcast against (B,) to a (B, B) matrix without any complaint, so shapes are
-asserted at the door. Advantages and targets are data: nothing flows back through them.
+asserted at the door. Advantages and targets are data: nothing flows back through them. What the off-policy algorithms need stays
+an array, for on a GPU float() would wait until everything before it is done.
 """
 
 import numpy as np
@@ -27,7 +28,7 @@ def mse(v, target):
     """L = 1/2B Σ (vᵢ − yᵢ)²;  ∂L/∂vᵢ = (vᵢ − yᵢ)/B. The ½ makes a gradient step the textbook's w ← w + α δ ∇v."""
     _same_vectors(v, target)
     error = v - target
-    return float(error @ error) / (2 * len(v)), error / len(v)
+    return (error @ error) / (2 * len(v)), error / len(v)
 
 
 def huber(v, target, delta=1.0):
@@ -47,7 +48,7 @@ def stacked_mse(q, target):
     if q.ndim != 2 or q.shape[1:] != target.shape:
         raise ValueError(f"critics (K, B) and targets (B,) are needed, not shapes {q.shape} and {target.shape}")
     error = q - target
-    return float((error * error).sum()) / (2 * len(target)), error / len(target)
+    return (error * error).sum() / (2 * len(target)), error / len(target)
 
 
 VALUE_LOSSES = {"mse": mse, "huber": huber}

@@ -1,11 +1,11 @@
 """What an agent learns from: transitions, in order, as they were lived."""
 
 import math
-import os
 from typing import NamedTuple
 
 import numpy as np
 
+import kernels
 from scratchac.errors import UserError
 
 
@@ -59,8 +59,9 @@ class Transitions(NamedTuple):
 class ReplayBuffer:
     """The last `capacity` transitions, overwritten in a ring, sampled uniformly with replacement.
 
-    All memory is reserved at once. Observations are float32, or uint8 where the environment's are (pictures).
-    Raises UserError if that cannot fit into this machine's memory.
+    All memory is reserved at once, where the backend computes. Observations are float32, or uint8 where the environment's are
+    (pictures).
+    Raises UserError if that cannot fit into the memory there.
     """
 
     def __init__(self, capacity, observation_space, action_shape, action_dtype=np.float32, dtype=np.float32):
@@ -68,11 +69,11 @@ class ReplayBuffer:
         fields = {"obs": (observation_space.shape, obs_dtype), "actions": (action_shape, action_dtype), "rewards": ((), dtype),
                   "next_obs": (observation_space.shape, obs_dtype), "term": ((), dtype), "trunc": ((), dtype)}
         size = capacity * sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in fields.values())
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+        memory = kernels.backend.memory()
         if size > memory:
-            raise UserError(f"--buffer-size {capacity} needs {size / 2**30:.1f} GiB and this machine has {memory / 2**30:.1f}; "
+            raise UserError(f"--buffer-size {capacity} needs {size / 2**30:.1f} GiB of memory and there are {memory / 2**30:.1f}; "
                             f"at most {int(0.8 * capacity * memory / size)} transitions would fit")
-        self.data = {name: np.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
+        self.data = {name: kernels.backend.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
         self.capacity, self.size, self.cursor = capacity, 0, 0
 
     def __len__(self):
@@ -81,9 +82,9 @@ class ReplayBuffer:
     def add(self, **rows):
         """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
         n = len(rows["rewards"])
-        where = (self.cursor + np.arange(n)) % self.capacity
+        where = kernels.backend.asarray((self.cursor + np.arange(n)) % self.capacity)
         for name, array in self.data.items():
-            array[where] = rows[name]
+            array[where] = kernels.backend.asarray(rows[name], array.dtype)
         self.cursor = (self.cursor + n) % self.capacity
         self.size = min(self.size + n, self.capacity)
 
@@ -91,7 +92,7 @@ class ReplayBuffer:
         """A minibatch of `rows` transitions, drawn with the Generator. Raises UserError if fewer have been collected."""
         if rows > self.size:
             raise UserError(f"a batch of {rows} needs more than the {self.size} transitions collected so far")
-        where = rng.integers(self.size, size=rows)
+        where = kernels.backend.asarray(rng.integers(self.size, size=rows))
         return Transitions(*(self.data[name][where] for name in Transitions._fields))
 
     def state(self):
@@ -100,4 +101,4 @@ class ReplayBuffer:
     def load_state(self, state):
         self.size, self.cursor = len(state["rewards"]), int(state["cursor"])
         for name, array in self.data.items():
-            array[: self.size] = state[name]
+            array[: self.size] = kernels.backend.asarray(state[name])

@@ -24,7 +24,7 @@ class Parameters:
     def __init__(self, shapes, dtype=np.float32, flat=None):
         sizes = [math.prod(shape) for shape in shapes.values()]
         self.shapes = shapes
-        self.flat = np.zeros(sum(sizes), dtype) if flat is None else flat
+        self.flat = kernels.backend.zeros(sum(sizes), dtype) if flat is None else flat
         if self.flat.shape != (sum(sizes),):
             raise ValueError(f"{sum(sizes)} parameters do not fit into a vector of shape {self.flat.shape}")
         ends = np.cumsum(sizes)
@@ -118,7 +118,7 @@ class MLP:
             W = params[f"W{i}"]
             # Orthogonal hidden layers get the gain √2 that makes up for a ReLU's dead half; He's formula has its own.
             gain = math.sqrt(2) if initialiser == "orthogonal" and i < self.layers else 1.0
-            W[...] = INITIALISERS[initialiser](rng, W.shape, gain)
+            W[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, W.shape, gain))
         params[f"W{self.layers}"][...] *= output_gain
 
     def forward(self, params, x, member=None):

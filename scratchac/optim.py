@@ -43,7 +43,7 @@ class RMSprop:
         return {"v": self.v}
 
     def load_state(self, state):
-        self.v[:] = state["v"]
+        self.v[:] = kernels.backend.asarray(state["v"])
 
 
 class Adam:
@@ -61,7 +61,8 @@ class Adam:
         return {"m": self.m, "v": self.v, "t": self.t}
 
     def load_state(self, state):
-        self.m[:], self.v[:], self.t = state["m"], state["v"], int(state["t"])
+        self.m[:], self.v[:] = kernels.backend.asarray(state["m"]), kernels.backend.asarray(state["v"])
+        self.t = int(state["t"])
 
 
 OPTIMISERS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}

@@ -7,6 +7,8 @@ import time
 import numpy as np
 from tqdm import tqdm
 
+import kernels
+
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
 
@@ -72,7 +74,7 @@ class Reporter:
             returns, lengths = np.array(episodes.recent).T
             row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}
             self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
-        row |= {name: sum(values) / len(values) for name, values in self.collected.items()}
+        row |= {name: float(kernels.backend.to_numpy(sum(values) / len(values))) for name, values in self.collected.items()}
         self.collected = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         if self.run is not None:

@@ -6,9 +6,11 @@ functions here then serve as its methods.
 
 import numpy as np
 
+import kernels
+
 
 def state(agent):
-    """{"step": …, name: state of what `agent.keeps()` lists}. Arrays are the agent's own, not copies."""
+    """{"step": …, name: state of what `agent.keeps()` lists}. Arrays are on the host; the agent's own, if its are."""
     return {"step": agent.step, **{name: _state_of(part) for name, part in agent.keeps().items()}}
 
 
@@ -18,11 +20,11 @@ def load_state(agent, saved):
     if parts.keys() != saved.keys() - {"step"}:
         raise ValueError(f"it keeps {', '.join(sorted(saved))}, not {', '.join(sorted(parts))}")
     for name, part in parts.items():
-        if isinstance(part, np.ndarray) and part.shape != saved[name].shape:
+        if hasattr(part, "dtype") and part.shape != saved[name].shape:
             raise ValueError(f"{name} has shape {saved[name].shape}, not {part.shape}")
     for name, part in parts.items():
-        if isinstance(part, np.ndarray):
-            part[...] = saved[name]
+        if hasattr(part, "dtype"):
+            part[...] = kernels.backend.asarray(saved[name])
         elif isinstance(part, np.random.Generator):
             part.bit_generator.state = saved[name]
         elif part is not None:
@@ -31,6 +33,8 @@ def load_state(agent, saved):
 
 
 def _state_of(part):
-    if part is None or isinstance(part, np.ndarray):
-        return part
-    return part.bit_generator.state if isinstance(part, np.random.Generator) else part.state()
+    if isinstance(part, np.random.Generator):
+        return part.bit_generator.state
+    if hasattr(part, "state"):
+        return {name: _state_of(x) for name, x in part.state().items()}
+    return kernels.backend.to_numpy(part) if hasattr(part, "dtype") else part

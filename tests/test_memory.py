@@ -61,7 +61,7 @@ def test_pictures_stay_uint8():
 
 
 def test_more_than_the_memory_of_the_machine():
-    with pytest.raises(UserError, match=r"needs .* GiB and this machine has"):
+    with pytest.raises(UserError, match=r"needs .* GiB of memory and there are"):
         ReplayBuffer(10**12, BOX, (1,))
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+import kernels
 from scratchac import losses, optim
 from scratchac.distributions import ActionScale
 from scratchac.envs import check_action_box, check_observation_space
@@ -69,7 +70,7 @@ class DDPG:
         return np.tanh(u), cache
 
     def greedy(self, obs):
-        return self.pi(self.theta, np.asarray(obs, self.dtype))[0]
+        return kernels.backend.to_numpy(self.pi(self.theta, kernels.backend.asarray(obs, self.dtype))[0])
 
     def sample(self, obs):
         """π(s) + noise, for the N environments of training."""
@@ -99,12 +100,12 @@ class DDPG:
 
         optim.polyak(self.w_target.flat, self.w.flat, h.tau)
         optim.polyak(self.theta_target.flat, self.theta.flat, h.tau)
-        return {"actor_loss": -float(q_pi.mean()), "critic_loss": critic_loss, "q": float(q.mean()),
-                "td_error": float(np.abs(y - q[:, 0]).mean())}
+        return {"actor_loss": -q_pi.mean(), "critic_loss": critic_loss, "q": q.mean(), "td_error": np.abs(y - q[:, 0]).mean()}
 
     def value(self, obs, actions):
         """Q(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        return self.critic.forward(self.w, np.concatenate([obs, actions], axis=1, dtype=self.dtype))[0][:, 0]
+        sa = kernels.backend.asarray(np.concatenate([obs, actions], axis=1), self.dtype)
+        return kernels.backend.to_numpy(self.critic.forward(self.w, sa)[0][:, 0])
 
     def keeps(self):
         return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,

@@ -63,6 +63,7 @@ class DiscreteSAC:
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
         O, n = observation_space.shape[0], self.dist.n
+        self.every_action = kernels.backend.asarray(np.arange(n))
         self.actor = MLP((O, *config.hidden, n), config.activation)
         self.critic = MLP((O, *config.hidden, n), config.activation, stack=(2,))
         self.theta, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(2))
@@ -70,7 +71,7 @@ class DiscreteSAC:
         self.actor.initialise(self.theta, init_rng, config.initialiser)
         self.critic.initialise(self.w, init_rng, config.initialiser)
         self.w_target.flat[:] = self.w.flat
-        self.log_alpha = np.full(1, math.log(self.schedules(0).alpha), dtype)
+        self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], dtype)
         self.actor_optimiser, self.critic_optimiser, self.alpha_optimiser = (
             optim.Adam(x) for x in (self.theta.flat, self.w.flat, self.log_alpha))
         self.memory = ReplayBuffer(config.buffer_size, observation_space, (), np.int64, dtype)
@@ -83,11 +84,12 @@ class DiscreteSAC:
         """Nothing is remembered from one step of an episode to the next."""
 
     def sample(self, obs):
-        y, _ = self.actor.forward(self.theta, np.asarray(obs, self.dtype))
-        return self.dist.sample(y, self.dist.noise(self.rng, len(y)))
+        y, _ = self.actor.forward(self.theta, kernels.backend.asarray(obs, self.dtype))
+        return self.dist.sample(kernels.backend.to_numpy(y), self.dist.noise(self.rng, len(y)))
 
     def greedy(self, obs):
-        return self.dist.mode(self.actor.forward(self.theta, np.asarray(obs, self.dtype))[0])
+        y, _ = self.actor.forward(self.theta, kernels.backend.asarray(obs, self.dtype))
+        return self.dist.mode(kernels.backend.to_numpy(y))
 
     def update(self, batch):
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
@@ -95,8 +97,8 @@ class DiscreteSAC:
         s, a, r, s2, term = batch                                           # (B, O), (B,), (B,), (B, O), (B,)
         if not self.config.learn_alpha:
             self.log_alpha[0] = math.log(h.alpha)
-        alpha = math.exp(self.log_alpha[0])
-        rows = np.arange(len(a))
+        alpha = np.exp(self.log_alpha)                                      # (1,)
+        taken = self.every_action == a[:, None]                             # (B, n) true at the action of each row
 
         # Critics: the target is data.
         log_pi2 = kernels.backend.log_softmax(self.actor.forward(self.theta, s2)[0])            # (B, n)
@@ -104,10 +106,9 @@ class DiscreteSAC:
         v2 = (np.exp(log_pi2) * (q2 - alpha * log_pi2)).sum(axis=1)
         y = r + h.gamma * (1 - term) * v2                                   # (B,)
         q, cache = self.critic.forward(self.w, s)                           # (2, B, n)
-        dq = np.zeros_like(q)
-        critic_loss, dq[:, rows, a] = losses.stacked_mse(q[:, rows, a], y)
-        self.critic.backward(self.w, cache, dq, self.dw)
-        td_error = float(np.abs(y - q[:, rows, a]).mean())
+        q_taken = (q * taken).sum(axis=2)                                   # (2, B)
+        critic_loss, dq = losses.stacked_mse(q_taken, y)
+        self.critic.backward(self.w, cache, dq[..., None] * taken, self.dw)
         self.critic_optimiser.step(self.dw.flat, h.critic_lr)
 
         # Actor: with fᵢ = α log πᵢ − Qᵢ,  ∂/∂zⱼ Σᵢ πᵢ fᵢ = πⱼ (fⱼ − Σᵢ πᵢ fᵢ); the derivative of log πᵢ itself sums to zero.
@@ -120,19 +121,18 @@ class DiscreteSAC:
         self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
 
         # Temperature: with α = exp(log α),  ∂L/∂log α = α (mean H − H̄).
-        entropy = -float((pi * log_pi).sum(axis=1).mean())
+        entropy = -(pi * log_pi).sum(axis=1).mean()
         if self.config.learn_alpha:
-            excess = entropy - h.entropy_target * math.log(self.dist.n)
-            self.alpha_optimiser.step(np.full(1, alpha * excess, self.dtype), h.alpha_lr)
+            self.alpha_optimiser.step(alpha * (entropy - h.entropy_target * math.log(self.dist.n)), h.alpha_lr)
 
         optim.polyak(self.w_target.flat, self.w.flat, h.tau)
-        return {"actor_loss": float(mean_f.mean()), "critic_loss": critic_loss, "entropy": entropy, "alpha": alpha,
-                "q": float(q.mean()), "td_error": td_error}
+        return {"actor_loss": mean_f.mean(), "critic_loss": critic_loss, "entropy": entropy, "alpha": alpha[0], "q": q.mean(),
+                "td_error": np.abs(y - q_taken).mean()}
 
     def value(self, obs, actions):
         """min_k Qₖ(s, a) (B,) for observations (B, O) and actions (B,)."""
-        q = self.critic.forward(self.w, np.asarray(obs, self.dtype))[0].min(axis=0)
-        return q[np.arange(len(actions)), actions]
+        q = self.critic.forward(self.w, kernels.backend.asarray(obs, self.dtype))[0].min(axis=0)
+        return kernels.backend.to_numpy(q)[np.arange(len(actions)), actions]
 
     def keeps(self):
         return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,

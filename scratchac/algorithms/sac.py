@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+import kernels
 from scratchac import losses, optim
 from scratchac.distributions import TanhGaussian
 from scratchac.envs import check_action_box, check_observation_space
@@ -61,7 +62,7 @@ class SAC:
         self.actor.initialise(self.theta, init_rng, config.initialiser)
         self.critic.initialise(self.w, init_rng, config.initialiser)
         self.w_target.flat[:] = self.w.flat
-        self.log_alpha = np.full(1, math.log(self.schedules(0).alpha), dtype)
+        self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], dtype)
         self.target_entropy = -A
         self.actor_optimiser, self.critic_optimiser, self.alpha_optimiser = (
             optim.Adam(x) for x in (self.theta.flat, self.w.flat, self.log_alpha))
@@ -81,10 +82,11 @@ class SAC:
         return a, logp, (net_cache, cache)
 
     def sample(self, obs):
-        return self.pi(np.asarray(obs, self.dtype))[0]
+        return kernels.backend.to_numpy(self.pi(kernels.backend.asarray(obs, self.dtype))[0])
 
     def greedy(self, obs):
-        return self.dist.mode(self.actor.forward(self.theta, np.asarray(obs, self.dtype))[0])
+        y, _ = self.actor.forward(self.theta, kernels.backend.asarray(obs, self.dtype))
+        return kernels.backend.to_numpy(self.dist.mode(y))
 
     def update(self, batch):
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
@@ -92,7 +94,7 @@ class SAC:
         s, a, r, s2, term = batch                                           # (B, O), (B, A), (B,), (B, O), (B,)
         if not self.config.learn_alpha:
             self.log_alpha[0] = math.log(h.alpha)
-        alpha = math.exp(self.log_alpha[0])
+        alpha = np.exp(self.log_alpha)                                      # (1,)
 
         # Critics: the target is data. Value *and* entropy of what follows are cut at a terminal state.
         a2, logp2, _ = self.pi(s2)
@@ -106,27 +108,25 @@ class SAC:
         # Actor: ∂L/∂log π = α/B, and −1/B for the smaller of the two Q, which sends its gradient on to ã.
         a_pi, logp, (net_cache, dist_cache) = self.pi(s)
         q_pi, cache = self.critic.forward(self.w, np.concatenate([s, a_pi], axis=1))
-        smaller = q_pi[..., 0].argmin(axis=0)                               # (B,) which critic
-        dq = np.zeros_like(q_pi)
-        dq[smaller, np.arange(len(s))] = -1 / len(s)
+        first = q_pi[0] <= q_pi[1]                                          # (B, 1) whether Q₁ is the smaller
+        dq = np.stack([first, ~first]).astype(q_pi.dtype) / -len(s)         # (2, B, 1)
         da = self.critic.backward(self.w, cache, dq, None, input_gradient=True).sum(axis=0)[:, s.shape[1]:]
-        dlogp = np.full_like(logp, alpha / len(s))
+        dlogp = np.ones_like(logp) * (alpha / len(s))
         self.actor.backward(self.theta, net_cache, self.dist.backward(dist_cache, da, dlogp), self.dtheta)
         self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
 
         # Temperature: with α = exp(log α),  ∂L/∂log α = −α mean(log π + H̄).
         if self.config.learn_alpha:
-            excess = float(logp.mean()) + self.target_entropy
-            self.alpha_optimiser.step(np.full(1, -alpha * excess, self.dtype), h.alpha_lr)
+            self.alpha_optimiser.step(-alpha * (logp.mean() + self.target_entropy), h.alpha_lr)
 
         optim.polyak(self.w_target.flat, self.w.flat, h.tau)
-        return {"actor_loss": alpha * float(logp.mean()) - float(q_pi.min(axis=0).mean()), "critic_loss": critic_loss,
-                "entropy": -float(logp.mean()), "alpha": alpha, "q": float(q.mean()),
-                "td_error": float(np.abs(y - q[..., 0]).mean())}
+        return {"actor_loss": alpha[0] * logp.mean() - q_pi.min(axis=0).mean(), "critic_loss": critic_loss,
+                "entropy": -logp.mean(), "alpha": alpha[0], "q": q.mean(), "td_error": np.abs(y - q[..., 0]).mean()}
 
     def value(self, obs, actions):
         """min_k Qₖ(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        return self.critic.forward(self.w, np.concatenate([obs, actions], axis=1, dtype=self.dtype))[0].min(axis=0)[:, 0]
+        sa = kernels.backend.asarray(np.concatenate([obs, actions], axis=1), self.dtype)
+        return kernels.backend.to_numpy(self.critic.forward(self.w, sa)[0].min(axis=0)[:, 0])
 
     def keeps(self):
         return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,

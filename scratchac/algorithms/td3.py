@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+import kernels
 from scratchac import losses, optim
 from scratchac.distributions import ActionScale
 from scratchac.envs import check_action_box, check_observation_space
@@ -56,7 +57,7 @@ class TD3:
         check_off_policy(config)
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
-        self.updates, self.actor_loss = np.zeros(1, np.int64), np.zeros(1)      # arrays: part of what is kept
+        self.updates, self.actor_loss = np.zeros(1, np.int64), kernels.backend.zeros(1, dtype)      # arrays: they are kept
         self.scale = ActionScale(action_space.low, action_space.high)
         O, A = observation_space.shape[0], self.scale.features
         self.actor = MLP((O, *config.hidden, A), config.activation)
@@ -80,7 +81,7 @@ class TD3:
         return np.tanh(u), cache
 
     def greedy(self, obs):
-        return self.pi(self.theta, np.asarray(obs, self.dtype))[0]
+        return kernels.backend.to_numpy(self.pi(self.theta, kernels.backend.asarray(obs, self.dtype))[0])
 
     def sample(self, obs):
         """π(s) + noise, for the N environments of training."""
@@ -93,7 +94,7 @@ class TD3:
 
         # Critics: the target is data, computed by the target networks.
         a2, _ = self.pi(self.theta_target, s2)
-        eps = (h.target_noise * self.rng.standard_normal(a2.shape)).astype(self.dtype)
+        eps = kernels.backend.asarray(h.target_noise * self.rng.standard_normal(a2.shape), self.dtype)
         a2 = np.clip(a2 + np.clip(eps, -h.target_noise_clip, h.target_noise_clip), -1, 1)       # ②
         q2 = self.critic.forward(self.w_target, np.concatenate([s2, a2], axis=1))[0][..., 0]    # (2, B)
         y = r + h.gamma * (1 - term) * q2.min(axis=0)                       # ① (B,)
@@ -111,16 +112,17 @@ class TD3:
             da = self.critic.backward(self.w, cache, dq, None, input_gradient=True, member=0)[:, s.shape[1]:]
             self.actor.backward(self.theta, actor_cache, da * (1 - pi * pi), self.dtheta)      # tanh′ = 1 − tanh²
             self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
-            self.actor_loss[0] = -float(q_pi.mean())
+            self.actor_loss = -q_pi.mean(axis=0)                            # (1,)
 
             optim.polyak(self.w_target.flat, self.w.flat, h.tau)
             optim.polyak(self.theta_target.flat, self.theta.flat, h.tau)
-        return {"actor_loss": float(self.actor_loss[0]), "critic_loss": critic_loss, "q": float(q.mean()),
-                "td_error": float(np.abs(y - q[..., 0]).mean())}
+        return {"actor_loss": self.actor_loss[0], "critic_loss": critic_loss, "q": q.mean(),
+                "td_error": np.abs(y - q[..., 0]).mean()}
 
     def value(self, obs, actions):
         """Q₁(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        return self.critic.forward(self.w, np.concatenate([obs, actions], axis=1, dtype=self.dtype), member=0)[0][:, 0]
+        sa = kernels.backend.asarray(np.concatenate([obs, actions], axis=1), self.dtype)
+        return kernels.backend.to_numpy(self.critic.forward(self.w, sa, member=0)[0][:, 0])
 
     def keeps(self):
         return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,

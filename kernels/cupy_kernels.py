@@ -1,0 +1,122 @@
+"""Kernels for a CUDA device (CuPy). Arrays live on the device, and nothing in an update waits for it.
+
+The algorithms are the same files: NumPy's functions hand CuPy's arrays on to CuPy. Overridden is what would otherwise be many small
+kernels, for each launch costs about as much time as one of these networks' layers takes to compute.
+"""
+
+import math
+
+import cupy
+
+from kernels.numpy_kernels import NumpyKernels
+
+
+class CupyKernels(NumpyKernels):
+    """The arithmetic of the project on a CUDA device. Raises BackendError where there is none."""
+
+    name, device = "cupy", "cuda"
+
+    def __init__(self):
+        from kernels import BackendError
+
+        try:
+            cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise BackendError(f"backend cupy cannot run here: {error}") from None
+
+    # -- arrays --------------------------------------------------------------------------------------------------------
+
+    def zeros(self, shape, dtype):
+        return cupy.zeros(shape, dtype)
+
+    def asarray(self, x, dtype=None):
+        return cupy.asarray(x, dtype)
+
+    def to_numpy(self, x):
+        return cupy.asnumpy(x)
+
+    def memory(self):
+        return cupy.cuda.runtime.memGetInfo()[0]                            # free, total
+
+    # -- networks: one product and one fused kernel for each layer and direction -------------------------------------------
+
+    def linear(self, x, W, b, activation):
+        y = products(x, W, cupy.empty((*W.shape[:-2], x.shape[-2], W.shape[-1]), W.dtype))
+        ADD_BIAS[activation](b[..., None, :], y)
+        return y
+
+    def linear_backward(self, dy, x, y, W, activation, dW, db, input_gradient=True):
+        dz = dy if activation == "identity" else THROUGH_ACTIVATION[activation](dy, y)
+        if dW is not None:
+            products(x.swapaxes(-1, -2), dz, dW)
+            cupy.sum(dz, axis=-2, out=db)
+        if not input_gradient:
+            return None
+        return products(dz, W.swapaxes(-1, -2), cupy.empty((*dz.shape[:-1], W.shape[-2]), W.dtype))
+
+    # -- one pass over memory ----------------------------------------------------------------------------------------------
+
+    def adam(self, p, g, m, v, lr, beta1, beta2, eps, t):
+        ADAM(g, lr / (1 - beta1**t), beta1, beta2, eps, 1 / math.sqrt(1 - beta2**t), p, m, v)
+
+    def rmsprop(self, p, g, v, lr, decay, eps):
+        RMSPROP(g, lr, decay, eps, p, v)
+
+    def polyak(self, target, online, tau):
+        POLYAK(online, tau, target)
+
+    def tanh_gaussian(self, mu, log_std, eps):
+        a, u, logp = TANH_GAUSSIAN(mu, log_std, eps)
+        return a, logp.sum(axis=-1), u
+
+    def tanh_gaussian_backward(self, a, log_std, eps, da, dlogp):
+        return TANH_GAUSSIAN_BACKWARD(a, log_std, eps, da, dlogp[..., None])
+
+
+def products(x, W, out):
+    """out ← x @ W, member by member: CuPy copies transposed operands of a batched product, and not those of a plain one."""
+    if out.ndim == 2:
+        return cupy.matmul(x, W, out=out)
+    for k in range(len(out)):
+        products(x[k] if x.ndim == out.ndim else x, W[k] if W.ndim == out.ndim else W, out[k])
+    return out
+
+
+# -- fused kernels: inputs, outputs (which are read as well), one element's arithmetic, name ------------------------------------
+#
+# T(…) keeps float32 from being computed in float64. A comparison and not max(): NaN must come through.
+
+ADD_BIAS = {
+    "identity": cupy.ElementwiseKernel("T b", "T y", "y = y + b", "add_bias"),
+    "relu": cupy.ElementwiseKernel("T b", "T y", "T z = y + b; y = z < T(0) ? T(0) : z", "add_bias_relu"),
+    "tanh": cupy.ElementwiseKernel("T b", "T y", "y = tanh(y + b)", "add_bias_tanh"),
+}
+THROUGH_ACTIVATION = {
+    "relu": cupy.ElementwiseKernel("T dy, T y", "T dz", "dz = y > T(0) ? dy : T(0)", "through_relu"),
+    "tanh": cupy.ElementwiseKernel("T dy, T y", "T dz", "dz = dy * (T(1) - y * y)", "through_tanh"),
+}
+ADAM = cupy.ElementwiseKernel(
+    "T g, T lr, T beta1, T beta2, T eps, T scale", "T p, T m, T v",
+    """
+    m = beta1 * m + (T(1) - beta1) * g;
+    v = beta2 * v + (T(1) - beta2) * g * g;
+    p = p - lr * m / (sqrt(v) * scale + eps)
+    """, "adam")
+RMSPROP = cupy.ElementwiseKernel(
+    "T g, T lr, T decay, T eps", "T p, T v",
+    "v = decay * v + (T(1) - decay) * g * g; p = p - lr * g / sqrt(v + eps)", "rmsprop")
+POLYAK = cupy.ElementwiseKernel("T online, T tau", "T target", "target = (T(1) - tau) * target + tau * online", "polyak")
+TANH_GAUSSIAN = cupy.ElementwiseKernel(
+    "T mu, T log_std, T eps", "T a, T u, T logp",
+    f"""
+    u = mu + exp(log_std) * eps;
+    T softplus = max(T(-2) * u, T(0)) + log1p(exp(T(-2) * abs(u)));
+    logp = T(-0.5) * eps * eps - log_std - T({0.5 * math.log(2 * math.pi)!r}) - T(2) * (T({math.log(2)!r}) - u - softplus);
+    a = tanh(u)
+    """, "tanh_gaussian")
+TANH_GAUSSIAN_BACKWARD = cupy.ElementwiseKernel(
+    "T a, T log_std, T eps, T da, T dlogp", "T dmu, T dlog_std",
+    """
+    dmu = da * (T(1) - a * a) + dlogp * T(2) * a;
+    dlog_std = dmu * exp(log_std) * eps - dlogp
+    """, "tanh_gaussian_backward")

@@ -1,0 +1,65 @@
+"""Where a GPU's arrays meet the host's: by a stand-in, so that the data's way is checked on machines without one."""
+
+import device_double
+import numpy as np
+import pytest
+
+import kernels
+import scratchac
+from scratchac import algorithms
+from scratchac.errors import UserError
+
+SMALL = {"hidden": (16, 16), "batch_size": 16, "learning_starts": 30, "buffer_size": 200}
+RUNS = [("ddpg", "Pendulum-v1"), ("td3", "Pendulum-v1"), ("sac", "Pendulum-v1"), ("discrete-sac", "CartPole-v1")]
+
+
+@pytest.fixture(autouse=True)
+def double(monkeypatch):
+    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceKernels", ""))
+
+
+def weights(agent):
+    return np.concatenate([agent.theta.flat, agent.w.flat, agent.actor_optimiser.m, agent.critic_optimiser.v])
+
+
+@pytest.mark.parametrize("algorithm, env", RUNS)
+def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, tmp_path):
+    cls = algorithms.find(algorithm)
+    update, updates = cls.update, []
+
+    def without_waiting(agent, batch):
+        assert isinstance(agent.theta.flat, device_double.DeviceArray) and isinstance(batch.obs, device_double.DeviceArray)
+        with device_double.no_waiting():
+            metrics = update(agent, batch)
+        updates.append(dict(metrics))
+        return metrics
+
+    reference = scratchac.train(algorithm, env, 60, backend="numpy", **SMALL)
+    monkeypatch.setattr(cls, "update", without_waiting)
+    ours = scratchac.train(algorithm, env, 60, backend="double", out=tmp_path / "run", **SMALL)
+    assert len(updates) == 31
+    assert {name for metrics in updates for name, x in metrics.items() if not isinstance(x, device_double.DeviceArray)} == set()
+    np.testing.assert_array_equal(weights(ours), weights(reference))
+    obs = np.zeros(ours.actor.sizes[0], np.float32)
+    assert type(weights(ours)) is np.ndarray and ours.act(obs, explore=False).shape == reference.act(obs, explore=False).shape
+    monkeypatch.setattr(cls, "update", update)
+    np.testing.assert_array_equal(weights(scratchac.load(tmp_path / "run")), weights(reference))
+    assert scratchac.resume(tmp_path / "run", 70).step == 70
+
+
+def test_the_double_does_refuse():
+    k = device_double.DeviceKernels()
+    x, host = k.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
+    for mistake in (lambda: x + host, lambda: np.concatenate([x, host]), lambda: x[np.array([0, 1])],
+                    lambda: np.add(x, 1, out=host)):
+        with pytest.raises(TypeError, match="host"):
+            mistake()
+    with pytest.raises(TypeError, match="host"):
+        x[0] = host[0]
+    with device_double.no_waiting(), pytest.raises(device_double.Waited):
+        float(x.mean())
+
+
+def test_what_learns_on_the_cpu_says_so():
+    with pytest.raises(UserError, match="trains ddpg, td3, sac, discrete-sac; a2c computes on the CPU"):
+        scratchac.train("a2c", "CartPole-v1", 100, backend="double")
