@@ -12,7 +12,7 @@ from common import figure, save
 import scratchac
 from scratchac.envs import VectorEnv
 from scratchac.plots import COLOURS, band
-from scratchac.training import LOOPS
+from scratchac.training import train
 
 ENV, SEEDS, CHECKS = "Pendulum-v1", (0, 1, 2), 20
 
@@ -32,7 +32,7 @@ def curve(algorithm, seed, steps, random_actions=False, **options):
             seen[check] = agent.step, scratchac.evaluate(agent, ENV, episodes=10, seed=1_000).mean()
 
     envs = VectorEnv(ENV, agent.config.envs, seed)
-    LOOPS[agent.loop](agent, envs, steps, look)
+    train(agent, envs, steps, look)
     envs.close()
     return np.array(list(seen.values())).T
 

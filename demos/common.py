@@ -11,7 +11,7 @@ import scratchac
 from scratchac.envs import VectorEnv
 from scratchac.plots import COLOURS, band
 from scratchac.runs import Run
-from scratchac.training import train_off_policy, train_on_policy
+from scratchac.training import train
 
 PICTURES = Path(__file__).parent / "pictures"
 STARTED = time.perf_counter()
@@ -46,7 +46,7 @@ def train_directly(agent, env, seed, before_update=lambda agent: None):
             curve["return_mean"].append(np.mean([x for x, _ in episodes.recent]))
 
     agent.update = update
-    train_off_policy(agent, envs, agent.config.steps, report)
+    train(agent, envs, agent.config.steps, report)
     envs.close()
     return {name: np.array(x) for name, x in curve.items()}, scratchac.evaluate(agent, env).mean()
 
@@ -54,7 +54,7 @@ def train_directly(agent, env, seed, before_update=lambda agent: None):
 class Onlooker:
     """Stands in for an agent in the training loop: acts as it does, keeps the episodes, and learns nothing from them."""
 
-    horizon, step = None, 0
+    loop, horizon, step = "on-policy", None, 0
 
     def __init__(self, agent):
         self.sample, self.to_env, self.dtype, self.episodes = agent.sample, agent.to_env, agent.dtype, []
@@ -66,7 +66,7 @@ class Onlooker:
 def sample_episodes(agent, env, count, seed):
     """`count` whole episodes of an agent's present policy, each a Batch of (T, 1)."""
     onlooker, envs = Onlooker(agent), VectorEnv(env, 1, seed)
-    train_on_policy(onlooker, envs, np.inf, lambda *_: len(onlooker.episodes) == count)
+    train(onlooker, envs, np.inf, lambda *_: len(onlooker.episodes) == count)
     envs.close()
     return onlooker.episodes
 

@@ -14,7 +14,7 @@ from kernels.bench import REPEATS
 from scratchac import algorithms
 from scratchac.envs import VectorEnv
 from scratchac.errors import UserError
-from scratchac.training import LOOPS, one_blas_thread
+from scratchac.training import one_blas_thread, train
 
 # title → observations, actions, hidden layers, batch
 SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),
@@ -154,7 +154,7 @@ def prepare(algorithm, env, steps, options):
     """An agent and its environments after a start that compiles and fills the memory."""
     agent = scratchac.make_agent(algorithm, env, **{"steps": 100 * steps, **options})
     envs = VectorEnv(env, getattr(agent, "envs", None) or agent.config.envs, 0)
-    LOOPS[agent.loop](agent, envs, getattr(agent.config, "learning_starts", 0) + 100, lambda *_: False)
+    train(agent, envs, getattr(agent.config, "learning_starts", 0) + 100, lambda *_: False)
     return agent, envs
 
 
@@ -165,7 +165,7 @@ def our_training(backend, algorithm, env, steps, options):
     def turn():
         with kernels.use(backend):
             first, started = agent.step, time.perf_counter()
-            LOOPS[agent.loop](agent, envs, first + steps, lambda *_: False)
+            train(agent, envs, first + steps, lambda *_: False)
             return (agent.step - first) / (time.perf_counter() - started)
     return turn
 
@@ -206,7 +206,7 @@ def profile(algorithm, env, steps, options):
         watch(agent.memory, "add", "store")
         watch(agent.memory, "sample", "sample")
     first, started = agent.step, time.perf_counter()
-    LOOPS[agent.loop](agent, envs, first + steps, report)
+    train(agent, envs, first + steps, report)
     total, done = time.perf_counter() - started, agent.step - first
     envs.close()
     parts["update"] -= parts["sample"]                      # which the loop counts as part of it

@@ -1,7 +1,7 @@
 """Compiled kernels for a CPU (Numba). They override what `scratchac bench` shows to matter, and agree with the reference.
 
-What is won, and how: whole networks in one call (numba_networks), whole updates where a single row is all there is
-(numba_updates), and one pass over memory for each optimiser step, where NumPy makes a dozen.
+What is won, and how: whole networks in one call (numba_networks), a whole training loop where a single row is all there
+is (numba_loops), and one pass over memory for each optimiser step, where NumPy makes a dozen.
 """
 
 from functools import lru_cache
@@ -57,10 +57,10 @@ class NumbaKernels(NumpyKernels):
             return None
         return dx if mlp.stack and member is None else dx[0]
 
-    def compiled_update(self, agent):
-        from kernels.numba_updates import compiled_update
+    def compiled_loop(self, agent, envs):
+        from kernels.numba_loops import compiled_loop
 
-        return compiled_update(agent)
+        return compiled_loop(agent, envs)
 
     def log_softmax(self, logits):
         if logits.ndim != 2:

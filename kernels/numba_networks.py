@@ -277,40 +277,90 @@ def input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks
                              c * B // chunks, (c + 1) * B // chunks)
 
 
-# -- whole updates -----------------------------------------------------------------------------------------------------------
+# -- whole steps of an algorithm: act, and learn -----------------------------------------------------------------------------------
+
+
+@jit
+def _log_softmax(logits):
+    top, total = logits.max(), logits.dtype.type(0)
+    for x in logits:
+        total += np.exp(x - top)
+    return logits - (top + np.log(total))
+
+
+@jit
+def act(theta, sizes, y, code, s, u, actions):
+    """For each row of s (B, O) the action whose share of the cumulative probability holds u (B,); y keeps what all layers give."""
+    B = len(s)
+    forward_rows(theta, sizes, 1, 0, 0, 1, code, s, y, 0, B)
+    logits = _given_by(y, sizes, 1, 0, B, len(sizes) - 2)
+    for i in range(B):
+        cdf = np.exp(logits[i] - logits[i].max()).cumsum()
+        actions[i] = 0
+        for j in range(len(cdf) - 1):
+            actions[i] += u[i] * cdf[-1] >= cdf[j]
+
+
+@jit
+def a2c_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, s2, a, r, term, done, gamma, lam, entropy_coef,
+                 value_coef):
+    """The gradients of A2C's loss with GAE (algorithms/a2c.py), for (T, N) steps, and what is reported of them."""
+    T, N = r.shape
+    B, n = T * N, actor_sizes[-1]
+    y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
+    value_of_next = np.empty_like(v)
+    forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s2, value_of_next, 0, B)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, B)
+    v2, value = value_of_next[-B:].reshape(T, N), v[-B:].reshape(T, N)
+    logits = _given_by(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
+
+    advantage, dy, dv = np.empty(B, s.dtype), np.empty((B, n), s.dtype), np.empty((B, 1), s.dtype)
+    actor_loss = critic_loss = entropy_sum = 0.0
+    for t in range(T - 1, -1, -1):
+        for k in range(N):
+            i = t * N + k
+            A = r[t, k] + gamma * (1 - term[t, k]) * v2[t, k] - value[t, k]
+            if t < T - 1:
+                A += gamma * lam * (1 - done[t, k]) * advantage[i + N]
+            advantage[i] = A
+            log_pi = _log_softmax(logits[i])
+            pi = np.exp(log_pi)
+            entropy = -(pi * log_pi).sum()
+            for j in range(n):
+                dy[i, j] = (A * pi[j] + entropy_coef * pi[j] * (log_pi[j] + entropy)) / B
+            dy[i, a[t, k]] -= A / B
+            dv[i, 0] = -value_coef * A / B                      # the target is V + Â, so V − target = −Â
+            actor_loss -= A * log_pi[a[t, k]] / B
+            critic_loss += 0.5 * A * A / B
+            entropy_sum += entropy
+    nothing = np.empty((0, 0), s.dtype)
+    backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, B)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, dv, nothing, 0, B)
+    return actor_loss, critic_loss, entropy_sum / B, value.mean(), advantage.std()
 
 
 @jit
 def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, critic_sizes, v, code, s, s2, action, reward,
-                           discount, decay_theta, decay_w, importance, lr_theta, lr_w, done):
+                          discount, decay_theta, decay_w, importance, lr_theta, lr_w, done):
+    """One step of both networks (algorithms/actor_critic.py). `y` still holds what the actor gave at s, from `act`."""
+    one, nothing = np.ones((1, 1), theta.dtype), np.empty((0, 0), theta.dtype)
     forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s2, v, 0, 1)
     v2 = v[-1]
     forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, 1)
     value = v[-1]
     delta = reward + discount * v2 - value
-    forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, 1)
-
-    n = actor_sizes[-1]
-    logits = y[-n:]
-    top, total = logits.max(), theta.dtype.type(0)
-    for i in range(n):
-        total += np.exp(logits[i] - top)
-    log_total = np.log(total)
-    logp = logits[action] - top - log_total
-    entropy = theta.dtype.type(0)
-    dy, dv, nothing = np.empty((1, n), theta.dtype), np.ones((1, 1), theta.dtype), np.empty((0, 0), theta.dtype)
-    for i in range(n):
-        log_pi = logits[i] - top - log_total
-        entropy -= np.exp(log_pi) * log_pi
-        dy[0, i] = -np.exp(log_pi)                          # ∂log π(a)/∂y = 1[i = a] − π
-    dy[0, action] += 1
+    log_pi = _log_softmax(y[-actor_sizes[-1]:])
+    entropy = -(np.exp(log_pi) * log_pi).sum()
     if not np.isfinite(delta):
-        return delta, logp, entropy, value
+        return delta, log_pi[action], entropy, value
+    dy = -np.exp(log_pi).reshape(1, -1)                         # ∂log π(a)/∂y = 1[i = a] − π
+    dy[0, action] += 1
     backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, 1)
-    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, dv, nothing, 0, 1)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, one, nothing, 0, 1)
     _step_along_trace(theta, dtheta, z_theta, decay_theta, importance, lr_theta * delta, done)
     _step_along_trace(w, dw, z_w, decay_w, 1.0, lr_w * delta, done)
-    return delta, logp, entropy, value
+    return delta, log_pi[action], entropy, value
 
 
 @jit

@@ -91,10 +91,10 @@ class NumpyKernels:
             y = cache[i - 1]
         return dy
 
-    # -- whole updates --------------------------------------------------------------------------------------------------------
+    # -- a whole training loop --------------------------------------------------------------------------------------------
 
-    def compiled_update(self, agent):
-        """A quicker function that does the same as `agent.update`, or None. The reference has none: read the algorithm's own."""
+    def compiled_loop(self, agent, envs):
+        """A quicker loop that does the same as the agent's own in `scratchac/training.py`, or None. The reference has none."""
         return None
 
     # -- categorical distribution ------------------------------------------------------------------------------------

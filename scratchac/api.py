@@ -164,7 +164,7 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
     reporter.progress["target"] = target
     try:
         with reporter:
-            training.LOOPS[agent.loop](agent, agent_envs, target, reporter)
+            training.train(agent, agent_envs, target, reporter)
     except TrainingError as error:
         kept = run.path / "checkpoint.npz" if run else None
         raise TrainingError(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from None

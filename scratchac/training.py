@@ -64,6 +64,12 @@ class Promises:
 
 
 @one_blas_thread
+def train(agent, envs, steps, report):
+    """Train by the loop that the agent names, or by a quicker one of the backend's that does the same."""
+    loop = kernels.backend.compiled_loop(agent, envs) or {"on-policy": train_on_policy, "off-policy": train_off_policy}[agent.loop]
+    loop(agent, envs, steps, report)
+
+
 def train_on_policy(agent, envs, steps, report):
     """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
 
@@ -74,7 +80,7 @@ def train_on_policy(agent, envs, steps, report):
     Raises TrainingError when a value is no longer a number.
     """
     episodes = Episodes(envs.n)
-    rollout, update = Rollout(agent.dtype), kernels.backend.compiled_update(agent) or agent.update
+    rollout = Rollout(agent.dtype)
     obs = envs.reset()
     while agent.step < steps:
         complete = False
@@ -91,14 +97,13 @@ def train_on_policy(agent, envs, steps, report):
         require_finite(batch, agent.step)
         started = time.perf_counter()
         try:
-            metrics = update(batch)
+            metrics = agent.update(batch)
         except FloatingPointError as error:
             raise TrainingError(f"at step {agent.step}: {error}") from None
         if report(agent, episodes, metrics, time.perf_counter() - started, 1):
             break
 
 
-@one_blas_thread
 def train_off_policy(agent, envs, steps, report):
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the memory.
 
@@ -139,9 +144,6 @@ def train_off_policy(agent, envs, steps, report):
             metrics |= promises.metrics()
         if report(agent, episodes, metrics, time.perf_counter() - started if updates else 0.0, updates):
             break
-
-
-LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy}
 
 
 def require_finite(batch, step):

@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels
+import scratchac
 from kernels.numpy_kernels import NumpyKernels
 from scratchac import gradcheck, gradcheck_updates  # noqa: F401  registers its checks
+from scratchac.envs import VectorEnv
 from scratchac.nn import MLP, Parameters
+from scratchac.training import train
 
 REFERENCE = NumpyKernels()
 FAST = [name for name in kernels.BACKENDS if name != "numpy"]
@@ -198,3 +201,34 @@ print(hashlib.sha256(agent.theta.flat.tobytes() + agent.w.flat.tobytes()).hexdig
     runs = [subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=400) for _ in range(2)]
     assert runs[0].returncode == 0, runs[0].stderr[-2000:]
     assert runs[0].stdout == runs[1].stdout != ""
+
+
+LOOPS = {
+    "actor-critic": {"actor_lr": 1e-3, "critic_lr": 1e-3},
+    "actor-critic, traces": {"actor_lr": 1e-3, "critic_lr": 1e-3, "lam_actor": 0.7, "lam_critic": 0.4, "discount_actor": False},
+    "a2c": {"hidden": (16, 16)},
+    "a2c, entropy, Adam": {"hidden": (16,), "entropy_coef": 0.1, "optimiser": "adam", "lam": 0.5, "rollout": 7, "envs": 3},
+    "a2c, not compiled": {"hidden": (16,), "normalise_obs": True},
+}
+
+
+@pytest.mark.parametrize("case", LOOPS)
+def test_a_compiled_loop_does_what_the_reference_does(backend, case):
+    """Through ends of episodes: parameters, random numbers and reports."""
+    algorithm, options = case.split(",")[0], LOOPS[case]
+    seen = {}
+    for name in ("numpy", backend.name):
+        reports = []
+        with kernels.use(name):
+            agent = scratchac.make_agent(algorithm, "CartPole-v1", 3, steps=210, **options)
+            envs = VectorEnv("CartPole-v1", agent.envs, 3)
+            train(agent, envs, 210, lambda agent, episodes, metrics, *_: reports.append(  # noqa: B023
+                [agent.step, episodes.finished, *(x for pair in episodes.recent for x in pair), *map(metrics.get, agent.metrics)]))
+        seen[name] = agent, reports
+    (ours, our_reports), (reference, reports) = seen[backend.name], seen["numpy"]
+    np.testing.assert_allclose(ours.model.flat, reference.model.flat, rtol=1e-4, atol=1e-6)
+    if algorithm == "actor-critic":
+        np.testing.assert_allclose(ours.trace, reference.trace, rtol=1e-3, atol=1e-5)
+    assert ours.rng.bit_generator.state == reference.rng.bit_generator.state
+    for our_row, row in zip(our_reports, reports, strict=True):
+        np.testing.assert_allclose(our_row, row, rtol=1e-3, atol=1e-5)

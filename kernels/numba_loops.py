@@ -1,0 +1,119 @@
+"""Training loops with few and large compiled calls, for networks so small that Python's calls cost more than the arithmetic.
+
+Each stands in for a loop of `scratchac/training.py` together with the agent's own `sample` and `update`, which stay the reference:
+the same random numbers, the same parameters, the same reports.
+"""
+
+import time
+
+import numpy as np
+
+from kernels import numba_networks
+from kernels.numba_networks import CODES
+from scratchac import optim
+from scratchac.distributions import Categorical
+from scratchac.errors import TrainingError
+from scratchac.training import Episodes
+
+
+def compiled_loop(agent, envs):
+    """A quicker loop for this agent and these environments, or None if there is none."""
+    kind, config = type(agent).__name__, agent.config
+    if not isinstance(getattr(agent, "dist", None), Categorical) or envs.workers:
+        return None
+    if kind == "ActorCritic":
+        return one_step_actor_critic
+    plain = {"advantage": "gae", "normalise_advantage": False, "discount_actor": False, "value_loss": "mse", "critic_steps": 1,
+             "kappa": 0.0, "shared_body": False, "normalise_obs": False, "scale_rewards": False}
+    if kind == "A2C" and all(getattr(config, name) == value for name, value in plain.items()):
+        return a2c
+    return None
+
+
+class Networks:
+    """The parameters, gradients and sizes of an agent with separate bodies, as compiled functions take them."""
+
+    def __init__(self, model):
+        self.theta, self.w = (tuple(x[group] for x in (model.flat, model.grad)) for group in model.groups)
+        self.actor_sizes, self.critic_sizes = np.array(model.actor.sizes), np.array(model.critic.sizes)
+        self.code = CODES[model.actor.activation]
+
+
+def one_step_actor_critic(agent, envs, steps, report):
+    net, dtype, config, start = Networks(agent.model), agent.dtype, agent.config, agent.dist.start
+    actor, critic = agent.model.groups
+    y, v = np.empty(net.actor_sizes[1:].sum(), dtype), np.empty(net.critic_sizes[1:].sum(), dtype)
+    learning = (*net.theta, agent.trace[actor], net.actor_sizes, y, *net.w, agent.trace[critic], net.critic_sizes, v, net.code)
+    env, episodes, actions = envs.members[0], Episodes(1), np.zeros(1, np.int64)
+    obs = envs.reset().astype(dtype)                                        # (1, O)
+    total, t = 0.0, 0
+    while agent.step < steps:
+        numba_networks.act(net.theta[0], net.actor_sizes, y, net.code, obs, agent.rng.random(1), actions)
+        next_obs, reward, term, trunc, _ = env.step(actions[0] + start)
+        started = time.perf_counter()
+        next_obs, done = np.asarray(next_obs, dtype)[None], term or trunc
+        h = agent.schedules(agent.step / config.steps)
+        delta, logp, entropy, value = numba_networks.one_step_actor_critic(
+            *learning, obs, next_obs, actions[0], reward, h.gamma * (1 - term), h.gamma * h.lam_actor, h.gamma * h.lam_critic,
+            h.gamma**t if h.discount_actor else 1.0, h.actor_lr, h.critic_lr, done)
+        if not np.isfinite(delta):
+            raise TrainingError(f"at step {agent.step}: {culprit(reward, next_obs)}")
+        agent.step += 1
+        obs, total, t = next_obs, total + reward, t + 1
+        if done:
+            episodes.recent.append((float(total), t))
+            episodes.finished += 1
+            obs, total, t = env.reset()[0].astype(dtype)[None], 0.0, 0
+        metrics = {"actor_loss": -delta * logp, "critic_loss": 0.5 * delta * delta, "entropy": entropy, "td_error": delta,
+                   "value": value}
+        if report(agent, episodes, metrics, time.perf_counter() - started, 1):
+            break
+
+
+def a2c(agent, envs, steps, report):
+    net, dtype, config, start = Networks(agent.model), agent.dtype, agent.config, agent.dist.start
+    T, N, O = config.rollout, envs.n, net.actor_sizes[0]
+    s, s2 = np.empty((2, T, N, O), dtype)
+    r, term, done = np.empty((3, T, N), dtype)
+    a = np.empty((T, N), np.int64)
+    y = np.empty(N * net.actor_sizes[1:].sum(), dtype)
+    episodes, obs = Episodes(N), envs.reset().astype(dtype)
+    while agent.step < steps:
+        for t in range(T):
+            s[t] = obs
+            numba_networks.act(net.theta[0], net.actor_sizes, y, net.code, s[t], agent.rng.random(N), a[t])
+            over = []
+            for i, (env, action) in enumerate(zip(envs.members, (a[t] + start).tolist(), strict=True)):
+                s2[t, i], r[t, i], terminated, truncated, _ = env.step(action)
+                term[t, i], done[t, i] = terminated, terminated or truncated
+                if terminated or truncated:
+                    over.append(i)
+            episodes.add(r[t], done[t])
+            obs = s2[t]
+            if over:
+                obs = obs.copy()
+                for i in over:
+                    obs[i] = envs.members[i].reset()[0]
+        started = time.perf_counter()
+        h = agent.schedules(agent.step / config.steps)
+        actor_loss, critic_loss, entropy, value, spread = numba_networks.a2c_gradient(
+            *net.theta, net.actor_sizes, *net.w, net.critic_sizes, net.code, s.reshape(-1, O), s2.reshape(-1, O), a, r, term, done,
+            h.gamma, h.lam, h.entropy_coef, h.value_coef)
+        try:
+            grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
+        except FloatingPointError as error:
+            raise TrainingError(f"at step {agent.step}: {culprit(r, s2, error)}") from None
+        for optimiser, group, lr in zip(agent.optimisers, agent.model.groups, (h.actor_lr, h.critic_lr), strict=True):
+            optimiser.step(agent.model.grad[group], lr)
+        agent.step += T * N
+        metrics = {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "value": value,
+                   "advantage_std": spread}
+        if report(agent, episodes, metrics, time.perf_counter() - started, 1):
+            break
+
+
+def culprit(rewards, obs, otherwise="the TD error is not finite: lower the step sizes"):
+    """Whose fault it is that a gradient is not finite."""
+    if np.isfinite(rewards).all() and np.isfinite(obs).all():
+        return otherwise
+    return "a reward or an observation is not finite"
