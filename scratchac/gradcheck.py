@@ -246,6 +246,13 @@ def _(rng):
     return _loss_check(lambda logp: losses.policy_gradient(logp, adv), rng.standard_normal(6), lambda g: 6 * g)
 
 
+@check("clipped surrogate, A > 0 and A < 0, below, inside and above the clip", "gradient passed on beyond the clip")
+def _(rng):
+    ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
+    old = rng.standard_normal(8)
+    return _loss_check(lambda logp: losses.clipped_surrogate(logp, old, adv, 0.2), old + np.log(ratio), lambda g: -ratio * adv / 8)
+
+
 @check("entropy bonus", "sign flipped")
 def _(rng):
     return _loss_check(lambda entropy: losses.entropy_bonus(entropy, 0.3), rng.random(6), lambda g: -g)
@@ -262,6 +269,12 @@ def _(rng):
     error = np.array([-3.0, -0.9, -0.2, 0.4, 0.8, 2.5])
     target = rng.standard_normal(6)
     return _loss_check(lambda v: losses.huber(v, target, 1.0), target + error, lambda g: error / 6)
+
+
+@check("clipped value loss, running towards the target and away", "gradient passed on beyond the clip")
+def _(rng):
+    old, moved, target = np.zeros(6), np.array([-0.9, -0.1, 0.1, 0.9, 0.9, -0.9]), np.array([2.0, 2.0, 2.0, 2.0, -2.0, -2.0])
+    return _loss_check(lambda v: losses.clipped_mse(v, old, target, 0.3), moved, lambda g: (moved - target) / 6)
 
 
 @check("MSE of two critics with one target", "averaged over the critics")

@@ -9,7 +9,7 @@ import numpy as np
 
 import kernels
 from scratchac import losses
-from scratchac.algorithms import a2c, ddpg, discrete_sac, sac, td3
+from scratchac.algorithms import a2c, ddpg, discrete_sac, ppo, sac, td3
 from scratchac.gradcheck import H, check, numerical_gradient
 from scratchac.memory import Batch, Transitions
 from scratchac.optim import SGD
@@ -79,6 +79,30 @@ def _(rng):
 @check("A2C update, A = Q − V, Huber", "gradient through the target")
 def _(rng):
     return _a2c_check(rng, lambda: _spaces(True), "target", advantage="qv", value_loss="huber")
+
+
+@check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
+def _(rng):
+    config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
+    agent = ppo.PPO(config, *_spaces(True), seed=1, dtype=np.float64)
+    agent.optimiser = SGD(agent.model.flat)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    s, a, v_old, h = rng.standard_normal((8, 3)), rng.integers(3, size=8), rng.standard_normal(8), agent.schedules(0)
+    ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
+    logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
+    scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
+
+    def loss(clip=h.clip):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (losses.clipped_surrogate(logp, logp_old, scaled, clip)[0] + losses.entropy_bonus(entropy, h.entropy_coef)[0]
+                + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
+
+    before = agent.model.flat.copy()
+    agent.step_on(s, a, logp_old, v_old, adv, h)
+    grad = before - agent.model.flat
+    agent.model.flat[:] = before
+    return loss, agent.model.flat, grad, numerical_gradient(lambda: loss(np.inf), agent.model.flat)
 
 
 # -- off-policy: the actor's way through the critic, and the critics' targets -----------------------------------------

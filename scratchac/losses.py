@@ -18,6 +18,21 @@ def policy_gradient(logp, advantage):
     return float(dlogp @ logp), dlogp
 
 
+def clipped_surrogate(logp, logp_old, advantage, clip):
+    """L = −1/B Σ min(ρᵢAᵢ, clip(ρᵢ, 1−ε, 1+ε)Aᵢ) with ρ = exp(log π − log π_old);  ∂L/∂log πᵢ = −ρᵢAᵢ/B or 0.
+
+    The minimum takes the clipped branch, which is constant, where the action has become likelier than 1 + ε times and was good
+    (A > 0), or less likely than 1 − ε times and was bad (A < 0). Everywhere else, also beyond the clip on the wrong side, the
+    gradient is that of ρA (Schulman et al. 2017, eq. 7 and fig. 1).
+    """
+    _same_vectors(logp, advantage)
+    _same_vectors(logp_old, advantage)
+    ratio = np.exp(logp - logp_old)
+    gain, clipped = ratio * advantage, np.clip(ratio, 1 - clip, 1 + clip) * advantage
+    loss = -float(np.minimum(gain, clipped).mean())
+    return loss, np.where(gain > clipped, 0, gain) * (-1 / len(logp))
+
+
 def entropy_bonus(entropy, coef):
     """L = −coef · 1/B Σ Hᵢ;  ∂L/∂Hᵢ = −coef/B. Minimising it keeps the policy random (Mnih et al. 2016, section 4)."""
     _same_vectors(entropy, entropy)
@@ -41,6 +56,19 @@ def huber(v, target, delta=1.0):
     size = np.abs(error)
     inner = np.minimum(size, delta)
     return float((inner * (size - 0.5 * inner)).mean()), np.clip(error, -delta, delta) / len(v)
+
+
+def clipped_mse(v, v_old, target, clip):
+    """L = 1/2B Σ max((vᵢ − yᵢ)², (v_oldᵢ + clip(vᵢ − v_oldᵢ, ±c) − yᵢ)²);  ∂L/∂vᵢ = (vᵢ − yᵢ)/B or, where clipping binds, 0.
+
+    The maximum keeps what makes the loss larger: clipping holds a value back that runs towards its target, not one that runs away
+    (OpenAI's implementation of PPO; it is not in the paper).
+    """
+    _same_vectors(v, target)
+    _same_vectors(v_old, target)
+    error, held = v - target, v_old + np.clip(v - v_old, -clip, clip) - target
+    binds = held * held > error * error
+    return float(np.maximum(error * error, held * held).mean()) / 2, np.where(binds, 0, error) / len(v)
 
 
 def stacked_mse(q, target):

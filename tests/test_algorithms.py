@@ -14,7 +14,7 @@ from scratchac.errors import TrainingError, UserError
 from scratchac.memory import Batch
 from scratchac.training import evaluate, train_on_policy
 
-ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c"]
+ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
 
 def batch_for(agent, rng, T=4, N=3, O=3):
@@ -39,6 +39,7 @@ LEARNS = {
     "reinforce-baseline": {"steps": 2000, "actor_lr": 0.02, "critic_lr": 0.02},
     "actor-critic": {"steps": 2000, "actor_lr": 0.05, "critic_lr": 0.05},
     "a2c": {"steps": 4000, "actor_lr": 0.01, "critic_lr": 0.01},
+    "ppo": {"steps": 4000, "lr": 0.01, "rollout": 32},
 }
 
 
@@ -72,6 +73,30 @@ def test_continuous_actions(options):
     settings = {"steps": 20_000, "envs": 8, "rollout": 4, "actor_lr": 0.005, "critic_lr": 0.01}
     agent = scratchac.train("a2c", env=Target, hidden=(8,), **settings, **options)
     assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.3
+
+
+@pytest.mark.parametrize("options", [{"clip_value": 0.2}, {"target_kl": 0.01}, {"normalise_obs": True, "scale_rewards": True},
+                                     {"entropy_coef": 0.01, "clip": "linear:0.2:0"}, {"batch_size": 50}], ids=str)
+def test_every_variant_of_ppo_learns(options):
+    agent = scratchac.train("ppo", env=Match, hidden=(8,), **(LEARNS["ppo"] | options))
+    assert evaluate(agent, Match, episodes=50).mean() == 1
+
+
+def test_ppo_stops_early_where_the_policy_has_moved_enough(rng):
+    """With a bound that the first pass exceeds, one pass is made; the rest of the state goes on as usual."""
+    agents = [scratchac.make_agent("ppo", Match, 0, envs=3, rollout=4, batch_size=4, hidden=(8,), lr=0.1, epochs=epochs,
+                                   target_kl=target) for epochs, target in ((5, 1e-9), (1, 0.0), (5, 0.0))]
+    batch = batch_for(agents[0], rng, O=agents[0].model.actor.sizes[0])
+    for agent in agents:
+        agent.update(batch)
+    early, once, full = (agent.model.flat for agent in agents)
+    np.testing.assert_array_equal(early, once)
+    assert np.abs(full - once).max() > 1e-3
+
+
+def test_a_minibatch_larger_than_the_rollout():
+    with pytest.raises(UserError, match=r"--batch-size 64 is more than the 40 rows"):
+        scratchac.make_agent("ppo", Match, envs=8, rollout=5)
 
 
 def test_eligibility_traces_learn():

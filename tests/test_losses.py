@@ -4,7 +4,9 @@ import pytest
 from scratchac import losses
 
 
-@pytest.mark.parametrize("loss", [losses.policy_gradient, losses.mse, losses.huber, lambda x, y: losses.proximal(x, y, 1.0)])
+@pytest.mark.parametrize("loss", [losses.policy_gradient, losses.mse, losses.huber,
+                                  lambda x, y: losses.proximal(x, y, 1.0), lambda x, y: losses.clipped_surrogate(x, x, y, 0.2),
+                                  lambda x, y: losses.clipped_mse(x, y, y, 0.2)])
 @pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((3, 1), (3, 1)), ((3,), (4,))])
 def test_shapes_are_asserted_at_the_door(loss, shapes):
     """(B, 1) against (B,) would broadcast to (B, B) and train on nonsense."""
@@ -45,3 +47,17 @@ def test_huber_is_mse_for_small_errors(rng):
 def test_proximal_gradient_is_zero_where_updates_begin(rng):
     w = rng.standard_normal(5)
     assert not losses.proximal(w, w.copy(), 3.0)[1].any()
+
+
+def test_the_clip_by_hand():
+    """Good actions that are likelier than 1 + ε times, and bad ones less likely than 1 − ε times, teach nothing more."""
+    ratio, adv = np.array([0.5, 0.5, 1.5, 1.5, 1.1]), np.array([2.0, -2.0, 2.0, -2.0, 2.0])
+    loss, grad = losses.clipped_surrogate(np.log(ratio), np.zeros(5), adv, 0.2)
+    assert loss == pytest.approx(-(0.5 * 2 - 0.8 * 2 + 1.2 * 2 - 1.5 * 2 + 1.1 * 2) / 5)
+    np.testing.assert_allclose(grad, [-1.0 / 5, 0, 0, 3.0 / 5, -2.2 / 5])
+    assert losses.clipped_surrogate(np.zeros(5), np.zeros(5), adv, 0.2)[1] == pytest.approx(losses.policy_gradient(adv, adv)[1])
+
+
+def test_not_a_number_is_not_clipped_away():
+    assert np.isnan(losses.clipped_surrogate(np.full(1, np.nan), np.zeros(1), np.ones(1), 0.2)[1]).all()
+    assert np.isnan(losses.clipped_mse(np.full(1, np.nan), np.zeros(1), np.ones(1), 0.2)[1]).all()

@@ -16,7 +16,7 @@ from scratchac import api
 from scratchac.errors import CheckpointError, TrainingError, UserError
 from scratchac.runs import Run
 
-ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c"]
+ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
 
 @pytest.fixture(scope="module")
