@@ -27,8 +27,8 @@ TRAININGS = {
     "A2C, CartPole-v1, 8 environments × 5 steps": ("a2c", "CartPole-v1", 20_000, {}),
     "A2C, LunarLander-v3 with the preset": ("a2c", "LunarLander-v3", 10_000, {}),
     "SAC, Pendulum-v1, 64-64, batch 100": ("sac", "Pendulum-v1", 2_000, {"batch_size": 100, "learning_starts": 100}),
-    **{f"{name.upper()}, HalfCheetah-v5, 256-256, batch 256": (name, "HalfCheetah-v5", 400, {"learning_starts": 256})
-       for name in ALGORITHMS},
+    **{f"{name.upper()}, HalfCheetah-v5, 256-256, batch 256":
+       (name, "HalfCheetah-v5", 400, {"batch_size": 256, "learning_starts": 256}) for name in ALGORITHMS},
 }
 
 
@@ -67,7 +67,7 @@ def in_turn(turns):
     return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
 
 
-def turn_of(count, call, seconds=0.2):
+def turn_of(count, call, seconds=0.4):
     """A turn: `call`, which does `count` of something, for about `seconds`; it returns how many were done per second."""
     def turn():
         calls, elapsed, started = 0, 0.0, time.perf_counter()

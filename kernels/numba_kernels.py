@@ -8,14 +8,13 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import get_num_threads
 
 from kernels import numba_networks
 from kernels.numba_networks import CODES, jit
 from kernels.numpy_kernels import NumpyKernels
 
 PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
-PARALLEL_SIZE = 40_000              # parameters of an optimiser step from which it does
 NUMPY_SIZE = 600                    # elements from which NumPy's vectorised exp and tanh beat a compiled loop over libm's
 
 
@@ -51,7 +50,7 @@ class NumbaKernels(NumpyKernels):
         if grads is None:
             input_gradient_alone(flat, *network)
         else:
-            parts = np.zeros((chunks, grads.flat.size if chunks > 1 else 0), flat.dtype)
+            parts = np.empty((chunks - 1, grads.flat.size), flat.dtype)     # of the chunks after the first
             backward(flat, grads.flat, parts, *network)
         if not input_gradient:
             return None
@@ -77,19 +76,13 @@ class NumbaKernels(NumpyKernels):
 
     def adam(self, p, g, m, v, lr, beta1, beta2, eps, t):
         lr, scale = lr / (1 - beta1**t), 1 / (1 - beta2**t) ** 0.5
-        if p.size < PARALLEL_SIZE:
-            _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
-        else:
-            _adam_parallel(p, g, m, v, lr, beta1, beta2, eps, scale, get_num_threads())
+        _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
 
     def rmsprop(self, p, g, v, lr, decay, eps):
         _rmsprop(p, g, v, lr, decay, eps)
 
     def polyak(self, target, online, tau):
-        if target.size < PARALLEL_SIZE:
-            _polyak(target, online, tau)
-        else:
-            _polyak_parallel(target, online, tau, get_num_threads())
+        _polyak(target, online, tau)
 
     def tanh_gaussian(self, mu, log_std, eps):
         if mu.ndim != 2 or mu.size > NUMPY_SIZE:
@@ -182,14 +175,6 @@ def _adam(p, g, m, v, lr, beta1, beta2, eps, scale):
         p[i] -= lr * m[i] / (np.sqrt(v[i]) * scale + eps)
 
 
-@jit(parallel=True)
-def _adam_parallel(p, g, m, v, lr, beta1, beta2, eps, scale, parts):
-    for c in prange(parts):
-        low, high = c * p.size // parts, (c + 1) * p.size // parts
-        # Slices, not a loop from low to high: an index that might be negative keeps a loop from being vectorised.
-        _adam(p[low:high], g[low:high], m[low:high], v[low:high], lr, beta1, beta2, eps, scale)
-
-
 @jit
 def _rmsprop(p, g, v, lr, decay, eps):
     T = p.dtype.type
@@ -204,13 +189,6 @@ def _polyak(target, online, tau):
     a, b = target.dtype.type(1 - tau), target.dtype.type(tau)
     for i in range(target.size):
         target[i] = a * target[i] + b * online[i]
-
-
-@jit(parallel=True)
-def _polyak_parallel(target, online, tau, parts):
-    for c in prange(parts):
-        low, high = c * target.size // parts, (c + 1) * target.size // parts
-        _polyak(target[low:high], online[low:high], tau)
 
 
 # -- tanh-squashed Gaussian --------------------------------------------------------------------------------------------------

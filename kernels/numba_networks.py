@@ -260,12 +260,12 @@ def backward_parallel(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx,
     B = x.shape[1]
     for task in prange(n * chunks):
         j, c = task // chunks, task % chunks
-        into = grad if c == 0 else parts[c]
+        into = grad if c == 0 else parts[c - 1]
         backward_rows(flat, into, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j],
                        c * B // chunks, (c + 1) * B // chunks)
-    for c in range(1, chunks):
+    for part in parts:
         for i in range(grad.size):
-            grad[i] += parts[c, i]
+            grad[i] += part[i]
 
 
 @jit(parallel=True)
