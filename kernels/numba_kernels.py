@@ -50,7 +50,8 @@ class NumbaKernels(NumpyKernels):
         if grads is None:
             input_gradient_alone(flat, *network)
         else:
-            parts = np.empty((chunks - 1, grads.flat.size), flat.dtype)     # of the chunks after the first
+            # Zeros, since the gradients of members that are not wanted stay as they are.
+            parts = np.zeros((chunks - 1, grads.flat.size), flat.dtype)
             backward(flat, grads.flat, parts, *network)
         if not input_gradient:
             return None
