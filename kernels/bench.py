@@ -17,11 +17,11 @@ import timeit
 import numpy as np
 
 import kernels
+from kernels import bench_training
+from kernels.bench_training import REPEATS
 from kernels.numpy_kernels import NumpyKernels
 from scratchac.nn import MLP, Parameters
 from scratchac.training import one_blas_thread
-
-REPEATS = 7
 
 
 def timed(call):
@@ -162,15 +162,13 @@ def table(rows, unit, better=None):
 
 def report(profile=False, peers=False):
     """All measurements: {title: (rows, unit, better)}."""
-    from kernels import bench_training as training
-
     names = available()
     if profile:
-        return {f"Where the time goes, {name}": (training.profiles(name), "µs per environment step", None) for name in names}
+        return {f"Where the time goes, {name}": (bench_training.profiles(name), "µs per environment step", None) for name in names}
     return {
         "Kernels": (kernel_times(names), "µs", min),
-        "Updates": (training.update_rates(names, peers), "updates per second", max),
-        "Training": (training.training_rates(names, peers), "environment steps per second", max),
+        "Updates": (bench_training.update_rates(names, peers), "updates per second", max),
+        "Training": (bench_training.training_rates(names, peers), "environment steps per second", max),
     }
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import kernels
 import scratchac
 from kernels import bench_peers
-from kernels.bench import REPEATS
 from scratchac import algorithms
 from scratchac.envs import VectorEnv
 from scratchac.errors import UserError
 from scratchac.training import one_blas_thread, train
+
+REPEATS = 7
 
 # title → observations, actions, hidden layers, batch
 SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),

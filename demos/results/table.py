@@ -1,6 +1,6 @@
-"""Write the README's tables from the files in demos/results/returns and from demos/results/bench.json.
+"""Write the READMEs' tables from the files in demos/results/returns and from demos/results/bench.json.
 
-    python demos/results/table.py            rewrites what stands between the markers in README.md
+    python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-README = HERE.parents[1] / "README.md"
+READMES = [HERE.parents[1] / "README.md", HERE.parents[1] / "kernels" / "README.md"]
 
 # file → (how the policy is evaluated, the bar that was set for the median, if any)
 ROWS = {
@@ -81,15 +81,24 @@ def speed_tables():
         yield "\n".join(lines)
 
 
+def kernels_table():
+    lines = ["| µs | numpy | numba | |", "|---|---|---|---|"]
+    for row in json.loads((HERE / "bench.json").read_text())["Kernels"]["rows"]:
+        lines.append(f"| {row['what']} | {row['numpy']:,.1f} | {row['numba']:,.1f} | {row['numpy'] / row['numba']:.1f}× |")
+    return "\n".join(lines)
+
+
 def filled(text):
-    for name, table in (("returns", returns_table()), ("speed", "\n\n".join(speed_tables()))):
+    tables = {"returns": returns_table(), "speed": "\n\n".join(speed_tables()), "kernels": kernels_table()}
+    for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)
     return text
 
 
 if __name__ == "__main__":
-    before = README.read_text()
+    before = {path: path.read_text() for path in READMES}
     if "--check" in sys.argv:
-        sys.exit(filled(before) != before)
-    README.write_text(filled(before))
+        sys.exit(any(filled(text) != text for text in before.values()))
+    for path, text in before.items():
+        path.write_text(filled(text))
