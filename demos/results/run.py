@@ -3,11 +3,13 @@
     python demos/results/run.py a2c LunarLander-v3 --seeds 0-4
 
 writes demos/results/returns/a2c-LunarLander-v3.json, one entry per seed, as they come; seeds already in the file are not run
-again. The policy is the last one, never the best; 100 fresh episodes, both with the most likely action and with sampled ones.
+again. $SCRATCHAC_BACKEND says who computes. The policy is the last one, never the best; 100 fresh episodes, both with the most likely
+action and with sampled ones.
 """
 
 import argparse
 import json
+import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
+import kernels
 import scratchac
 from scratchac.hyperparameters import find_preset
 
@@ -38,16 +41,17 @@ def main():
     given = dict(word.split("=", 1) for word in options.set)
     given = {name: _value(text) for name, text in given.items()}
     path = FOLDER / f"{options.name or f'{options.algorithm}-{options.env}'}.json"
+    backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
     env_args = find_preset(options.algorithm, options.env, options.preset)[1]
     result = json.loads(path.read_text()) if path.exists() else {}
     for seed in options.seeds:
         if str(seed) in result.get("seeds", {}):
             continue
-        agent = scratchac.train(options.algorithm, options.env, seed=seed, preset=options.preset, **given)
+        agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, preset=options.preset, **given)
         scores = {name: scratchac.evaluate(agent, options.env, 100, explore=name == "stochastic", **env_args)
                   for name in ("deterministic", "stochastic")}
         result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "steps": agent.config.steps,
-                   "hyperparameters": asdict(agent.config),
+                   "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
                    "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
         result.setdefault("seeds", {})[str(seed)] = {
             "steps": agent.step,
