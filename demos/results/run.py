@@ -3,8 +3,8 @@
     python demos/results/run.py a2c LunarLander-v3 --seeds 0-4
 
 writes demos/results/returns/a2c-LunarLander-v3.json, one entry per seed, as they come; seeds already in the file are not run
-again. $SCRATCHAC_BACKEND says who computes. The policy is the last one, never the best; 100 fresh episodes, both with the most likely
-action and with sampled ones.
+again. $SCRATCHAC_BACKEND says who computes. The policy is the last one, never the best; 100 fresh episodes, both with the most
+likely action and with sampled ones.
 """
 
 import argparse
