@@ -4,7 +4,7 @@ The left panel is a lottery: every action is worth 0, and a critic's estimates a
 the better the more there are to choose from. A second critic, asked about the first one's choice, is not deceived, and the
 smaller of the two answers errs on the safe side. The other panels are the hopper: what the critic says of an episode at its start
 less what came of it, and the return. The second agent is DDPG with a second critic and nothing else changed, the third all of TD3.
-Needs the `mujoco` extra; takes about MINUTES minutes.
+Needs the `mujoco` extra; takes about three minutes.
 """
 
 import numpy as np
