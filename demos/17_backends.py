@@ -16,7 +16,7 @@ from scratchac.plots import COLOURS
 from scratchac.runs import Run
 
 RUNS = {
-    "A2C, CartPole-v1": ("a2c", "CartPole-v1", 200_000, {}),
+    "A2C, CartPole-v1": ("a2c", "CartPole-v1", 500_000, {}),
     "SAC, Pendulum-v1": ("sac", "Pendulum-v1", 10_000, {}),
 }
 
