@@ -1,4 +1,4 @@
-"""Write the READMEs' tables from the files in demos/results/returns and from demos/results/bench.json.
+"""Write the READMEs' tables from the files in demos/results/: returns/, bench.json and profile.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -90,8 +90,16 @@ def kernels_table():
     return "\n".join(lines)
 
 
+def profile_table():
+    rows = json.loads((HERE / "profile.json").read_text())["Where the time goes, numba"]["rows"]
+    columns = [name for name in rows[0] if name != "what"]
+    lines = [f"| µs per environment step | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    return "\n".join(lines + [f"| {row['what']} | {' | '.join(f'{row[name]:,.1f}' for name in columns)} |" for row in rows])
+
+
 def filled(text):
-    tables = {"returns": returns_table(), "speed": "\n\n".join(speed_tables()), "kernels": kernels_table()}
+    tables = {"returns": returns_table(), "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(),
+              "profile": profile_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)
