@@ -19,17 +19,20 @@ import numpy as np
 import kernels
 from kernels import bench_training
 from kernels.bench_training import REPEATS
-from kernels.numpy_kernels import NumpyKernels
 from scratchac.nn import MLP, Parameters
 from scratchac.training import one_blas_thread
 
 
-def timed(call):
-    """Seconds per call: the median of REPEATS runs of about a tenth of a second each."""
-    timer = timeit.Timer(call)
+def timed(call, wait):
+    """Seconds per call: the median of REPEATS runs of about a tenth of a second each, and until `wait` says that all is done."""
     call()                                                  # compiles, and fills the caches
-    count = max(1, timer.autorange()[0] // 2)
-    return float(np.median(timer.repeat(REPEATS, count))) / count
+    count = max(1, timeit.Timer(call).autorange()[0] // 2)
+
+    def run():
+        for _ in range(count):
+            call()
+        wait()
+    return float(np.median(timeit.repeat(run, repeat=REPEATS, number=1))) / count
 
 
 def available():
@@ -53,7 +56,7 @@ def network(k, sizes, stack, batch, activation="relu"):
     mlp = MLP(sizes, activation, stack)
     params = Parameters(mlp.shapes())
     mlp.initialise(params, rng, "fan_in")
-    x = rng.standard_normal((batch, sizes[0]), np.float32)
+    x = k.asarray(rng.standard_normal((batch, sizes[0]), np.float32))
     y, cache = k.mlp_forward(mlp, params, x)
     return rng, mlp, params, x, cache, rng.standard_normal(y.shape, np.float32)
 
@@ -68,7 +71,7 @@ def forward_case(*shape):
 def backward_case(*shape):
     def case(k):
         _, mlp, params, _, cache, dy = network(k, *shape)
-        grads = params.zeros_like()
+        grads, dy = params.zeros_like(), k.asarray(dy)
 
         def call():
             k.mlp_backward(mlp, params, cache, dy, grads)
@@ -83,6 +86,7 @@ def input_gradient_case(*shape):
         rng, mlp, params, _, cache, dy = network(k, *shape)
         chosen = rng.random(dy.shape[1]) < 0.5
         dy[0, chosen], dy[1, ~chosen] = 0, 0
+        dy = k.asarray(dy)
         return lambda: [k.mlp_backward(mlp, params, cache, dy, None, True)]
     return case
 
@@ -91,7 +95,7 @@ def arrays_case(method, shapes, *numbers, changes=0):
     """A kernel on random arrays (uniform in (0, 1)) and numbers; the first `changes` arrays are what it writes to."""
     def case(k):
         rng = np.random.default_rng(0)
-        arrays = [rng.random(shape, np.float32) for shape in shapes]
+        arrays = [k.asarray(rng.random(shape, np.float32)) for shape in shapes]
 
         def call():
             result = getattr(k, method)(*arrays, *numbers)
@@ -131,13 +135,14 @@ def kernel_times(names):
     rows = []
     for title, case in CASES.items():
         row = {"what": title}
-        expected = [np.array(x) for x in case(NumpyKernels())()]
+        with kernels.use("numpy") as k:
+            expected = [np.array(x) for x in case(k)()]
         for name in names:
             with kernels.use(name) as k:
                 call = case(k)
                 for ours, reference in zip(call(), expected, strict=True):
-                    np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-5, err_msg=f"{title} on {name}")
-                row[name] = 1e6 * timed(call)
+                    np.testing.assert_allclose(k.to_numpy(ours), reference, rtol=1e-4, atol=1e-5, err_msg=f"{title} on {name}")
+                row[name] = 1e6 * timed(call, k.wait)
         rows.append(row)
     return rows
 

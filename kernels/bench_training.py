@@ -1,5 +1,6 @@
 """Whole updates beside the matrix products they cannot do without, whole training loops, and where a loop's time goes."""
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +17,7 @@ from scratchac.errors import UserError
 from scratchac.training import one_blas_thread, train
 
 REPEATS = 7
+SECONDS = 0.4                   # of a turn, at least
 
 # title → observations, actions, hidden layers, batch
 SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),
@@ -68,20 +70,22 @@ def in_turn(turns):
     return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
 
 
-def turn_of(count, call, seconds=0.4):
-    """A turn: `call`, which does `count` of something, for about `seconds`; it returns how many were done per second."""
+def turn_of(count, call, once=False):
+    """A turn: `call`, which does `count` of something, once or for about SECONDS; it returns how many were done per second."""
     def turn():
         calls, elapsed, started = 0, 0.0, time.perf_counter()
-        while elapsed <= seconds:
+        while elapsed <= SECONDS and not (once and calls):
             call()
             calls += 1
             elapsed = time.perf_counter() - started
-        return calls * count / elapsed
+        kernels.backend.wait()
+        return calls * count / (time.perf_counter() - started)
     return turn
 
 
 def our_updates(backend, algorithm, *size):
-    agent = agent_on_noise(algorithm, *size)
+    with kernels.use(backend):
+        agent = agent_on_noise(algorithm, *size)
     turn = turn_of(1, lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
 
     @one_blas_thread
@@ -140,15 +144,21 @@ def training_rates(names, peers=False):
     rows = []
     for title, (algorithm, env, steps, options) in TRAININGS.items():
         try:
-            turns = {name: our_training(name, algorithm, env, steps, options) for name in names}
+            turns = {name: our_training(name, algorithm, env, steps, options) for name in able(names, algorithm)}
         except UserError:
             continue
         if peers:
             agent = scratchac.make_agent(algorithm, env, **options)
             calls = bench_peers.trainings(algorithm, env, steps // 4, agent)       # they are the slower ones
-            turns |= {name: turn_of(steps // 4, call, 0) for name, call in calls.items()}
+            turns |= {name: turn_of(steps // 4, call, once=True) for name, call in calls.items()}
         rows.append({"what": title, **in_turn(turns)})
     return rows
+
+
+def able(names, algorithm):
+    """The backends that train an algorithm: on-policy ones compute on the CPU."""
+    on_cpu = algorithms.find(algorithm).loop == "on-policy"
+    return [name for name in names if not on_cpu or kernels.load(name).device == "cpu"]
 
 
 def prepare(algorithm, env, steps, options):
@@ -179,10 +189,9 @@ def profiles(name):
     rows = []
     with kernels.use(name):
         for title, training in TRAININGS.items():
-            try:
-                rows.append({"what": title, **profile(*training)})
-            except UserError:
-                continue
+            with contextlib.suppress(UserError):                            # an environment that is not installed
+                if able([name], training[0]):
+                    rows.append({"what": title, **profile(*training)})
     return rows
 
 

@@ -35,6 +35,9 @@ class CupyKernels(NumpyKernels):
     def to_numpy(self, x):
         return cupy.asnumpy(x)
 
+    def wait(self):
+        cupy.cuda.get_current_stream().synchronize()
+
     def memory(self):
         return cupy.cuda.runtime.memGetInfo()[0]                            # free, total
 

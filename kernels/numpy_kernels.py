@@ -29,6 +29,9 @@ class NumpyKernels:
         """The same values on the host. A GPU is waited for here, so no update asks for it."""
         return x
 
+    def wait(self):
+        """Return when everything asked for has been computed: at once on a CPU. For timing alone."""
+
     def memory(self):
         """Bytes of memory in which `zeros` reserves; infinity where the system does not tell."""
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf

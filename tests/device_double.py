@@ -93,6 +93,9 @@ class DeviceKernels(NumpyKernels):
     def asarray(self, x, dtype=None):
         return x.astype(dtype or x.dtype, copy=False) if isinstance(x, DeviceArray) else on_device(np.array(x, dtype))
 
+    def wait(self):
+        pass
+
     def to_numpy(self, x):
         return np.array(x.view(np.ndarray)) if isinstance(x, DeviceArray) else x
 
