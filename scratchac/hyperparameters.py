@@ -38,6 +38,38 @@ Layers = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class OnPolicy:
+    """What A2C and PPO have in common."""
+
+    steps: Count = 500_000
+    """Environment steps in total, over all environments; schedules run from 0 to here."""
+    envs: Count = 8
+    """Environments side by side (N)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    lam: Fraction = 0.95
+    """λ of GAE: 0 is the TD error, 1 the return."""
+    entropy_coef: NonNegative = 0.0
+    """β, weight of the entropy bonus."""
+    value_coef: NonNegative = 0.5
+    """c_v, weight of the critic's loss."""
+    max_grad_norm: NonNegative = 0.5
+    """Largest global gradient norm; 0 switches clipping off."""
+    hidden: Layers = (64, 64)
+    """Hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation of the hidden layers."""
+    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
+    """Initialiser of the weights."""
+    state_dependent_std: bool = False
+    """Continuous actions: let σ depend on the state."""
+    normalise_obs: bool = False
+    """Shift and scale observations by running statistics."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+
+
+@dataclass(frozen=True)
 class OffPolicy:
     """What DDPG, TD3 and SAC have in common."""
 

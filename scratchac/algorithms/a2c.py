@@ -15,26 +15,18 @@ import numpy as np
 from scratchac import losses, optim, returns
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
+from scratchac.hyperparameters import Count, NonNegative, OnPolicy, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, SeparateBodies, SharedBody
 from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config:
-    steps: Count = 500_000
-    """Environment steps in total, over all environments; schedules run from 0 to here."""
-    envs: Count = 8
-    """Environments side by side (N)."""
+class Config(OnPolicy):
     rollout: Count = 5
     """Steps of each environment between updates (T)."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
     advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
     """Advantage estimator: GAE(λ); TD error; n-step return − V; return − V; or Q − V, both from one critic (discrete)."""
-    lam: Fraction = 0.95
-    """λ of GAE: 0 is the TD error, 1 the return."""
     n: Count = 5
     """Steps of the nstep estimator."""
     normalise_advantage: bool = False
@@ -45,14 +37,8 @@ class Config:
     """Learning rate of the critic (unused with a shared body)."""
     optimiser: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
     """Optimiser of both."""
-    entropy_coef: NonNegative = 0.0
-    """β, weight of the entropy bonus."""
     value_loss: Literal["mse", "huber"] = "mse"
     """Loss of the critic."""
-    value_coef: NonNegative = 0.5
-    """c_v, weight of the critic's loss."""
-    max_grad_norm: NonNegative = 0.5
-    """Largest global gradient norm; 0 switches clipping off."""
     critic_steps: Count = 1
     """Gradient steps of the critic per batch (separate bodies only)."""
     kappa: NonNegative = 0.0
@@ -61,18 +47,6 @@ class Config:
     """Weight the actor's gradient by γᵗ, as the policy gradient theorem has it for the discounted start-state objective."""
     shared_body: bool = False
     """One network with two heads instead of two networks."""
-    hidden: Layers = (64, 64)
-    """Hidden layers."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Activation of the hidden layers."""
-    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
-    """Initialiser of the weights."""
-    state_dependent_std: bool = False
-    """Continuous actions: let σ depend on the state."""
-    normalise_obs: bool = False
-    """Shift and scale observations by running statistics."""
-    scale_rewards: bool = False
-    """Divide rewards by the running standard deviation of the discounted return."""
 
 
 class A2C:

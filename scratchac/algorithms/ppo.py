@@ -10,35 +10,26 @@ that the gradient of its row is zero.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from scratchac import losses, optim, returns
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
+from scratchac.hyperparameters import Count, NonNegative, OnPolicy, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, SeparateBodies
 from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config:
-    steps: Count = 500_000
-    """Environment steps in total, over all environments; schedules run from 0 to here."""
-    envs: Count = 8
-    """Environments side by side (N)."""
+class Config(OnPolicy):
     rollout: Count = 256
     """Steps of each environment between updates (T)."""
     epochs: Count = 10
     """Passes over the rows of a rollout."""
     batch_size: Count = 64
     """Rows in a minibatch."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
-    lam: Fraction = 0.95
-    """λ of GAE: 0 is the TD error, 1 the return."""
     clip: Positive = 0.2
     """ε, how far a ratio of probabilities may go from 1."""
     clip_value: NonNegative = 0.0
@@ -47,24 +38,6 @@ class Config:
     """Go on to the next rollout once the estimated KL divergence from the old policy is larger; 0 switches this off."""
     lr: Positive = 3e-4
     """Learning rate of both networks (Adam)."""
-    entropy_coef: NonNegative = 0.0
-    """β, weight of the entropy bonus."""
-    value_coef: NonNegative = 0.5
-    """c_v, weight of the critic's loss."""
-    max_grad_norm: NonNegative = 0.5
-    """Largest global gradient norm; 0 switches clipping off."""
-    hidden: Layers = (64, 64)
-    """Hidden layers of both networks."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Activation of the hidden layers."""
-    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
-    """Initialiser of the weights."""
-    state_dependent_std: bool = False
-    """Continuous actions: let σ depend on the state."""
-    normalise_obs: bool = False
-    """Shift and scale observations by running statistics."""
-    scale_rewards: bool = False
-    """Divide rewards by the running standard deviation of the discounted return."""
 
 
 class PPO:
