@@ -49,17 +49,18 @@ def trainings(algorithm, env, steps, agent):
     """{column: a call that trains for so many environment steps at our agent's sizes}; not with every library there is one."""
     config, calls = agent.config, {}
     for title, library in installed():
+        cls = getattr(importlib.import_module(library), algorithm.upper(), None)
+        if cls is None:                                                     # SBX has no A2C, nobody the one-step actor-critic
+            continue
         if algorithm in OFF_POLICY:
             model = off_policy(library, algorithm, gym.make(env), config.hidden, config.batch_size, config.learning_starts)
             model.learn(config.learning_starts + 100)
-        elif algorithm == "a2c" and library == "stable_baselines3":
-            from stable_baselines3 import A2C
+        else:
             from stable_baselines3.common.env_util import make_vec_env
 
-            model = A2C("MlpPolicy", make_vec_env(env, n_envs=config.envs), n_steps=agent.horizon, device="cpu",
-                        gamma=config.gamma, gae_lambda=config.lam, policy_kwargs={"net_arch": list(config.hidden)})
-        else:
-            continue
+            own = {"batch_size": config.batch_size, "n_epochs": config.epochs} if algorithm == "ppo" else {}
+            model = cls("MlpPolicy", make_vec_env(env, n_envs=config.envs), n_steps=agent.horizon, device="cpu",
+                        gamma=config.gamma, gae_lambda=config.lam, policy_kwargs={"net_arch": list(config.hidden)}, **own)
         calls |= columns(title, lambda model=model: model.learn(steps, reset_num_timesteps=False))
     return calls
 

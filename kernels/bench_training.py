@@ -29,6 +29,8 @@ TRAININGS = {
     "one-step actor-critic, CartPole-v1": ("actor-critic", "CartPole-v1", 10_000, {}),
     "A2C, CartPole-v1, 8 environments × 5 steps": ("a2c", "CartPole-v1", 20_000, {}),
     "A2C, LunarLander-v3 with the preset": ("a2c", "LunarLander-v3", 10_000, {}),
+    "PPO, CartPole-v1, 8 environments × 256 steps, 10 epochs, batch 64":
+        ("ppo", "CartPole-v1", 8_192, {"rollout": 256, "epochs": 10, "batch_size": 64}),
     "SAC, Pendulum-v1, 64-64, batch 100": ("sac", "Pendulum-v1", 2_000, {"batch_size": 100, "learning_starts": 100}),
     **{f"{name.upper()}, HalfCheetah-v5, 256-256, batch 256":
        (name, "HalfCheetah-v5", 400, {"batch_size": 256, "learning_starts": 256}) for name in ALGORITHMS},
