@@ -17,7 +17,7 @@ from scratchac.errors import UserError
 from scratchac.training import one_blas_thread, train
 
 REPEATS = 7
-SECONDS = 0.4                   # of a turn, at least
+SECONDS = 0.4                   # of a turn
 
 # title → observations, actions, hidden layers, batch
 SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),
@@ -54,16 +54,17 @@ def agent_on_noise(algorithm, observations, actions, hidden, batch):
 
 
 def update_rates(names, peers=False):
-    """Rows of {"what", column: updates/s, …, "floor": updates/s}."""
-    rows = []
+    """Rows of {"what", column: updates/s, …, "floor": updates/s}, and rows of the seconds that each column's first update took."""
+    rows, first = [], []
     for title, size in SIZES.items():
         for algorithm in ALGORITHMS:
             turns = {name: our_updates(name, algorithm, *size) for name in names}
             if peers:
                 turns |= {name: turn_of(1, call) for name, call in bench_peers.updates(algorithm, *size).items()}
-            turns["floor"] = floor(algorithm, *size)
-            rows.append({"what": f"{algorithm.upper()}, {title}", **in_turn(turns)})
-    return rows
+            what = {"what": f"{algorithm.upper()}, {title}"}
+            first.append(what | {name: 1 / turn(0.0) for name, turn in turns.items()})
+            rows.append(what | in_turn(turns | {"floor": floor(algorithm, *size)}))
+    return rows, first
 
 
 def in_turn(turns):
@@ -72,11 +73,11 @@ def in_turn(turns):
     return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
 
 
-def turn_of(count, call, once=False):
-    """A turn: `call`, which does `count` of something, once or for about SECONDS; it returns how many were done per second."""
-    def turn():
+def turn_of(count, call, usual=SECONDS):
+    """A turn: `call`, which does `count` of something, at least once and for some seconds; it gives the rate per second."""
+    def turn(seconds=usual):
         calls, elapsed, started = 0, 0.0, time.perf_counter()
-        while elapsed <= SECONDS and not (once and calls):
+        while elapsed < seconds or calls == 0:
             call()
             calls += 1
             elapsed = time.perf_counter() - started
@@ -91,9 +92,9 @@ def our_updates(backend, algorithm, *size):
     turn = turn_of(1, lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
 
     @one_blas_thread
-    def with_backend():
+    def with_backend(*seconds):
         with kernels.use(backend):
-            return turn()
+            return turn(*seconds)
     return with_backend
 
 
@@ -152,7 +153,7 @@ def training_rates(names, peers=False):
         if peers:
             agent = scratchac.make_agent(algorithm, env, **options)
             calls = bench_peers.trainings(algorithm, env, steps // 4, agent)       # they are the slower ones
-            turns |= {name: turn_of(steps // 4, call, once=True) for name, call in calls.items()}
+            turns |= {name: turn_of(steps // 4, call, 0.0) for name, call in calls.items()}
         rows.append({"what": title, **in_turn(turns)})
     return rows
 

@@ -25,7 +25,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(bench, "available", lambda: ["numpy", "double"])
     for module in (bench, bench_training):
         monkeypatch.setattr(module, "REPEATS", 1)
-    monkeypatch.setattr(bench_training, "SECONDS", 0.0)
+    monkeypatch.setattr(bench_training.turn_of, "__defaults__", (0.0,))
     monkeypatch.setattr(bench_training, "SIZES", {"tiny": (3, 1, (8,), 10)})
     monkeypatch.setattr(bench_training, "TRAININGS", {
         "A2C": ("a2c", "CartPole-v1", 80, {}), "SAC": ("sac", "Pendulum-v1", 20, {"batch_size": 8, "learning_starts": 8}),
