@@ -13,7 +13,7 @@ from kernels.numba_networks import CODES
 from scratchac import optim
 from scratchac.distributions import Categorical
 from scratchac.errors import TrainingError
-from scratchac.training import Episodes
+from scratchac.training import Episodes, train_on_policy
 
 
 def compiled_loop(agent, envs):
@@ -27,6 +27,8 @@ def compiled_loop(agent, envs):
              "kappa": 0.0, "shared_body": False, "normalise_obs": False, "scale_rewards": False}
     if kind == "A2C" and all(getattr(config, name) == value for name, value in plain.items()):
         return a2c
+    if kind == "PPO" and config.clip_value == 0:
+        return ppo
     return None
 
 
@@ -110,6 +112,29 @@ def a2c(agent, envs, steps, report):
                    "advantage_std": spread}
         if report(agent, episodes, metrics, time.perf_counter() - started, 1):
             break
+
+
+def ppo(agent, envs, steps, report):
+    """The reference's loop; nearly all of PPO's time goes into steps on minibatches, and those are compiled."""
+    net = Networks(agent.model)
+
+    def step_on(s, a, logp_old, v_old, adv, h):
+        target = v_old + adv
+        if len(adv) > 1:
+            adv = (adv - adv.mean()) / (adv.std() + 1e-8)
+        actor_loss, critic_loss, entropy, kl, clipped, value = numba_networks.ppo_gradient(
+            *net.theta, net.actor_sizes, *net.w, net.critic_sizes, net.code, s, a, logp_old, adv, target, h.clip, h.entropy_coef,
+            h.value_coef)
+        grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
+        agent.optimiser.step(agent.model.grad, h.lr)
+        return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "kl": kl,
+                "clipped": clipped, "value": value}
+
+    agent.step_on = step_on                                                 # in place of the method, until training ends
+    try:
+        train_on_policy(agent, envs, steps, report)
+    finally:
+        del agent.step_on
 
 
 def culprit(rewards, obs, otherwise="the TD error is not finite: lower the step sizes"):

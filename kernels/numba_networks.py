@@ -341,6 +341,45 @@ def a2c_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, s2, a
 
 
 @jit
+def ppo_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, a, logp_old, advantage, target, clip, entropy_coef,
+                 value_coef):
+    """The gradients of PPO's loss (algorithms/ppo.py) for the rows of a minibatch, and what is reported of them."""
+    B, n = len(s), actor_sizes[-1]
+    y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
+    forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, B)
+    logits, value = _given_by(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2), v[-B:]
+
+    dy, dv = np.empty((B, n), s.dtype), np.empty((B, 1), s.dtype)
+    # In the networks' type: a gain of float32 beside a clipped one of float64 would look clipped where neither is.
+    low, high = s.dtype.type(1 - clip), s.dtype.type(1 + clip)
+    actor_loss = critic_loss = entropy_sum = kl = 0.0
+    clipped = 0
+    for i in range(B):
+        log_pi = _log_softmax(logits[i])
+        pi = np.exp(log_pi)
+        entropy = -(pi * log_pi).sum()
+        log_ratio = log_pi[a[i]] - logp_old[i]
+        ratio = np.exp(log_ratio)
+        gain, held = ratio * advantage[i], min(max(ratio, low), high) * advantage[i]
+        dlogp = -(0 if gain > held else gain) / B
+        for j in range(n):
+            dy[i, j] = entropy_coef / B * pi[j] * (log_pi[j] + entropy) - dlogp * pi[j]
+        dy[i, a[i]] += dlogp
+        error = value[i] - target[i]
+        dv[i, 0] = value_coef * error / B
+        actor_loss -= min(gain, held) / B
+        critic_loss += 0.5 * error * error / B
+        entropy_sum += entropy
+        kl += (ratio - 1 - log_ratio) / B
+        clipped += abs(ratio - 1) > clip
+    nothing = np.empty((0, 0), s.dtype)
+    backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, B)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, dv, nothing, 0, B)
+    return actor_loss, critic_loss, entropy_sum / B, kl, clipped / B, value.mean()
+
+
+@jit
 def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, critic_sizes, v, code, s, s2, action, reward,
                           discount, decay_theta, decay_w, importance, lr_theta, lr_w, done):
     """One step of both networks (algorithms/actor_critic.py). `y` still holds what the actor gave at s, from `act`."""

@@ -208,6 +208,7 @@ LOOPS = {
     "actor-critic, traces": {"actor_lr": 1e-3, "critic_lr": 1e-3, "lam_actor": 0.7, "lam_critic": 0.4, "discount_actor": False},
     "a2c": {"hidden": (16, 16)},
     "a2c, entropy, Adam": {"hidden": (16,), "entropy_coef": 0.1, "optimiser": "adam", "lam": 0.5, "rollout": 7, "envs": 3},
+    "ppo": {"hidden": (16, 16), "rollout": 10, "batch_size": 16, "epochs": 3, "entropy_coef": 0.05, "lr": 1e-2, "clip": 0.1},
     "a2c, not compiled": {"hidden": (16,), "normalise_obs": True},
 }
 
