@@ -1,7 +1,7 @@
 """Compiled kernels for a CPU (Numba). They override what `scratchac bench` shows to matter, and agree with the reference.
 
-What is won, and how: whole networks in one call (numba_networks), a whole training loop where a single row is all there
-is (numba_loops), and one pass over memory for each optimiser step, where NumPy makes a dozen.
+What is won, and how: whole networks in one call (numba_networks), training loops of few large calls where networks are small
+(numba_loops), and one pass over memory for each optimiser step, where NumPy makes a dozen.
 """
 
 from functools import lru_cache
