@@ -7,7 +7,7 @@ from pathlib import Path
 
 import kernels
 from scratchac import algorithms, envs, runs, training
-from scratchac.errors import TrainingError, UserError
+from scratchac.errors import TrainingError, UserError, WorkerDied
 from scratchac.hyperparameters import configure, find_preset
 from scratchac.progress import Reporter
 
@@ -134,6 +134,8 @@ def _to_host(agent, agent_envs):
 
 
 def _vector_env(agent_class, config, env, seed, settings):
+    if agent_class.loop == "asynchronous" and settings["vector"] != "sync":
+        raise UserError("every worker is a process with one environment already, so --vector sync is all there is")
     n = getattr(config, "envs", getattr(agent_class, "envs", 1))
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
 
@@ -166,8 +168,10 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
         with reporter:
             training.train(agent, agent_envs, target, reporter)
     except TrainingError as error:
+        if isinstance(error, WorkerDied) and run:
+            reporter.save(agent)
         kept = run.path / "checkpoint.npz" if run else None
-        raise TrainingError(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from None
+        raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from None
     if run is None:
         return
     reporter.save(agent)

@@ -123,19 +123,19 @@ class VectorEnv:
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        makers = [partial(make if vector == "sync" else _fresh, env, randomise=world, **kwargs) for world in worlds]
-        first = makers[0]()             # a mistake in the environment is better met here than in a worker
+        self.makers = [partial(make if vector == "sync" else _fresh, env, randomise=world, **kwargs) for world in worlds]
+        self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
+        first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
         self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
         self.workers, self.members = None, [first]
-        if vector == "sync":
-            self.members += [make() for make in makers[1:]]
-        else:
+        if vector == "async":
             first.close()
-            self.workers = AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def reset(self):
         if self.workers:
             return self.workers.reset(seed=self.seeds)[0]
+        self.members += [make() for make in self.makers[len(self.members):]]
         return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
 
     def step(self, actions):

@@ -15,6 +15,10 @@ class TrainingError(RuntimeError):
     """Training stopped on a value that cannot be learnt from: NaN or infinity in an observation, a reward or a gradient."""
 
 
+class WorkerDied(TrainingError):
+    """A worker failed or was killed; what had been learnt until then is sound."""
+
+
 def unknown(kind, name, known):
     """UserError for a misspelt name: the nearest known ones first, all of them if none is near."""
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)

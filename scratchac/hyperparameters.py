@@ -39,7 +39,7 @@ Layers = tuple[int, ...]
 
 @dataclass(frozen=True)
 class OnPolicy:
-    """What A2C and PPO have in common."""
+    """What A2C, A3C and PPO have in common."""
 
     steps: Count = 500_000
     """Environment steps in total, over all environments; schedules run from 0 to here."""
@@ -63,6 +63,12 @@ class OnPolicy:
     """Initialiser of the weights."""
     state_dependent_std: bool = False
     """Continuous actions: let σ depend on the state."""
+
+
+@dataclass(frozen=True)
+class Normalising(OnPolicy):
+    """What A2C and PPO have in common; workers that learn apart could not agree on running statistics."""
+
     normalise_obs: bool = False
     """Shift and scale observations by running statistics."""
     scale_rewards: bool = False

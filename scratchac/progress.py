@@ -26,7 +26,7 @@ class Reporter:
         self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {})
         self.before = dict(self.progress)
         self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
-        self.next_row, self.next_save = start + self.row_every, start + self.save_every
+        self.next_row, self.next_save = min(start + self.row_every, target), start + self.save_every
         self.collected = {}                                                 # metrics since the last row
         self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
                         smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
@@ -58,9 +58,9 @@ class Reporter:
         progress["wall_s"] = self.before["wall_s"] + time.perf_counter() - self.started
         for name, value in metrics.items():
             self.collected.setdefault(name, []).append(value)
-        if agent.step >= self.next_row or agent.step >= self.target:
+        if agent.step >= self.next_row:
             self.write_row(agent, episodes)
-            self.next_row = agent.step + self.row_every
+            self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
         if self.run is not None and (agent.step >= self.next_save or self.interrupted):
             self.save(agent)
             self.next_save = agent.step + self.save_every

@@ -66,7 +66,7 @@ class Promises:
 @one_blas_thread
 def train(agent, envs, steps, report):
     """Train by the loop that the agent names, or by a quicker one of the backend's that does the same."""
-    loop = kernels.backend.compiled_loop(agent, envs) or {"on-policy": train_on_policy, "off-policy": train_off_policy}[agent.loop]
+    loop = kernels.backend.compiled_loop(agent, envs) or LOOPS[agent.loop]
     loop(agent, envs, steps, report)
 
 
@@ -144,6 +144,14 @@ def train_off_policy(agent, envs, steps, report):
             metrics |= promises.metrics()
         if report(agent, episodes, metrics, time.perf_counter() - started if updates else 0.0, updates):
             break
+
+
+def train_asynchronous(agent, envs, steps, report):
+    """The agent has workers that play in environments of their own, like those of `envs`."""
+    agent.train(envs, steps, report)
+
+
+LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy, "asynchronous": train_asynchronous}
 
 
 def require_finite(batch, step):

@@ -1,5 +1,8 @@
 """Tiny environments with known answers; each exposes one silent bug."""
 
+import os
+import signal
+
 import gymnasium as gym
 import numpy as np
 
@@ -123,3 +126,21 @@ class Poison(Constant):
             else:
                 obs = obs + np.inf
         return obs, reward, term, trunc, info
+
+
+class Deadly(Constant):
+    """Kills the process that it runs in, or raises an error, at its tenth step."""
+
+    steps, way = 0, "kill"
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 10:
+            if self.way == "raise":
+                raise RuntimeError("the pole broke")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+class Breaking(Deadly):
+    way = "raise"

@@ -25,6 +25,7 @@ ROWS = {
     "reinforce-baseline-CartPole-v1": ("deterministic", 475),
     "actor-critic-CartPole-v1": ("stochastic", 475),
     "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475),
+    "a3c-CartPole-v1": ("deterministic", 475),
     "ppo-CartPole-v1": ("deterministic", 495),
     "ppo-LunarLander-v3": ("deterministic", 240),
     "ppo-Pendulum-v1": ("deterministic", -200),

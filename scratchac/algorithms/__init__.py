@@ -14,6 +14,7 @@ ALGORITHMS = {
     "reinforce-baseline": ("reinforce_baseline", "ReinforceBaseline", "CartPole-v1"),
     "actor-critic": ("actor_critic", "ActorCritic", "CartPole-v1"),
     "a2c": ("a2c", "A2C", "LunarLander-v3"),
+    "a3c": ("a3c", "A3C", "CartPole-v1"),
     "ppo": ("ppo", "PPO", "CartPole-v1"),
     "ddpg": ("ddpg", "DDPG", "Pendulum-v1"),
     "td3": ("td3", "TD3", "Pendulum-v1"),

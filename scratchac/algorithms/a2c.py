@@ -15,14 +15,14 @@ import numpy as np
 from scratchac import losses, optim, returns
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, NonNegative, OnPolicy, Positive, Schedules
+from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, SeparateBodies, SharedBody
 from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config(OnPolicy):
+class Config(Normalising):
     rollout: Count = 5
     """Steps of each environment between updates (T)."""
     advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
@@ -78,6 +78,20 @@ class A2C:
     def update(self, batch):
         """One gradient step on a Batch of (T, N) transitions; returns the metrics of the update."""
         h = self.schedules(self.step / self.config.steps)
+        s, a, target, metrics = self.gradient(batch, h)
+        w_old = self.model.flat[self.model.groups[-1]].copy()
+        for optimiser, group, lr in zip(self.optimisers, self.model.groups, (h.actor_lr, h.critic_lr), strict=False):
+            optimiser.step(self.model.grad[group], lr)
+        if not self.config.shared_body:
+            self.finish_critic(s, a, target, w_old, h)
+
+        if self.normaliser:
+            self.normaliser.update(batch.obs.reshape(s.shape))
+        self.step += len(s)
+        return metrics
+
+    def gradient(self, batch, h):
+        """Fill `model.grad` with ∂L, clipped; returns s (B, O), a, the critic's targets (B,), and metrics."""
         rows = batch.rewards.size                                                    # B = T·N
         s, s2 = (self.behaviour.see(x).reshape(rows, -1) for x in (batch.obs, batch.next_obs))
         a = batch.actions.reshape(rows, *self.dist.action_shape)
@@ -97,17 +111,9 @@ class A2C:
         self.model.backward(cache, self.dist.backward(dist_cache, dlogp, dentropy), h.value_coef * dv)
         grad_norm = optim.clip_global_norm(self.model.grad, h.max_grad_norm)
 
-        w_old = self.model.flat[self.model.groups[-1]].copy()
-        for optimiser, group, lr in zip(self.optimisers, self.model.groups, (h.actor_lr, h.critic_lr), strict=False):
-            optimiser.step(self.model.grad[group], lr)
-        if not self.config.shared_body:
-            self.finish_critic(s, a, target, w_old, h)
-
-        if self.normaliser:
-            self.normaliser.update(batch.obs.reshape(rows, -1))
-        self.step += rows
-        return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": float(entropy.mean()),
-                "grad_norm": grad_norm, "value": float(v[:, 0].mean()), "advantage_std": float(adv.std())}
+        metrics = {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": float(entropy.mean()), "grad_norm": grad_norm,
+                   "value": float(v[:, 0].mean()), "advantage_std": float(adv.std())}
+        return s, a, target, metrics
 
     def estimate(self, r, v, v2, a, batch, h):
         """The critic's target Q̂ and the advantage Â, both (B,), from (T, N) rewards and values at s and s′."""

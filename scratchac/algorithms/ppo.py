@@ -16,14 +16,14 @@ import numpy as np
 from scratchac import losses, optim, returns
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, NonNegative, OnPolicy, Positive, Schedules
+from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, SeparateBodies
 from scratchac.state import load_state, state
 
 
 @dataclass(frozen=True)
-class Config(OnPolicy):
+class Config(Normalising):
     rollout: Count = 256
     """Steps of each environment between updates (T)."""
     epochs: Count = 10

@@ -1,0 +1,169 @@
+"""Functions that run elsewhere: in processes of their own on this machine, or on a Ray cluster.
+
+    with engine("processes") as workers:
+        i = workers.start(function, *arguments)             calls function(send, *arguments) there
+        for i, event, value in workers.poll(seconds): …
+
+An event is "message" (something that the function sent), "done" (what it returned) or "died" (why it did not return). Leaving the
+block ends whatever still runs. Functions and arguments travel, so they must belong to a module, not to a local scope.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import time
+from multiprocessing.connection import wait
+
+from scratchac.errors import UserError, unknown
+
+
+def engine(name):
+    """An engine by its name, "processes" or "ray". Raises UserError for another name, and where Ray is missing or out of reach."""
+    if name not in ENGINES:
+        raise unknown("engine", name, list(ENGINES))
+    return ENGINES[name]()
+
+
+class Processes:
+    """Each function in a new process. Spawned, not forked: a fork would inherit threads' locks in whatever state they are."""
+
+    def __init__(self):
+        self.capacity = os.cpu_count()                                      # how many are worth running at a time
+        self.context = multiprocessing.get_context("spawn")
+        self.running, self.started = {}, 0                                  # connection → (number, process)
+
+    def start(self, function, *arguments):
+        """Start a process and return its number. Raises UserError for what cannot travel."""
+        here, there = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=_in_process, args=(there, function, arguments))
+        try:
+            with _without_interrupts():
+                process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UserError(f"this cannot be sent to another process: {error}; an environment must be an id, or a function at the "
+                            "top level of a module") from None
+        there.close()                                                       # or its end would never be noticed here
+        self.running[here] = self.started, process
+        self.started += 1
+        return self.started - 1
+
+    def poll(self, seconds):
+        """What has come, as soon as something comes, or nothing after `seconds`: a list of (number, event, value)."""
+        events = []
+        for connection in wait(list(self.running), seconds):
+            number, process = self.running[connection]
+            try:
+                event, value = connection.recv()
+            except (EOFError, OSError):
+                process.join()
+                code = process.exitcode
+                event, value = "died", f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+            if event != "message":
+                del self.running[connection]
+                connection.close()
+                process.join()
+            events.append((number, event, value))
+        return events
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for _, process in self.running.values():
+            process.kill()                                                  # it may be deep in C, and has nothing to put in order
+        for _, process in self.running.values():
+            process.join()
+
+
+@contextlib.contextmanager
+def _without_interrupts():
+    """Ctrl-C, which a terminal sends to all processes, waits; one started meanwhile never hears it, not even while it loads."""
+    if not hasattr(signal, "pthread_sigmask"):                              # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_process(connection, function, arguments):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)                            # Ctrl-C is for the parent, which then decides
+    with contextlib.suppress(BrokenPipeError):                              # nobody is there any more
+        connection.send(_outcome(lambda message: connection.send(("message", message)), function, arguments))
+
+
+def _outcome(send, function, arguments):
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")                         # many side by side: one core each
+    try:
+        return "done", function(send, *arguments)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return "died", f"{type(error).__name__}: {error}"
+
+
+class Ray:
+    """Each function as a task of Ray: on the cluster at $RAY_ADDRESS, or on one that starts on this machine by itself."""
+
+    def __init__(self):
+        try:
+            import ray
+            from ray.util.queue import Queue
+        except ImportError:
+            raise UserError("engine 'ray' needs a package that is missing: pip install 'ray>=2.40'") from None
+        self.ray, self.own = ray, not ray.is_initialized()
+        if self.own:
+            address = os.environ.get("RAY_ADDRESS")
+            # On this machine its workers find the modules that we find; on a cluster they have to be installed.
+            here = {"include_dashboard": False, "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}}
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **{} if address else here)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise UserError(f"no Ray at {address or 'this machine'}: {str(error).splitlines()[0]}") from None
+        self.capacity = int(ray.cluster_resources().get("CPU", 1))
+        self.messages = Queue(actor_options={"num_cpus": 0})
+        # It is the caller who knows whether a second try makes sense; and a task that only waits for others needs no core.
+        self.task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_in_task)
+        self.running, self.started = {}, 0                                  # reference → number
+
+    def start(self, function, *arguments):
+        self.running[self.task.remote(self.messages, self.started, function, arguments)] = self.started
+        self.started += 1
+        return self.started - 1
+
+    def poll(self, seconds):
+        deadline = time.monotonic() + seconds
+        while True:
+            ended, _ = self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0.02)
+            events = [(number, "message", value) for number, value in self.messages.get_nowait_batch(self.messages.qsize())]
+            for reference in ended:
+                number = self.running.pop(reference)
+                try:
+                    events.append((number, *self.ray.get(reference)))
+                except self.ray.exceptions.RayError as error:
+                    events.append((number, "died", str(error).splitlines()[0]))
+            if events or time.monotonic() > deadline:
+                return events
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for reference in self.running:
+            self.ray.cancel(reference, force=True)
+        self.messages.shutdown(force=True)
+        if self.own:
+            self.ray.shutdown()
+
+
+def _in_task(messages, number, function, arguments):
+    return _outcome(lambda message: messages.put((number, message)), function, arguments)
+
+
+ENGINES = {"processes": Processes, "ray": Ray}

@@ -1,0 +1,149 @@
+"""Workers that learn together: what they share, what they compute, and that nothing is left behind when one of them dies."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from probes import Bandit, Breaking, Deadly
+
+import scratchac
+from scratchac import api, optim
+from scratchac.algorithms.a2c import A2C
+from scratchac.algorithms.a3c import A3C
+from scratchac.errors import UserError, WorkerDied
+from scratchac.shared import SharedMemoryStore
+from scratchac.training import train_on_policy
+from scratchac.workers import engine
+
+BLOCKS = Path("/dev/shm")
+
+
+@pytest.fixture
+def nothing_left():
+    """After the test there are no more blocks of shared memory than before, and no more processes."""
+    before = set(BLOCKS.glob("psm_*"))
+    yield
+    assert set(BLOCKS.glob("psm_*")) == before and not multiprocessing.active_children()
+
+
+def push_many(send, store, worker, times):
+    for _ in range(times):
+        store.push(worker, np.ones(3, np.float32), 0.0, 1)
+    return store.push(worker, np.ones(3, np.float32), 0.0, 0)[1]
+
+
+def test_the_store_is_shared_and_loses_no_count(nothing_left):
+    store = SharedMemoryStore(3, 2, np.float32)
+    store.fill(np.array([1, 2, 3], np.float32), np.zeros(3, np.float32), 10)
+    store.end()
+    with engine("processes") as workers:
+        for i in range(2):
+            workers.start(push_many, store, i, 500)
+        ended = []
+        while len(ended) < 2:
+            ended += workers.poll(1)
+    flat, v, total = store.snapshot()
+    store.close()
+    assert [event for _, event, _ in ended] == ["done", "done"] and all(stop for *_, stop in ended)
+    assert total == 10 + 2 * 500
+    assert flat.tolist() == [1, 2, 3]                                       # a learning rate of 0
+    assert (v > 0.99).all() and (v <= 1 + 1e-6).all()                        # v ← .99 v + .01 · 1², about a thousand times
+
+
+def test_a_push_is_a_step_of_rmsprop():
+    store = SharedMemoryStore(3, 1, np.float64)
+    flat, grads = np.array([1.0, -2.0, 3.0]), np.random.default_rng(0).standard_normal((5, 3))
+    optimiser = optim.RMSprop(flat)
+    store.fill(flat, optimiser.v, 0)
+    for grad in grads:
+        optimiser.step(grad, 0.1)
+        store.push(0, grad, 0.1, 7)
+    assert np.array_equal(store.snapshot()[0], flat) and np.array_equal(store.snapshot()[1], optimiser.v)
+    store.close()
+
+
+def test_one_worker_is_a2c(nothing_left):
+    """Nobody else moves θ: the same episodes, gradients and steps as A2C with one environment, to the last bit."""
+    options = {"rollout": 5, "lam": 0.9, "entropy_coef": 0.01, "hidden": (8,)}
+    a3c = scratchac.train("a3c", "CartPole-v1", 400, seed=3, envs=1, lr="linear:1e-2:0", backend="numpy", **options)
+
+    envs = api._vector_env(A3C, a3c.config, "CartPole-v1", 3, {"vector": "sync", "randomise": False, "env_args": {}})
+    config = A2C.Config(steps=400, envs=1, actor_lr="linear:1e-2:0", critic_lr="linear:1e-2:0", optimiser="rmsprop", **options)
+    a2c = A2C(config, *a3c.spaces, seed=envs.seeds[0])
+    a2c.model.flat[:] = A3C(a3c.config, *a3c.spaces, seed=3).learner.model.flat
+    train_on_policy(a2c, envs.alone(envs.seeds[0]), 400, lambda *_: False)
+    assert a3c.step == a2c.step == 400
+    assert np.array_equal(a3c.learner.model.flat, a2c.model.flat)
+
+
+def test_workers_learn_together(nothing_left):
+    agent = scratchac.train("a3c", Bandit, 3000, envs=2, lr=1e-2, rollout=4, hidden=(8,))
+    assert 3000 <= agent.step < 3000 + 2 * 4
+    assert agent.act(np.zeros((1, 1)), explore=False)[0] == 1
+
+
+def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left):
+    scratchac.train("a3c", Bandit, 2000, envs=2, rollout=4, hidden=(8,), out=tmp_path / "run")
+    run = scratchac.runs.Run.open(tmp_path / "run")
+    steps = run.metrics()["step"]
+    agent, progress = scratchac.load(tmp_path / "run"), run.restore()[1]
+    assert progress["episodes"] == agent.step and progress["updates"] == agent.step / 4         # an episode is one step
+    assert (np.diff(steps) > 0).all() and steps[-1] == agent.step
+
+
+@pytest.mark.parametrize("env, why", [(Deadly, "killed by SIGKILL"), (Breaking, "RuntimeError: the pole broke")])
+def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, nothing_left):
+    with pytest.raises(WorkerDied, match=f"worker [01]: {why}; the last checkpoint is .*checkpoint.npz"):
+        scratchac.train("a3c", env, 5000, envs=2, rollout=4, hidden=(8,), out=tmp_path / "run")
+    assert scratchac.load(tmp_path / "run").step <= 2 * 8
+
+
+def test_ctrl_c_saves_and_cleans_up(tmp_path):
+    before = set(BLOCKS.glob("psm_*"))
+    arguments = ["train", "a3c", "--steps", "10000000", "--backend", "numpy", "--quiet", "--no-video", "--out", tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    while not set(BLOCKS.glob("psm_*")) - before:
+        time.sleep(0.01)
+    time.sleep(0.2)                                                         # some workers are still loading
+    os.killpg(process.pid, signal.SIGINT)                                   # as a terminal does: everybody gets it
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and message.startswith("scratchac: stopped at step")
+    assert set(BLOCKS.glob("psm_*")) == before
+    scratchac.load(tmp_path / "run")
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    before = set(BLOCKS.glob("psm_*"))
+    arguments = ["train", "a3c", "--steps", "10000000", "--backend", "numpy", "--quiet", "--no-video", "--out", tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, arguments)], stderr=subprocess.PIPE,
+                               start_new_session=True)
+    while not (set(BLOCKS.glob("psm_*")) - before and (tmp_path / "run" / "metrics.csv").exists()):
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)                                         # until the last worker has closed its stderr
+    assert set(BLOCKS.glob("psm_*")) == before
+
+
+def test_bad_input():
+    with pytest.raises(UserError, match="cannot be sent to another process"):
+        scratchac.train("a3c", lambda: Bandit(), 100)
+    with pytest.raises(UserError, match="--vector sync"):
+        scratchac.train("a3c", "CartPole-v1", 100, vector="async")
+    with pytest.raises(UserError, match="processes"):
+        scratchac.train("a3c", "CartPole-v1", 100, engine="procesess")
+
+
+def test_on_a_ray_cluster(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    agent = scratchac.train("a3c", Bandit, 2000, envs=2, lr=1e-2, rollout=4, hidden=(8,), engine="ray")
+    assert 2000 <= agent.step < 2000 + 2 * 4
+    assert agent.act(np.zeros((1, 1)), explore=False)[0] == 1
+    with pytest.raises(WorkerDied, match=r"worker [01]: RuntimeError: the pole broke"):
+        scratchac.train("a3c", Breaking, 5000, envs=2, rollout=4, hidden=(8,), engine="ray")
