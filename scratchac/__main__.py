@@ -6,6 +6,7 @@ Whatever a user can mend ends in one line and exit code 2; Ctrl-C ends in 130.
 import os
 import sys
 from dataclasses import asdict, dataclass, field, make_dataclass
+from itertools import chain
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from scratchac.errors import TrainingError, UserError, unknown
-from scratchac.flags import env_args_from, parse, value_after
+from scratchac.flags import choices_from, env_args_from, parse, seeds_from, value_after
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Backend = Literal["auto", "numpy", "numba", "cupy"]
@@ -59,6 +60,48 @@ def resume(run: RunFolder, steps: int | None = None, quiet: bool = False, video:
 
     api.resume(run, steps, quiet=quiet, video=video)
     print(run)
+
+
+def sweep(
+    algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")],
+    env: str | None = None,
+    seeds: str = "0-4",
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+    steps: int | None = None,
+    engine: Literal["processes", "ray"] = "processes",
+    jobs: int | None = None,
+    out: Path | None = None,
+    backend: Backend | None = None,
+    preset: str | None = None,
+    env_args: tuple[str, ...] = (),
+    quiet: bool = False,
+):
+    """Train on many seeds, and with several values of hyperparameters, side by side; one table and one picture of them all.
+
+    Args:
+        algorithm: what to train
+        env: Gymnasium id of the environment; the algorithm's usual one if not given
+        seeds: such as 0-9 or 0,2,5-7
+        set: hyperparameters and the values to try, as name=v1,v2 other=v3,v4; every combination is run
+        steps: environment steps of each run; the preset's number if not given
+        engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that starts by itself
+        jobs: runs at a time; as many as there are cores if not given
+        out: new folder; sweeps/ALGO-ENV if not given
+        backend: who does the arithmetic
+        preset: a further preset by its name
+        env_args: arguments of the environment, as name=value
+        quiet: no progress bar
+    """
+    from scratchac import algorithms, api
+    from scratchac.sweep import Sweep
+
+    algorithms.find(algorithm)
+    env = env or algorithms.ALGORITHMS[algorithm][2]
+    out = out or api.free_folder(Path("sweeps") / f"{algorithm}-{env.replace('/', '-')}")
+    made = Sweep(algorithm, env, seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps, backend=backend,
+                 preset=preset, env_args=env_args_from(env_args) or None)
+    made.run(quiet)
+    print(f"{made.table()}\n\n{out}")
 
 
 def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None):
@@ -227,6 +270,7 @@ def train(argv):
 
 COMMANDS = {
     "train": (None, "train an agent: scratchac train a2c"),
+    "sweep": (sweep, "many runs side by side: seeds, and values of hyperparameters"),
     "evaluate": (evaluate, "returns of a trained policy"),
     "resume": (resume, "go on with a run"),
     "plot": (plot, "learning curves of one run or several"),

@@ -15,7 +15,7 @@ EVALUATION_EPISODES = 100
 
 
 def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
-          vector="sync", randomise=False, env_args=None, preset=None, **hyperparameters):
+          vector="sync", randomise=False, env_args=None, preset=None, on_row=None, **hyperparameters):
     """Train an agent and return it.
 
     algorithm         a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
@@ -29,6 +29,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     randomise         LunarLander: a world of its own for each training episode
     env_args          keyword arguments for the environment, besides those of the preset
     preset            name of a further preset of (algorithm, env); `scratchac presets` lists them
+    on_row            called with each row of metrics as it is made, a dict
     hyperparameters   fields of the algorithm's Config; they override the preset of (algorithm, env)
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
@@ -52,7 +53,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
                 "observation_space": runs.space_to_json(agent_envs.observation_space),
                 "action_space": runs.space_to_json(agent_envs.action_space),
             })
-            _learn(agent, agent_envs, run, env, config.steps, quiet=quiet, video=video)
+            _learn(agent, agent_envs, run, env, config.steps, quiet=quiet, video=video, on_row=on_row)
         finally:
             agent_envs.close()
         return _to_host(agent, agent_envs)
@@ -160,9 +161,9 @@ def _restore(run):
     return agent, progress
 
 
-def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None):
+def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None, on_row=None):
     """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
-    reporter = Reporter(run, target, agent.step, progress, quiet)
+    reporter = Reporter(run, target, agent.step, progress, quiet, on_row)
     reporter.progress["target"] = target
     try:
         with reporter:
@@ -203,8 +204,12 @@ def _summary(agent, config, env, progress):
 
 
 def new_folder(algorithm, env, seed, root="runs"):
-    """A folder name that is not taken: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
-    name = Path(root) / f"{algorithm}-{envs.name_of(env).replace('/', '-')}-seed{seed}"
+    """A folder's name for a run that is not taken: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
+    return free_folder(Path(root) / f"{algorithm}-{envs.name_of(env).replace('/', '-')}-seed{seed}")
+
+
+def free_folder(name):
+    """`name` if there is no such folder yet, or the first of NAME-2, NAME-3, … that does not exist."""
     path, i = name, 1
     while path.exists():
         i += 1

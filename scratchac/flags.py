@@ -44,13 +44,38 @@ def value_after(flag, argv):
 
 def env_args_from(words):
     """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, or else text."""
-    result = {}
+    return {name: _value(text) for name, text in _pairs("--env-args", "name=value", words)}
+
+
+def choices_from(words):
+    """["actor_lr=1e-3,linear:1e-3:0", "lam=0.9"] → {"actor_lr": [0.001, "linear:1e-3:0"], "lam": [0.9]}."""
+    choices = {}
+    for name, text in _pairs("--set", "name=value or name=value,value,…", words):
+        choices[name.replace("-", "_")] = [_value(part) for part in text.split(",")]
+    return choices
+
+
+def seeds_from(text):
+    """"0-9" → 0, 1, …, 9; "3" → 3; "0,2,10-12" → 0, 2, 10, 11, 12."""
+    seeds = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UserError(f"--seeds takes numbers and ranges such as 0-9 or 0,2,5-7, not {text!r}")
+        seeds += range(int(first), int(last or first) + 1)
+    return sorted(set(seeds))
+
+
+def _pairs(flag, form, words):
     for word in words:
         name, equals, text = word.partition("=")
-        if not equals:
-            raise UserError(f"--env-args takes name=value, not {word!r}")
-        try:
-            result[name] = loads(text)
-        except ValueError:
-            result[name] = text
-    return result
+        if not equals or not text:
+            raise UserError(f"{flag} takes {form}, not {word!r}")
+        yield name, text
+
+
+def _value(text):
+    try:
+        return loads(text)
+    except ValueError:
+        return text

@@ -55,14 +55,34 @@ def compare(paths, out):
     return Path(out)
 
 
-def band(ax, xs, ys, label, colour):
-    """The mean of several curves, and the range between the lowest and the highest, on a common grid of x."""
+def spreads(groups, spread, title, path):
+    """The returns of several groups of runs, {label: their metrics}: one line each, in the band that `spread` says.
+
+    spread   lines (S, points) of S runs → (middle, low, high)
+    """
+    figure, (ax,) = _panels(["return_mean"])
+    for (label, metrics), colour in zip(groups.items(), COLOURS * len(groups), strict=False):
+        band(ax, [m["step"] for m in metrics], [m["return_mean"] for m in metrics], f"{label} ({len(metrics)})", colour, spread)
+    ax.set_title("return: interquartile mean over seeds, and its 95% bootstrap interval", fontsize=9)
+    if groups:
+        ax.legend(fontsize=8)
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def mean_and_range(lines):
+    return lines.mean(axis=0), lines.min(axis=0), lines.max(axis=0)
+
+
+def band(ax, xs, ys, label, colour, spread=mean_and_range):
+    """A line for several curves together, and a band around it, on a common grid of x."""
     if not xs:
         return
     grid = np.linspace(max(x[0] for x in xs), min(x[-1] for x in xs), 200)
     lines = np.array([np.interp(grid, x[np.isfinite(y)], y[np.isfinite(y)]) for x, y in zip(xs, ys, strict=True)])
-    ax.plot(grid, lines.mean(axis=0), color=colour, lw=1.4, label=label)
-    ax.fill_between(grid, lines.min(axis=0), lines.max(axis=0), color=colour, alpha=0.2, lw=0)
+    middle, low, high = spread(lines)
+    ax.plot(grid, middle, color=colour, lw=1.4, label=label)
+    ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
 
 
 def save(figure, path):

@@ -19,10 +19,11 @@ class Reporter:
     run       the Run to write to, or None to write nothing
     target    environment steps at which training ends
     history   the progress saved in a checkpoint, when a run is resumed
+    on_row    called with each row of metrics, or None
     """
 
-    def __init__(self, run, target, start=0, history=None, quiet=False):
-        self.run, self.target, self.interrupted = run, target, False
+    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None):
+        self.run, self.target, self.interrupted, self.on_row = run, target, False, on_row
         self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {})
         self.before = dict(self.progress)
         self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
@@ -79,6 +80,8 @@ class Reporter:
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         if self.run is not None:
             self.run.log(row)
+        if self.on_row is not None:
+            self.on_row(row)
 
     def save(self, agent):
         self.run.save(agent.state(), self.progress)

@@ -1,0 +1,124 @@
+"""Many runs side by side: what is summed up, and what happens when one of them dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from probes import Bandit, Breaking, DiesOnce
+
+import scratchac
+from scratchac.__main__ import main
+from scratchac.errors import TrainingError, UserError
+from scratchac.flags import choices_from, seeds_from
+from scratchac.sweep import Sweep, interquartile_mean, spread
+
+FAST = {"steps": 200, "backend": "numpy"}
+
+
+def test_interquartile_mean():
+    assert interquartile_mean(np.array([100.0, 2, 1, 3])) == 2.5            # 1 and 100 are left out
+    assert interquartile_mean(np.array([0.0, 10, 20, 30, 999])) == 20       # a quarter of five, rounded down: one at each end
+    assert interquartile_mean(np.array([1.0, 2, 6])) == 3                   # nothing to leave out
+    assert interquartile_mean(np.array([[1.0, 5], [2, 6], [3, 7], [9, 0]]), axis=0).tolist() == [2.5, 5.5]
+
+
+def test_bootstrap_interval():
+    rng = np.random.default_rng(0)
+    assert spread(np.full(5, 3.0), rng) == (3, 3, 3)
+    covered = 0
+    for _ in range(200):                                                    # of 200 intervals around samples of N(0, 1) …
+        _, low, high = spread(rng.standard_normal(20), rng)
+        covered += low < 0 < high
+    assert 0.87 < covered / 200 < 0.99                                      # … about 95% hold the true mean
+
+
+def test_flags():
+    assert list(seeds_from("0,2,5-7,6")) == [0, 2, 5, 6, 7]
+    assert choices_from(["actor-lr=1e-3,linear:1e-3:0", "shared_body=true"]) == {
+        "actor_lr": [0.001, "linear:1e-3:0"], "shared_body": [True]}
+    for text in ("", "3-1", "a", "1-", "-1"):
+        with pytest.raises(UserError, match="--seeds takes"):
+            seeds_from(text)
+
+
+def test_a_sweep_makes_the_runs_that_train_would(tmp_path):
+    sweep = Sweep("a2c", Bandit, [0, 1], {"actor_lr": [1e-3, "linear:1e-1:0"]}, tmp_path / "sweep", **FAST)
+    sweep.run(quiet=True)
+    assert list(sweep.results) == ["actor_lr=0.001", "actor_lr=linear:1e-1:0"]
+    for seed in (0, 1):
+        agent = scratchac.train("a2c", Bandit, seed=seed, actor_lr="linear:1e-1:0", **FAST)
+        kept = scratchac.load(tmp_path / "sweep" / f"actor_lr=linear_1e-1_0-seed{seed}")
+        assert np.array_equal(agent.model.flat, kept.model.flat)
+        assert sweep.results["actor_lr=linear:1e-1:0"][seed] == scratchac.evaluate(agent, Bandit).mean()
+    saved = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert saved["evaluations"]["actor_lr=0.001"] == {str(seed): x for seed, x in sweep.results["actor_lr=0.001"].items()}
+    assert (tmp_path / "sweep" / "sweep.md").read_text().count("\n") == 4
+    assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000
+
+
+def test_a_run_that_dies_is_begun_anew_and_the_others_go_on(tmp_path, capsys):
+    env_args = {"mark": str(tmp_path / "mark")}
+    sweep = Sweep("a2c", DiesOnce, [0, 1, 2], {}, tmp_path / "sweep", jobs=1, env_args=env_args, **FAST)
+    sweep.run(quiet=True)
+    assert capsys.readouterr().err == "scratchac: preset, seed 0 died: killed by SIGKILL; it is begun anew\n"
+    assert None not in sweep.results["preset"].values()
+    assert {path.name for path in (tmp_path / "sweep").glob("seed*")} == {"seed0", "seed0-died", "seed1", "seed2"}
+
+
+def test_a_run_that_dies_twice_is_given_up(tmp_path):
+    choices = {"rollout": [5, 3]}
+    sweep = Sweep("a2c", Breaking, [4], choices, tmp_path / "sweep", jobs=2, **FAST | {"steps": 60, "envs": 1})
+    with pytest.raises(TrainingError, match="died twice: rollout=5, seed 4; rollout=3, seed 4"):
+        sweep.run(quiet=True)
+    assert "| rollout=5 | 0 |" in (tmp_path / "sweep" / "sweep.md").read_text()
+
+
+def test_on_a_ray_cluster(tmp_path, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    sweep = Sweep("a2c", DiesOnce, [0, 1], {}, tmp_path / "ray", "ray", env_args={"mark": str(tmp_path / "mark")}, **FAST)
+    sweep.run(quiet=True)
+    assert "is begun anew" in capsys.readouterr().err
+    for seed in (0, 1):
+        agent = scratchac.train("a2c", Bandit, seed=seed, **FAST)
+        assert np.array_equal(scratchac.load(tmp_path / "ray" / f"seed{seed}").model.flat, agent.model.flat)
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["sweep", "a2c", "--env", "CartPole-v1", "--seeds", "0", "--steps", "200", "--quiet", "--backend", "numpy"]
+    assert main([*arguments, "--set", "lam=0.8,0.9"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1] == "sweeps/a2c-CartPole-v1" and sum("lam=" in line for line in shown) == 2
+    before = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*"))
+    assert main([*arguments, "--out", "sweeps/a2c-CartPole-v1"]) == 2
+    assert capsys.readouterr().err.startswith("scratchac: sweeps/a2c-CartPole-v1 exists already")
+    assert sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--set", "lamm=1"], "did you mean lam"), (["--set", "lam"], "--set takes"), (["--set", "lam=0.9,2"], "--lam must be in"),
+    (["--jobs", "0"], "--jobs must be"), (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
+    (["--set", "advantage=gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset")])
+def test_bad_input_leaves_no_folder(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", "a2c", "--env", "CartPole-v1", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path):
+    arguments = ["sweep", "a2c", "--env", "CartPole-v1", "--seeds", "0", "--set", "steps=200,1000000000", "--jobs", "1",
+                 "--backend", "numpy", "--quiet", "--out", str(tmp_path / "sweep")]
+    process = subprocess.Popen([sys.executable, "-m", "scratchac", *arguments], stderr=subprocess.PIPE, start_new_session=True)
+    while not list(tmp_path.glob("sweep/steps=1000000000-seed0")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    saved = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["evaluations"]
+    assert saved["steps=200"]["0"] > 0 and saved["steps=1000000000"]["0"] is None
