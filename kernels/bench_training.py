@@ -31,6 +31,8 @@ TRAININGS = {
     "A2C, LunarLander-v3 with the preset": ("a2c", "LunarLander-v3", 10_000, {}),
     "PPO, CartPole-v1, 8 environments × 256 steps, 10 epochs, batch 64":
         ("ppo", "CartPole-v1", 8_192, {"rollout": 256, "epochs": 10, "batch_size": 64}),
+    "PPO, CartPole-v1, 4 environments × 128 steps, 4 epochs of 4 minibatches":             # PureJaxRL's settings
+        ("ppo", "CartPole-v1", 8_192, {"envs": 4, "rollout": 128, "epochs": 4, "batch_size": 128}),
     "SAC, Pendulum-v1, 64-64, batch 100": ("sac", "Pendulum-v1", 2_000, {"batch_size": 100, "learning_starts": 100}),
     **{f"{name.upper()}, HalfCheetah-v5, 256-256, batch 256":
        (name, "HalfCheetah-v5", 400, {"batch_size": 256, "learning_starts": 256}) for name in ALGORITHMS},
