@@ -77,9 +77,9 @@ def policy_of(agent):
         "normaliser": normaliser and {"mean": normaliser.mean.tolist(), "std": normaliser.std.tolist()},
         "actor": actor,
         "head": _head(agent, constants),
-        "critic": networks and {"kind": kind, "networks": networks, "gamma": h.gamma,
-                                "alpha": math.exp(agent.log_alpha[0]) if hasattr(agent, "log_alpha") else 0.0,
-                                "reward_scale": float(1 / scaler.std.std) if scaler else 1.0} or None,
+        "critic": {"kind": kind, "networks": networks, "gamma": float(h.gamma),
+                   "alpha": math.exp(agent.log_alpha[0]) if hasattr(agent, "log_alpha") else 0.0,
+                   "reward_scale": float(1 / scaler.std.std) if scaler else 1.0} if networks else None,
     }
 
 
@@ -97,8 +97,9 @@ def _head(agent, constants):
 
 def _layers(mlp, params, member=(), columns=slice(None)):
     """Layers of an MLP, or of one member of a stack; `columns` picks outputs of the last layer."""
-    pick = {mlp.layers: (..., columns)}
-    return [{name: _numbers(params[f"{name}{i}"][member][pick.get(i, ...)]) for name in ("W", "b")} for i in range(1, mlp.layers + 1)]
+    layers = [{name: params[f"{name}{i}"][member] for name in ("W", "b")} for i in range(1, mlp.layers + 1)]
+    layers[-1] = {name: x[..., columns] for name, x in layers[-1].items()}
+    return [{name: _numbers(x) for name, x in layer.items()} for layer in layers]
 
 
 def _numbers(x):
@@ -127,7 +128,7 @@ def web_page(run):
 
 
 def onnx_graph(run):
-    """The bytes of a graph obs (batch, O) → action, what `agent.act(obs, explore=False)` returns: float32 (batch, A), int64 (batch,).
+    """The bytes of a graph obs (batch, O) → action (batch, A), float32, or (batch,), int64: `agent.act(obs, explore=False)`.
 
     It has passed ONNX's checker, and played as the agent does on random observations. Raises UserError without the packages.
     """

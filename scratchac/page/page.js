@@ -8,7 +8,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const settings = { ...policy.env_args, gravity: policy.env_args.g ?? world.gravity, push: [0, 0] };
 const trainedWith = settings.gravity;
-const game = { paused: false, speed: 1, sampled: false, returns: [], history: [] };
+const game = { paused: false, speed: 1, sampled: false, ticks: 0, returns: [], history: [] };
 let hand = null;                                        // who pushes: {direction} by key, or {point} by pointer; until: the last step
 
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
@@ -36,7 +36,7 @@ function pushNow() {
   if (hand.point) {
     const at = picture.hold(game.state), [x0, x1] = picture.view;
     const [dx, dy] = [hand.point[0] - at[0], hand.point[1] - at[1]];
-    const pull = picture.strength * Math.min(1, 4 / (x1 - x0)) / Math.max(1, Math.hypot(dx, dy));
+    const pull = picture.strength / Math.max(Math.hypot(dx, dy), (x1 - x0) / 5);              // full force from there on
     return [dx * pull, dy * pull];
   }
   return [hand.direction * 0.6 * picture.strength, 0];
@@ -52,7 +52,7 @@ function step() {
   game.previous = game.state;
   game.state = state;
   game.steps += 1;
-  game.ticks = (game.ticks ?? 0) + 1;
+  game.ticks += 1;
   game.return += reward;
   game.env = env;
   game.motor = picture.motor(env);
@@ -74,10 +74,7 @@ function finish(terminated) {
 
 // -- showing ----------------------------------------------------------------------------------------------------------
 
-const short = (x) => {
-  const text = Number.isInteger(x) ? String(x) : x.toFixed(Math.abs(x) < 1 ? 3 : Math.abs(x) < 10 ? 2 : 1);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
-};
+const short = (x) => decimals(x, Number.isInteger(x) ? 0 : Math.abs(x) < 1 ? 3 : Math.abs(x) < 10 ? 2 : 1);
 
 // between the last two states, the shorter way round where it is an angle
 function between(a, b, part) {
@@ -193,7 +190,7 @@ function hold(held) {
 }
 
 function release() {
-  if (hand) hand.until = Math.max(game.ticks ?? 0, 0) + 3;                         // a tap is a push of a few steps
+  if (hand) hand.until = game.ticks + 3;                                           // a tap is a push of a few steps
   for (const id of ["left", "right"]) $(id).classList.remove("held");
 }
 
@@ -245,6 +242,12 @@ function listen() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
 }
 
+function equation({ kind, gamma, alpha, reward_scale: scale }) {
+  const r = scale === 1 ? "r" : `${scale.toPrecision(3)} r`, g = Number(gamma.toPrecision(4));
+  if (kind === "V(s)") return `δ = ${r} + γ V(s′) − V(s), with γ = ${g}.`;
+  return `δ = ${r} + γ V(s′) − Q(s, a), with γ = ${g}; V(s′) is what the agent's own target takes${alpha ? ", entropy included" : ""}.`;
+}
+
 function label() {
   const slider = $("gravity"), fine = policy.env.startsWith("Mountain");
   Object.assign(slider, { min: 0, max: fine ? 0.006 : 30, step: fine ? 0.0001 : 0.1 });
@@ -258,10 +261,7 @@ function label() {
   const names = head.kind === "categorical" ? world.actions : [head.kind === "tanh" ? "π(s)" : head.kind === "gaussian" ? "μ ± σ" : "tanh(μ ± σ)", "played"];
   $("legend").innerHTML = names.map((name, i) => `<span><i style="background: var(--${SERIES[i]})"></i>${name}</span>`).join("");
   if (head.kind === "tanh") $("sampled-label").textContent = "Add the noise of training";
-  const { gamma, reward_scale: scale } = policy.critic ?? {}, Q = kind?.startsWith("Q");
-  const r = scale === 1 ? "r" : `${scale.toPrecision(3)} r`;
-  $("equation").textContent = kind ? `δ = ${r} + γ ${Q ? "V(s′) − Q(s, a)" : "V(s′) − V(s)"}, with γ = ${gamma}`
-    + (Q ? `; V(s′) is what the agent's own target takes for it${policy.critic.alpha ? ", entropy included" : ""}.` : ".") : "";
+  if (policy.critic) $("equation").textContent = equation(policy.critic);
   for (const [id, what] of [["value", $("value-name").textContent], ["actions", $("policy-name").textContent], ["delta", "TD error"]]) {
     $(id).setAttribute("aria-label", `${what} over the last ${WINDOW} steps`);
   }

@@ -27,6 +27,12 @@ function camera(canvas, [x0, x1, y0, y1]) {
   return { scale, x: canvas.clientWidth / 2 - scale * (x0 + x1) / 2, y: canvas.clientHeight / 2 + scale * (y0 + y1) / 2 };
 }
 
+// a number with so many decimals, a true minus sign, and no minus before a zero
+function decimals(x, digits) {
+  const text = x.toFixed(digits);
+  return text.replace("-", Number(text) === 0 ? "" : "−");
+}
+
 function line(ctx, points, colour, width, dash = []) {
   ctx.beginPath();
   points.forEach(([x, y]) => ctx.lineTo(x, y));
@@ -132,6 +138,7 @@ const pictures = {
       const elbow = this.hold(state), both = state[0] + state[1];
       const tip = [elbow[0] + Math.sin(both), elbow[1] - Math.cos(both)];
       torqueArc(ctx, elbow, 0.36, 0.7 * motor, colours.blue, 0.055);
+      disc(ctx, [0, 0], 0.16, colours.muted);
       line(ctx, [[0, 0], elbow], colours.ink, 0.16);
       line(ctx, [elbow, tip], colours.orange, 0.14);
       disc(ctx, elbow, 0.115, colours.blue);
@@ -141,7 +148,7 @@ const pictures = {
   },
 
   "MountainCarContinuous-v0": {
-    view: [-1.24, 0.64, -0.02, 1.16], angles: [], ended: "reached the flag", strength: 2, motor: (action) => action[0],
+    view: [-1.26, 0.76, -0.02, 1.28], angles: [], ended: "reached the flag", strength: 2, motor: (action) => action[0],
     text: "A car too weak for its hill builds up speed by going back and forth",
     hold: ([x]) => [x, hill(x) + 0.055],
     draw(ctx, [x], motor) {
@@ -174,7 +181,7 @@ const pictures = {
 // Curves over the last `window` steps. lines: [{values, colour, band}], band a second array of half widths. shares instead of lines:
 // arrays of numbers that add up to 1 at every step, drawn as columns on one another.
 function drawCurves(canvas, { lines = [], shares = [] }, history, window, range = null) {
-  const { ctx, width, height } = prepare(canvas), right = width - 46, bottom = height - 9;
+  const { ctx, width, height } = prepare(canvas), right = width - 54, bottom = height - 9;
   let [low, high] = range ?? [Infinity, -Infinity];
   if (!range) {
     for (const { values } of lines) for (const y of values) [low, high] = [Math.min(low, y), Math.max(high, y)];
@@ -186,7 +193,7 @@ function drawCurves(canvas, { lines = [], shares = [] }, history, window, range 
   const text = (y, colour) => {
     const digits = Math.max(0, 2 - Math.floor(Math.log10(high - low)));
     ctx.fillStyle = colour;
-    ctx.fillText(y.toFixed(Math.min(digits, 4)).replace("-", "−"), right + 7, py(y));
+    ctx.fillText(decimals(y, Math.min(digits, 4)), right + 7, py(y));
   };
   ctx.font = "11px system-ui, sans-serif";
   ctx.textBaseline = "middle";
@@ -203,11 +210,13 @@ function drawCurves(canvas, { lines = [], shares = [] }, history, window, range 
   ctx.clip();
   history.forEach((sample, i) => {
     let below = 0;
+    ctx.globalAlpha = 0.72;
     for (const { values, colour } of shares) {
       ctx.fillStyle = colour;
       ctx.fillRect(px(i) - right / window, py(below + values[i]), right / window + 0.4, py(below) - py(below + values[i]) + 0.4);
       below += values[i];
     }
+    ctx.globalAlpha = 1;
     if (sample.first) line(ctx, [[px(i), 4], [px(i), bottom]], colours.muted, 1, [1, 4]);
     if (sample.pushed) { ctx.fillStyle = colours.green; ctx.fillRect(px(i) - right / window / 2, bottom + 3, right / window + 0.5, 4); }
   });
