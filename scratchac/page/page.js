@@ -39,10 +39,11 @@ function pushNow() {
     const pull = picture.strength / Math.max(Math.hypot(dx, dy), (x1 - x0) / 5);              // full force from there on
     return [dx * pull, dy * pull];
   }
-  return [hand.direction * 0.6 * picture.strength, 0];
+  return [hand.direction * picture.strength, 0];
 }
 
 function step() {
+  if (game.over) return;
   const obs = world.observe(game.state), { raw, env } = act(policy, obs, drawNoise());
   settings.push = pushNow();
   const pushed = hand !== null;
@@ -100,7 +101,7 @@ function drawWorld(part) {
   ctx.restore();
 }
 
-const SERIES = ["blue", "orange", "violet"];
+const SERIES = world.actions?.length === 3 ? ["blue", "muted", "orange"] : ["blue", "orange"];
 
 function drawThoughts() {
   const { history } = game, last = history.at(-1), pick = (f) => history.map(f);
@@ -239,6 +240,7 @@ function listen() {
     }
   });
   document.addEventListener("keyup", (event) => { if (arrows[event.key]) release(); });
+  window.addEventListener("blur", release);             // whoever leaves with a key held down pushes no longer
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
 }
 
@@ -267,8 +269,8 @@ function label() {
   }
 }
 
-// For the console, and for tests: the mathematics, the game, and the two ways to move it.
-window.scratchac = { policy, distribution, act, value, prospect, tdError, physics, settings, game, restart, step };
+// For the console, and for tests: the mathematics, the game, and what moves it.
+window.scratchac = { policy, distribution, act, value, prospect, tdError, physics, settings, game, restart, step, hold, release };
 
 readColours();
 label();

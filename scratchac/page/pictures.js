@@ -3,7 +3,7 @@
 const colours = {};
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["page", "card", "ink", "muted", "line", "soft", "blue", "orange", "green", "violet"]) {
+  for (const name of ["page", "card", "ink", "muted", "line", "soft", "blue", "orange", "green"]) {
     colours[name] = style.getPropertyValue(`--${name}`).trim();
   }
 }
@@ -110,7 +110,7 @@ const pictures = {
   },
 
   "Pendulum-v1": {
-    view: [-1.45, 1.45, -1.28, 1.36], angles: [0], strength: 5, motor: (action) => action[0] / 2,
+    view: [-1.45, 1.45, -1.28, 1.36], angles: [0], strength: 3.5, motor: (action) => action[0] / 2,
     text: "A pendulum that a motor at its pivot swings up",
     hold: ([theta]) => [-Math.sin(theta), Math.cos(theta)],
     draw(ctx, state, motor) {
@@ -130,7 +130,7 @@ const pictures = {
   },
 
   "Acrobot-v1": {
-    view: [-2.5, 2.5, -2.25, 2.25], angles: [0, 1], ended: "reached the line", strength: 6, motor: (action) => action - 1,
+    view: [-2.5, 2.5, -2.25, 2.25], angles: [0, 1], ended: "reached the line", strength: 4, motor: (action) => action - 1,
     text: "Two links hang from a pivot; a motor between them swings the tip up to the line",
     hold: ([theta]) => [Math.sin(theta), -Math.cos(theta)],
     draw(ctx, state, motor) {
@@ -148,7 +148,7 @@ const pictures = {
   },
 
   "MountainCarContinuous-v0": {
-    view: [-1.26, 0.76, -0.02, 1.28], angles: [], ended: "reached the flag", strength: 2, motor: (action) => action[0],
+    view: [-1.26, 0.76, -0.02, 1.28], angles: [], ended: "reached the flag", strength: 1.5, motor: (action) => action[0],
     text: "A car too weak for its hill builds up speed by going back and forth",
     hold: ([x]) => [x, hill(x) + 0.055],
     draw(ctx, [x], motor) {
