@@ -50,5 +50,5 @@ with sync_playwright() as playwright:
     page.wait_for_timeout(200)
     page.screenshot(path=PICTURES / "21_web_page.png", full_page=True)
     browser.close()
-print(f"V(s) stays between {min(values):.1f} and {max(values):.1f}; the pole fell in the {len(values) - 130}th step of the second push, "
+print(f"V(s) stays between {min(values):.1f} and {max(values):.1f}; the pole fell in step {len(values) - 130} of the second push, "
       f"with a TD error of {errors[-1]:.1f}; those before lie between {min(errors[:-1]):.2f} and {max(errors):.2f}")

@@ -183,6 +183,7 @@ function setGravity(gravity) {
 function setSpeed(power) {
   game.speed = 2 ** power;
   $("speed-shown").textContent = power < 0 ? `1/${2 ** -power} ×` : `${2 ** power} ×`;
+  $("speed").setAttribute("aria-valuetext", $("speed-shown").textContent);
 }
 
 function hold(held) {
