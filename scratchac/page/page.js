@@ -48,7 +48,7 @@ function step() {
   settings.push = pushNow();
   const pushed = hand !== null;
   if (hand && game.ticks >= hand.until) hand = null;
-  const { state, reward, terminated } = world.step(game.state, head.kind === "categorical" ? env - head.start : env, settings);
+  const { state, reward, terminated } = world.step(game.state, env, settings);
   const transition = { obs, raw, reward, next: world.observe(state), terminated };
   game.previous = game.state;
   game.state = state;
@@ -136,7 +136,7 @@ function bandOfTanh(samples) {
 function showNumbers() {
   $("steps").textContent = `${game.steps} / ${world.limit}`;
   $("return").textContent = short(game.return);
-  $("action").textContent = game.env === undefined ? "–" : world.actions?.[game.env - head.start] ?? short(game.env[0]);
+  $("action").textContent = game.env === undefined ? "–" : world.actions?.[game.env] ?? short(game.env[0]);
   $("returns").textContent = game.returns.map(short).join("  ") || "–";
 }
 

@@ -37,7 +37,7 @@ function act(policy, obs, noise = null) {
   if (head.kind === "categorical") {
     let raw = probabilities.indexOf(Math.max(...probabilities));
     if (noise !== null) for (raw = 0; raw < probabilities.length - 1 && noise >= probabilities[raw]; raw++) noise -= probabilities[raw];
-    return { raw, env: raw + head.start };
+    return { raw, env: raw };                             // the page's environments count their actions from 0, too
   }
   const u = noise && logSigma ? mu.map((m, i) => m + Math.exp(logSigma[i]) * noise[i]) : mu;
   if (head.kind === "gaussian") return { raw: u, env: u.map((x, i) => clip(x, head.low[i], head.high[i])) };
