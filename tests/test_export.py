@@ -206,7 +206,7 @@ def any_page(tmp_path_factory):
 
 @pytest.mark.parametrize("env, kwargs, gravity, settings", [
     *((env, {}, None, {}) for env in PAGES), ("CartPole-v1", {"sutton_barto_reward": True}, 15.0, {"sutton_barto_reward": True}),
-    ("Pendulum-v1", {"g": 3.0}, 3.0, {}), ("MountainCarContinuous-v0", {"goal_velocity": 0.02}, None, {"goal_velocity": 0.02})])
+    ("Pendulum-v1", {"g": 3.0}, 3.0, {}), ("MountainCarContinuous-v0", {"goal_velocity": 0.05}, None, {"goal_velocity": 0.05})])
 def test_physics_is_gymnasiums(env, kwargs, gravity, settings, any_page, visit):
     """Rewards, ends and states of 1,100 steps, over whole episodes; the same actions on both sides."""
     made, rng = gym.make(env, **kwargs), np.random.default_rng(3)
