@@ -300,8 +300,8 @@ def test_the_page_is_played_and_disturbed(any_page, visit):
     assert page.evaluate("scratchac.settings.gravity") == 9.8
     page.click("text=Sample the actions")
     assert page.evaluate("scratchac.game.sampled")
-    until(page, "scratchac.game.returns.length > 0")             # an episode ends, and the next one begins
-    assert "fell after" in page.inner_text("#verdict")
+    until(page, "scratchac.game.over !== null")                             # an episode ends, and the next one begins
+    assert "fell after" in page.inner_text("#verdict") and page.inner_text("#returns") != "–"
     until(page, "scratchac.game.over === null")
 
 
