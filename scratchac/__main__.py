@@ -140,6 +140,19 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0):
     print(film.record(api.load(run), env, run, episodes, seed, **config["env_args"]))
 
 
+def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path | None = None):
+    """Turn a trained policy into a web page that plays it, or into an ONNX graph.
+
+    Args:
+        run: folder of a run
+        format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; or onnx, for all
+        out: the new file; policy.html or policy.onnx in the run's folder if not given
+    """
+    from scratchac.export import export as write
+
+    print(write(run, format, out))
+
+
 def play(env: str = "LunarLander-v3", seed: int | None = None):
     """Play with the arrow keys.
 
@@ -275,6 +288,7 @@ COMMANDS = {
     "resume": (resume, "go on with a run"),
     "plot": (plot, "learning curves of one run or several"),
     "video": (video, "film a trained policy"),
+    "export": (export, "a trained policy as a web page, or as an ONNX graph"),
     "play": (play, "play by keyboard"),
     "gradcheck": (gradcheck, "check the gradients by finite differences"),
     "bench": (bench, "how fast kernels, updates and training are on each backend"),

@@ -76,10 +76,10 @@ def test_one_worker_is_a2c(nothing_left):
     envs = api._vector_env(A3C, a3c.config, "CartPole-v1", 3, {"vector": "sync", "randomise": False, "env_args": {}})
     config = A2C.Config(steps=400, envs=1, actor_lr="linear:1e-2:0", critic_lr="linear:1e-2:0", optimiser="rmsprop", **options)
     a2c = A2C(config, *a3c.spaces, seed=envs.seeds[0])
-    a2c.model.flat[:] = A3C(a3c.config, *a3c.spaces, seed=3).learner.model.flat
+    a2c.model.flat[:] = A3C(a3c.config, *a3c.spaces, seed=3).model.flat
     train_on_policy(a2c, envs.alone(envs.seeds[0]), 400, lambda *_: False)
     assert a3c.step == a2c.step == 400
-    assert np.array_equal(a3c.learner.model.flat, a2c.model.flat)
+    assert np.array_equal(a3c.model.flat, a2c.model.flat)
 
 
 def test_workers_learn_together(nothing_left):

@@ -51,7 +51,8 @@ class A3C:
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
         self.config, self.spaces, self.dtype, self.step = config, (observation_space, action_space), dtype, 0
         self.learner = _learner(config, *self.spaces, seed, dtype)
-        self.optimiser = optim.RMSprop(self.learner.model.flat)
+        self.model, self.dist, self.behaviour = self.learner.model, self.learner.dist, self.learner.behaviour
+        self.optimiser = optim.RMSprop(self.model.flat)
         self.schedules, self.envs = Schedules(config), config.envs
         self.act, self.sample, self.to_env = self.learner.act, self.learner.sample, self.learner.to_env
 
@@ -60,7 +61,7 @@ class A3C:
 
         Raises WorkerDied, with all that has been learnt until then in this agent, when a worker fails or is killed.
         """
-        flat, episodes = self.learner.model.flat, training.Episodes(0)
+        flat, episodes = self.model.flat, training.Episodes(0)
         with engine(self.config.engine) as workers:
             store = STORES[self.config.engine](len(flat), self.envs, self.dtype)
             try:
@@ -85,7 +86,7 @@ class A3C:
                 store.close()
 
     def keeps(self):
-        return {"parameters": self.learner.model.flat, "optimiser": self.optimiser, "rng": self.learner.rng}
+        return {"parameters": self.model.flat, "optimiser": self.optimiser, "rng": self.learner.rng}
 
 
 def _learner(config, observation_space, action_space, seed, dtype=np.float32):

@@ -1,0 +1,190 @@
+"""A trained policy for other places: a web page that plays it, or an ONNX graph.
+
+Both are made from one plain description of the agent, `policy_of`. The page's parts lie in scratchac/page/ and become a single file
+that asks nobody for anything.
+"""
+
+import json
+import math
+import re
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+import scratchac
+from scratchac import api, runs
+from scratchac.distributions import Categorical, Gaussian, TanhGaussian
+from scratchac.errors import UserError
+
+PAGES = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0")
+INSTALL = "pip install onnx onnxruntime"
+
+
+def export(run_dir, kind="html", out=None):
+    """Write the policy of a run as "html" or "onnx" into the new file `out`, RUN/policy.KIND if not given; return its path.
+
+    Raises UserError for a folder that is no run, a file that exists, and a policy that this format cannot hold.
+    """
+    run = runs.Run.open(run_dir)
+    out = Path(out or run.path / f"policy.{kind}")
+    if out.exists():
+        raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
+    shape = np.shape(run.config["observation_space"].get("low"))
+    if len(shape) > 1:
+        raise UserError(f"a policy that sees images cannot be exported; observations must be vectors, and these have shape {shape}")
+    content = {"html": web_page, "onnx": onnx_graph}[kind](run)
+    try:
+        with runs.atomic_file(out) as file:
+            file.write(content)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from None
+    return out
+
+
+# -- what a policy is ------------------------------------------------------------------------------------------------
+
+
+def policy_of(agent):
+    """An agent's policy and critic as names, numbers and lists: {activation, normaliser, actor, head, critic}.
+
+    actor    layers {W (I, H), b (H)} whose outputs the head reads
+    head     `kind` categorical (start), gaussian, tanh (noise) or tanh-gaussian; all but the first with low and high. `log_std` is
+             a learnt vector, None where the actor's first outputs are log σ, or how a tanh-gaussian bounds it
+    critic   None, or networks of layers with `kind` "V(s)", "Q(s)" (a vector over actions) or "Q(s, a)" (a in [−1, 1])
+    """
+    constants, networks, kind = None, [], "V(s)"
+    if agent.loop == "off-policy":
+        actor = _layers(agent.actor, agent.theta)
+        networks = [_layers(agent.critic, agent.w, member) for member in np.ndindex(agent.critic.stack)]
+        kind = "Q(s, a)" if hasattr(agent, "scale") or isinstance(agent.dist, TanhGaussian) else "Q(s)"
+    elif not hasattr(agent, "model"):                                       # REINFORCE has no critic
+        actor, constants = _layers(agent.net, agent.params), agent.net.constants and agent.params["constants"]
+    elif hasattr(agent.model, "net"):                                       # a shared body is written once for each head
+        model, heads = agent.model, agent.dist.outputs - agent.dist.constants
+        actor = _layers(model.net, model.params, columns=slice(heads))
+        networks = [_layers(model.net, model.params, columns=slice(heads, heads + 1))]
+        constants = model.net.constants and model.params["constants"]
+    else:
+        model = agent.model
+        actor, networks = _layers(model.actor, model.theta), [_layers(model.critic, model.w, columns=slice(1))]
+        constants = model.actor.constants and model.theta["constants"]
+    normaliser, scaler = getattr(agent, "normaliser", None), getattr(agent, "scaler", None)
+    h = agent.schedules(agent.step / agent.config.steps)
+    return {
+        "activation": agent.config.activation,
+        "normaliser": normaliser and {"mean": normaliser.mean.tolist(), "std": normaliser.std.tolist()},
+        "actor": actor,
+        "head": _head(agent, constants),
+        "critic": {"kind": kind, "networks": networks, "gamma": float(h.gamma),
+                   "alpha": math.exp(agent.log_alpha[0]) if hasattr(agent, "log_alpha") else 0.0,
+                   "reward_scale": float(1 / scaler.std.std) if scaler else 1.0} if networks else None,
+    }
+
+
+def _head(agent, constants):
+    dist = agent.scale if hasattr(agent, "scale") else agent.dist
+    if isinstance(dist, Categorical):
+        return {"kind": "categorical", "start": dist.start}
+    box = {"low": _numbers(dist.low), "high": _numbers(dist.high)}
+    if isinstance(dist, Gaussian):
+        return {"kind": "gaussian", "log_std": _numbers(constants) if dist.constants else None, **box}
+    if isinstance(dist, TanhGaussian):
+        return {"kind": "tanh-gaussian", "log_std": dist.log_std, **box}
+    return {"kind": "tanh", "noise": {"scale": agent.noise.scale, "theta": getattr(agent.noise, "theta", 1.0)}, **box}
+
+
+def _layers(mlp, params, member=(), columns=slice(None)):
+    """Layers of an MLP, or of one member of a stack; `columns` picks outputs of the last layer."""
+    layers = [{name: params[f"{name}{i}"][member] for name in ("W", "b")} for i in range(1, mlp.layers + 1)]
+    layers[-1] = {name: x[..., columns] for name, x in layers[-1].items()}
+    return [{name: _numbers(x) for name, x in layer.items()} for layer in layers]
+
+
+def _numbers(x):
+    """Nested lists of the shortest decimals that are these float32 numbers and no others."""
+    return np.asarray(x, np.float32).astype(str).astype(float).tolist()
+
+
+# -- a web page ------------------------------------------------------------------------------------------------------
+
+
+def web_page(run):
+    """The bytes of the page. Raises UserError for an environment whose physics it does not have."""
+    config = run.config
+    if config["env"] not in PAGES:
+        raise UserError(f"{config['env']} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
+    agent = api.load(run.path)
+    data = {"env": config["env"], "env_args": config["env_args"], **policy_of(agent)}
+    parts = {path.name: path.read_text(encoding="utf-8") for path in (files("scratchac") / "page").iterdir()}
+    parts["policy"] = json.dumps(data, allow_nan=False).replace("<", "\\u003c")     # so that no string can end the script
+    parts["algorithm"], parts["env"] = escape(config["algorithm"]), escape(config["env"])
+    parts["facts"] = f"seed {config['seed']} · {agent.step:,} steps · scratchac {scratchac.__version__}"
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda match: parts[match[1]], parts["page.html"]).encode()
+
+
+# -- an ONNX graph ---------------------------------------------------------------------------------------------------
+
+
+def onnx_graph(run):
+    """The bytes of a graph obs (batch, O) → action (batch, A), float32, or (batch,), int64: `agent.act(obs, explore=False)`.
+
+    It has passed ONNX's checker, and played as the agent does on random observations. Raises UserError without the packages.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError:
+        raise UserError(f"--format onnx needs packages that are missing: {INSTALL}") from None
+    agent = api.load(run.path)
+    policy = policy_of(agent)
+    model = _graph(onnx, policy, run.config)
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+
+    obs = np.random.default_rng(0).standard_normal((100, len(policy["actor"][0]["W"]))).astype(np.float32)
+    played, = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
+    if not np.allclose(played, agent.act(obs, explore=False), rtol=1e-4, atol=1e-4):
+        raise UserError("the ONNX graph does not play as the agent does; nothing is written")
+    return content
+
+
+def _graph(onnx, policy, config):
+    make, nodes, constants, head = onnx.helper, [], [], policy["head"]
+
+    def node(op, x, *values, dtype=np.float32, **attributes):
+        """Append a node that takes `x` and constant values; return the name of its output."""
+        names = [f"{op}_{len(nodes)}_{i}" for i in range(len(values))]
+        constants.extend(onnx.numpy_helper.from_array(np.asarray(value, dtype), name)
+                         for value, name in zip(values, names, strict=True))
+        nodes.append(make.make_node(op, [x, *names], [f"{op}_{len(nodes)}"], **attributes))
+        return nodes[-1].output[0]
+
+    x = "obs"
+    if policy["normaliser"]:
+        x = node("Div", node("Sub", x, policy["normaliser"]["mean"]), policy["normaliser"]["std"])
+        x = node("Clip", x, -10, 10)
+    for layer in policy["actor"][:-1]:
+        x = node({"tanh": "Tanh", "relu": "Relu"}[policy["activation"]], node("Gemm", x, layer["W"], layer["b"]))
+    last = policy["actor"][-1]
+    if head["kind"] == "categorical":
+        x = node("ArgMax", node("Gemm", x, last["W"], last["b"]), axis=1, keepdims=0)
+        x = node("Add", x, head["start"], dtype=np.int64)
+        shape = "batch",
+    else:
+        A, low, high = len(head["low"]), np.array(head["low"]), np.array(head["high"])
+        x = node("Gemm", x, np.array(last["W"])[:, -A:], last["b"][-A:])    # μ: a network's own log σ comes before it
+        if head["kind"] != "gaussian":
+            x = node("Add", node("Mul", node("Tanh", x), 0.5 * (high - low)), 0.5 * (high + low))
+        x = node("Min", node("Max", x, low), high)
+        shape = "batch", A
+    nodes[-1].output[0] = "action"
+
+    kind = onnx.TensorProto.INT64 if head["kind"] == "categorical" else onnx.TensorProto.FLOAT
+    graph = make.make_graph(nodes, f"{config['algorithm']} on {config['env']}",
+                            [make.make_tensor_value_info("obs", onnx.TensorProto.FLOAT, ["batch", len(policy["actor"][0]["W"])])],
+                            [make.make_tensor_value_info("action", kind, shape)], constants)
+    # An old operator set and format: all that is needed is in them, and old runtimes read them.
+    return make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8, producer_name="scratchac",
+                           producer_version=scratchac.__version__)

@@ -1,0 +1,401 @@
+"""A policy in a web page, held to NumPy and Gymnasium in a real browser, and in ONNX's runtime."""
+
+import os
+import shutil
+import sys
+from dataclasses import asdict
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import scratchac
+from scratchac.__main__ import main
+from scratchac.export import PAGES, export
+from scratchac.runs import Run, space_to_json
+
+SMALL = {"hidden": (16, 16)}
+OFF = {**SMALL, "buffer_size": 300}
+CASES = {                                               # every algorithm, every distribution, both activations
+    "reinforce": ("reinforce", "CartPole-v1", SMALL),
+    "reinforce-baseline": ("reinforce-baseline", "CartPole-v1", SMALL | {"activation": "relu"}),
+    "actor-critic": ("actor-critic", "MountainCarContinuous-v0", SMALL),
+    "a2c": ("a2c", "Acrobot-v1", SMALL | {"normalise_obs": True, "scale_rewards": True}),
+    "a2c, Q − V": ("a2c", "CartPole-v1", SMALL | {"advantage": "qv", "normalise_obs": True}),
+    "a2c, shared body": ("a2c", "Pendulum-v1", SMALL | {"shared_body": True, "critic_steps": 1}),
+    "a2c, shared body, σ(s)": ("a2c", "Pendulum-v1", SMALL | {"shared_body": True, "critic_steps": 1,
+                               "state_dependent_std": True}),
+    "a3c": ("a3c", "Pendulum-v1", SMALL | {"state_dependent_std": True}),
+    "ppo": ("ppo", "Pendulum-v1", SMALL | {"normalise_obs": True, "scale_rewards": True}),
+    "ddpg": ("ddpg", "MountainCarContinuous-v0", OFF | {"hidden": (16,)}),
+    "td3": ("td3", "Pendulum-v1", OFF | {"activation": "tanh"}),
+    "sac": ("sac", "Pendulum-v1", OFF),
+    "sac, clamp": ("sac", "Pendulum-v1", OFF | {"log_std": "clamp"}),
+    "discrete-sac": ("discrete-sac", "Acrobot-v1", OFF),
+}
+
+
+def save(agent, path, algorithm, env, changed=None):
+    """A run's folder, as `train` would leave it, but for what is made for people; `changed` replaces what config.json says."""
+    made = gym.make(env)
+    run = Run.create(path, {
+        "algorithm": algorithm, "env": env, "env_is_callable": False, "seed": 0, "backend": "numpy", "vector": "sync",
+        "randomise": False, "env_args": {}, "hyperparameters": asdict(agent.config),
+        "observation_space": space_to_json(made.observation_space), "action_space": space_to_json(made.action_space),
+        **(changed or {})})
+    run.save(agent.state(), {"target": agent.step})
+    return path
+
+
+def disturbed(algorithm, env, **hyperparameters):
+    """An agent that has learnt nothing, but whose networks, normalisers and temperature are those of one that has."""
+    rng = np.random.default_rng(1)
+    agent = scratchac.make_agent(algorithm, env, **hyperparameters)
+    for part in (getattr(agent, name) for name in ("model", "params", "theta", "w") if hasattr(agent, name)):
+        part.flat += 0.3 * rng.standard_normal(part.flat.shape).astype(np.float32)
+    if getattr(agent, "normaliser", None):
+        agent.normaliser.update(0.7 + 1.5 * rng.standard_normal((50, len(agent.normaliser.mean))))
+    if getattr(agent, "scaler", None):
+        agent.scaler.std.update(3 * rng.standard_normal(50))
+    if hasattr(agent, "log_alpha"):
+        agent.log_alpha[:] = -1.5
+    return agent
+
+
+@pytest.fixture(params=CASES)
+def case(request, tmp_path):
+    algorithm, env, hyperparameters = CASES[request.param]
+    agent = disturbed(algorithm, env, **hyperparameters)
+    return agent, save(agent, tmp_path / "run", algorithm, env), env
+
+
+def observations(env, rows, seed=0):
+    """Normally distributed, and every tenth far out: there a normaliser clips."""
+    obs = np.random.default_rng(seed).standard_normal((rows, *gym.make(env).observation_space.shape)).astype(np.float32)
+    obs[::10] *= 20
+    return obs
+
+
+# -- in a browser ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    path = os.environ.get("CHROMIUM") or next(filter(None, found), None)
+    if path is None:
+        pytest.skip("no Chromium: neither chromium, chromium-browser nor google-chrome, and no $CHROMIUM")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file; afterwards nothing may have been said on the console, and nothing asked for but the file."""
+    opened = []
+
+    def visit(path, **options):
+        page = browser.new_page(**options)
+        said, asked = [], []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.resolve().as_uri())
+        opened.append((page, path, said, asked))
+        return page
+
+    yield visit
+    for page, path, said, asked in opened:
+        page.wait_for_timeout(100)
+        assert said == []
+        assert asked == [path.resolve().as_uri()]
+        page.close()
+
+
+PLAY = """([rows, noises]) => {
+    const {policy, act, value, prospect, tdError} = scratchac;
+    return rows.map((obs, i) => {
+        const greedy = act(policy, obs), sampled = act(policy, obs, noises[i]), next = rows[(i + 1) % rows.length];
+        const seen = {obs, raw: sampled.raw, reward: -1.5, next}, eps = [noises[i]].flat();
+        return {greedy: greedy.env, sampled: sampled.env, raw: sampled.raw, value: policy.critic && value(policy, obs, sampled.raw),
+                on: policy.critic && tdError(policy, {...seen, terminated: false}, eps),
+                over: policy.critic && tdError(policy, {...seen, terminated: true}, eps)};
+    });
+}"""
+
+
+def test_the_page_acts_and_values_as_numpy_does(case, visit):
+    agent, folder, env = case
+    obs = observations(env, 100)
+    rng = np.random.default_rng(2)
+    sees, dist = getattr(agent, "behaviour", agent), getattr(agent, "dist", None)
+    if dist is None:                                                        # a tanh actor, and noise of its own
+        noise = 0.3 * rng.standard_normal((100, 1))
+        raw = np.clip(agent.greedy(obs) + noise, -1, 1)
+    elif agent.loop == "off-policy":
+        noise = dist.noise(rng, 100)
+        raw = dist.sample(agent.actor.forward(agent.theta, obs)[0], noise)
+        raw = raw[0] if isinstance(raw, tuple) else raw
+    else:
+        noise = dist.noise(rng, 100)
+        raw = dist.sample(sees.policy(sees.see(obs)), noise)
+
+    page = visit(export(folder))
+    got = page.evaluate(PLAY, [obs.tolist(), noise.tolist()])
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose([x["greedy"] for x in got], agent.act(obs, explore=False), **close)
+    np.testing.assert_allclose([x["sampled"] for x in got], agent.to_env(raw), **close)
+    np.testing.assert_allclose([x["raw"] for x in got], raw, **close)
+    assert len(np.unique([x["greedy"] for x in got])) > 1
+    if hasattr(agent, "net"):
+        assert page.evaluate("scratchac.policy.critic") is None
+        return
+    now, future = critic(agent, obs, raw, np.roll(obs, -1, axis=0), noise)
+    c = 1 / agent.scaler.std.std if getattr(agent, "scaler", None) else 1
+    np.testing.assert_allclose([x["value"] for x in got], now, **close)
+    np.testing.assert_allclose([x["over"] for x in got], -1.5 * c - now, **close)
+    np.testing.assert_allclose([x["on"] for x in got], -1.5 * c + agent.config.gamma * future - now, **close)
+
+
+def critic(agent, obs, raw, next_obs, noise):
+    """V(s) or the smaller Q(s, a), and what the algorithm's target takes for the value of s′; from the online networks."""
+    if agent.loop == "on-policy":
+        return tuple(agent.model.value(agent.behaviour.see(x))[:, 0] for x in (obs, next_obs))
+    if hasattr(agent, "scale"):
+        a2, alpha, logp = agent.greedy(next_obs), 0, 0
+    elif hasattr(agent.dist, "n"):
+        q, log_pi = (f(next_obs) for f in (lambda s: agent.critic.forward(agent.w, s)[0].min(axis=0),
+                                           lambda s: np.log(softmax(agent.actor.forward(agent.theta, s)[0]))))
+        return agent.value(obs, raw), (np.exp(log_pi) * (q - np.exp(agent.log_alpha) * log_pi)).sum(axis=1)
+    else:
+        (a2, logp, _), alpha = agent.dist.sample(agent.actor.forward(agent.theta, next_obs)[0], noise), np.exp(agent.log_alpha)
+
+    def smaller(s, a):
+        q = agent.critic.forward(agent.w, np.concatenate([s, a], axis=1).astype(np.float32))[0][..., 0]
+        return q.min(axis=0) if q.ndim > 1 else q
+
+    return smaller(obs, raw), smaller(next_obs, a2) - alpha * logp
+
+
+def softmax(y):
+    e = np.exp(y - y.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+WALK = """([env, actions, starts, settings]) => {
+    const world = scratchac.physics[env], seen = [];
+    let state = starts[0], episode = 0, t = 0;
+    for (const action of actions) {
+        const {state: next, reward, terminated} = world.step(state, action, {push: [0, 0], ...settings});
+        const over = terminated || ++t >= world.limit;
+        seen.push([...next, ...world.observe(next), reward, terminated, over]);
+        state = over ? starts[++episode] : next;
+        if (over) t = 0;
+    }
+    return seen;
+}"""
+
+
+@pytest.fixture(scope="module")
+def any_page(tmp_path_factory):
+    agent = disturbed("a2c", "CartPole-v1", **SMALL)
+    return export(save(agent, tmp_path_factory.mktemp("page") / "run", "a2c", "CartPole-v1"))
+
+
+@pytest.mark.parametrize("env, kwargs, gravity, settings", [
+    *((env, {}, None, {}) for env in PAGES), ("CartPole-v1", {"sutton_barto_reward": True}, 15.0, {"sutton_barto_reward": True}),
+    ("Pendulum-v1", {"g": 3.0}, 3.0, {}), ("MountainCarContinuous-v0", {"goal_velocity": 0.05}, None, {"goal_velocity": 0.05})])
+def test_physics_is_gymnasiums(env, kwargs, gravity, settings, any_page, visit):
+    """Rewards, ends and states of 1,100 steps, over whole episodes; the same actions on both sides."""
+    made, rng = gym.make(env, **kwargs), np.random.default_rng(3)
+    if env == "CartPole-v1" and gravity:
+        made.unwrapped.gravity = gravity
+    starts, seen, actions = [], [], []
+
+    def begin(**seed):
+        made.reset(**seed)
+        if env == "CartPole-v1" and len(starts) % 3 == 1:                   # near the end of the track, which chance hardly reaches
+            made.unwrapped.state = np.array([2.3 * (-1) ** len(starts), (-1.0) ** len(starts), 0, 0])
+        starts.append(made.unwrapped.state.tolist())
+
+    begin(seed=0)
+    for i in range(1_100):
+        if env in ("CartPole-v1", "Acrobot-v1"):
+            action = int(rng.integers(made.action_space.n))
+        elif env == "Pendulum-v1":
+            action = [float(rng.integers(-128, 129)) / 64]                  # exact in float32, three times as much too
+        else:                                                               # along with the car, most of the time: it gets there
+            action = [float(np.sign(made.unwrapped.state[1] or 1)) if i % 5 else float(rng.integers(-64, 65)) / 64]
+        obs, reward, term, trunc, _ = made.step(action if isinstance(action, int) else np.array(action, np.float32))
+        seen.append([*made.unwrapped.state, *obs, float(reward), float(term), float(term or trunc)])
+        actions.append(action)
+        if term or trunc:
+            begin()
+    assert len(starts) > 1
+    got = visit(any_page).evaluate(WALK, [env, actions, starts, {"gravity": gravity or {
+        "CartPole-v1": 9.8, "Pendulum-v1": 10, "Acrobot-v1": 9.8, "MountainCarContinuous-v0": 0.0025}[env], **settings}])
+    np.testing.assert_allclose(np.array(got, float)[:200], np.array(seen)[:200], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.array(got, float), np.array(seen), rtol=0, atol=1e-4)
+
+
+def until(page, condition):
+    """Wait for a condition; Playwright's own way is an eval, which the page forbids."""
+    for _ in range(500):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(f"never: {condition}")
+
+
+def test_a_trained_cart_stays_up(tmp_path, visit):
+    """Five episodes of 500 steps in the page, from Gymnasium's own first states; under a heavy hand it falls."""
+    agent = scratchac.train("ppo", "CartPole-v1", steps=100_000, seed=0)
+    page = visit(export(save(agent, tmp_path / "run", "ppo", "CartPole-v1")))
+    made = gym.make("CartPole-v1")
+    made.reset(seed=1)
+    starts = [made.reset() and made.unwrapped.state.tolist() for _ in range(5)]
+    balance = """([starts, push]) => starts.map((state) => {
+        const {policy, act, physics} = scratchac, world = physics["CartPole-v1"];
+        let steps = 0, terminated = false;
+        for (; steps < 500 && !terminated; steps++) {
+            const {env} = act(policy, world.observe(state));
+            ({state, terminated} = world.step(state, env, {gravity: 9.8, push: [push, 0]}));
+        }
+        return steps;
+    })"""
+    assert page.evaluate(balance, [starts, 0]) == [500] * 5
+    assert min(page.evaluate(balance, [starts, 12])) < 100
+
+
+def test_the_page_is_played_and_disturbed(any_page, visit):
+    page = visit(any_page, viewport={"width": 1280, "height": 860})
+    steps = "scratchac.game.ticks"
+    until(page, f"{steps} > 3")
+    page.keyboard.press("Space")
+    assert page.inner_text("#pause") == "Play"
+    stopped = page.evaluate(steps)
+    page.wait_for_timeout(100)
+    assert page.evaluate(steps) == stopped
+    page.keyboard.press("r")
+    assert page.evaluate("scratchac.game.steps") == 0
+
+    page.keyboard.down("ArrowRight")                                        # a push plays on, and stays until the key is let go
+    until(page, "scratchac.settings.push[0] > 5")
+    page.keyboard.up("ArrowRight")
+    until(page, "scratchac.settings.push[0] === 0")
+    world = page.locator("#world").bounding_box()
+    page.mouse.move(world["x"] + 5, world["y"] + world["height"] / 2)
+    page.mouse.down()
+    until(page, "scratchac.settings.push[0] < -5")
+    page.mouse.up()
+    until(page, "scratchac.settings.push[0] === 0")
+
+    assert page.evaluate("scratchac.settings.gravity") == 9.8 and page.is_disabled("#gravity-default")
+    page.focus("#gravity")
+    page.keyboard.press("ArrowRight")                                       # moves the slider and pushes nothing
+    assert page.evaluate("scratchac.settings.gravity") == 9.9 and page.evaluate("scratchac.settings.push[0]") == 0
+    page.click("#gravity-default")
+    assert page.evaluate("scratchac.settings.gravity") == 9.8
+    page.click("text=Sample the actions")
+    assert page.evaluate("scratchac.game.sampled")
+    until(page, "scratchac.game.over !== null")                             # an episode ends, and the next one begins
+    assert "fell after" in page.inner_text("#verdict") and page.inner_text("#returns") != "–"
+    until(page, "scratchac.game.over === null")
+
+
+@pytest.mark.parametrize("name", ["a2c", "ppo", "sac", "ddpg", "reinforce"])
+def test_a_page_on_a_phone(name, tmp_path, visit):
+    """All worlds play; nothing is wider than the screen, what is tapped is 44 pixels high, and less motion means none unasked."""
+    algorithm, env, hyperparameters = CASES[name]
+    path = export(save(disturbed(algorithm, env, **hyperparameters), tmp_path / "run", algorithm, env))
+    page = visit(path, viewport={"width": 360, "height": 740}, color_scheme="dark", reduced_motion="reduce", has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    boxes = {x.get_attribute("id"): x.bounding_box() for x in page.locator("button, input[type=range], label.switch").all()}
+    assert len(boxes) == 8 and min(box["height"] for box in boxes.values()) >= 44
+    assert page.evaluate("scratchac.game.ticks") == 0
+    page.tap("#pause")
+    until(page, "scratchac.game.ticks > 5")
+    assert page.is_visible("#delta-figure") == (name != "reinforce")
+    drawn = """all => all.filter((canvas) => canvas.clientHeight).map((canvas) =>
+        canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0))"""
+    assert page.locator("canvas").evaluate_all(drawn) == [True] * (3 if name == "reinforce" else 4)
+
+
+def test_no_string_leaves_its_script(tmp_path, visit):
+    agent = disturbed("a2c", "CartPole-v1", **SMALL)
+    said = {"note": "</script><script>fail()</script><!-- {{policy}}"}
+    page = visit(export(save(agent, tmp_path / "run", "a2c", "CartPole-v1", {"env_args": said})))
+    assert page.evaluate("scratchac.policy.env_args") == said
+
+
+# -- in ONNX's runtime -------------------------------------------------------------------------------------------------
+
+
+def test_onnx_acts_as_numpy_does(case):
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    agent, folder, env = case
+    path = export(folder, "onnx")
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for rows in (1, 100):
+        obs = observations(env, rows, seed=rows)
+        played, = session.run(None, {"obs": obs})
+        expected = agent.act(obs, explore=False)
+        assert played.shape == expected.shape and played.dtype == (np.int64 if expected.ndim == 1 else np.float32)
+        np.testing.assert_allclose(played, expected, rtol=1e-5, atol=1e-5)
+    assert len(np.unique(played)) > 1
+
+
+def test_onnx_starts_counting_where_the_environment_does(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from onnxruntime import InferenceSession
+
+    from scratchac.algorithms.a2c import A2C, Config
+
+    space = gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(4, start=5)
+    agent = A2C(Config(**SMALL), *space)
+    folder = save(agent, tmp_path / "run", "a2c", "CartPole-v1",
+                  {"observation_space": space_to_json(space[0]), "action_space": space_to_json(space[1])})
+    obs = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    played, = InferenceSession(export(folder, "onnx"), providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
+    np.testing.assert_array_equal(played, agent.act(obs, explore=False))
+    assert played.min() >= 5
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("run --format pdf", "html"), ("nowhere", "nowhere is not a run"), ("there", "there is not a run"), ("", "RUN"),
+    ("run --out taken.html", "taken.html exists already"), ("run --out no/where.html", "cannot write no/where.html"),
+    ("lander", "LunarLander-v3 has no page; these have: CartPole-v1, Pendulum-v1, Acrobot-v1, MountainCarContinuous-v0"),
+    ("images", "images cannot be exported"), ("images --format onnx", "images cannot be exported"),
+    ("run --format onnx", "pip install onnx onnxruntime"),
+])
+def test_mistakes(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "onnx", None)                          # as if it were not installed
+    agent = disturbed("a2c", "CartPole-v1", **SMALL)
+    save(agent, tmp_path / "run", "a2c", "CartPole-v1")
+    save(agent, tmp_path / "lander", "a2c", "CartPole-v1", {"env": "LunarLander-v3"})
+    save(agent, tmp_path / "images", "a2c", "CartPole-v1",
+         {"observation_space": {"kind": "Box", "low": np.zeros((8, 8, 3)).tolist()}})
+    (tmp_path / "there").mkdir()
+    (tmp_path / "taken.html").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["export", *arguments.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.strip().splitlines()) == 1
+    assert captured.err.startswith("scratchac: ") and message in captured.err
+    assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "taken.html").read_text() == "mine"
+
+
+def test_the_command_names_the_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(disturbed("a2c", "CartPole-v1", **SMALL), tmp_path / "run", "a2c", "CartPole-v1")
+    assert main(["export", "run"]) == 0 and capsys.readouterr().out == "run/policy.html\n"
+    assert main(["export", "run"]) == 2 and "exists already" in capsys.readouterr().err
+    assert main(["export", "run", "--out", "mine.html"]) == 0 and (tmp_path / "mine.html").exists()
