@@ -162,7 +162,7 @@ def test_the_page_acts_and_values_as_numpy_does(case, visit):
 
 def critic(agent, obs, raw, next_obs, noise):
     """V(s) or the smaller Q(s, a), and what the algorithm's target takes for the value of s′; from the online networks."""
-    if agent.loop == "on-policy":
+    if agent.loop != "off-policy":
         return tuple(agent.model.value(agent.behaviour.see(x))[:, 0] for x in (obs, next_obs))
     if hasattr(agent, "scale"):
         a2, alpha, logp = agent.greedy(next_obs), 0, 0
