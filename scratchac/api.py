@@ -10,6 +10,7 @@ from scratchac import algorithms, envs, runs, training
 from scratchac.errors import TrainingError, UserError, WorkerDied
 from scratchac.hyperparameters import configure, find_preset
 from scratchac.progress import Reporter
+from scratchac.workers import check_engine
 
 EVALUATION_EPISODES = 100
 
@@ -135,8 +136,10 @@ def _to_host(agent, agent_envs):
 
 
 def _vector_env(agent_class, config, env, seed, settings):
-    if agent_class.loop == "asynchronous" and settings["vector"] != "sync":
-        raise UserError("every worker is a process with one environment already, so --vector sync is all there is")
+    if agent_class.loop == "asynchronous":
+        check_engine(config.engine)
+        if settings["vector"] != "sync":
+            raise UserError("every worker is a process with one environment already, so --vector sync is all there is")
     n = getattr(config, "envs", getattr(agent_class, "envs", 1))
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
 

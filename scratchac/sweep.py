@@ -81,13 +81,13 @@ class Sweep:
 
         Raises TrainingError if a run has died twice; the others are finished by then.
         """
-        try:
-            self.out.mkdir(parents=True)
-        except FileExistsError:
-            raise UserError(f"{self.out} exists already, and nothing is overwritten: name another folder with --out") from None
-        except OSError as error:
-            raise UserError(f"cannot make the folder {self.out}: {error.strerror}") from None
-        with tqdm(total=self.target, unit=" steps", unit_scale=True, disable=quiet) as bar, engine(self.engine_name) as workers:
+        with engine(self.engine_name) as workers, tqdm(total=self.target, unit=" steps", unit_scale=True, disable=quiet) as bar:
+            try:
+                self.out.mkdir(parents=True)
+            except FileExistsError:
+                raise UserError(f"{self.out} exists already, and nothing is overwritten: name another folder with --out") from None
+            except OSError as error:
+                raise UserError(f"cannot make the folder {self.out}: {error.strerror}") from None
             try:
                 self.work_through(workers, bar)
             finally:

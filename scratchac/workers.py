@@ -23,9 +23,19 @@ from scratchac.errors import UserError, unknown
 
 def engine(name):
     """An engine by its name, "processes" or "ray". Raises UserError for another name, and where Ray is missing or out of reach."""
+    check_engine(name)
+    return ENGINES[name]()
+
+
+def check_engine(name):
+    """Raise UserError for an engine that there is not, or that needs Ray where it is not installed."""
     if name not in ENGINES:
         raise unknown("engine", name, list(ENGINES))
-    return ENGINES[name]()
+    if name == "ray":
+        try:
+            import ray  # noqa: F401
+        except ImportError:
+            raise UserError("engine ray needs a package that is missing: pip install 'ray>=2.40'") from None
 
 
 class Processes:
@@ -112,11 +122,9 @@ class Ray:
     """Each function as a task of Ray: on the cluster at $RAY_ADDRESS, or on one that starts on this machine by itself."""
 
     def __init__(self):
-        try:
-            import ray
-            from ray.util.queue import Queue
-        except ImportError:
-            raise UserError("engine 'ray' needs a package that is missing: pip install 'ray>=2.40'") from None
+        import ray
+        from ray.util.queue import Queue
+
         self.ray, self.own = ray, not ray.is_initialized()
         if self.own:
             address = os.environ.get("RAY_ADDRESS")

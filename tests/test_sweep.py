@@ -111,6 +111,15 @@ def test_bad_input_leaves_no_folder(words, message, tmp_path, capsys, monkeypatc
     assert message in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [["sweep", "a2c", "--seeds", "0"], ["train", "a3c"]])
+def test_without_ray(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*command, "--env", "CartPole-v1", "--steps", "100", "--engine", "ray"]) == 2
+    assert capsys.readouterr().err.endswith("scratchac: engine ray needs a package that is missing: pip install 'ray>=2.40'\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     arguments = ["sweep", "a2c", "--env", "CartPole-v1", "--seeds", "0", "--set", "steps=200,1000000000", "--jobs", "1",
                  "--backend", "numpy", "--quiet", "--out", str(tmp_path / "sweep")]
