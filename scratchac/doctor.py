@@ -8,9 +8,11 @@ import numpy as np
 
 import kernels
 import scratchac
+from scratchac import games
 from scratchac.envs import INSTALL, has_screen
 
-OPTIONAL = {**INSTALL, "numba": kernels.BACKENDS["numba"][2], "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'"}
+OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": kernels.BACKENDS["numba"][2],
+            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'"}
 
 
 def report():

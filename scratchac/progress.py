@@ -19,10 +19,11 @@ class Reporter:
     run       the Run to write to, or None to write nothing
     target    environment steps at which training ends
     history   the progress saved in a checkpoint, when a run is resumed
+    rivals    opponents that change with training, whose `metrics()` and `state()` belong to the run; or None
     """
 
-    def __init__(self, run, target, start=0, history=None, quiet=False):
-        self.run, self.target, self.interrupted = run, target, False
+    def __init__(self, run, target, start=0, history=None, quiet=False, rivals=None):
+        self.run, self.target, self.interrupted, self.rivals = run, target, False, rivals
         self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {})
         self.before = dict(self.progress)
         self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
@@ -75,10 +76,11 @@ class Reporter:
             row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}
             self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
         row |= {name: float(kernels.backend.to_numpy(sum(values) / len(values))) for name, values in self.collected.items()}
+        row |= self.rivals.metrics() if self.rivals else {}
         self.collected = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         if self.run is not None:
             self.run.log(row)
 
     def save(self, agent):
-        self.run.save(agent.state(), self.progress)
+        self.run.save(agent.state(), self.progress | ({"rivals": self.rivals.state()} if self.rivals else {}))
