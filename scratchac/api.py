@@ -138,7 +138,7 @@ def _to_host(agent, agent_envs):
 
 def _vector_env(agent_class, config, env, seed, settings):
     n = getattr(config, "envs", getattr(agent_class, "envs", 1))
-    if isinstance(env, str) and env in GAMES:
+    if envs.name_of(env) in GAMES:
         if settings["vector"] == "async" or settings["randomise"] or settings["env_args"]:
             raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
         return SelfPlay(env, n, seed)

@@ -28,10 +28,10 @@ K = 16                      # points that change hands in a game at most, half o
 class Table:
     """A board and its rules. Players are 0 and 1, and 0 begins. Raises UserError for a missing package or an illegal action."""
 
-    def __init__(self, name):
+    def __init__(self, name, render_mode=None):
         try:
             # Not `env()`: its wrappers take as long as the rules, and make a lost game of an illegal action.
-            self.rules = import_module(GAMES[name]).raw_env()
+            self.rules = import_module(GAMES[name]).raw_env(render_mode=render_mode)
         except ImportError:
             raise UserError(f"{name} needs a package that is missing: {INSTALL}") from None
         self.name, self.players = name, self.rules.possible_agents
@@ -82,10 +82,8 @@ class Game(gym.Env):
     Raises UserError for an illegal action.
     """
 
-    metadata = {"render_modes": []}     # noqa: RUF012
-
-    def __init__(self, name, opponent=at_random):
-        self.table, self.opponent, self.side = Table(name), opponent, 1
+    def __init__(self, name, opponent=at_random, render_mode=None):
+        self.table, self.opponent, self.side, self.render_mode = Table(name, render_mode), opponent, 1, render_mode
         self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
 
     def reset(self, *, seed=None, options=None):
@@ -100,6 +98,12 @@ class Game(gym.Env):
         self._answer()
         over = self.table.over
         return self.table.seen_by(self.side), self.table.score(self.side), over, False, {}
+
+    def render(self):
+        return self.table.rules.render()
+
+    def close(self):
+        self.table.rules.close()
 
     def _answer(self):
         if not self.table.over and self.table.to_move != self.side:
