@@ -8,12 +8,16 @@ and its reward, at the end, is +1 for a game won, 0 for a draw, −1 for a game 
 the other's answer, so both games are ordinary environments whose other player happens to be part of the world.
 """
 
+from dataclasses import replace
 from importlib import import_module
 
 import gymnasium as gym
 import numpy as np
 
+from scratchac.distributions import Categorical
 from scratchac.errors import UserError
+from scratchac.nn import Parameters
+from scratchac.policies import mask_illegal
 
 # name → the module with the rules
 GAMES = {"tictactoe_v3": "pettingzoo.classic.tictactoe.tictactoe",
@@ -58,7 +62,8 @@ class Table:
     def _view(self, player):
         view = self.rules.observe(self.players[player])
         stones, mask = view["observation"], view["action_mask"]             # (rows, columns, 2), own ones first; (n,)
-        return np.concatenate([stones[..., 0].ravel(), stones[..., 1].ravel(), mask], dtype=np.float32), np.flatnonzero(mask)
+        seen = np.concatenate([stones[..., 0].ravel(), stones[..., 1].ravel(), mask], dtype=np.float32)
+        return seen, np.flatnonzero(mask).tolist()
 
     def seen_by(self, player):
         """(O,). After the end nobody has a turn, and the mask means nothing."""
@@ -100,7 +105,7 @@ class Game(gym.Env):
         return self.table.seen_by(self.side), self.table.score(self.side), over, False, {}
 
     def render(self):
-        return self.table.rules.render()
+        return self.table.rules.render()[::2, ::2]                          # half the size is large enough
 
     def close(self):
         self.table.rules.close()
@@ -111,12 +116,12 @@ class Game(gym.Env):
 
 
 class SelfPlay:
-    """N games side by side, the learner in each of them against itself, now or earlier; the interface of `envs.VectorEnv`.
+    """N games side by side, the learner in each of them against itself as it is or was; the interface of `envs.VectorEnv`.
 
-    Every `steps / SNAPSHOTS` steps the learner's policy joins the pool. The opponent of a game is drawn when it begins: the present
-    self with probability PRESENT, else any of the pool (Silver et al. 2016 drew all from a pool, Bansal et al. 2018 found that old
-    ones keep the learner from running in circles, OpenAI Five 2019 took the present self for four games in five). It samples its
-    actions. The learner begins every other game.
+    Every `steps / SNAPSHOTS` steps the learner's policy joins a pool. When a game begins its opponent is drawn: with probability
+    PRESENT the learner as it is now, else anyone of the pool. It does not learn during the game, and samples its actions. (All from
+    a pool: Silver et al. 2016. Why old ones: an opponent that is only ever the newest can be chased in circles, Bansal et al. 2018.
+    Both together: OpenAI Five, Berner et al. 2019, with 80% for the present self.) The learner begins every other game.
 
     `meet` says who learns, and has to be called before `reset`.
     """
@@ -126,10 +131,10 @@ class SelfPlay:
     def __init__(self, name, n, seed):
         self.n, self.tables = n, [Table(name) for _ in range(n)]
         self.observation_space, self.action_space = self.tables[0].observation_space, self.tables[0].action_space
-        self.rng = np.random.default_rng(seed)
+        self.dist, self.rng = Categorical(int(self.action_space.n)), np.random.default_rng(seed)
         self.side = np.arange(n) % 2                                        # where the learner sits, (N,)
         self.opponent = np.zeros(n, int)                                    # number in the pool, or −1 for the present self
-        self.pool = []                                                      # policies' parameters, (P,) each
+        self.pool = []                                                      # parameters of policies, (P,) each
         self.elo, self.learner_elo = [], 0.0                                # of each one in the pool, and of the learner
 
     def meet(self, agent, kept=None):
@@ -139,10 +144,10 @@ class SelfPlay:
         """
         if not getattr(agent.config, "action_mask", False):
             raise UserError(f"{self.tables[0].name} has illegal actions: it takes a2c or ppo, and --action-mask")
-        self.agent = agent
-        # Another agent of the same kind lends its network to whichever past self has to move.
-        self.past = type(agent)(agent.config, self.observation_space, self.action_space, self.rng.integers(2**32))
-        self.policy = agent.model.groups[0]                                 # where the policy is in the flat vector
+        self.agent, model = agent, agent.model
+        net, self.present = (model.net, model.params) if hasattr(model, "net") else (model.actor, model.theta)
+        self.net = replace(net, stack=(self.n,))                            # the opponents' networks, one for each game
+        self.params = Parameters(self.net.shapes(), agent.dtype)
         self.every = max(1, agent.config.steps // SNAPSHOTS)
         self.next_snapshot = agent.step
         if kept:
@@ -154,12 +159,12 @@ class SelfPlay:
 
     def step(self, actions):
         """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
-        for table, action in zip(self.tables, actions, strict=True):
+        for table, action in zip(self.tables, actions.tolist(), strict=True):
             table.play(action)
-        self._answer(np.arange(self.n))
+        self._answer()
         next_obs = np.stack([table.seen_by(side) for table, side in zip(self.tables, self.side, strict=True)])
-        term = np.array([table.over for table in self.tables])
         reward = np.array([table.score(side) for table, side in zip(self.tables, self.side, strict=True)])
+        term = np.array([table.over for table in self.tables])
         obs, over = next_obs, np.flatnonzero(term)
         if len(over):
             self._rate(over, reward)
@@ -171,23 +176,26 @@ class SelfPlay:
     def _begin(self, games):
         """New games at these tables; returns what the learner sees first, (games, O)."""
         if self.agent.step >= self.next_snapshot:
-            self.pool.append(self.agent.model.flat[self.policy].copy())
+            self.pool.append(self.present.flat.copy())
             self.elo.append(self.learner_elo)
             self.next_snapshot += self.every
         for i in games:
             self.tables[i].begin()
-            self.opponent[i] = -1 if self.rng.random() < PRESENT else self.rng.integers(len(self.pool))
-        self._answer(games)
+            who = self.opponent[i] = -1 if self.rng.random() < PRESENT else self.rng.integers(len(self.pool))
+            opponent = self.present if who < 0 else Parameters(self.present.shapes, flat=self.pool[who])
+            for name in self.params.shapes:
+                self.params[name][i] = opponent[name]
+        self._answer()
         return np.stack([self.tables[i].seen for i in games])
 
-    def _answer(self, games):
-        """The opponents' moves at those of these tables where it is their turn, one batch for each of them."""
-        waiting = np.array([i for i in games if not self.tables[i].over and self.tables[i].to_move != self.side[i]], int)
-        for who in np.unique(self.opponent[waiting]):
-            theirs = waiting[self.opponent[waiting] == who]
-            self.past.model.flat[self.policy] = self.agent.model.flat[self.policy] if who < 0 else self.pool[who]
-            actions = self.past.act(np.stack([self.tables[i].seen for i in theirs]))
-            for i, action in zip(theirs, actions, strict=True):
+    def _answer(self):
+        """The opponents' moves, wherever it is their turn: one batch of a row for each network."""
+        waiting = [i for i in range(self.n) if self.tables[i].to_move != self.side[i] and not self.tables[i].over]
+        if waiting:
+            s = np.stack([table.seen for table in self.tables])             # (N, O)
+            y = self.net.forward(self.params, s[:, None])[0][waiting, 0, : self.dist.n]
+            actions = self.dist.sample(mask_illegal(y, s[waiting], self.dist.n), self.dist.noise(self.rng, len(waiting)))
+            for i, action in zip(waiting, actions.tolist(), strict=True):
                 self.tables[i].play(action)
 
     # -- ratings ---------------------------------------------------------------------------------------------------------

@@ -134,8 +134,7 @@ def test_opponents_in_a_batch_play_as_they_would_alone(monkeypatch):
     monkeypatch.setattr(games, "PRESENT", 0)
     agent, rivals = self_play()
     rng = np.random.default_rng(3)
-    rivals.pool = [agent.model.flat[rivals.policy] + 1e3 * rng.standard_normal(agent.model.theta.flat.size) for _ in range(4)]
-    rivals.pool = [x.astype(np.float32) for x in rivals.pool]
+    rivals.pool = list(1e3 * rng.standard_normal((4, agent.model.theta.flat.size), np.float32))
     rivals.elo, rivals.next_snapshot = [0.0] * 4, np.inf
     obs = rivals.reset()
     opponents, sides, history = rivals.opponent.copy(), rivals.side.copy(), []
@@ -148,7 +147,7 @@ def test_opponents_in_a_batch_play_as_they_would_alone(monkeypatch):
         over = over | term
     for i in range(4):
         past = scratchac.make_agent("a2c", "tictactoe_v3", **SMALL)
-        past.model.flat[rivals.policy] = rivals.pool[opponents[i]]
+        past.model.theta.flat[:] = rivals.pool[opponents[i]]
         game = Game("tictactoe_v3", lambda obs, legal, rng, past=past: past.act(obs, explore=False))
         game.reset(seed=int(sides[i]))
         for actions, next_obs, reward, term, was_over in history:
@@ -161,7 +160,7 @@ def test_opponents_in_a_batch_play_as_they_would_alone(monkeypatch):
 def test_the_past_stays_what_it_was():
     agent, rivals = self_play(steps=100)
     rivals.reset()
-    first = agent.model.flat[rivals.policy].copy()
+    first = agent.model.theta.flat.copy()
     agent.model.flat += 1
     agent.step = 1
     rivals._begin([0])
