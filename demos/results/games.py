@@ -4,8 +4,7 @@
 
 adds to demos/results/games.json, one entry per seed, as they come; seeds already there are not run again. $SCRATCHAC_BACKEND says
 who computes. The last policy plays 1,000 games against random moves and, where that can be computed, 1,000 against perfect ones,
-each with its most likely actions and with sampled ones, and begins every other game. The perfect player chooses among all moves
-that are equally good, so that it leads into many different games.
+each with its most likely actions and with sampled ones, and begins every other game.
 """
 
 import argparse
@@ -13,10 +12,10 @@ import json
 import os
 import platform
 from dataclasses import asdict
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from perfect import perfectly
 from run import seeds_from, value_of
 
 import kernels
@@ -25,23 +24,6 @@ from scratchac.games import GAMES, Game, at_random
 
 FILE = Path(__file__).parent / "games.json"
 GAMES_PLAYED = 1_000
-LINES = [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}, {0, 3, 6}, {1, 4, 7}, {2, 5, 8}, {0, 4, 8}, {2, 4, 6}]
-
-
-@cache
-def worth(mine, other):
-    """What a game of tic-tac-toe is worth to whose turn it is, between perfect players; squares as frozensets."""
-    if any(line <= other for line in LINES):
-        return -1
-    return max((-worth(other, mine | {a}) for a in range(9) if a not in mine | other), default=0)
-
-
-def perfectly(obs, legal, rng):
-    mine, other = (frozenset(i for i in range(9) if stones[i]) for stones in (obs[:9], obs[9:18]))
-    worths = {a: -worth(other, mine | {a}) for a in legal}
-    return rng.choice([a for a in legal if worths[a] == max(worths.values())])
-
-
 OPPONENTS = {"tictactoe_v3": {"random": at_random, "perfect": perfectly}, "connect_four_v3": {"random": at_random}}
 
 
