@@ -178,7 +178,7 @@ class SelfPlay:
         if self.agent.step >= self.next_snapshot:
             self.pool.append(self.present.flat.copy())
             self.elo.append(self.learner_elo)
-            self.next_snapshot += self.every
+            self.next_snapshot = self.agent.step + self.every
         for i in games:
             self.tables[i].begin()
             who = self.opponent[i] = -1 if self.rng.random() < PRESENT else self.rng.integers(len(self.pool))
