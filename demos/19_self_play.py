@@ -3,7 +3,7 @@
 PPO plays tic-tac-toe against its present and past selves, with the preset. The left panel shows its Elo rating, from its games
 against the past selves alone. The right one shows what training knows nothing of: games against random moves and against perfect
 play, of which no one wins; the learner plays its most likely actions, and the perfect player chooses among equally good ones.
-Takes about MINUTES minutes.
+Takes about four minutes.
 """
 
 import numpy as np
