@@ -119,9 +119,9 @@ class SelfPlay:
     """N games side by side, the learner in each of them against itself as it is or was; the interface of `envs.VectorEnv`.
 
     Every `steps / SNAPSHOTS` steps the learner's policy joins a pool. When a game begins its opponent is drawn: with probability
-    PRESENT the learner as it is now, else anyone of the pool. It does not learn during the game, and samples its actions. (All from
-    a pool: Silver et al. 2016. Why old ones: an opponent that is only ever the newest can be chased in circles, Bansal et al. 2018.
-    Both together: OpenAI Five, Berner et al. 2019, with 80% for the present self.) The learner begins every other game.
+    PRESENT the learner as it is now, else anyone of the pool. It stays as it is during the game, and samples its actions. Silver et
+    al. 2016 draw all opponents from such a pool, and OpenAI Five (Berner et al. 2019) one in five; Bansal et al. 2018 found that
+    whoever has met old opponents is the more robust. The learner begins every other game.
 
     `meet` says who learns, and has to be called before `reset`.
     """

@@ -22,7 +22,8 @@ def controls(env):
     """({keys held: action}, action without keys) for an environment id. Raises UserError where no keys are known."""
     name = str(env).rsplit("-v", 1)[0]
     if name not in KEYS:
-        raise UserError(f"no keys are known for {env}; there are keys for: {', '.join(KEYS)}")
+        raise UserError(f"no keys are known for {env}; there are keys for: {', '.join(KEYS)}; "
+                        "and games are played against a run: scratchac play RUN")
     return KEYS[name]
 
 
