@@ -19,7 +19,7 @@ from scratchac.training import Episodes, train_on_policy
 def compiled_loop(agent, envs):
     """A quicker loop for this agent and these environments, or None if there is none."""
     kind, config = type(agent).__name__, agent.config
-    if not isinstance(getattr(agent, "dist", None), Categorical) or envs.workers:
+    if not isinstance(getattr(agent, "dist", None), Categorical) or envs.workers or getattr(config, "action_mask", False):
         return None
     if kind == "ActorCritic":
         return one_step_actor_critic

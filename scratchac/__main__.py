@@ -153,18 +153,32 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
     print(write(run, format, out))
 
 
-def play(env: str = "LunarLander-v3", seed: int | None = None):
-    """Play with the arrow keys.
+def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None, env: str | None = None,
+         seed: int | None = None):
+    """Play with the arrow keys or, in the terminal, a game against a trained run.
 
     Args:
-        env: environment id
+        run: folder of a run on a game, to play against
+        env: environment id; LunarLander-v3, or the run's own game, if not given
         seed: seed of the first episode
     """
+    from scratchac import api, runs
     from scratchac import play as keyboard
+    from scratchac.games import GAMES
 
-    returns = keyboard.play(env, seed)
-    if returns:
-        print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
+    if run is None and env not in GAMES:
+        returns = keyboard.play(env or "LunarLander-v3", seed)
+        if returns:
+            print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
+        return
+    if run is None:
+        raise UserError(f"{env} is played against a trained run: scratchac play RUN")
+    name = runs.Run.open(run).config["env"]
+    if name not in GAMES or env not in (None, name):
+        raise UserError(f"{run} is a run on {name}, not on {env or ' or '.join(GAMES)}")
+    outcomes = keyboard.play_game(api.load(run), name, seed)
+    won, drawn, lost = (outcomes.count(x) for x in (1, 0, -1))
+    print(f"\n{won} won, {drawn} drawn, {lost} lost")
 
 
 def gradcheck(json: bool = False):
@@ -289,7 +303,7 @@ COMMANDS = {
     "plot": (plot, "learning curves of one run or several"),
     "video": (video, "film a trained policy"),
     "export": (export, "a trained policy as a web page, or as an ONNX graph"),
-    "play": (play, "play by keyboard"),
+    "play": (play, "play by keyboard, or a game against a run"),
     "gradcheck": (gradcheck, "check the gradients by finite differences"),
     "bench": (bench, "how fast kernels, updates and training are on each backend"),
     "presets": (presets, "tuned hyperparameters"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import kernels
 from scratchac import algorithms, envs, runs, training
 from scratchac.errors import TrainingError, UserError, WorkerDied
+from scratchac.games import GAMES, SelfPlay
 from scratchac.hyperparameters import configure, find_preset
 from scratchac.progress import Reporter
 from scratchac.workers import check_engine
@@ -20,7 +21,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     """Train an agent and return it.
 
     algorithm         a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
-    env               Gymnasium id, or a callable that returns an environment; the algorithm's usual one if not given
+    env               Gymnasium id, a game's name, or a callable that returns an environment; the algorithm's usual one if not given
     steps             environment steps; the preset's number if not given
     seed              makes the run repeatable
     backend           "auto", "numpy", …; if not given, $SCRATCHAC_BACKEND or "auto"
@@ -48,6 +49,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
         agent_envs = _vector_env(agent_class, config, env, seed, settings)
         try:
             agent = agent_class(config, agent_envs.observation_space, agent_envs.action_space, seed)
+            _meet(agent_envs, agent)
             run = out and runs.Run.create(out, {
                 "algorithm": algorithm, "env": envs.name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
                 "backend": active.name, **settings, "hyperparameters": asdict(config),
@@ -80,6 +82,7 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
         # A seed of its own for this stretch: the first one would play the run's first episodes again.
         agent_envs = _vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
+            _meet(agent_envs, agent, progress.get("rivals"))
             _learn(agent, agent_envs, run, env, target, quiet=quiet, video=video, progress=progress)
         finally:
             agent_envs.close()
@@ -141,7 +144,19 @@ def _vector_env(agent_class, config, env, seed, settings):
         if settings["vector"] != "sync":
             raise UserError("every worker is a process with one environment already, so --vector sync is all there is")
     n = getattr(config, "envs", getattr(agent_class, "envs", 1))
+    if envs.name_of(env) in GAMES:
+        if agent_class.loop != "on-policy":
+            raise UserError(f"{env} has illegal actions: it takes a2c or ppo, and --action-mask")
+        if settings["vector"] == "async" or settings["randomise"] or settings["env_args"]:
+            raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
+        return SelfPlay(env, n, seed)
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
+
+
+def _meet(agent_envs, agent, kept=None):
+    """Tell games of self-play who learns, and what they kept of earlier selves."""
+    if isinstance(agent_envs, SelfPlay):
+        agent_envs.meet(agent, kept)
 
 
 def _environment_of(config, env, verb):
@@ -166,7 +181,8 @@ def _restore(run):
 
 def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None, on_row=None):
     """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
-    reporter = Reporter(run, target, agent.step, progress, quiet, on_row)
+    rivals = agent_envs if isinstance(agent_envs, SelfPlay) else None
+    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, rivals)
     reporter.progress["target"] = target
     try:
         with reporter:

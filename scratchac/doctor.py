@@ -8,11 +8,11 @@ import numpy as np
 
 import kernels
 import scratchac
-from scratchac import export
+from scratchac import export, games
 from scratchac.envs import INSTALL, has_screen
 
-OPTIONAL = {**INSTALL, "numba": kernels.BACKENDS["numba"][2], "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'",
-            "onnxruntime": export.INSTALL}
+OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": kernels.BACKENDS["numba"][2],
+            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL}
 
 
 def report():

@@ -15,6 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import UserError, unknown
+from scratchac.games import GAMES, Game
 
 # a word of Gymnasium's message about a missing package → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
@@ -26,7 +27,7 @@ def name_of(env):
 
 
 def make(env, randomise=None, **kwargs):
-    """Make one environment from a Gymnasium id or from a callable that returns one; `kwargs` go to its constructor.
+    """Make one environment from a Gymnasium id, the name of a game or a callable that returns one; `kwargs` go to its constructor.
 
     `randomise`: a Generator; every episode then has a world of its own (see `RandomisedLander`).
     Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
@@ -41,7 +42,7 @@ def make(env, randomise=None, **kwargs):
                 hear_mujoco()
             with warnings.catch_warnings(record=True) as caught:            # an error says it all in its one line
                 warnings.simplefilter("always")
-                made = gym.make(env, **kwargs)
+                made = Game(env, **kwargs) if env in GAMES else gym.make(env, **kwargs)
             for warning in caught:
                 warnings.warn(warning.message, stacklevel=2)
         except gym.error.DependencyNotInstalled as error:
@@ -49,7 +50,7 @@ def make(env, randomise=None, **kwargs):
             raise UserError(f"{env} needs a package that is missing: {command}") from None
         except gym.error.UnregisteredEnv as error:
             if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
-                raise unknown("environment", env, sorted(gym.registry)) from None
+                raise unknown("environment", env, sorted([*gym.registry, *GAMES])) from None
             raise UserError(str(error)) from None
         except (gym.error.DeprecatedEnv, ImportError) as error:
             raise UserError(str(error).replace("\n", " ")) from None

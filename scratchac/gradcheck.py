@@ -13,6 +13,7 @@ import numpy as np
 from scratchac import losses
 from scratchac.distributions import Categorical, Gaussian, TanhGaussian
 from scratchac.nn import MLP, Parameters
+from scratchac.policies import mask_illegal
 
 H = 1e-5
 TOLERANCE = 1e-6
@@ -181,6 +182,27 @@ def _(rng):
 @check("Categorical: entropy", "sign flipped")
 def _(rng):
     return _distribution_check(Categorical(4), rng, rng.integers(4, size=5), 1, lambda g, c: -g)
+
+
+def _masked_check(rng, of, confused):
+    """Through the mask to the raw logits; the spoilt gradient is that of logits `confused(y, mask)` instead."""
+    dist, y, c, zero = Categorical(4), 2 * rng.standard_normal((5, 4)), rng.standard_normal(5), np.zeros(5)
+    mask = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]], float)
+    a = np.array([1, 3, 2, 0, 2])                                           # each legal
+    f = lambda: float(c @ dist.evaluate(mask_illegal(y, mask, 4), a)[of])  # noqa: E731
+    grad, spoilt = (dist.backward(dist.evaluate(logits, a)[2], *((c, zero) if of == 0 else (zero, c)))
+                    for logits in (mask_illegal(y, mask, 4), confused(y, mask)))
+    return f, y, grad, spoilt
+
+
+@check("Categorical, masked: log-probability", "mask forgotten")
+def _(rng):
+    return _masked_check(rng, 0, lambda y, mask: y)
+
+
+@check("Categorical, masked: entropy", "logits multiplied by the mask")
+def _(rng):
+    return _masked_check(rng, 1, lambda y, mask: y * mask)
 
 
 @check("Gaussian: log-probability", "normalisation −log σ forgotten")

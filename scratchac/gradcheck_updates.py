@@ -23,11 +23,14 @@ def _a2c_check(rng, spaces, mistake, **options):
                     entropy_coef=0.2, value_coef=0.5, **options)
     agent = a2c.A2C(config, observation_space, action_space, seed=1, dtype=np.float64)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
-    obs = rng.standard_normal((4, 3, 3))
-    batch = Batch(obs, np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3)), rng.standard_normal((4, 3, 3)),
+    O = observation_space.shape[0]
+    obs, next_obs = rng.standard_normal((2, 4, 3, O))
+    if config.action_mask:
+        obs[..., -3:] = _masks(rng, (4, 3))
+    batch = Batch(obs, np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3)), next_obs,
                   *(rng.random((2, 4, 3)) < 0.2).astype(float), np.zeros((4, 3), int))
     h = agent.schedules(0)
-    s, s2, a = obs.reshape(12, 3), batch.next_obs.reshape(12, 3), batch.actions.reshape(12, *agent.dist.action_shape)
+    s, s2, a = obs.reshape(12, O), next_obs.reshape(12, O), batch.actions.reshape(12, *agent.dist.action_shape)
     # Targets and advantages are data: computed once, at the parameters before the update.
     target, adv = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
 
@@ -43,6 +46,10 @@ def _a2c_check(rng, spaces, mistake, **options):
     agent.model.flat[:] = before
     if mistake == "entropy":
         spoilt = numerical_gradient(lambda: loss(-1), agent.model.flat)
+    elif mistake == "mask":
+        agent.model.masked = 0
+        spoilt = numerical_gradient(loss, agent.model.flat)
+        agent.model.masked = 3
     else:                                                                   # differentiate the bootstrap V(s′) as well
         def leaky():
             moved, _ = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
@@ -51,8 +58,14 @@ def _a2c_check(rng, spaces, mistake, **options):
     return loss, agent.model.flat, grad, spoilt
 
 
-def _spaces(discrete):
-    box = gym.spaces.Box(-1, 1, (3,), np.float64)
+def _masks(rng, shape):
+    """Masks of three actions (…, 3): one of them illegal, or two, or none."""
+    masks = np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]])
+    return masks[rng.permutation(np.arange(np.prod(shape)) % len(masks))].reshape(*shape, 3)
+
+
+def _spaces(discrete, features=3):
+    box = gym.spaces.Box(-1, 1, (features,), np.float64)
     return box, gym.spaces.Discrete(3) if discrete else gym.spaces.Box(-1, 1, (2,), np.float64)
 
 
@@ -81,13 +94,26 @@ def _(rng):
     return _a2c_check(rng, lambda: _spaces(True), "target", advantage="qv", value_loss="huber")
 
 
-@check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
+@check("A2C update, illegal actions masked, two networks", "mask forgotten")
 def _(rng):
-    config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
-    agent = ppo.PPO(config, *_spaces(True), seed=1, dtype=np.float64)
+    return _a2c_check(rng, lambda: _spaces(True, 5), "mask", action_mask=True)
+
+
+@check("A2C update, illegal actions masked, shared body", "mask forgotten")
+def _(rng):
+    return _a2c_check(rng, lambda: _spaces(True, 5), "mask", action_mask=True, shared_body=True)
+
+
+def _ppo_check(rng, spoil, features=3, **options):
+    """A step on a minibatch in which every ratio lies where it should; `spoil` takes the agent and the loss."""
+    config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1, **options)
+    agent = ppo.PPO(config, *_spaces(True, features), seed=1, dtype=np.float64)
     agent.optimiser = SGD(agent.model.flat)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
-    s, a, v_old, h = rng.standard_normal((8, 3)), rng.integers(3, size=8), rng.standard_normal(8), agent.schedules(0)
+    s, v_old, h = rng.standard_normal((8, features)), rng.standard_normal(8), agent.schedules(0)
+    if config.action_mask:
+        s[:, -3:] = _masks(rng, (8,))
+    a = agent.sample(s)
     ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
     logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
     scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
@@ -102,7 +128,23 @@ def _(rng):
     agent.step_on(s, a, logp_old, v_old, adv, h)
     grad = before - agent.model.flat
     agent.model.flat[:] = before
-    return loss, agent.model.flat, grad, numerical_gradient(lambda: loss(np.inf), agent.model.flat)
+    return loss, agent.model.flat, grad, spoil(agent, loss)
+
+
+@check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
+def _(rng):
+    return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat))
+
+
+@check("PPO step, illegal actions masked", "mask forgotten")
+def _(rng):
+    def spoil(agent, loss):
+        agent.model.masked = 0
+        spoilt = numerical_gradient(loss, agent.model.flat)
+        agent.model.masked = 3
+        return spoilt
+
+    return _ppo_check(rng, spoil, features=5, action_mask=True)
 
 
 # -- off-policy: the actor's way through the critic, and the critics' targets -----------------------------------------

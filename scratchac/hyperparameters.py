@@ -73,6 +73,8 @@ class Normalising(OnPolicy):
     """Shift and scale observations by running statistics."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
+    action_mask: bool = False
+    """The last n features of an observation say which of the n actions are legal."""
 
 
 @dataclass(frozen=True)

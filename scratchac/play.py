@@ -1,6 +1,8 @@
-"""Play an environment by keyboard."""
+"""Play an environment by keyboard: alone with arrow keys, or a game against a trained run in the terminal."""
 
 import os
+
+import numpy as np
 
 from scratchac.envs import make
 from scratchac.errors import UserError
@@ -20,7 +22,8 @@ def controls(env):
     """({keys held: action}, action without keys) for an environment id. Raises UserError where no keys are known."""
     name = str(env).rsplit("-v", 1)[0]
     if name not in KEYS:
-        raise UserError(f"no keys are known for {env}; there are keys for: {', '.join(KEYS)}")
+        raise UserError(f"no keys are known for {env}; there are keys for: {', '.join(KEYS)}; "
+                        "and games are played against a run: scratchac play RUN")
     return KEYS[name]
 
 
@@ -72,3 +75,57 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
         made.close()
         pygame.quit()
     return finished
+
+
+# -- games, in the terminal ----------------------------------------------------------------------------------------------
+
+# name → (what an action is, rows and columns of the board)
+BOARDS = {"tictactoe_v3": ("square", (3, 3)), "connect_four_v3": ("column", (6, 7))}
+
+
+def play_game(agent, name, seed=None):
+    """Play against an agent's most likely actions, beginning every other game, until q or the end of the input.
+
+    seed    the person begins the first game if it is even, or not given
+
+    Returns the outcomes of the games that ended: 1, 0 or −1.
+    """
+    game = make(name, opponent=lambda obs, legal, rng: agent.act(obs, explore=False))
+    outcomes = []
+    while True:
+        obs, _ = game.reset(seed=seed)
+        seed, over = None, False
+        print(f"\nYou play {'XO'[game.side]}, and X begins.")
+        while not over:
+            print(drawn(obs, name, game.side))
+            action = _ask(BOARDS[name][0], game.table.legal)
+            if action is None:
+                return outcomes
+            obs, outcome, over, _, _ = game.step(action)
+        print(f"{drawn(obs, name, game.side)}\n{ {1: 'You win.', 0: 'A draw.', -1: 'You lose.'}[outcome]}")
+        outcomes.append(outcome)
+
+
+def drawn(obs, name, side):
+    """The board as text, from what the player at `side` sees. Actions are counted from 1."""
+    rows, columns = BOARDS[name][1]
+    own, other = obs[: 2 * rows * columns].reshape(2, rows, columns) == 1
+    numbers = np.arange(1, rows * columns + 1).reshape(rows, columns).astype(str)
+    free = numbers if BOARDS[name][0] == "square" else "·"
+    cells = np.where(own, "XO"[side], np.where(other, "OX"[side], free))
+    lines = [*cells, numbers[0]] if BOARDS[name][0] == "column" else cells
+    return "\n".join(" ".join(line) for line in lines)
+
+
+def _ask(what, legal):
+    """The action that a person chooses, or None to leave."""
+    while True:
+        try:
+            answer = input(f"{what} (q leaves): ").strip()
+        except EOFError:
+            return None
+        if answer == "q":
+            return None
+        if answer.isdecimal() and int(answer) - 1 in legal:
+            return int(answer) - 1
+        print(f"{answer!r} is no {what} to choose now; these are: {', '.join(str(a + 1) for a in legal)}")

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from scratchac.errors import UserError
 from scratchac.runs import Run
 
-PANELS = [("return_mean", "return of an episode"), ("actor_loss", "actor loss"), ("critic_loss", "critic loss"),
-          ("entropy", "entropy"), ("alpha", "temperature α"), ("td_error", "mean size of the TD error"),
+PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
+          ("actor_loss", "actor loss"), ("critic_loss", "critic loss"), ("entropy", "entropy"), ("alpha", "temperature α"),
+          ("td_error", "mean size of the TD error"),
           ("q_promised", "discounted return of an episode, as Q promised it")]
 COLOURS = matplotlib.colormaps["tab10"].colors
 

@@ -4,17 +4,57 @@ Two architectures with one interface, so that an algorithm's file does not care 
 
     SeparateBodies      actor  s → y            critic  s → v
     SharedBody          one network  s → [y | v], the last layer split into two heads
+
+Both mask illegal actions if told where the mask is: `masked` is the number of actions, or 0 for no mask.
 """
 
 import numpy as np
 
+from scratchac.errors import UserError
 from scratchac.nn import MLP, Parameters
+
+ILLEGAL = -1e9              # a logit whose exp is exactly 0, in float32 too, but finite, so that 0 · log π is 0 and not NaN
+
+
+def mask_illegal(y, s, n):
+    """Logits y (B, n) without the illegal actions: the last n features of s (B, O) are 1 for legal ones and 0 for others.
+
+        y′ⱼ = yⱼ if j is legal, else c        π(j) = exp(y′ⱼ) / Σᵢ exp(y′ᵢ) = exp(yⱼ) / Σ_{i legal} exp(yᵢ), or exactly 0
+
+    for c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would leave an illegal action a weight of exp(0) = 1.
+
+    Backward: ∂L/∂yⱼ = ∂L/∂y′ⱼ where j is legal, else 0, for c is constant. `Categorical.backward` gives just that, with no line
+    here: its ∂H/∂y′ⱼ = −πⱼ(log πⱼ + H) has the factor πⱼ = 0, and so has ∂log π(a)/∂y′ⱼ = 1[j = a] − πⱼ, as a is legal.
+
+    Raises UserError for a row whose mask is none.
+    """
+    mask = s[:, -n:]
+    legal = mask == 1
+    if not legal.any(axis=1).all() or not (legal | (mask == 0)).all():
+        row = int(np.flatnonzero(~legal.any(axis=1) | ~(legal | (mask == 0)).all(axis=1))[0])
+        raise UserError(f"row {row} of the observations: its last {n} features must be 1 for legal actions, one at least, and 0 "
+                        f"for the others, not {mask[row].tolist()}")
+    return np.where(legal, y, y.dtype.type(ILLEGAL))
+
+
+def mask_size(config, dist, inputs):
+    """How many features the mask of a config has, 0 without one. Raises UserError where there can be no mask."""
+    if not config.action_mask:
+        return 0
+    if not hasattr(dist, "n"):
+        raise UserError("--action-mask says which of n actions are legal, so the actions must be Discrete")
+    if config.normalise_obs:
+        raise UserError("--action-mask reads zeros and ones from the observations, and --normalise-obs would change them")
+    if inputs < dist.n:
+        raise UserError(f"--action-mask reads the last {dist.n} features of an observation, and there are only {inputs}")
+    return dist.n
 
 
 class SeparateBodies:
     """An actor and a critic that share nothing but the flat vector [θ | w] which holds both."""
 
-    def __init__(self, inputs, dist, values, hidden, activation, initialiser, rng, dtype=np.float32):
+    def __init__(self, inputs, dist, values, hidden, activation, initialiser, rng, dtype=np.float32, masked=0):
+        self.masked = masked
         self.actor = MLP((inputs, *hidden, dist.outputs - dist.constants), activation, constants=dist.constants)
         self.critic = MLP((inputs, *hidden, values), activation)
         shapes = self.actor.shapes(), self.critic.shapes()
@@ -28,7 +68,8 @@ class SeparateBodies:
         self.critic.initialise(self.w, rng, initialiser)
 
     def policy(self, s):
-        return self.actor.forward(self.theta, s)[0]
+        y = self.actor.forward(self.theta, s)[0]
+        return mask_illegal(y, s, self.masked) if self.masked else y
 
     def value(self, s):
         return self.critic.forward(self.w, s)[0]
@@ -36,6 +77,7 @@ class SeparateBodies:
     def forward(self, s):
         """s (B, O) → y (B, outputs), v (B, values), cache."""
         y, actor_cache = self.actor.forward(self.theta, s)
+        y = mask_illegal(y, s, self.masked) if self.masked else y
         v, critic_cache = self.critic.forward(self.w, s)
         return y, v, (actor_cache, critic_cache)
 
@@ -48,8 +90,8 @@ class SeparateBodies:
 class SharedBody:
     """One network with both heads: features are learnt once, and the two losses pull on the same weights."""
 
-    def __init__(self, inputs, dist, values, hidden, activation, initialiser, rng, dtype=np.float32):
-        self.outputs = dist.outputs
+    def __init__(self, inputs, dist, values, hidden, activation, initialiser, rng, dtype=np.float32, masked=0):
+        self.outputs, self.masked = dist.outputs, masked
         mean_outputs = dist.outputs - dist.constants
         self.net = MLP((inputs, *hidden, mean_outputs + values), activation, constants=dist.constants)
         self.params = Parameters(self.net.shapes(), dtype)
@@ -60,7 +102,8 @@ class SharedBody:
         self.net.initialise(self.params, rng, initialiser, output_gain=gains)
 
     def policy(self, s):
-        return self.net.forward(self.params, s)[0][:, : self.outputs]
+        y = self.net.forward(self.params, s)[0][:, : self.outputs]
+        return mask_illegal(y, s, self.masked) if self.masked else y
 
     def value(self, s):
         return self.net.forward(self.params, s)[0][:, self.outputs :]
@@ -68,7 +111,8 @@ class SharedBody:
     def forward(self, s):
         """s (B, O) → y (B, outputs), v (B, values), cache."""
         out, cache = self.net.forward(self.params, s)
-        return out[:, : self.outputs], out[:, self.outputs :], cache
+        y, v = out[:, : self.outputs], out[:, self.outputs :]
+        return mask_illegal(y, s, self.masked) if self.masked else y, v, cache
 
     def backward(self, cache, dy, dv):
         """Fill `grad`: ∂L/∂body is the sum of what both heads send down."""

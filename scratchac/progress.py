@@ -20,10 +20,11 @@ class Reporter:
     target    environment steps at which training ends
     history   the progress saved in a checkpoint, when a run is resumed
     on_row    called with each row of metrics, or None
+    rivals    opponents that change with training, whose `metrics()` and `state()` belong to the run; or None
     """
 
-    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None):
-        self.run, self.target, self.interrupted, self.on_row = run, target, False, on_row
+    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None, rivals=None):
+        self.run, self.target, self.interrupted, self.on_row, self.rivals = run, target, False, on_row, rivals
         self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {})
         self.before = dict(self.progress)
         self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
@@ -76,6 +77,7 @@ class Reporter:
             row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}
             self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
         row |= {name: float(kernels.backend.to_numpy(sum(values) / len(values))) for name, values in self.collected.items()}
+        row |= self.rivals.metrics() if self.rivals else {}
         self.collected = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         if self.run is not None:
@@ -84,4 +86,4 @@ class Reporter:
             self.on_row(row)
 
     def save(self, agent):
-        self.run.save(agent.state(), self.progress)
+        self.run.save(agent.state(), self.progress | ({"rivals": self.rivals.state()} if self.rivals else {}))

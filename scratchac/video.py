@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scratchac.envs import has_screen, make
+from scratchac.envs import has_screen, make, name_of
 from scratchac.errors import UserError
+from scratchac.games import GAMES
 
 FPS = 50
 GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole: half of them will do
@@ -20,16 +21,17 @@ def record(agent, env, folder, episodes=1, seed=0, **kwargs):
     Raises UserError if the environment cannot render.
     """
     frames = render(agent, env, episodes, seed, **kwargs)
+    fps, every = (1, 1) if name_of(env) in GAMES else (FPS, GIF_EVERY)     # a position on a board wants a second
     if importlib.util.find_spec("imageio_ffmpeg"):
         import imageio.v3 as imageio
 
         path = Path(folder) / "video.mp4"
         height, width = (size // 2 * 2 for size in frames[0].shape[:2])     # the codec wants even sizes
-        imageio.imwrite(path, np.stack(frames)[:, :height, :width], fps=FPS, macro_block_size=1)
+        imageio.imwrite(path, np.stack(frames)[:, :height, :width], fps=fps, macro_block_size=1)
     else:
         path = Path(folder) / "video.gif"
-        first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames[::GIF_EVERY])
-        first.save(path, save_all=True, append_images=rest, duration=1000 * GIF_EVERY // FPS, loop=0)
+        first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames[::every])
+        first.save(path, save_all=True, append_images=rest, duration=1000 * every // fps, loop=0)
     return path
 
 

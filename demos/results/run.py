@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
     options = parser.parse_args()
     given = dict(word.split("=", 1) for word in options.set)
-    given = {name: _value(text) for name, text in given.items()}
+    given = {name: value_of(text) for name, text in given.items()}
     path = FOLDER / f"{options.name or f'{options.algorithm}-{options.env}'}.json"
     backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
     env_args = find_preset(options.algorithm, options.env, options.preset)[1]
@@ -63,7 +63,7 @@ def main():
               f"sampled {scores['stochastic'].mean():.1f}", flush=True)
 
 
-def _value(text):
+def value_of(text):
     try:
         return json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Write the READMEs' tables from the files in demos/results/: returns/, bench.json and profile.json.
+"""Write the READMEs' tables from the files in demos/results/: returns/, games.json, bench.json and profile.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -66,6 +66,31 @@ def returns_table():
     return "\n".join(lines)
 
 
+# (game, opponent) → (what is counted, outcomes, the bar for who begins, for who does not)
+GAMES = {
+    ("tictactoe_v3", "random"): ("not lost", ("won", "drawn"), 97, 97),
+    ("tictactoe_v3", "perfect"): ("drawn", ("drawn",), 95, 90),
+    ("connect_four_v3", "random"): ("won", ("won",), 95, 95),
+}
+
+
+def games_table():
+    lines = ["| algorithm | game | steps | seeds | against | begins | counted | deterministic: median | range over seeds | "
+             "sampled: median | bar |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for result in json.loads((HERE / "games.json").read_text()).values():
+        seeds = list(result["seeds"].values())
+        for (game, opponent), (counted, outcomes, *bars) in GAMES.items():
+            if game != result["env"]:
+                continue
+            for side, bar in zip(("first", "second"), bars, strict=True):
+                greedy, sampled = (np.array([100 * sum(seed[opponent][policy][side][x] for x in outcomes) for seed in seeds])
+                                   for policy in ("deterministic", "stochastic"))
+                lines.append(f"| {result['algorithm']} | {game} | {result['steps']:,} | {len(seeds)} | {opponent} | "
+                             f"{'yes' if side == 'first' else 'no'} | {counted} | **{np.median(greedy):.1f}%** | "
+                             f"{greedy.min():.1f} … {greedy.max():.1f} | {np.median(sampled):.1f}% | ≥ {bar}% |")
+    return "\n".join(lines)
+
+
 def speed_tables():
     """What each backend does, and the best of what each peer does with one thread and with all; ratios to Stable-Baselines3."""
     result = json.loads((HERE / "bench.json").read_text())
@@ -99,7 +124,7 @@ def profile_table():
 
 
 def filled(text):
-    tables = {"returns": returns_table(), "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(),
+    tables = {"returns": returns_table(), "games": games_table(), "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(),
               "profile": profile_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"

@@ -17,7 +17,7 @@ from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
-from scratchac.policies import Behaviour, SeparateBodies, SharedBody
+from scratchac.policies import Behaviour, SeparateBodies, SharedBody, mask_size
 from scratchac.state import load_state, state
 
 
@@ -66,8 +66,9 @@ class A2C:
         self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
         values = 1 + self.dist.n if config.advantage == "qv" else 1                  # [V] or [V | Q(·, 1) … Q(·, n)]
         body = SharedBody if config.shared_body else SeparateBodies
-        self.model = body(observation_space.shape[0], self.dist, values, config.hidden, config.activation,
-                          config.initialiser, init_rng, dtype)
+        inputs = observation_space.shape[0]
+        self.model = body(inputs, self.dist, values, config.hidden, config.activation, config.initialiser, init_rng, dtype,
+                          mask_size(config, self.dist, inputs))
         self.optimisers = [optim.OPTIMISERS[config.optimiser](self.model.flat[g]) for g in self.model.groups]
         self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None

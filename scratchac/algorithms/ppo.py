@@ -18,7 +18,7 @@ from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
-from scratchac.policies import Behaviour, SeparateBodies
+from scratchac.policies import Behaviour, SeparateBodies, mask_size
 from scratchac.state import load_state, state
 
 
@@ -54,8 +54,9 @@ class PPO:
         self.dist = make_distribution(action_space, config.state_dependent_std)
         init_rng, action_rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
-        self.model = SeparateBodies(observation_space.shape[0], self.dist, 1, config.hidden, config.activation,
-                                    config.initialiser, init_rng, dtype)
+        inputs = observation_space.shape[0]
+        self.model = SeparateBodies(inputs, self.dist, 1, config.hidden, config.activation, config.initialiser, init_rng, dtype,
+                                    mask_size(config, self.dist, inputs))
         self.optimiser = optim.Adam(self.model.flat, eps=1e-5)
         self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None

@@ -1,0 +1,65 @@
+"""Train by self-play on several seeds and record how the last policy plays.
+
+    python demos/results/games.py ppo tictactoe_v3 --seeds 0-2
+
+adds to demos/results/games.json, one entry per seed, as they come; seeds already there are not run again. $SCRATCHAC_BACKEND says
+who computes. The last policy plays 1,000 games against random moves and, where that can be computed, 1,000 against perfect ones,
+each with its most likely actions and with sampled ones, and begins every other game.
+"""
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from perfect import perfectly
+from run import seeds_from, value_of
+
+import kernels
+import scratchac
+from scratchac.games import GAMES, Game, at_random
+
+FILE = Path(__file__).parent / "games.json"
+GAMES_PLAYED = 1_000
+OPPONENTS = {"tictactoe_v3": {"random": at_random, "perfect": perfectly}, "connect_four_v3": {"random": at_random}}
+
+
+def results(agent, env, opponent, explore, games=GAMES_PLAYED):
+    """{who begins: the shares of games won, drawn and lost}."""
+    scores = scratchac.evaluate(agent, lambda: Game(env, opponent), games, explore=explore)
+    return {side: {outcome: float((x == score).mean()) for outcome, score in (("won", 1), ("drawn", 0), ("lost", -1))}
+            for side, x in (("first", scores[::2]), ("second", scores[1::2]))}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("algorithm", choices=["a2c", "ppo"])
+    parser.add_argument("env", choices=list(GAMES))
+    parser.add_argument("--seeds", type=seeds_from, default=range(3), help="one seed, or FIRST-LAST")
+    parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
+    parser.add_argument("--file", type=Path, default=FILE)
+    options = parser.parse_args()
+    given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
+    everything = json.loads(options.file.read_text()) if options.file.exists() else {}
+    backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
+    entry = everything.setdefault(f"{options.algorithm}-{options.env}", {"seeds": {}})
+    for seed in options.seeds:
+        if str(seed) in entry["seeds"]:
+            continue
+        agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, **given)
+        entry |= {"algorithm": options.algorithm, "env": options.env, "steps": agent.config.steps, "games": GAMES_PLAYED,
+                  "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
+                  "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
+        entry["seeds"][str(seed)] = {
+            name: {"deterministic": results(agent, options.env, opponent, False),
+                   "stochastic": results(agent, options.env, opponent, True)}
+            for name, opponent in OPPONENTS[options.env].items()}
+        options.file.write_text(json.dumps(everything, indent=1) + "\n")
+        print(f"{options.algorithm} on {options.env}, seed {seed}: {entry['seeds'][str(seed)]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
