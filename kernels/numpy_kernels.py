@@ -8,6 +8,7 @@ import math
 import os
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 class NumpyKernels:
@@ -68,6 +69,46 @@ class NumpyKernels:
             np.matmul(x.swapaxes(-1, -2), dz, out=dW)
             np.sum(dz, axis=-2, out=db)
         return dz @ W.swapaxes(-1, -2) if input_gradient else None
+
+    # -- one convolution ---------------------------------------------------------------------------------------------
+
+    def conv2d(self, x, W, b, stride):
+        """y = relu(x ∗ W + b) for x (B, H, W, C), filters W (k, k, C, F), b (F,): y (B, H′, W′, F), and the windows of x.
+
+            y[n, i, j, f] = relu(b[f] + Σ_pqc x[n, i·stride + p, j·stride + q, c] · W[p, q, c, f])
+
+        A window is k²C numbers in a row of a matrix, and so all the sums are one matrix product.
+        """
+        k, F = len(W), W.shape[-1]
+        windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]        # (B, H′, W′, C, k, k), a view
+        windows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)       # (B, H′, W′, k²C), a copy
+        y = windows @ W.reshape(-1, F)
+        y += b
+        return np.maximum(y, 0, out=y), windows
+
+    def conv2d_backward(self, dy, shape, windows, y, W, stride, dW, db, input_gradient=True):
+        """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x of the given shape, or None where nobody needs it.
+
+        With dz = dy ∘ [y > 0], as for a dense layer whose rows are all windows of all pictures:
+            dW = windowsᵀ dz,   db = Σ dz over pictures and places,   dwindows = dz Wᵀ
+        A number of x occurs in several windows, and its derivative is the sum over them: what was copied out is added back.
+        """
+        F = W.shape[-1]
+        dz = dy * (y > 0)
+        rows = dz.reshape(-1, F)                                                            # (B·H′·W′, F)
+        np.matmul(windows.reshape(len(rows), -1).T, rows, out=dW.reshape(-1, F))
+        np.sum(rows, axis=0, out=db)
+        return self.add_windows((rows @ W.reshape(-1, F).T).reshape(*dz.shape[:3], *W.shape[:3]), shape, stride) \
+            if input_gradient else None
+
+    def add_windows(self, windows, shape, stride):
+        """Σ over windows (B, H′, W′, k, k, C), each added at its place in zeros of `shape` (B, H, W, C)."""
+        x = self.zeros(shape, windows.dtype)
+        _, height, width, k, _, _ = windows.shape
+        for p in range(k):
+            for q in range(k):
+                x[:, p : p + stride * height : stride, q : q + stride * width : stride] += windows[:, :, :, p, q]
+        return x
 
     # -- a whole network: layers one after another ---------------------------------------------------------------------
 
