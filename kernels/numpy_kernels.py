@@ -79,10 +79,8 @@ class NumpyKernels:
 
         A window is k²C numbers in a row of a matrix, and so all the sums are one matrix product.
         """
-        k, F = len(W), W.shape[-1]
-        windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]        # (B, H′, W′, C, k, k), a view
-        windows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)       # (B, H′, W′, k²C), a copy
-        y = windows @ W.reshape(-1, F)
+        windows = windows_of(x, len(W), stride)                                             # (B, H′, W′, k²C)
+        y = windows @ W.reshape(-1, W.shape[-1])
         y += b
         return np.maximum(y, 0, out=y), windows
 
@@ -98,13 +96,13 @@ class NumpyKernels:
         rows = dz.reshape(-1, F)                                                            # (B·H′·W′, F)
         np.matmul(windows.reshape(len(rows), -1).T, rows, out=dW.reshape(-1, F))
         np.sum(rows, axis=0, out=db)
-        return self.add_windows((rows @ W.reshape(-1, F).T).reshape(*dz.shape[:3], *W.shape[:3]), shape, stride) \
-            if input_gradient else None
+        return self.add_windows(rows @ W.reshape(-1, F).T, shape, W, stride) if input_gradient else None
 
-    def add_windows(self, windows, shape, stride):
-        """Σ over windows (B, H′, W′, k, k, C), each added at its place in zeros of `shape` (B, H, W, C)."""
-        x = self.zeros(shape, windows.dtype)
-        _, height, width, k, _, _ = windows.shape
+    def add_windows(self, windows, shape, W, stride):
+        """The sum of all windows (B·H′·W′, k²C) of filters W, each added at its place in zeros of `shape` (B, H, W, C)."""
+        x, k = self.zeros(shape, windows.dtype), len(W)
+        height, width = ((n - k) // stride + 1 for n in shape[1:3])
+        windows = windows.reshape(len(x), height, width, *W.shape[:3])
         for p in range(k):
             for q in range(k):
                 x[:, p : p + stride * height : stride, q : q + stride * width : stride] += windows[:, :, :, p, q]
@@ -220,6 +218,12 @@ class NumpyKernels:
         dlogp = dlogp[..., None]
         dmu = da * (1 - a * a) + dlogp * (2 * a)
         return dmu, dmu * (np.exp(log_std) * eps) - dlogp
+
+
+def windows_of(x, k, stride):
+    """Copies of all k × k windows of x (B, H, W, C) at every `stride`-th place, each in a row: (B, H′, W′, k²C)."""
+    windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]            # (B, H′, W′, C, k, k), a view
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)
 
 
 def _layer(params, i, member):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, ResizeObservation
+from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, TransformObservation
+from PIL import Image
 
 from scratchac.errors import UserError, unknown
 
@@ -45,10 +46,9 @@ def wrap(env, settings, training=False):
         env = RepeatAction(env, chosen.repeat)
     if training and chosen.patience:
         env = Patience(env, chosen.patience)
-    try:
-        env = ResizeObservation(GrayscaleObservation(env), (chosen.size, chosen.size))
-    except gym.error.DependencyNotInstalled:
-        raise UserError("pictures are made smaller by a package that is missing: pip install opencv-python-headless") from None
+    size = (chosen.size, chosen.size)
+    env = TransformObservation(GrayscaleObservation(env), lambda obs: np.asarray(Image.fromarray(obs).resize(size, Image.BOX)),
+                               gym.spaces.Box(0, 255, size, np.uint8))
     return FrameStackObservation(env, chosen.stack)
 
 
