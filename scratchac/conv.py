@@ -73,9 +73,8 @@ class Encoder:
 
     def forward(self, params, pictures):
         """Features (B, F) of pictures (B, …shape), and the cache that `backward` needs."""
-        dtype = params.flat.dtype.type
-        x = np.ascontiguousarray(np.moveaxis(pictures, 1, -1) if self.channels_first else pictures)
-        x = np.multiply(x, dtype(1 / 255), dtype=dtype)         # here, and nowhere else; uint8 arithmetic would wrap around
+        x = np.moveaxis(pictures, 1, -1).copy() if self.channels_first else pictures
+        x = np.multiply(x, 1 / 255, dtype=params.flat.dtype)    # here, and nowhere else; uint8 arithmetic would wrap around
         cache = []
         for i, (_, _, stride) in enumerate(self.layers, start=1):
             y, windows = kernels.backend.conv2d(x, params[f"K{i}"], params[f"c{i}"], stride)

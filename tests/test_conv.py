@@ -2,6 +2,7 @@
 
 import json
 
+import device_double
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from probes import Match
 import kernels
 import scratchac
 from scratchac import algorithms, api, conv
+from scratchac.algorithms.sac import SAC
 from scratchac.conv import Encoder, NoEncoder
 from scratchac.envs import VectorEnv, make
 from scratchac.errors import UserError
@@ -227,6 +229,22 @@ def test_sac_finds_the_spot():
     agent = scratchac.train("sac", Spot, steps=600, env_args={"continuous": True}, batch_size=32, learning_starts=100, hidden=(32,),
                             buffer_size=600, alpha=0.01, learn_alpha=False, critic_lr=3e-3, actor_lr=3e-3, gamma=0.0)
     assert scratchac.evaluate(agent, Spot, 100, continuous=True).mean() > -0.1
+
+
+def test_pictures_on_a_device(monkeypatch):
+    """By the stand-in for a GPU: no array of the host gets among the device's, no update waits, and the same is learnt."""
+    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceKernels", ""))
+    options = {"env_args": {"continuous": True}, "batch_size": 8, "learning_starts": 10, "buffer_size": 30, "hidden": (8,)}
+    reference = scratchac.train("sac", Spot, 14, backend="numpy", **options)
+    update = SAC.update
+
+    def without_waiting(agent, batch):
+        with device_double.no_waiting():
+            return update(agent, batch)
+
+    monkeypatch.setattr(SAC, "update", without_waiting)
+    ours = scratchac.train("sac", Spot, 14, backend="double", **options)
+    assert np.array_equal(ours.online, reference.online) and np.array_equal(ours.theta.flat, reference.theta.flat)
 
 
 def test_a_run_on_pictures_is_resumed(tmp_path, monkeypatch):
