@@ -1,7 +1,7 @@
 """A racing car learns to drive from nothing but pictures: the course of a recorded run, what its encoder sees, and a drive.
 
     scratchac train ppo --env CarRacing-v3         once, about two hours on two cores; or name another run's folder
-    python demos/20_pixels.py [RUN]                half a minute
+    python demos/20_pixels.py [RUN [RUN …]]        half a minute; further runs for their curves alone
 
 Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
 (`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right. Below: the
@@ -10,7 +10,6 @@ first layer's filters over the four pictures, where one that weighs them differe
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from common import PICTURES, save
@@ -22,9 +21,9 @@ from scratchac.plots import COLOURS
 from scratchac.runs import Run
 from scratchac.video import render
 
-path = sys.argv[1] if len(sys.argv) > 1 else "runs/ppo-CarRacing-v3-seed0"
-run, agent = Run.open(path), scratchac.load(path)
-settings, metrics = run.config["env_args"], run.metrics()
+paths = sys.argv[1:] or ["runs/ppo-CarRacing-v3-seed0"]
+run, agent = Run.open(paths[0]), scratchac.load(paths[0])
+settings = run.config["env_args"]
 worth = json.loads((PICTURES.parent / "results" / "pixels.json").read_text())
 
 
@@ -36,7 +35,11 @@ def tiles(pictures, columns):
 
 fig = Figure(figsize=(11, 7.5), layout="constrained")
 (curve, seen), (filters, drive) = fig.subplots(2, 2)
-curve.plot(metrics["step"] / 1000, metrics["return_mean"], color=COLOURS[0], label=f"{run.config['algorithm']} while it learns")
+for path, colour in zip(paths, COLOURS, strict=False):
+    metrics, name = Run.open(path).metrics(), Run.open(path).config["algorithm"]
+    curve.plot(metrics["step"] / 1000, metrics["return_mean"], color=colour, label=f"{name} while it learns")
+    print(f"{name}: {metrics['step'][-1]:,.0f} actions, {metrics['wall_s'][-1] / 60:.0f} minutes of training, "
+          f"return {metrics['return_mean'][-1]:.0f} over the last 100 episodes of it")
 curve.axhline(worth["constant"]["mean"], color="grey", ls="--", label="best constant action")
 curve.axhline(worth["random"]["mean"], color="grey", ls=":", label="random actions")
 curve.set_xlabel("thousand actions, eight frames each")
@@ -60,6 +63,4 @@ drive.imshow(np.vstack([np.hstack(row) for row in np.array([frames[i][:300:2, ::
 drive.set_title("one second apart", fontsize=10)
 for ax in (seen, filters, drive):
     ax.set_axis_off()
-print(f"{Path(path).name}: {metrics['step'][-1]:.0f} steps, {metrics['wall_s'][-1] / 60:.0f} minutes of training, "
-      f"return {metrics['return_mean'][-1]:.0f} over the last 100 episodes of it")
 save(fig, __file__)

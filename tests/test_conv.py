@@ -15,7 +15,7 @@ from scratchac.algorithms.sac import SAC
 from scratchac.conv import Encoder, NoEncoder
 from scratchac.envs import VectorEnv, make
 from scratchac.errors import UserError
-from scratchac.memory import ReplayBuffer, Transitions
+from scratchac.memory import ReplayBuffer, Rollout, Transitions
 from scratchac.nn import Parameters
 from scratchac.runs import space_from_json, space_to_json
 
@@ -183,11 +183,28 @@ def test_only_the_critics_loss_trains_sacs_encoder(rng):
     np.testing.assert_allclose(moving.phi_target.flat, phi + 0.005 * (moving.phi.flat - phi), rtol=1e-4, atol=1e-7)
 
 
-def test_replay_keeps_bytes(rng):
+def test_sac_learns_from_shifted_pictures_only(rng, monkeypatch):
+    """Three passes in an update, the observations once and what follows twice, and each sees what `shift` made."""
+    agent, batch, seen = sac(), minibatch(rng), []
+    monkeypatch.setattr(Encoder, "shift", lambda self, pictures, rng: pictures // 2)
+    forward = Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, params, x: (seen.append((params, x)), forward(self, params, x))[1])
+    agent.update(batch)
+    expected = [(agent.phi, batch.obs), (agent.phi, batch.next_obs), (agent.phi_target, batch.next_obs)]
+    assert len(seen) == 3
+    for (params, pictures), (wanted, original) in zip(seen, expected, strict=True):
+        assert params is wanted and np.array_equal(pictures, original // 2)
+
+
+def test_a_rollout_and_a_replay_keep_bytes(rng):
     memory = ReplayBuffer(10, SMALL, (2,))
     pictures = rng.integers(256, size=(4, *SMALL.shape), dtype=np.uint8)
     memory.add(obs=pictures, actions=np.zeros((4, 2)), rewards=np.zeros(4), next_obs=pictures, term=np.zeros(4), trunc=np.zeros(4))
     assert memory.sample(rng, 3).obs.dtype == np.uint8 and memory.data["next_obs"].nbytes == 10 * 3 * 16 * 17
+    rollout = Rollout()
+    for _ in range(2):
+        rollout.add(pictures, np.zeros(4), np.zeros(4), pictures, np.zeros(4, bool), np.zeros(4, bool), np.zeros(4, int))
+    assert rollout.take().obs.dtype == np.uint8
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 17), (16, 17, 3)])

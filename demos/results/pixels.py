@@ -74,8 +74,7 @@ def evaluation(path):
         "python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
     result.setdefault("seeds", {})[str(config["seed"])] = {
         "steps": agent.step, "wall_s": float(metrics["wall_s"][-1]), "training_episodes": int(metrics["episodes"][-1]),
-        **{name: rounded(returns) for name, returns in scores.items()},
-        "curve": {name: metrics[name].tolist() for name in ("step", "return_mean", "wall_s")}}
+        **{name: rounded(returns) for name, returns in scores.items()}}
     file.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{file.stem} seed {config['seed']}, {agent.step} steps: " +
           ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
