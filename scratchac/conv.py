@@ -5,11 +5,12 @@
 Pictures are numbers from 0 to 255, uint8 as environments give and memories keep them, (B, C, H, W) or (B, H, W, C); features are
 (B, F). Inside, channels come last, so that a window's rows lie together in memory.
 
-Who trains an encoder that actor and critic share?  SAC: the critics' loss alone, the actor sees its features as data; the actor's
-gradient through the encoder would move the critics' own inputs against them (Yarats et al. 2021, "Improving sample efficiency in
-model-free reinforcement learning from images", section 4.1).  PPO: both losses.
+Who trains an encoder that actor and critic share? In SAC the critics' loss alone, and the actor takes the features as data: its
+gradient would move what the critics see, against their own (Yarats et al. 2021, "Improving sample efficiency in model-free
+reinforcement learning from images"). In PPO both losses do.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,7 @@ class Encoder:
         params.flat[:] = 0
         for name in [*(f"K{i}" for i in range(1, len(self.layers) + 1)), "W"]:
             weights = params[name].reshape(-1, params[name].shape[-1])
-            gain = np.sqrt(2) if initialiser == "orthogonal" and name != "W" else 1.0
+            gain = math.sqrt(2) if initialiser == "orthogonal" and name != "W" else 1.0
             weights[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, weights.shape, gain))
 
     def forward(self, params, pictures):
@@ -98,7 +99,7 @@ class Encoder:
 
     def shift(self, pictures, rng):
         """Each picture moved by up to SHIFT pixels either way, its border repeated: two views of one scene are worth the same
-        (Kostrikov et al. 2021, "Image augmentation is all you need", section 3.1).
+        (Kostrikov et al. 2021, "Image augmentation is all you need").
         """
         first = 2 if self.channels_first else 1                 # the first of the axes height and width
         border = [(SHIFT, SHIFT) if axis in (first, first + 1) else (0, 0) for axis in range(4)]
@@ -141,10 +142,12 @@ def encoder_for(space):
 
 def side_by_side(parts, dtype):
     """One flat vector for several networks, given by their shapes, and the Parameters of each as views into it."""
-    sizes = [Parameters(shapes, dtype).flat.size for shapes in parts]
-    flat, ends = kernels.backend.zeros(sum(sizes), dtype), np.cumsum(sizes)
-    return flat, [Parameters(*part) for part in [(shapes, dtype, flat[end - size : end])
-                                                 for shapes, size, end in zip(parts, sizes, ends, strict=True)]]
+    sizes = [sum(math.prod(shape) for shape in shapes.values()) for shapes in parts]
+    flat, views, start = kernels.backend.zeros(sum(sizes), dtype), [], 0
+    for shapes, size in zip(parts, sizes, strict=True):
+        views.append(Parameters(shapes, flat=flat[start : start + size]))
+        start += size
+    return flat, views
 
 
 # -- layer normalisation (Ba et al. 2016, eq. 3), without gain and bias ----------------------------------------------
