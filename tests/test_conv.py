@@ -218,6 +218,8 @@ def test_act_takes_one_picture_or_several(algorithm, rng):
     cls = algorithms.find(algorithm)
     agent = sac() if algorithm == "sac" else cls(cls.Config(), SMALL, gym.spaces.Box(-1, 1, (2,)))
     pictures = rng.integers(256, size=(5, *SMALL.shape), dtype=np.uint8)
+    if algorithm == "ppo":
+        assert agent.behaviour.see(pictures).dtype == np.uint8                  # a quarter of the memory, until the encoder
     together = agent.act(pictures, explore=False)
     assert together.shape == (5, 2)
     np.testing.assert_allclose(agent.act(pictures[3], explore=False), together[3], rtol=1e-4, atol=1e-6)
