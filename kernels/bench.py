@@ -105,6 +105,30 @@ def arrays_case(method, shapes, *numbers, changes=0):
     return case
 
 
+def convolution(k, batch, side, channels, size, stride, filters):
+    rng = np.random.default_rng(0)
+    shapes = (batch, side, side, channels), (size, size, channels, filters), (filters,)
+    x, W, b = (k.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes)
+    y, windows = k.conv2d(x, W, b, stride)
+    dy = k.asarray(rng.standard_normal(y.shape, np.float32) / (batch * y.shape[1] * y.shape[2]))
+    return x, W, b, stride, y, windows, dy
+
+
+def convolution_case(*shape):
+    def case(k):
+        x, W, b, stride, *_ = convolution(k, *shape)
+        return lambda: [k.conv2d(x, W, b, stride)[0]]
+    return case
+
+
+def convolution_backward_case(*shape):
+    def case(k):
+        x, W, b, stride, y, windows, dy = convolution(k, *shape)
+        dW, db = k.zeros(W.shape, W.dtype), k.zeros(b.shape, b.dtype)
+        return lambda: [k.conv2d_backward(dy, x.shape, windows, y, W, stride, dW, db), dW, db]
+    return case
+
+
 CRITICS, ACTOR = ((23, 256, 256, 1), (2,), 256), ((17, 256, 256, 12), (), 256)
 SMALL_CRITICS, ONE_ROW = ((4, 64, 64, 1), (2,), 100), ((4, 64, 64, 2), (), 1, "tanh")
 CASES = {
@@ -118,6 +142,9 @@ CASES = {
     "tanh network 64-64, one row: forward": forward_case(*ONE_ROW),
     "tanh network 64-64, one row: backward": backward_case(*ONE_ROW),
     "tanh network 64-64, batch 40: forward": forward_case((4, 64, 64, 2), (), 40, "tanh"),
+    "convolution, 16 of 4 × 4 on 48 × 48 × 4, batch 128: forward": convolution_case(128, 48, 4, 4, 2, 16),
+    "convolution, 32 of 3 × 3 on 23 × 23 × 16, batch 128: forward": convolution_case(128, 23, 16, 3, 2, 32),
+    "convolution, 32 of 3 × 3 on 23 × 23 × 16, batch 128: backward": convolution_backward_case(128, 23, 16, 3, 2, 32),
     "log-softmax, 40 × 4": arrays_case("log_softmax", [(40, 4)]),
     "categorical sample, 8 × 4": arrays_case("categorical_sample", [(8, 4), (8,)]),
     "returns, 128 steps × 8": arrays_case("reverse_scan", [(128, 8), (128, 8)]),

@@ -12,7 +12,7 @@ from numba import get_num_threads
 
 from kernels import numba_networks
 from kernels.numba_networks import CODES, jit
-from kernels.numpy_kernels import NumpyKernels
+from kernels.numpy_kernels import NumpyKernels, windows_of
 
 PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
 NUMPY_SIZE = 600                    # elements from which NumPy's vectorised exp and tanh beat a compiled loop over libm's
@@ -56,6 +56,25 @@ class NumbaKernels(NumpyKernels):
         if not input_gradient:
             return None
         return dx if mlp.stack and member is None else dx[0]
+
+    def conv2d(self, x, W, b, stride):
+        windows = windows_of(x, len(W), stride)
+        rows = windows.reshape(-1, windows.shape[-1]) @ W.reshape(-1, len(b))
+        _add_bias_relu(rows, b)
+        return rows.reshape(*windows.shape[:3], len(b)), windows
+
+    def conv2d_backward(self, dy, shape, windows, y, W, stride, dW, db, input_gradient=True):
+        F = len(db)
+        dz = np.empty((y.size // F, F), y.dtype)
+        _through_relu(np.ascontiguousarray(dy, y.dtype).reshape(-1, F), y.reshape(-1, F), dz, db)
+        np.matmul(windows.reshape(len(dz), -1).T, dz, out=dW.reshape(-1, F))
+        return self.add_windows(dz @ W.reshape(-1, F).T, shape, W, stride) if input_gradient else None
+
+    def add_windows(self, windows, shape, W, stride):
+        x, k = np.zeros(shape, windows.dtype), len(W)
+        height, width = ((n - k) // stride + 1 for n in shape[1:3])
+        _add_windows(windows.reshape(len(x), height, width, -1), k, stride, shape[-1], x.reshape(*shape[:2], -1))
+        return x
 
     def compiled_loop(self, agent, envs):
         from kernels.numba_loops import compiled_loop
@@ -116,6 +135,43 @@ def _plan(n, B, sizes):
         return (numba_networks.forward, numba_networks.backward, numba_networks.input_gradient), 1
     parallel = numba_networks.forward_parallel, numba_networks.backward_parallel, numba_networks.input_gradient_parallel
     return parallel, max(1, min(threads // n, B // 64))
+
+
+# -- convolution: what stands between its matrix products ---------------------------------------------------------------------
+
+
+@jit
+def _add_bias_relu(y, b):
+    zero = y.dtype.type(0)
+    for i in range(len(y)):
+        for f in range(b.size):
+            z = y[i, f] + b[f]
+            y[i, f] = zero if z < 0 else z                  # NaN is not below 0, and goes on
+
+
+@jit
+def _through_relu(dy, y, dz, db):
+    zero = y.dtype.type(0)
+    for f in range(db.size):
+        db[f] = 0
+    for i in range(len(y)):
+        for f in range(db.size):
+            dz[i, f] = dy[i, f] if y[i, f] > 0 else zero
+            db[f] += dz[i, f]
+
+
+@jit
+def _add_windows(windows, k, stride, C, x):
+    """x (B, H, W·C): a window's row of k pixels, all their channels, lies together in both."""
+    B, height, width, _ = windows.shape
+    for n in range(B):
+        for i in range(height):
+            for p in range(k):
+                into = x[n, i * stride + p]
+                for j in range(width):
+                    window = windows[n, i, j]
+                    for q in range(k * C):
+                        into[j * stride * C + q] += window[p * k * C + q]
 
 
 # -- categorical distribution, returns ----------------------------------------------------------------------------------------

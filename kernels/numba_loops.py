@@ -13,6 +13,7 @@ from kernels.numba_networks import CODES
 from scratchac import optim
 from scratchac.distributions import Categorical
 from scratchac.errors import TrainingError
+from scratchac.policies import SeparateBodies
 from scratchac.training import Episodes, train_on_policy
 
 
@@ -27,7 +28,7 @@ def compiled_loop(agent, envs):
              "kappa": 0.0, "shared_body": False, "normalise_obs": False, "scale_rewards": False}
     if kind == "A2C" and all(getattr(config, name) == value for name, value in plain.items()):
         return a2c
-    if kind == "PPO" and config.clip_value == 0:
+    if kind == "PPO" and config.clip_value == 0 and isinstance(agent.model, SeparateBodies):
         return ppo
     return None
 

@@ -8,6 +8,7 @@ import math
 import os
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 class NumpyKernels:
@@ -68,6 +69,44 @@ class NumpyKernels:
             np.matmul(x.swapaxes(-1, -2), dz, out=dW)
             np.sum(dz, axis=-2, out=db)
         return dz @ W.swapaxes(-1, -2) if input_gradient else None
+
+    # -- one convolution ---------------------------------------------------------------------------------------------
+
+    def conv2d(self, x, W, b, stride):
+        """y = relu(x ∗ W + b) for x (B, H, W, C), filters W (k, k, C, F), b (F,): y (B, H′, W′, F), and the windows of x.
+
+            y[n, i, j, f] = relu(b[f] + Σ_pqc x[n, i·stride + p, j·stride + q, c] · W[p, q, c, f])
+
+        A window is k²C numbers in a row of a matrix, and so all the sums are one matrix product.
+        """
+        windows = windows_of(x, len(W), stride)                                             # (B, H′, W′, k²C)
+        y = windows @ W.reshape(-1, W.shape[-1])
+        y += b
+        return np.maximum(y, 0, out=y), windows
+
+    def conv2d_backward(self, dy, shape, windows, y, W, stride, dW, db, input_gradient=True):
+        """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x of the given shape, or None where nobody needs it.
+
+        With dz = dy ∘ [y > 0], as for a dense layer whose rows are all windows of all pictures:
+            dW = windowsᵀ dz,   db = Σ dz over pictures and places,   dwindows = dz Wᵀ
+        A number of x occurs in several windows, and its derivative is the sum over them: what was copied out is added back.
+        """
+        F = W.shape[-1]
+        dz = dy * (y > 0)
+        rows = dz.reshape(-1, F)                                                            # (B·H′·W′, F)
+        np.matmul(windows.reshape(len(rows), -1).T, rows, out=dW.reshape(-1, F))
+        np.sum(rows, axis=0, out=db)
+        return self.add_windows(rows @ W.reshape(-1, F).T, shape, W, stride) if input_gradient else None
+
+    def add_windows(self, windows, shape, W, stride):
+        """The sum of all windows (B·H′·W′, k²C) of filters W, each added at its place in zeros of `shape` (B, H, W, C)."""
+        x, k = self.zeros(shape, windows.dtype), len(W)
+        height, width = ((n - k) // stride + 1 for n in shape[1:3])
+        windows = windows.reshape(len(x), height, width, *W.shape[:3])
+        for p in range(k):
+            for q in range(k):
+                x[:, p : p + stride * height : stride, q : q + stride * width : stride] += windows[:, :, :, p, q]
+        return x
 
     # -- a whole network: layers one after another ---------------------------------------------------------------------
 
@@ -179,6 +218,12 @@ class NumpyKernels:
         dlogp = dlogp[..., None]
         dmu = da * (1 - a * a) + dlogp * (2 * a)
         return dmu, dmu * (np.exp(log_std) * eps) - dlogp
+
+
+def windows_of(x, k, stride):
+    """Copies of all k × k windows of x (B, H, W, C) at every `stride`-th place, each in a row: (B, H′, W′, k²C)."""
+    windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]            # (B, H′, W′, C, k, k), a view
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)
 
 
 def _layer(params, i, member):

@@ -13,9 +13,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
+from scratchac.conv import is_picture
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import UserError, unknown
 from scratchac.games import GAMES, Game
+from scratchac.pixels import wrap
 
 # a word of Gymnasium's message about a missing package → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
@@ -26,10 +28,13 @@ def name_of(env):
     return env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
 
 
-def make(env, randomise=None, **kwargs):
+def make(env, randomise=None, pixels=None, training=False, **kwargs):
     """Make one environment from a Gymnasium id, the name of a game or a callable that returns one; `kwargs` go to its constructor.
 
-    `randomise`: a Generator; every episode then has a world of its own (see `RandomisedLander`).
+    randomise   a Generator; every episode then has a world of its own (see `RandomisedLander`)
+    pixels      settings for observations that are pictures (see `pixels.py`)
+    training    whether the episodes are for learning; what else they are for is played in full
+
     Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
     """
     if not isinstance(env, str):
@@ -56,7 +61,9 @@ def make(env, randomise=None, **kwargs):
             raise UserError(str(error).replace("\n", " ")) from None
         except TypeError as error:
             raise UserError(f"{env} does not take these arguments: {error}") from None
-    return RandomisedLander(made, randomise) if randomise is not None else made
+    if randomise is not None:
+        made = RandomisedLander(made, randomise)
+    return made if pixels is None else wrap(made, pixels, training)
 
 
 def has_screen():
@@ -80,8 +87,13 @@ def hear_mujoco():
     mujoco.set_mju_user_warning(tell)
 
 
-def check_observation_space(space):
-    """Raise UserError unless observations are vectors."""
+def check_observation_space(space, pictures=False):
+    """Raise UserError unless observations are vectors or, if `pictures` may come too, uint8 of shape (C, H, W) or (H, W, C)."""
+    if is_picture(space):
+        if not pictures:
+            raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
+                            "dimension")
+        return
     if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
         raise UserError(
             f"observation space {space} is not supported; it must be a Box of one dimension "
@@ -124,7 +136,7 @@ class VectorEnv:
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        self.makers = [partial(make if vector == "sync" else _fresh, env, randomise=world, **kwargs) for world in worlds]
+        self.makers = [partial(make if vector == "sync" else _fresh, env, world, training=True, **kwargs) for world in worlds]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
         first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
         self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
@@ -183,8 +195,8 @@ class FreshObservation(gym.Wrapper):
         return np.array(obs), *rest
 
 
-def _fresh(env, **kwargs):
-    return FreshObservation(make(env, **kwargs))
+def _fresh(env, randomise, **kwargs):
+    return FreshObservation(make(env, randomise, **kwargs))
 
 
 class RandomisedLander(gym.Wrapper):

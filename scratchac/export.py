@@ -31,9 +31,9 @@ def export(run_dir, kind="html", out=None):
     out = Path(out or run.path / f"policy.{kind}")
     if out.exists():
         raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
-    shape = np.shape(run.config["observation_space"].get("low"))
-    if len(shape) > 1:
-        raise UserError(f"a policy that sees images cannot be exported; observations must be vectors, and these have shape {shape}")
+    space = run.config["observation_space"]
+    if space["kind"] == "Picture":
+        raise UserError(f"a policy that sees pictures, here of shape {tuple(space['shape'])}, cannot be exported")
     content = {"html": web_page, "onnx": onnx_graph}[kind](run)
     try:
         with runs.atomic_file(out) as file:

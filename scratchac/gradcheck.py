@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import kernels
 from scratchac import losses
+from scratchac.conv import Encoder, layer_norm, layer_norm_backward
 from scratchac.distributions import Categorical, Gaussian, TanhGaussian
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import mask_illegal
@@ -159,6 +161,76 @@ def _(rng):
 @check("MLP with constant outputs", "constants not summed over rows")
 def _(rng):
     return _network_check(rng, _spoil("constants", lambda g: g / 6), constants=2)
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+TINY = Encoder((2, 6, 7), layers=((3, 3, 2), (4, 2, 1)), features=4)        # 6 × 7 → 2 × 3 → 1 × 2
+
+
+def _convolution(rng):
+    """Arguments of a convolution whose windows overlap and leave the last column out, and dy; away from every kink."""
+    margin = 0
+    while margin < 100 * H:
+        x, W, b = rng.standard_normal((3, 5, 6, 2)), rng.standard_normal((3, 3, 2, 4)), rng.standard_normal(4)
+        y, windows = kernels.backend.conv2d(x, W, b, 2)
+        margin = np.abs(windows @ W.reshape(-1, 4) + b).min()
+    return x, W, b, y, windows, rng.standard_normal(y.shape)
+
+
+@check("convolution: filters", "filters flipped")
+def _(rng):
+    x, W, b, y, windows, dy = _convolution(rng)
+    dW = np.zeros_like(W)
+    kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, 2, dW, np.zeros(4))
+    return lambda: float((kernels.backend.conv2d(x, W, b, 2)[0] * dy).sum()), W, dW, dW[::-1, ::-1]
+
+
+@check("convolution: biases", "averaged over places")
+def _(rng):
+    x, W, b, y, windows, dy = _convolution(rng)
+    db = np.zeros_like(b)
+    kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, 2, np.zeros_like(W), db)
+    return lambda: float((kernels.backend.conv2d(x, W, b, 2)[0] * dy).sum()), b, db, db / (y.shape[1] * y.shape[2])
+
+
+@check("convolution: input", "stride ignored on the way back")
+def _(rng):
+    x, W, b, y, windows, dy = _convolution(rng)
+    dx = kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, 2, np.zeros_like(W), np.zeros(4))
+    spoilt = kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, 1, np.zeros_like(W), np.zeros(4))
+    return lambda: float((kernels.backend.conv2d(x, W, b, 2)[0] * dy).sum()), x, dx, spoilt
+
+
+@check("layer normalisation", "mean and deviation taken as data")
+def _(rng):
+    x, dz = rng.standard_normal((2, 4, 5))
+    z, deviation = layer_norm(x)
+    return lambda: float((layer_norm(x)[0] * dz).sum()), x, layer_norm_backward(dz, z, deviation), dz / deviation
+
+
+def encoder_margin(encoder, params, pictures):
+    """How near a ReLU of the encoder is to its kink."""
+    convolutions, *_ = encoder.forward(params, pictures)[1]
+    z = [windows @ params[f"K{i}"].reshape(windows.shape[-1], -1) + params[f"c{i}"]
+         for i, (_, windows, _) in enumerate(convolutions, start=1)]
+    return min(np.abs(x).min() for x in z)
+
+
+@check("encoder of pictures", "tanh forgotten")
+def _(rng):
+    params = Parameters(TINY.shapes(), np.float64)
+    TINY.initialise(params, rng)
+    params.flat[:] += 0.1 * rng.standard_normal(params.flat.size)
+    pictures = rng.integers(256, size=(3, *TINY.shape), dtype=np.uint8)
+    while encoder_margin(TINY, params, pictures) < 100 * H:
+        pictures = rng.integers(256, size=(3, *TINY.shape), dtype=np.uint8)
+    features, cache = TINY.forward(params, pictures)
+    dx = rng.standard_normal(features.shape)
+    grads, spoilt = params.zeros_like(), params.zeros_like()
+    TINY.backward(params, cache, dx, grads)
+    TINY.backward(params, cache, dx / (1 - features * features), spoilt)
+    return lambda: float((TINY.forward(params, pictures)[0] * dx).sum()), params.flat, grads.flat, spoilt.flat
 
 
 # -- distributions ---------------------------------------------------------------------------------------------------

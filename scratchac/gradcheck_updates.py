@@ -4,13 +4,15 @@ With plain gradient steps of size 1 and no clipping, an update moves the paramet
 between: networks, distributions, losses, masks, the other network. Targets and advantages are data, held fixed.
 """
 
+from unittest.mock import patch
+
 import gymnasium as gym
 import numpy as np
 
 import kernels
 from scratchac import losses
 from scratchac.algorithms import a2c, ddpg, discrete_sac, ppo, sac, td3
-from scratchac.gradcheck import H, check, numerical_gradient
+from scratchac.gradcheck import TINY, H, check, encoder_margin, numerical_gradient
 from scratchac.memory import Batch, Transitions
 from scratchac.optim import SGD
 
@@ -147,7 +149,58 @@ def _(rng):
     return _ppo_check(rng, spoil, features=5, action_mask=True)
 
 
+PICTURES = gym.spaces.Box(0, 255, TINY.shape, np.uint8)
+
+
+def _pictures(rng, encoder, params, count):
+    """Pictures which leave every ReLU away from its kink."""
+    pictures = rng.integers(256, size=(count, *TINY.shape), dtype=np.uint8)
+    while encoder_margin(encoder, params, pictures) < 100 * H:
+        pictures = rng.integers(256, size=(count, *TINY.shape), dtype=np.uint8)
+    return pictures
+
+
+@check("PPO step from pictures: both losses, one encoder", "encoder trained by the critic alone")
+def _(rng):
+    config = ppo.Config(envs=1, rollout=6, batch_size=6, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
+    with patch.object(ppo, "encoder_for", lambda space: TINY):
+        agent = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)
+    agent.optimiser = SGD(agent.model.flat)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    s, a, v_old, h = _pictures(rng, TINY, agent.model.phi, 6), rng.integers(3, size=6), rng.standard_normal(6), agent.schedules(0)
+    adv = rng.standard_normal(6)
+    logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - rng.uniform(-0.1, 0.1, 6)
+    scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
+
+    def loss(actor=1):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (actor * losses.clipped_surrogate(logp, logp_old, scaled, h.clip)[0]
+                + actor * losses.entropy_bonus(entropy, h.entropy_coef)[0]
+                + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
+
+    before = agent.model.flat.copy()
+    agent.step_on(s, a, logp_old, v_old, adv, h)
+    grad = before - agent.model.flat
+    agent.model.flat[:] = before
+    phi = agent.model.phi.flat.size
+    spoilt = np.concatenate([numerical_gradient(lambda: loss(0), agent.model.phi.flat), grad[phi:]])
+    return loss, agent.model.flat, grad, spoilt
+
+
 # -- off-policy: the actor's way through the critic, and the critics' targets -----------------------------------------
+
+
+class Unmoved:
+    """An encoder that leaves pictures where they are."""
+
+    learns = True
+
+    def __init__(self, encoder):
+        self.forward, self.backward = encoder.forward, encoder.backward
+
+    def shift(self, pictures, rng):
+        return pictures
 
 
 class Frozen:
@@ -259,6 +312,41 @@ def _(rng):
 
     flat, grad = _step(agent, batch, "critic")
     return loss, flat, grad, numerical_gradient(lambda: loss(0.0), flat)
+
+
+@check("SAC critics from pictures: their loss trains the encoder", "actor's loss trains it too")
+def _(rng):
+    config = sac.Config(hidden=(5,), activation="tanh", batch_size=6, learning_starts=6, buffer_size=6, actor_lr=1.0, critic_lr=1.0,
+                        gamma=0.9, alpha=0.3, learn_alpha=False)
+    with patch.object(sac, "encoder_for", lambda space: TINY):
+        agent = sac.SAC(config, PICTURES, gym.spaces.Box(-1, 1, (2,), np.float64), seed=1, dtype=np.float64)
+    agent.online += 0.3 * rng.standard_normal(agent.online.size)
+    agent.target += 0.3 * rng.standard_normal(agent.target.size)
+    eps = rng.standard_normal((6, 2))
+    agent.dist.noise = lambda *_: eps
+    obs, next_obs = (_pictures(rng, TINY, agent.phi, 6) for _ in range(2))
+    batch = Transitions(obs, rng.uniform(-1, 1, (6, 2)), rng.standard_normal(6), next_obs, np.zeros(6))
+    a2, logp2, _ = agent.pi(agent.see(next_obs))
+    seen = TINY.forward(agent.phi_target, next_obs)[0]
+    q2 = agent.critic.forward(agent.w_target, _with_action(seen, a2))[0][..., 0].min(axis=0)
+    y = batch.rewards + 0.9 * (q2 - 0.3 * logp2)
+
+    def loss():
+        q = agent.critic.forward(agent.w, _with_action(agent.see(obs), batch.actions))[0][..., 0]
+        return losses.stacked_mse(q, y)[0]
+
+    def actor_loss():
+        s = agent.see(obs)
+        a, logp, _ = agent.pi(s)
+        return float((0.3 * logp - agent.critic.forward(agent.w, _with_action(s, a))[0][..., 0].min(axis=0)).mean())
+
+    agent.encoder = Unmoved(TINY)
+    agent.critic_optimiser, agent.actor_optimiser = SGD(agent.online), Frozen()
+    before = agent.online.copy()
+    agent.update(batch)
+    grad = before - agent.online
+    agent.online[:] = before
+    return loss, agent.online, grad, grad + numerical_gradient(actor_loss, agent.online)
 
 
 @check("SAC temperature log α", "sign flipped")

@@ -43,7 +43,7 @@ class Rollout:
         """Return everything collected as a Batch, and start anew. Floats get the rollout's dtype, whole numbers keep theirs."""
         columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
         self.rows = []
-        return Batch(*(x if x.dtype.kind == "i" else x.astype(self.dtype, copy=False) for x in columns))
+        return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
 
 
 class Transitions(NamedTuple):

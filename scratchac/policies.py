@@ -1,15 +1,17 @@
 """From an observation to an action and a value: networks, the distribution over actions, and one flat parameter vector.
 
-Two architectures with one interface, so that an algorithm's file does not care which it was given:
+Architectures with one interface, so that an algorithm's file does not care which it was given:
 
     SeparateBodies      actor  s → y            critic  s → v
     SharedBody          one network  s → [y | v], the last layer split into two heads
+    SharedEncoder       pictures: an encoder  s → x, an actor  x → y and a critic  x → v
 
-Both mask illegal actions if told where the mask is: `masked` is the number of actions, or 0 for no mask.
+The first two mask illegal actions if told where the mask is: `masked` is the number of actions, or 0 for no mask.
 """
 
 import numpy as np
 
+from scratchac.conv import side_by_side
 from scratchac.errors import UserError
 from scratchac.nn import MLP, Parameters
 
@@ -37,7 +39,7 @@ def mask_illegal(y, s, n):
     return np.where(legal, y, y.dtype.type(ILLEGAL))
 
 
-def mask_size(config, dist, inputs):
+def mask_size(config, dist, space):
     """How many features the mask of a config has, 0 without one. Raises UserError where there can be no mask."""
     if not config.action_mask:
         return 0
@@ -45,8 +47,8 @@ def mask_size(config, dist, inputs):
         raise UserError("--action-mask says which of n actions are legal, so the actions must be Discrete")
     if config.normalise_obs:
         raise UserError("--action-mask reads zeros and ones from the observations, and --normalise-obs would change them")
-    if inputs < dist.n:
-        raise UserError(f"--action-mask reads the last {dist.n} features of an observation, and there are only {inputs}")
+    if len(space.shape) != 1 or space.shape[0] < dist.n:
+        raise UserError(f"--action-mask reads the last {dist.n} features of an observation, and its shape is {space.shape}")
     return dist.n
 
 
@@ -119,6 +121,41 @@ class SharedBody:
         self.net.backward(self.params, cache, np.concatenate([dy, dv], axis=-1), self.grads)
 
 
+class SharedEncoder:
+    """An encoder of pictures that both losses train, and on its features an actor and a critic of their own: [φ | θ | w]."""
+
+    def __init__(self, encoder, dist, values, hidden, activation, initialiser, rng, dtype=np.float32):
+        self.encoder = encoder
+        self.actor = MLP((encoder.features, *hidden, dist.outputs - dist.constants), activation, constants=dist.constants)
+        self.critic = MLP((encoder.features, *hidden, values), activation)
+        parts = [network.shapes() for network in (encoder, self.actor, self.critic)]
+        self.flat, (self.phi, self.theta, self.w) = side_by_side(parts, dtype)
+        self.grad, (self.dphi, self.dtheta, self.dw) = side_by_side(parts, dtype)
+        self.groups = (slice(None),)
+        encoder.initialise(self.phi, rng, initialiser)
+        self.actor.initialise(self.theta, rng, initialiser, output_gain=0.01)
+        self.critic.initialise(self.w, rng, initialiser)
+
+    def policy(self, s):
+        return self.actor.forward(self.theta, self.encoder.forward(self.phi, s)[0])[0]
+
+    def value(self, s):
+        return self.critic.forward(self.w, self.encoder.forward(self.phi, s)[0])[0]
+
+    def forward(self, s):
+        """s (B, C, H, W) → y (B, outputs), v (B, values), cache."""
+        x, seen = self.encoder.forward(self.phi, s)
+        y, actor_cache = self.actor.forward(self.theta, x)
+        v, critic_cache = self.critic.forward(self.w, x)
+        return y, v, (seen, actor_cache, critic_cache)
+
+    def backward(self, cache, dy, dv):
+        """Fill `grad`: ∂L/∂features is the sum of what both heads send down."""
+        dx = self.actor.backward(self.theta, cache[1], dy, self.dtheta, input_gradient=True)
+        dx = dx + self.critic.backward(self.w, cache[2], dv, self.dw, input_gradient=True)
+        self.encoder.backward(self.phi, cache[0], dx, self.dphi)
+
+
 class Behaviour:
     """How an agent acts: normalise what it sees, ask the network, draw from the distribution.
 
@@ -130,10 +167,12 @@ class Behaviour:
         self.dist, self.policy, self.rng, self.normaliser, self.dtype = dist, policy, rng, normaliser, dtype
 
     def see(self, obs):
-        """Observations of any leading shape, normalised if the agent normalises, in the dtype of the networks."""
+        """Observations of any leading shape, normalised if the agent normalises, in the dtype of the networks; pictures as they
+        are, for an encoder to scale.
+        """
         if self.normaliser is not None:
             obs = self.normaliser(obs)
-        return np.asarray(obs, self.dtype)
+        return np.asarray(obs, np.uint8 if obs.dtype == np.uint8 else self.dtype)
 
     def sample(self, obs):
         """Raw actions for N observations (N, O), as an on-policy agent stores them."""
@@ -151,8 +190,10 @@ class Behaviour:
 
 
 def act(agent, obs, explore=True):
-    """Actions an environment accepts, for one observation (O,) or several (N, O): sampled, or greedy unless `explore`."""
+    """Actions an environment accepts, for one observation, (O,) or a picture of three axes, or several, one axis more: sampled, or
+    greedy unless `explore`.
+    """
     obs = np.asarray(obs)
-    rows = obs if obs.ndim > 1 else obs[None]
-    actions = agent.to_env(agent.sample(rows) if explore else agent.greedy(rows))
-    return actions if obs.ndim > 1 else actions[0]
+    several = obs.ndim in (2, 4)
+    actions = agent.to_env((agent.sample if explore else agent.greedy)(obs if several else obs[None]))
+    return actions if several else actions[0]

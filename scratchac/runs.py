@@ -20,6 +20,7 @@ import gymnasium as gym
 import numpy as np
 
 import scratchac
+from scratchac.conv import is_picture
 from scratchac.errors import CheckpointError, UserError
 
 FORMAT = 1
@@ -169,6 +170,8 @@ class atomic_file:
 def space_to_json(space):
     if isinstance(space, gym.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if is_picture(space):
+        return {"kind": "Picture", "shape": list(space.shape)}
     bounds = ([float(x) if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
     low, high = bounds
     return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype)}
@@ -177,6 +180,8 @@ def space_to_json(space):
 def space_from_json(saved):
     if saved["kind"] == "Discrete":
         return gym.spaces.Discrete(saved["n"], start=saved["start"])
+    if saved["kind"] == "Picture":
+        return gym.spaces.Box(0, 255, tuple(saved["shape"]), np.uint8)
     low = [-np.inf if x is None else x for x in saved["low"]]
     high = [np.inf if x is None else x for x in saved["high"]]
     dtype = np.dtype(saved["dtype"])

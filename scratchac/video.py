@@ -49,10 +49,10 @@ def render(agent, env, episodes=1, seed=0, **kwargs):
         obs, _ = made.reset(seed=seed + episode)
         over = False
         while not over:
-            frames.append(_draw(made))
+            frames += _draw(made)
             obs, _, term, trunc, _ = made.step(agent.act(obs, explore=False))
             over = term or trunc
-        frames.append(_draw(made))
+        frames += _draw(made)
     made.close()
     if not isinstance(frames[0], np.ndarray):
         raise UserError("the environment renders no pictures with render_mode='rgb_array'")
@@ -60,7 +60,9 @@ def render(agent, env, episodes=1, seed=0, **kwargs):
 
 
 def _draw(env):
+    """What there is to see since the last call: a picture, or several where actions are repeated."""
     try:
-        return env.render()
+        picture = env.render()
+        return picture if isinstance(picture, list) else [picture]
     except Exception as error:                              # drivers fail in ways of their own
         raise UserError(f"the environment cannot draw here: {error}") from None

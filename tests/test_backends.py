@@ -108,6 +108,34 @@ def check_network(backend, sizes, stack, batch, activation, dtype, own_input, co
                 assert own_dx is None
 
 
+@given(rows=st.integers(1, 5), sides=st.tuples(st.integers(4, 11), st.integers(4, 11)), size=st.integers(1, 4),
+       stride=st.integers(1, 3), channels=st.integers(1, 9), dtype=dtypes, contiguous=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_convolutions(backend, rows, sides, size, stride, channels, dtype, contiguous, seed):
+    check_convolution(backend, rows, sides, size, stride, channels, dtype, contiguous, seed)
+
+
+def check_convolution(backend, rows, sides, size, stride, channels, dtype, contiguous, seed):
+    rng, backend = np.random.default_rng(seed), OnHost(backend)
+    x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, *sides, channels), (size, size, channels, 5), 5))
+    given_x = x if contiguous else gaps(x)
+    y, windows = REFERENCE.conv2d(x, W, b, stride)
+    own_y, own_windows = backend.conv2d(given_x, W, b, stride)
+    agree(own_y, y, dtype)
+    dy = rng.standard_normal(y.shape).astype(dtype) / windows[..., 0].size
+    own_dy = dy if contiguous else gaps(dy)
+    for wanted in (True, False):
+        dW, db, own_dW, own_db = np.zeros_like(W), np.zeros_like(b), np.ones_like(W), np.ones_like(b)
+        dx = REFERENCE.conv2d_backward(dy, x.shape, windows, y, W, stride, dW, db, wanted)
+        own_dx = backend.conv2d_backward(own_dy, x.shape, own_windows, y, W, stride, own_dW, own_db, wanted)
+        agree(own_dW, dW, dtype)
+        agree(own_db, db, dtype)
+        if wanted:
+            agree(own_dx, dx, dtype)
+        else:
+            assert own_dx is None
+
+
 @given(rows=st.integers(1, 50), columns=st.integers(1, 9), dtype=dtypes, contiguous=st.booleans(), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_element_wise_kernels(backend, rows, columns, dtype, contiguous, seed):
@@ -163,6 +191,8 @@ def test_not_a_number_is_passed_on(backend):
         params.flat[:] = 1
         y, _ = backend.mlp_forward(mlp, params, backend.asarray(np.full((4, 3), np.nan, np.float32)))
         assert np.isnan(backend.to_numpy(y)).all()
+    x, W, b = (backend.asarray(np.full(shape, np.nan, np.float32)) for shape in ((1, 4, 4, 2), (3, 3, 2, 5), 5))
+    assert np.isnan(backend.to_numpy(backend.conv2d(x, W, b, 1)[0])).all()
 
 
 @pytest.mark.parametrize("value", [30.0, -30.0, 1e4])
@@ -183,6 +213,7 @@ import test_backends as t
 with kernels.use("numba") as backend:
     for sizes, stack, batch in (((5, 300, 200, 1), (2,), 130), ((3, 8, 2), (), 4)):
         t.check_network(backend, sizes, stack, batch, "relu", np.float32, False, True, 0)
+    t.check_convolution(backend, 2, (7, 6), 3, 2, 4, np.float32, True, 0)
 """
     env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=400)

@@ -372,7 +372,7 @@ def test_onnx_starts_counting_where_the_environment_does(tmp_path):
     ("run --format pdf", "html"), ("nowhere", "nowhere is not a run"), ("there", "there is not a run"), ("", "RUN"),
     ("run --out taken.html", "taken.html exists already"), ("run --out no/where.html", "cannot write no/where.html"),
     ("lander", "LunarLander-v3 has no page; these have: CartPole-v1, Pendulum-v1, Acrobot-v1, MountainCarContinuous-v0"),
-    ("images", "images cannot be exported"), ("images --format onnx", "images cannot be exported"),
+    ("pictures", "sees pictures, here of shape (96, 96, 3)"), ("pictures --format onnx", "sees pictures"),
     ("run --format onnx", "pip install onnx onnxruntime"),
 ])
 def test_mistakes(arguments, message, tmp_path, monkeypatch, capsys):
@@ -381,8 +381,7 @@ def test_mistakes(arguments, message, tmp_path, monkeypatch, capsys):
     agent = disturbed("a2c", "CartPole-v1", **SMALL)
     save(agent, tmp_path / "run", "a2c", "CartPole-v1")
     save(agent, tmp_path / "lander", "a2c", "CartPole-v1", {"env": "LunarLander-v3"})
-    save(agent, tmp_path / "images", "a2c", "CartPole-v1",
-         {"observation_space": {"kind": "Box", "low": np.zeros((8, 8, 3)).tolist()}})
+    save(agent, tmp_path / "pictures", "a2c", "CartPole-v1", {"observation_space": {"kind": "Picture", "shape": [96, 96, 3]}})
     (tmp_path / "there").mkdir()
     (tmp_path / "taken.html").write_text("mine")
     before = sorted(tmp_path.rglob("*"))

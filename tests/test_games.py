@@ -231,7 +231,7 @@ def test_pettingzoo_is_missing(monkeypatch):
 
 @pytest.mark.parametrize("arguments, message", [
     ("train discrete-sac --env tictactoe_v3", "has illegal actions"),
-    ("train a3c --env tictactoe_v3 --action-mask", "has illegal actions"),
+    ("train a3c --env tictactoe_v3", "has illegal actions"),
     ("train a2c --env tictactoe_v3 --no-action-mask", "--action-mask"),
     ("train a2c --env tictactoe_v3 --vector async", "no --vector async"),
     ("train a2c --env tictactoe_v3 --randomise", "no --randomise"),

@@ -10,8 +10,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+import kernels
 from scratchac import algorithms
+from scratchac.conv import Encoder
 from scratchac.memory import Transitions
+from scratchac.nn import Parameters
 
 torch = pytest.importorskip("torch")
 
@@ -72,6 +75,44 @@ def step(optimiser, loss):
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
+
+
+def test_convolution():
+    """PyTorch's own, which has channels and filters first, forward and backward: y, ∂L/∂W, ∂L/∂b and ∂L/∂x."""
+    rng = np.random.default_rng(0)
+    for (height, width, C), (k, stride, F) in (((11, 13, 4), (4, 2, 5)), ((7, 6, 1), (3, 3, 2)), ((5, 5, 3), (5, 1, 4))):
+        x, W, b = rng.standard_normal((3, height, width, C)), rng.standard_normal((k, k, C, F)), np.ones(F)
+        y, windows = kernels.backend.conv2d(x, W, b, stride)
+        dy, dW, db = rng.standard_normal(y.shape), np.zeros_like(W), np.zeros_like(b)
+        dx = kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, stride, dW, db)
+        theirs = [torch.tensor(np.ascontiguousarray(a), requires_grad=True)
+                  for a in (np.moveaxis(x, -1, 1), W.transpose(3, 2, 0, 1), b)]
+        out = torch.relu(torch.nn.functional.conv2d(*theirs, stride=stride))
+        out.backward(torch.tensor(np.ascontiguousarray(np.moveaxis(dy, -1, 1))))
+        for ours, tensor in ((np.moveaxis(y, -1, 1), out.detach()), (np.moveaxis(dx, -1, 1), theirs[0].grad),
+                             (dW.transpose(3, 2, 0, 1), theirs[1].grad), (db, theirs[2].grad)):
+            np.testing.assert_allclose(ours, tensor.numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_encoder():
+    """Convolutions, PyTorch's layer_norm and tanh: features, and the gradient of every parameter."""
+    encoder, rng = Encoder((3, 20, 18)), np.random.default_rng(0)
+    params = Parameters(encoder.shapes(), np.float64)
+    encoder.initialise(params, rng)
+    pictures = rng.integers(256, size=(4, 3, 20, 18), dtype=np.uint8)
+    features, cache = encoder.forward(params, pictures)
+    dx, grads = rng.standard_normal(features.shape), params.zeros_like()
+    encoder.backward(params, cache, dx, grads)
+    theirs = {name: torch.tensor(params[name].copy(), requires_grad=True) for name in params.shapes}
+    x = torch.tensor(pictures / 255)
+    for i, (_, _, stride) in enumerate(encoder.layers, start=1):
+        x = torch.relu(torch.nn.functional.conv2d(x, theirs[f"K{i}"].permute(3, 2, 0, 1), theirs[f"c{i}"], stride))
+    z = x.permute(0, 2, 3, 1).reshape(4, -1) @ theirs["W"] + theirs["b"]
+    out = torch.tanh(torch.nn.functional.layer_norm(z, z.shape[1:]))
+    out.backward(torch.tensor(dx))
+    np.testing.assert_allclose(features, out.detach().numpy(), rtol=1e-8, atol=1e-10)
+    for name in params.shapes:
+        np.testing.assert_allclose(grads[name], theirs[name].grad.numpy(), rtol=1e-7, atol=1e-9)
 
 
 def test_ddpg():

@@ -30,6 +30,7 @@ ROWS = {
     "ppo-LunarLander-v3": ("deterministic", 240),
     "ppo-Pendulum-v1": ("deterministic", -200),
     "ppo-HalfCheetah-v5": ("deterministic", 2_500),
+    "ppo-CarRacing-v3": ("deterministic", 400),
     "ddpg-Pendulum-v1": ("deterministic", -160),
     "td3-Pendulum-v1": ("deterministic", -160),
     "sac-Pendulum-v1": ("deterministic", -160),
@@ -43,6 +44,7 @@ ROWS = {
     "td3-Hopper-v5": ("deterministic", 2_400),
     "sac-BipedalWalker-v3": ("deterministic", 295),
     "sac-LunarLander-v3": ("deterministic", None),
+    "sac-CarRacing-v3": ("deterministic", 400),
     "discrete-sac-CartPole-v1": ("deterministic", 475),
     "discrete-sac-LunarLander-v3": ("deterministic", None),
 }
@@ -60,7 +62,8 @@ def returns_table():
         means = np.array([run[policy]["mean"] for run in runs])
         variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
-        env = " ".join([result["env"], *(f"{name}={value}" for name, value in result.get("env_args", {}).items())])
+        env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
+                                         for name, value in result.get("env_args", {}).items())])
         lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {len(runs)} | {policy} | "
                      f"**{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} |")
     return "\n".join(lines)

@@ -66,9 +66,8 @@ class A2C:
         self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
         values = 1 + self.dist.n if config.advantage == "qv" else 1                  # [V] or [V | Q(·, 1) … Q(·, n)]
         body = SharedBody if config.shared_body else SeparateBodies
-        inputs = observation_space.shape[0]
-        self.model = body(inputs, self.dist, values, config.hidden, config.activation, config.initialiser, init_rng, dtype,
-                          mask_size(config, self.dist, inputs))
+        self.model = body(observation_space.shape[0], self.dist, values, config.hidden, config.activation, config.initialiser,
+                          init_rng, dtype, mask_size(config, self.dist, observation_space))
         self.optimisers = [optim.OPTIMISERS[config.optimiser](self.model.flat[g]) for g in self.model.groups]
         self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None

@@ -9,16 +9,18 @@ The first minibatch has ρ = 1 and is A2C's step. Later ones may move each actio
 that the gradient of its row is zero.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from scratchac import losses, optim, returns
+from scratchac.conv import encoder_for, is_picture
 from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
-from scratchac.policies import Behaviour, SeparateBodies, mask_size
+from scratchac.policies import Behaviour, SeparateBodies, SharedEncoder, mask_size
 from scratchac.state import load_state, state
 
 
@@ -38,6 +40,8 @@ class Config(Normalising):
     """Go on to the next rollout once the estimated KL divergence from the old policy is larger; 0 switches this off."""
     lr: Positive = 3e-4
     """Learning rate of both networks (Adam)."""
+    initial_std: Positive = 1.0
+    """Continuous actions: σ before anything is learnt, unless it depends on the state."""
 
 
 class PPO:
@@ -47,16 +51,22 @@ class PPO:
     metrics = ("actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value")
 
     def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        check_observation_space(observation_space)
+        check_observation_space(observation_space, pictures=True)
+        pictures = is_picture(observation_space)
+        if pictures and config.normalise_obs:
+            raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
         if config.batch_size > config.envs * config.rollout:
             raise UserError(f"--batch-size {config.batch_size} is more than the {config.envs * config.rollout} rows of a rollout "
                             f"(--envs {config.envs} × --rollout {config.rollout})")
         self.dist = make_distribution(action_space, config.state_dependent_std)
         init_rng, action_rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
-        inputs = observation_space.shape[0]
-        self.model = SeparateBodies(inputs, self.dist, 1, config.hidden, config.activation, config.initialiser, init_rng, dtype,
-                                    mask_size(config, self.dist, inputs))
+        masked = mask_size(config, self.dist, observation_space)
+        networks = self.dist, 1, config.hidden, config.activation, config.initialiser, init_rng, dtype
+        self.model = SharedEncoder(encoder_for(observation_space), *networks) if pictures else \
+            SeparateBodies(observation_space.shape[0], *networks, masked)
+        if self.dist.constants:
+            self.model.theta["constants"][:] = math.log(self.schedules(0).initial_std)
         self.optimiser = optim.Adam(self.model.flat, eps=1e-5)
         self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
@@ -68,7 +78,7 @@ class PPO:
         """All epochs on a Batch of (T, N) transitions; returns the means of the minibatches' metrics."""
         h = self.schedules(self.step / self.config.steps)
         B = batch.rewards.size                                                       # T·N
-        s, s2 = (self.behaviour.see(x).reshape(B, -1) for x in (batch.obs, batch.next_obs))
+        s, s2 = (self.behaviour.see(x).reshape(B, *x.shape[2:]) for x in (batch.obs, batch.next_obs))
         a = batch.actions.reshape(B, *self.dist.action_shape)
         r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards
 

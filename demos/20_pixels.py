@@ -1,0 +1,62 @@
+"""A racing car learns to drive from nothing but pictures: the course of a recorded run, what its encoder sees, and a drive.
+
+    scratchac train ppo --env CarRacing-v3         once, some hours; or name another run's folder
+    python demos/20_pixels.py [RUN [RUN …]]        half a minute; further runs for their curves alone
+
+Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
+(`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right. Below: the
+first layer's filters over the four pictures, where one that weighs them differently sees motion; then a drive.
+"""
+
+import json
+import sys
+
+import numpy as np
+from common import PICTURES, save
+from matplotlib.figure import Figure
+
+import scratchac
+from scratchac.envs import make
+from scratchac.plots import COLOURS
+from scratchac.runs import Run
+from scratchac.video import render
+
+
+def tiles(pictures, columns):
+    """Pictures of one size as one, with white gaps between them."""
+    white, gap = 255 if pictures[0].dtype == np.uint8 else np.nan, 1 + len(pictures[0]) // 100
+    padded = [np.pad(x, [(gap, gap), (gap, gap), (0, 0)][: x.ndim], constant_values=white) for x in pictures]
+    return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
+
+
+paths = sys.argv[1:] or ["runs/ppo-CarRacing-v3-seed0"]
+run, agent = Run.open(paths[0]), scratchac.load(paths[0])
+settings = run.config["env_args"]
+worth = json.loads((PICTURES.parent / "results" / "pixels.json").read_text())
+fig = Figure(figsize=(10.5, 7), layout="constrained")
+(curve, seen), (filters, drive) = fig.subplots(2, 2)
+for path, colour in zip(paths, COLOURS, strict=False):
+    metrics, name = Run.open(path).metrics(), Run.open(path).config["algorithm"]
+    curve.plot(metrics["step"] / 1000, metrics["return_mean"], color=colour, label=f"{name} while it learns")
+    print(f"{name}: {metrics['step'][-1]:,.0f} actions, {metrics['wall_s'][-1] / 60:.0f} minutes of training, "
+          f"return {metrics['return_mean'][-1]:.0f} over the last 100 episodes of it")
+curve.axhline(worth["constant"]["mean"], color="grey", ls="--", label="best constant action")
+curve.axhline(worth["random"]["mean"], color="grey", ls=":", label="random actions")
+curve.set_xlabel("thousand actions of eight frames")
+curve.set_ylabel("return (last 100 episodes)")
+curve.legend(fontsize=8)
+
+env = make(run.config["env"], **settings)
+obs, _ = env.reset(seed=0)
+for _ in range(40):
+    obs = env.step(agent.act(obs, explore=False))[0]
+seen.imshow(tiles(obs, 2), cmap="gray")
+K1 = np.moveaxis(agent.model.phi["K1"], (3, 2), (0, 1))             # (filters, frames, k, k)
+filters.imshow(tiles(K1.reshape(-1, *K1.shape[2:]), 2 * K1.shape[1]), cmap="gray")
+frames = render(agent, run.config["env"], seed=0, **settings)
+drive.imshow(tiles([frame[:340:2, ::2] for frame in frames[50:650:50]], 4))
+for ax, title in ((seen, "one observation"), (filters, f"{len(K1)} filters, two in a row, over {K1.shape[1]} pictures each"),
+                  (drive, "a drive, one picture a second")):
+    ax.set_title(title, fontsize=10)
+    ax.set_axis_off()
+save(fig, __file__)

@@ -1,0 +1,87 @@
+"""CarRacing from pictures: what random and constant driving is worth, and what a run is.
+
+    python demos/results/pixels.py                 the baselines, into demos/results/pixels.json
+    python demos/results/pixels.py runs/ppo-…      evaluates a run that `scratchac train` left, into returns/ppo-CarRacing-v3.json
+
+20 episodes each, the same tracks for all (seeds 0 to 19), since an episode of the racing car costs a second. Actions last as many
+frames as in the preset. The best constant action is the best of a grid on these very tracks, which flatters it.
+"""
+
+import json
+import platform
+import sys
+from itertools import product
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+
+import scratchac
+from scratchac.envs import make
+from scratchac.hyperparameters import find_preset
+from scratchac.runs import Run
+
+EPISODES, ENV = 20, "CarRacing-v3"
+FOLDER = Path(__file__).parent
+STEERING, GAS, BRAKE = (-0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3), (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0), (0.0, 0.1)
+
+
+def rounded(returns):
+    return {"mean": round(float(np.mean(returns)), 2), "std": round(float(np.std(returns)), 2)}
+
+
+def random_returns(repeat):
+    env, returns = make(ENV, pixels={"repeat": repeat}), np.zeros(EPISODES)
+    for seed in range(EPISODES):
+        env.reset(seed=seed)
+        env.action_space.seed(seed)
+        over = False
+        while not over:
+            _, reward, term, trunc, _ = env.step(env.action_space.sample())
+            returns[seed] += reward
+            over = term or trunc
+    return returns
+
+
+def constant_returns(action):
+    env, returns = make(ENV, pixels={"repeat": 1000}), []       # a whole episode is one action, and one picture
+    for seed in range(EPISODES):
+        env.reset(seed=seed)
+        returns.append(env.step(np.array(action, np.float32))[1])
+    return returns
+
+
+def baselines():
+    repeat = find_preset("ppo", ENV)[1]["pixels"]["repeat"]
+    grid = {action: rounded(constant_returns(action)) for action in product(STEERING, GAS, BRAKE)}
+    best = max(grid, key=lambda action: grid[action]["mean"])
+    result = {"env": ENV, "episodes": EPISODES, "repeat": repeat, "random": rounded(random_returns(repeat)),
+              "constant": {"action": best, **grid[best]}, "constants_tried": len(grid),
+              "still": rounded(constant_returns((0.0, 0.0, 0.0)))}
+    (FOLDER / "pixels.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result))
+
+
+def evaluation(path):
+    run, agent = Run.open(path), scratchac.load(path)
+    config, metrics = run.config, run.metrics()
+    file = FOLDER / "returns" / f"{config['algorithm']}-{config['env']}.json"
+    result = json.loads(file.read_text()) if file.exists() else {}
+    scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
+              for name in ("deterministic", "stochastic")}
+    result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
+    result |= {"steps": agent.step, "episodes": EPISODES, "versions": {
+        "python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
+    result.setdefault("seeds", {})[str(config["seed"])] = {
+        "steps": agent.step, "wall_s": float(metrics["wall_s"][-1]), "training_episodes": int(metrics["episodes"][-1]),
+        **{name: rounded(returns) for name, returns in scores.items()}}
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{file.stem} seed {config['seed']}, {agent.step} steps: " +
+          ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        evaluation(path)
+    if len(sys.argv) == 1:
+        baselines()

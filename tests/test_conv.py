@@ -1,0 +1,369 @@
+"""Convolution, the encoder of pictures, the wrappers that make them, and agents that see through it."""
+
+import json
+
+import device_double
+import gymnasium as gym
+import numpy as np
+import pytest
+from probes import Match
+
+import kernels
+import scratchac
+from scratchac import algorithms, api, conv
+from scratchac.algorithms.sac import SAC
+from scratchac.conv import Encoder, NoEncoder
+from scratchac.envs import VectorEnv, make
+from scratchac.errors import UserError
+from scratchac.memory import ReplayBuffer, Rollout, Transitions
+from scratchac.nn import Parameters
+from scratchac.runs import space_from_json, space_to_json
+
+SMALL = gym.spaces.Box(0, 255, (3, 16, 17), np.uint8)
+
+
+class Spot(Match):
+    """One step: a bright spot on the left or on the right of a dark picture, at any height, tells the action that pays."""
+
+    observation_space = gym.spaces.Box(0, 255, (16, 16, 1), np.uint8)
+
+    def __init__(self, continuous=False):
+        if continuous:
+            self.action_space = gym.spaces.Box(-1, 1, (1,))
+
+    def draw(self, obs):
+        picture = np.zeros((16, 16, 1), np.uint8)
+        row, column = self.np_random.integers(1, 13, 2) // [1, 4] + [0, 9 if self.sign > 0 else 1]
+        picture[row : row + 3, column : column + 3] = 255
+        return picture
+
+    def reset(self, **kwargs):
+        obs, info = super().reset(**kwargs)
+        return self.draw(obs), info
+
+    def step(self, action):
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            obs, *rest = super().step(action)
+        else:
+            obs, rest = None, [-float((action[0] - 0.5 * self.sign) ** 2), True, False, {}]
+        return self.draw(obs), *rest
+
+
+class Colours(gym.Env):
+    """Each step's picture is the step's number, in all colours; the reward is 1 at every third step."""
+
+    observation_space, action_space = gym.spaces.Box(0, 255, (20, 24, 3), np.uint8), gym.spaces.Discrete(2)
+    metadata = {"render_modes": ["rgb_array"]}           # noqa: RUF012
+
+    def __init__(self, limit=100, render_mode=None):
+        self.limit, self.render_mode = limit, render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.render(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self.render(), float(self.t % 3 == 0), False, self.t >= self.limit, {}
+
+    def render(self):
+        return np.full((20, 24, 3), self.t, np.uint8)
+
+
+# -- convolution -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k, stride", [(3, 2), (2, 3), (1, 1), (4, 1)])
+def test_convolution_is_its_definition(k, stride, rng):
+    """Loops over every index of the sum; a side that the stride does not divide, and a window larger than the stride."""
+    x, W, b = rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((k, k, 3, 5)), rng.standard_normal(5)
+    y, windows = kernels.backend.conv2d(x, W, b, stride)
+    assert y.shape == (2, (7 - k) // stride + 1, (6 - k) // stride + 1, 5)
+    for n, i, j, f in np.ndindex(y.shape):
+        total = b[f]
+        for p, q, c in np.ndindex(k, k, 3):
+            total += x[n, i * stride + p, j * stride + q, c] * W[p, q, c, f]
+        assert y[n, i, j, f] == pytest.approx(max(total, 0))
+    # ⟨windows(x), u⟩ = ⟨x, add_windows(u)⟩: adding back is the transpose of copying out.
+    u = rng.standard_normal((windows[..., 0].size, k * k * 3))
+    added = kernels.backend.add_windows(u, x.shape, W, stride)
+    assert (windows * u.reshape(windows.shape)).sum() == pytest.approx((x * added).sum())
+
+
+def test_a_known_convolution():
+    """An edge detector [−1, 1], with an empty second row, on a step from 0 to 5."""
+    x = np.tile([0.0, 0, 5, 5], (2, 1)).reshape(1, 2, 4, 1)
+    W = np.array([[-1.0, 1], [0, 0]]).reshape(2, 2, 1, 1)
+    assert kernels.backend.conv2d(x, W, np.zeros(1), 1)[0].ravel().tolist() == [0, 5, 0]
+    assert kernels.backend.conv2d(x, W, np.array([-2.0]), 1)[0].ravel().tolist() == [0, 3, 0]
+
+
+# -- the encoder -----------------------------------------------------------------------------------------------------
+
+
+def encoder(shape=(3, 16, 17), dtype=np.float64):
+    made = Encoder(shape)
+    params = Parameters(made.shapes(), dtype)
+    made.initialise(params, np.random.default_rng(0))
+    return made, params
+
+
+def test_uint8_is_scaled_not_wrapped_and_layouts_agree(rng):
+    """The same picture as uint8 and as numbers, channels first and last: the same features, each row normalised."""
+    made, params = encoder()
+    pictures = rng.integers(256, size=(4, *made.shape), dtype=np.uint8)
+    features, cache = made.forward(params, pictures)
+    np.testing.assert_allclose(made.forward(params, pictures.astype(float))[0], features)
+    last = Encoder((16, 17, 3))
+    np.testing.assert_allclose(last.forward(params, np.moveaxis(pictures, 1, -1))[0], features)
+    z = np.arctanh(features)
+    np.testing.assert_allclose([z.mean(axis=1), z.std(axis=1)], [[0] * 4, [1] * 4], atol=1e-3)
+    assert cache[0][0][0] == (4, 16, 17, 3)
+    assert not last.channels_first and made.channels_first
+
+
+def test_the_smallest_picture():
+    assert Encoder((1, 16, 16)).sides == [(16, 16), (7, 7), (3, 3), (1, 1)]
+    with pytest.raises(UserError, match="too small"):
+        Encoder((1, 16, 15))
+
+
+def test_backward_leaves_its_cache_alone_and_float32_stays(rng):
+    made, params = encoder(dtype=np.float32)
+    features, cache = made.forward(params, rng.integers(256, size=(2, *made.shape), dtype=np.uint8))
+    dx = rng.standard_normal(features.shape, np.float32)
+    grads, again = params.zeros_like(), params.zeros_like()
+    scaled = made.backward(params, cache, dx, grads, input_gradient=True)
+    made.backward(params, cache, dx, again)
+    assert np.array_equal(grads.flat, again.flat) and grads.flat.any()
+    assert features.dtype == scaled.dtype == np.float32 and scaled.shape == (2, 16, 17, 3)
+
+
+def test_shifted_pictures_are_pieces_of_the_padded_one(rng):
+    """Every shift occurs, each picture has its own, all channels of a picture move together; a vector is left alone."""
+    made = Encoder((2, 16, 17))
+    numbers = np.arange(2 * 16 * 17).reshape(2, 16, 17)
+    shifted = made.shift(np.stack([numbers] * 300), rng)
+    assert shifted.shape == (300, 2, 16, 17)
+    assert np.array_equal(shifted[:, 1], shifted[:, 0] + 16 * 17)
+    middles = {int(x) for x in shifted[:, 0, 8, 8]}
+    assert middles == {17 * (8 + up) + 8 + left for up in range(-2, 3) for left in range(-2, 3)}
+    last = Encoder((16, 17, 2)).shift(np.stack([np.moveaxis(numbers, 0, -1)] * 300), np.random.default_rng(12345))
+    assert last.shape == (300, 16, 17, 2) and np.array_equal(np.moveaxis(last, -1, 1), shifted)
+    vectors, state = rng.standard_normal((3, 5)), rng.bit_generator.state
+    assert NoEncoder(5).shift(vectors, rng) is vectors and rng.bit_generator.state == state
+
+
+# -- agents ----------------------------------------------------------------------------------------------------------
+
+
+def sac(**options):
+    cls = algorithms.find("sac")
+    config = cls.Config(**({"hidden": (8,), "batch_size": 8, "learning_starts": 8, "buffer_size": 50} | options))
+    return cls(config, SMALL, gym.spaces.Box(-1, 1, (2,)))
+
+
+def minibatch(rng, rows=8):
+    obs, next_obs = rng.integers(256, size=(2, rows, *SMALL.shape), dtype=np.uint8)
+    a, r = rng.uniform(-1, 1, (rows, 2)).astype(np.float32), rng.standard_normal(rows, np.float32)
+    return Transitions(obs, a, r, next_obs, np.zeros(rows, np.float32))
+
+
+def test_only_the_critics_loss_trains_sacs_encoder(rng):
+    """With the critics' optimiser held still, the encoder stays as it is, bit by bit, while the actor moves."""
+    agent, batch = sac(), minibatch(rng)
+    agent.critic_optimiser.step = lambda grad, lr: None
+    phi, theta = agent.phi.flat.copy(), agent.theta.flat.copy()
+    agent.update(batch)
+    assert np.array_equal(agent.phi.flat, phi) and not np.array_equal(agent.theta.flat, theta)
+    moving = sac()
+    moving.update(batch)
+    assert not np.array_equal(moving.phi.flat, phi)
+    np.testing.assert_allclose(moving.phi_target.flat, phi + 0.005 * (moving.phi.flat - phi), rtol=1e-4, atol=1e-7)
+
+
+def test_sac_learns_from_shifted_pictures_only(rng, monkeypatch):
+    """Three passes in an update, the observations once and what follows twice, and each sees what `shift` made."""
+    agent, batch, seen = sac(), minibatch(rng), []
+    monkeypatch.setattr(Encoder, "shift", lambda self, pictures, rng: pictures // 2)
+    forward = Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, params, x: (seen.append((params, x)), forward(self, params, x))[1])
+    agent.update(batch)
+    expected = [(agent.phi, batch.obs), (agent.phi, batch.next_obs), (agent.phi_target, batch.next_obs)]
+    assert len(seen) == 3
+    for (params, pictures), (wanted, original) in zip(seen, expected, strict=True):
+        assert params is wanted and np.array_equal(pictures, original // 2)
+
+
+def test_a_rollout_and_a_replay_keep_bytes(rng):
+    memory = ReplayBuffer(10, SMALL, (2,))
+    pictures = rng.integers(256, size=(4, *SMALL.shape), dtype=np.uint8)
+    memory.add(obs=pictures, actions=np.zeros((4, 2)), rewards=np.zeros(4), next_obs=pictures, term=np.zeros(4), trunc=np.zeros(4))
+    assert memory.sample(rng, 3).obs.dtype == np.uint8 and memory.data["next_obs"].nbytes == 10 * 3 * 16 * 17
+    rollout = Rollout()
+    for _ in range(2):
+        rollout.add(pictures, np.zeros(4), np.zeros(4), pictures, np.zeros(4, bool), np.zeros(4, bool), np.zeros(4, int))
+    assert rollout.take().obs.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 17), (16, 17, 3)])
+def test_spaces_of_pictures_go_through_json(shape):
+    space = gym.spaces.Box(0, 255, shape, np.uint8)
+    assert space_from_json(json.loads(json.dumps(space_to_json(space)))) == space
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_act_takes_one_picture_or_several(algorithm, rng):
+    cls = algorithms.find(algorithm)
+    agent = sac() if algorithm == "sac" else cls(cls.Config(), SMALL, gym.spaces.Box(-1, 1, (2,)))
+    pictures = rng.integers(256, size=(5, *SMALL.shape), dtype=np.uint8)
+    if algorithm == "ppo":
+        assert agent.behaviour.see(pictures).dtype == np.uint8                  # a quarter of the memory, until the encoder
+    together = agent.act(pictures, explore=False)
+    assert together.shape == (5, 2)
+    np.testing.assert_allclose(agent.act(pictures[3], explore=False), together[3], rtol=1e-4, atol=1e-6)
+
+
+def test_the_initial_spread_of_ppo():
+    """σ of a Gaussian is what was asked for; a schedule starts there; discrete actions have none."""
+    cls = algorithms.find("ppo")
+    for given in (0.3, "linear:0.3:0.1"):
+        agent = cls(cls.Config(initial_std=given), gym.spaces.Box(-1, 1, (3,)), gym.spaces.Box(-1, 1, (2,)))
+        np.testing.assert_allclose(np.exp(agent.model.policy(np.zeros((1, 3), np.float32))[0, :2]), 0.3, rtol=1e-6)
+    cls(cls.Config(initial_std=0.3), gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(2))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_ppo_finds_the_spot(backend):
+    """Calibrated over 20 seeds: every one solves it; guessing is worth .5."""
+    if backend == "numba":
+        pytest.importorskip("numba")
+    agent = scratchac.train("ppo", Spot, steps=2_000, rollout=32, batch_size=64, epochs=4, lr=1e-3, hidden=(16,), backend=backend)
+    assert scratchac.evaluate(agent, Spot, 100).mean() > 0.9
+
+
+def test_sac_finds_the_spot():
+    """The best action is ±½; always 0 is worth −.25, at random −.58."""
+    agent = scratchac.train("sac", Spot, steps=600, env_args={"continuous": True}, batch_size=32, learning_starts=100, hidden=(32,),
+                            buffer_size=600, alpha=0.01, learn_alpha=False, critic_lr=3e-3, actor_lr=3e-3, gamma=0.0)
+    assert scratchac.evaluate(agent, Spot, 100, continuous=True).mean() > -0.1
+
+
+def test_pictures_on_a_device(monkeypatch):
+    """By the stand-in for a GPU: no array of the host gets among the device's, no update waits, and the same is learnt."""
+    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceKernels", ""))
+    options = {"env_args": {"continuous": True}, "batch_size": 8, "learning_starts": 10, "buffer_size": 30, "hidden": (8,)}
+    reference = scratchac.train("sac", Spot, 14, backend="numpy", **options)
+    update = SAC.update
+
+    def without_waiting(agent, batch):
+        with device_double.no_waiting():
+            return update(agent, batch)
+
+    monkeypatch.setattr(SAC, "update", without_waiting)
+    ours = scratchac.train("sac", Spot, 14, backend="double", **options)
+    assert np.array_equal(ours.online, reference.online) and np.array_equal(ours.theta.flat, reference.theta.flat)
+
+
+def test_a_run_on_pictures_is_resumed(tmp_path, monkeypatch):
+    """From nothing but its folder: settings of the pictures, parameters and the memory of bytes."""
+    pytest.importorskip("Box2D")
+    monkeypatch.setattr(api, "EVALUATION_EPISODES", 1)
+    options = {"batch_size": 8, "learning_starts": 10, "buffer_size": 60, "hidden": (8,)}
+    pixels = {"size": 16, "stack": 2, "repeat": 50}
+    scratchac.train("sac", "CarRacing-v3", steps=14, out=tmp_path / "run", env_args={"pixels": pixels}, **options)
+    agent = scratchac.resume(tmp_path / "run", steps=18)
+    assert agent.step == 18 and len(agent.memory) == 18 and agent.memory.data["obs"].shape == (60, 2, 16, 16)
+    assert scratchac.load(tmp_path / "run").act(np.zeros((2, 16, 16), np.uint8)).shape == (3,)
+
+
+# -- pictures by wrappers ----------------------------------------------------------------------------------------------
+
+
+def test_frames_are_grey_small_and_stacked():
+    env = make(Colours, pixels={"size": 16, "stack": 3, "repeat": 2})
+    first, _ = env.reset(seed=0)
+    assert first.shape == (3, 16, 16) and first.dtype == np.uint8
+    obs, reward, *_ = env.step(0)
+    assert obs[:, 0, 0].tolist() == [0, 0, 2] and reward == 0
+    obs, reward, *_ = env.step(0)
+    assert obs[:, 0, 0].tolist() == [0, 2, 4] and reward == 1
+
+
+def test_patience_ends_episodes_of_training_alone():
+    """Every third frame pays, so with an action each 1 frame a patience of 2 runs out at once, and one of 3 never."""
+    for patience, training, expected in ((2, True, 2), (3, True, 50), (2, False, 50)):
+        env = make(Colours, pixels={"size": 16, "patience": patience}, training=training, limit=50)
+        env.reset()
+        steps, over = 0, False
+        while not over:
+            *_, term, trunc, _ = env.step(0)
+            steps, over = steps + 1, trunc
+            assert not term
+        assert steps == expected
+    venv = VectorEnv(Colours, 2, 0, pixels={"size": 16, "patience": 2})
+    venv.reset()
+    assert not venv.step([0, 0])[4].any() and venv.step([0, 0])[4].all()
+    venv.close()
+
+
+def test_a_film_has_every_frame():
+    from scratchac.video import render
+
+    class Still:
+        def act(self, obs, explore):
+            return 0
+
+    frames = render(Still(), Colours, pixels={"size": 16, "repeat": 4}, limit=10)
+    assert [frame[0, 0, 0] for frame in frames] == list(range(11))
+
+
+def test_frames_that_nobody_sees_do_not_matter():
+    """CarRacing draws one frame in eight; its picture and the sum of its rewards are what drawing all of them gives."""
+    pytest.importorskip("Box2D")
+    plain, repeated = gym.make("CarRacing-v3"), make("CarRacing-v3", pixels={"size": 96, "stack": 1, "repeat": 8})
+    grey = gym.wrappers.GrayscaleObservation(plain)
+    grey.reset(seed=3)
+    repeated.reset(seed=3)
+    for action in np.float32([[0, 1, 0], [0.3, 0.5, 0], [-1, 0, 0.2]]):
+        total = 0.0
+        for _ in range(8):
+            obs, reward, *_ = grey.step(action)
+            total += reward
+        seen, rewards, *_ = repeated.step(action)
+        assert np.array_equal(seen[0], obs) and rewards == pytest.approx(total)
+    plain.close()
+    repeated.close()
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"sise": 48}, "did you mean size"), ({"size": 0}, "at least 1"), ({"repeat": 2.5}, "whole number"), ("grey", "takes size"),
+    ({"stack": True}, "whole number"),
+])
+def test_wrong_settings_are_told_in_one_line(settings, message):
+    with pytest.raises(UserError, match=message) as caught:
+        make(Colours, pixels=settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_picture_is_told():
+    with pytest.raises(UserError, match="needs coloured pictures"):
+        make("CartPole-v1", pixels={})
+    for algorithm in algorithms.ALGORITHMS:
+        if algorithm not in ("ppo", "sac"):
+            with pytest.raises(UserError, match="ppo and sac"):
+                scratchac.make_agent(algorithm, Spot)
+    with pytest.raises(UserError, match="--normalise-obs"):
+        scratchac.make_agent("ppo", Spot, normalise_obs=True)
+    floats = gym.spaces.Box(0, 1, (3, 16, 16), np.float32)
+    with pytest.raises(UserError, match="not supported"):
+        algorithms.find("ppo")(algorithms.find("ppo").Config(), floats, gym.spaces.Discrete(2))
+
+
+def test_flat_vectors_side_by_side():
+    flat, (a, b, c) = conv.side_by_side([{"x": (2, 3)}, {}, {"y": (4,)}], np.float32)
+    flat[:] = np.arange(10)
+    assert a["x"].tolist() == [[0, 1, 2], [3, 4, 5]] and b.flat.size == 0 and c["y"].tolist() == [6, 7, 8, 9]
+    c["y"][0] = -1
+    assert flat[6] == -1 and flat.dtype == np.float32
