@@ -194,11 +194,12 @@ def _(rng):
     return lambda: float((kernels.backend.conv2d(x, W, b, 2)[0] * dy).sum()), b, db, db / (y.shape[1] * y.shape[2])
 
 
-@check("convolution: input", "stride ignored on the way back")
+@check("convolution: input", "filters turned round on the way back")
 def _(rng):
     x, W, b, y, windows, dy = _convolution(rng)
     dx = kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, 2, np.zeros_like(W), np.zeros(4))
-    spoilt = kernels.backend.conv2d_backward(dy, x.shape, windows, y, W, 1, np.zeros_like(W), np.zeros(4))
+    turned = W[::-1, ::-1].copy()
+    spoilt = kernels.backend.conv2d_backward(dy, x.shape, windows, y, turned, 2, np.zeros_like(W), np.zeros(4))
     return lambda: float((kernels.backend.conv2d(x, W, b, 2)[0] * dy).sum()), x, dx, spoilt
 
 
