@@ -132,12 +132,13 @@ def test_every_transition_of_self_play_is_true(name):
     assert finished > 8
 
 
-def test_opponents_in_a_batch_play_as_they_would_alone(monkeypatch):
+@pytest.mark.parametrize("shared", [False, True])
+def test_opponents_in_a_batch_play_as_they_would_alone(shared, monkeypatch):
     """Four games against four certain policies, each also played alone."""
     monkeypatch.setattr(games, "PRESENT", 0)
-    agent, rivals = self_play()
+    agent, rivals = self_play(shared_body=shared)
     rng = np.random.default_rng(3)
-    rivals.pool = list(1e3 * rng.standard_normal((4, agent.model.theta.flat.size), np.float32))
+    rivals.pool = list(1e3 * rng.standard_normal((4, rivals.present.flat.size), np.float32))
     rivals.elo, rivals.next_snapshot = [0.0] * 4, np.inf
     obs = rivals.reset()
     opponents, sides, history = rivals.opponent.copy(), rivals.side.copy(), []
@@ -149,8 +150,8 @@ def test_opponents_in_a_batch_play_as_they_would_alone(monkeypatch):
         history.append((actions, next_obs, reward, term, over))
         over = over | term
     for i in range(4):
-        past = scratchac.make_agent("a2c", "tictactoe_v3", **SMALL)
-        past.model.theta.flat[:] = rivals.pool[opponents[i]]
+        past = scratchac.make_agent("a2c", "tictactoe_v3", shared_body=shared, **SMALL)
+        (past.model.params if shared else past.model.theta).flat[:] = rivals.pool[opponents[i]]
         game = Game("tictactoe_v3", lambda obs, legal, rng, past=past: past.act(obs, explore=False))
         game.reset(seed=int(sides[i]))
         for actions, next_obs, reward, term, was_over in history:

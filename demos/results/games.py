@@ -43,22 +43,28 @@ def main():
     parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
     given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
-    everything = json.loads(options.file.read_text()) if options.file.exists() else {}
-    backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
-    entry = everything.setdefault(f"{options.algorithm}-{options.env}", {"seeds": {}})
+    backend, name = os.environ.get("SCRATCHAC_BACKEND", "auto"), f"{options.algorithm}-{options.env}"
     for seed in options.seeds:
-        if str(seed) in entry["seeds"]:
+        if str(seed) in so_far(options.file, name)[name]["seeds"]:
             continue
         agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, **given)
-        entry |= {"algorithm": options.algorithm, "env": options.env, "steps": agent.config.steps, "games": GAMES_PLAYED,
-                  "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
-                  "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
-        entry["seeds"][str(seed)] = {
-            name: {"deterministic": results(agent, options.env, opponent, False),
-                   "stochastic": results(agent, options.env, opponent, True)}
-            for name, opponent in OPPONENTS[options.env].items()}
+        scores = {opponent: {"deterministic": results(agent, options.env, play, False),
+                             "stochastic": results(agent, options.env, play, True)}
+                  for opponent, play in OPPONENTS[options.env].items()}
+        everything = so_far(options.file, name)                             # again: other seeds may have come meanwhile
+        everything[name] |= {
+            "algorithm": options.algorithm, "env": options.env, "steps": agent.config.steps, "games": GAMES_PLAYED,
+            "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
+            "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
+        everything[name]["seeds"][str(seed)] = scores
         options.file.write_text(json.dumps(everything, indent=1) + "\n")
-        print(f"{options.algorithm} on {options.env}, seed {seed}: {entry['seeds'][str(seed)]}", flush=True)
+        print(f"{name} seed {seed}: {scores}", flush=True)
+
+
+def so_far(file, name):
+    everything = json.loads(file.read_text()) if file.exists() else {}
+    everything.setdefault(name, {"seeds": {}})
+    return everything
 
 
 if __name__ == "__main__":
