@@ -71,10 +71,11 @@ def sample_episodes(agent, env, count, seed):
     return onlooker.episodes
 
 
-def figure(*titles, width=5.2, height=3.6):
-    """A figure with a panel for each title, and the list of its axes."""
-    made = Figure(figsize=(width * len(titles), height), layout="constrained")
-    axes = made.subplots(1, len(titles), squeeze=False)[0]
+def figure(*titles, width=5.2, height=3.6, rows=1):
+    """A figure with a panel for each title, row by row, and the list of its axes."""
+    columns = len(titles) // rows
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = made.subplots(rows, columns, squeeze=False).ravel()
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=10)
         ax.grid(alpha=0.3)
