@@ -40,10 +40,10 @@ def train_directly(agent, env, seed, before_update=lambda agent: None):
         before_update(agent)
         return learn(batch)
 
-    def report(agent, episodes, metrics, *_):
+    def report(agent, play, metrics, *_):
         if metrics and agent.step % 100 == 0:
             curve["step"].append(agent.step)
-            curve["return_mean"].append(np.mean([x for x, _ in episodes.recent]))
+            curve["return_mean"].append(np.mean([x for x, _ in play.episodes.recent]))
 
     agent.update = update
     train(agent, envs, agent.config.steps, report)

@@ -215,7 +215,7 @@ def profile(algorithm, env, steps, options):
 
         setattr(owner, method, call)
 
-    def report(agent, episodes, metrics, update_seconds, updates):
+    def report(agent, play, metrics, update_seconds, updates):
         parts["update"] += update_seconds                   # as the loop takes it: the agent's own update or a compiled one
 
     for member in envs.members:

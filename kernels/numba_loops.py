@@ -14,7 +14,7 @@ from scratchac import optim
 from scratchac.distributions import Categorical
 from scratchac.errors import TrainingError
 from scratchac.policies import SeparateBodies
-from scratchac.training import Episodes, train_on_policy
+from scratchac.training import train_on_policy
 
 
 def compiled_loop(agent, envs):
@@ -42,19 +42,18 @@ class Networks:
         self.code = CODES[model.actor.activation]
 
 
-def one_step_actor_critic(agent, envs, steps, report):
+def one_step_actor_critic(agent, play, steps, report):
     net, dtype, config, start = Networks(agent.model), agent.dtype, agent.config, agent.dist.start
     actor, critic = agent.model.groups
     y, v = np.empty(net.actor_sizes[1:].sum(), dtype), np.empty(net.critic_sizes[1:].sum(), dtype)
     learning = (*net.theta, agent.trace[actor], net.actor_sizes, y, *net.w, agent.trace[critic], net.critic_sizes, v, net.code)
-    env, episodes, actions = envs.members[0], Episodes(1), np.zeros(1, np.int64)
-    obs = envs.reset().astype(dtype)                                        # (1, O)
-    total, t = 0.0, 0
+    env, episodes, actions = play.envs.members[0], play.episodes, np.zeros(1, np.int64)
+    obs = play.obs.astype(dtype)                                            # (1, O)
     while agent.step < steps:
         numba_networks.act(net.theta[0], net.actor_sizes, y, net.code, obs, agent.rng.random(1), actions)
         next_obs, reward, term, trunc, _ = env.step(actions[0] + start)
         started = time.perf_counter()
-        next_obs, done = np.asarray(next_obs, dtype)[None], term or trunc
+        next_obs, done, t = np.asarray(next_obs, dtype)[None], term or trunc, int(episodes.lengths[0])
         h = agent.schedules(agent.step / config.steps)
         delta, logp, entropy, value = numba_networks.one_step_actor_critic(
             *learning, obs, next_obs, actions[0], reward, h.gamma * (1 - term), h.gamma * h.lam_actor, h.gamma * h.lam_critic,
@@ -62,25 +61,22 @@ def one_step_actor_critic(agent, envs, steps, report):
         if not np.isfinite(delta):
             raise TrainingError(f"at step {agent.step}: {culprit(reward, next_obs)}")
         agent.step += 1
-        obs, total, t = next_obs, total + reward, t + 1
-        if done:
-            episodes.recent.append((float(total), t))
-            episodes.finished += 1
-            obs, total, t = env.reset()[0].astype(dtype)[None], 0.0, 0
+        episodes.add(reward, (done,))
+        obs = env.reset()[0].astype(dtype)[None] if done else next_obs
         metrics = {"actor_loss": -delta * logp, "critic_loss": 0.5 * delta * delta, "entropy": entropy, "td_error": delta,
                    "value": value}
-        if report(agent, episodes, metrics, time.perf_counter() - started, 1):
+        if report(agent, play, metrics, time.perf_counter() - started, 1):
             break
 
 
-def a2c(agent, envs, steps, report):
+def a2c(agent, play, steps, report):
     net, dtype, config, start = Networks(agent.model), agent.dtype, agent.config, agent.dist.start
+    envs, episodes, obs = play.envs, play.episodes, play.obs.astype(dtype)
     T, N, O = config.rollout, envs.n, net.actor_sizes[0]
     s, s2 = np.empty((2, T, N, O), dtype)
     r, term, done = np.empty((3, T, N), dtype)
     a = np.empty((T, N), np.int64)
     y = np.empty(N * net.actor_sizes[1:].sum(), dtype)
-    episodes, obs = Episodes(N), envs.reset().astype(dtype)
     while agent.step < steps:
         for t in range(T):
             s[t] = obs
@@ -111,11 +107,11 @@ def a2c(agent, envs, steps, report):
         agent.step += T * N
         metrics = {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "value": value,
                    "advantage_std": spread}
-        if report(agent, episodes, metrics, time.perf_counter() - started, 1):
+        if report(agent, play, metrics, time.perf_counter() - started, 1):
             break
 
 
-def ppo(agent, envs, steps, report):
+def ppo(agent, play, steps, report):
     """The reference's loop; nearly all of PPO's time goes into steps on minibatches, and those are compiled."""
     net = Networks(agent.model)
 
@@ -133,7 +129,7 @@ def ppo(agent, envs, steps, report):
 
     agent.step_on = step_on                                                 # in place of the method, until training ends
     try:
-        train_on_policy(agent, envs, steps, report)
+        train_on_policy(agent, play, steps, report)
     finally:
         del agent.step_on
 

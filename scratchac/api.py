@@ -17,7 +17,7 @@ EVALUATION_EPISODES = 100
 
 
 def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
-          vector="sync", randomise=False, env_args=None, preset=None, on_row=None, **hyperparameters):
+          vector="sync", randomise=False, env_args=None, preset=None, on_row=None, stop_after=None, **hyperparameters):
     """Train an agent and return it.
 
     algorithm         a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
@@ -32,6 +32,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     env_args          keyword arguments for the environment, besides those of the preset
     preset            name of a further preset of (algorithm, env); `scratchac presets` lists them
     on_row            called with each row of metrics as it is made, a dict
+    stop_after        stop at so many environment steps as if by Ctrl-C: saved, not evaluated, to be resumed
     hyperparameters   fields of the algorithm's Config; they override the preset of (algorithm, env)
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
@@ -56,7 +57,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
                 "observation_space": runs.space_to_json(agent_envs.observation_space),
                 "action_space": runs.space_to_json(agent_envs.action_space),
             })
-            _learn(agent, agent_envs, run, env, config.steps, quiet=quiet, video=video, on_row=on_row)
+            _learn(agent, agent_envs, run, env, config.steps, quiet=quiet, video=video, on_row=on_row, stop_after=stop_after)
         finally:
             agent_envs.close()
         return _to_host(agent, agent_envs)
@@ -65,7 +66,8 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
 def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=None):
     """Go on with a run from its last checkpoint, to `steps` in total or to where it was meant to end; return the agent.
 
-    Parameters, optimiser, normalisers, random generators and counters continue; the environments begin new episodes.
+    Everything continues where it was, environments within their episodes too: parameters, moments, buffers and rows of metrics are
+    those of a run that never stopped, bit by bit. Only A3C's workers, and environments that are not deterministic, begin anew.
     Beyond the steps the run was started with, schedules keep their last value. `env`: needed for a run on a callable.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
@@ -74,16 +76,17 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
     config = run.config
     env = _environment_of(config, env, "resume")
     with _backend(backend or config["backend"]) as active:
-        agent, progress = _restore(run)
+        agent, progress, play = _restore(run)
         _check_device(active, type(agent), config["algorithm"])
         target = steps if steps is not None else max(progress.get("target", 0), agent.config.steps)
         if agent.step >= target:
             raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
-        # A seed of its own for this stretch: the first one would play the run's first episodes again.
+        # A seed of its own for this stretch: where episodes begin anew, the first one would play the run's first ones again.
         agent_envs = _vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
-            _meet(agent_envs, agent, progress.get("rivals"))
-            _learn(agent, agent_envs, run, env, target, quiet=quiet, video=video, progress=progress)
+            _meet(agent_envs, agent)
+            run.forget_rows_after(agent.step)
+            _learn(agent, agent_envs, run, env, target, quiet=quiet, video=video, history=(progress, play))
         finally:
             agent_envs.close()
         return _to_host(agent, agent_envs)
@@ -153,10 +156,10 @@ def _vector_env(agent_class, config, env, seed, settings):
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
 
 
-def _meet(agent_envs, agent, kept=None):
-    """Tell games of self-play who learns, and what they kept of earlier selves."""
+def _meet(agent_envs, agent):
+    """Tell games of self-play who learns."""
     if isinstance(agent_envs, SelfPlay):
-        agent_envs.meet(agent, kept)
+        agent_envs.meet(agent)
 
 
 def _environment_of(config, env, verb):
@@ -171,22 +174,21 @@ def _restore(run):
     agent = agent_class(configure(agent_class.Config, config["algorithm"], config["hyperparameters"]),
                         runs.space_from_json(config["observation_space"]), runs.space_from_json(config["action_space"]),
                         config["seed"])
-    state, progress = run.restore()
+    state, progress, play = run.restore()
     try:
         agent.load_state(state)
     except (KeyError, ValueError, TypeError) as error:
         raise runs.CheckpointError(f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json: {error}") from None
-    return agent, progress
+    return agent, progress, play
 
 
-def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None, on_row=None):
+def _learn(agent, agent_envs, run, env, target, quiet, video, history=(None, None), on_row=None, stop_after=None):
     """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
-    rivals = agent_envs if isinstance(agent_envs, SelfPlay) else None
-    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, rivals)
-    reporter.progress["target"] = target
+    progress, play = history
+    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after)
     try:
         with reporter:
-            training.train(agent, agent_envs, target, reporter)
+            training.train(agent, agent_envs, target, reporter, play)
     except TrainingError as error:
         if isinstance(error, WorkerDied) and run:
             reporter.save(agent)
@@ -195,6 +197,8 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, progress=None, on_
     if run is None:
         return
     reporter.save(agent)
+    if stop_after is not None and agent.step >= stop_after:
+        return
     if reporter.interrupted:
         raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
     run.write_json("summary.json", _summary(agent, run.config, env, reporter.progress))

@@ -18,6 +18,7 @@ from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import UserError, unknown
 from scratchac.games import GAMES, Game
 from scratchac.pixels import wrap
+from scratchac.replay import Replayable
 
 # a word of Gymnasium's message about a missing package → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
@@ -136,7 +137,7 @@ class VectorEnv:
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        self.makers = [partial(make if vector == "sync" else _fresh, env, world, training=True, **kwargs) for world in worlds]
+        self.makers = [partial(_replayable, env, world, fresh=vector == "async", **kwargs) for world in worlds]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
         first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
         self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
@@ -148,8 +149,11 @@ class VectorEnv:
     def reset(self):
         if self.workers:
             return self.workers.reset(seed=self.seeds)[0]
-        self.members += [make() for make in self.makers[len(self.members):]]
+        self._complete()
         return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
+
+    def _complete(self):
+        self.members += [make() for make in self.makers[len(self.members):]]
 
     def step(self, actions):
         """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
@@ -176,6 +180,25 @@ class VectorEnv:
                 next_obs[i] = info["final_obs"][i]
         return obs, reward, next_obs, term, trunc
 
+    def state(self):
+        """How each environment came to be where it is."""
+        return self.workers.call("past") if self.workers else [env.past() for env in self.members]
+
+    def load_state(self, state):
+        """Bring the environments back: (observations, numbers of those that did not come back and begin a new episode)."""
+        if self.workers:
+            self.workers.set_attr("saved", list(state))
+            came = self.workers.call("replay")
+        else:
+            self._complete()
+            for env, past in zip(self.members, state, strict=True):
+                env.saved = past
+            came = [env.replay() for env in self.members]
+        return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
+
+    def metrics(self):
+        return {}
+
     def close(self):
         for env in [self.workers] if self.workers else self.members:
             env.close()
@@ -195,8 +218,9 @@ class FreshObservation(gym.Wrapper):
         return np.array(obs), *rest
 
 
-def _fresh(env, randomise, **kwargs):
-    return FreshObservation(make(env, randomise, **kwargs))
+def _replayable(env, world, fresh, **kwargs):
+    made = Replayable(make(env, world, training=True, **kwargs), world)
+    return FreshObservation(made) if fresh else made
 
 
 class RandomisedLander(gym.Wrapper):

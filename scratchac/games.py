@@ -43,15 +43,20 @@ class Table:
         self.observation_space = gym.spaces.Box(0, 1, self.seen.shape, np.float32)
         self.action_space = gym.spaces.Discrete(len(self.rules.observe(self.players[0])["action_mask"]))
 
-    def begin(self):
+    def begin(self, moves=()):
+        """A new game, and in it the moves that are given."""
         self.rules.reset()
+        self.moves = []
         self._look()
+        for action in moves:
+            self.play(action)
 
     def play(self, action):
         """The move of the player whose turn it is."""
         if action not in self.legal:
             raise UserError(f"{self.name}: {action} is no legal action now; these are: {', '.join(map(str, self.legal)) or 'none'}")
         self.rules.step(int(action))
+        self.moves.append(int(action))
         self._look()
 
     def _look(self):
@@ -137,11 +142,8 @@ class SelfPlay:
         self.pool = []                                                      # parameters of policies, (P,) each
         self.elo, self.learner_elo = [], 0.0                                # of each one in the pool, and of the learner
 
-    def meet(self, agent, kept=None):
-        """The agent that learns, and what `state` said when an earlier stretch of its training ended.
-
-        Raises UserError for an agent without a mask for illegal actions.
-        """
+    def meet(self, agent):
+        """The agent that learns. Raises UserError for one without a mask for illegal actions."""
         if not getattr(agent.config, "action_mask", False):
             raise UserError(f"{self.tables[0].name} has illegal actions: it takes a2c or ppo, and --action-mask")
         self.agent, model = agent, agent.model
@@ -150,9 +152,6 @@ class SelfPlay:
         self.params = Parameters(self.net.shapes(), agent.dtype)
         self.every = max(1, agent.config.steps // SNAPSHOTS)
         self.next_snapshot = agent.step
-        if kept:
-            self.pool, self.elo, self.learner_elo = list(kept["pool"]), list(kept["elo"]), float(kept["learner_elo"])
-            self.next_snapshot += self.every
 
     def reset(self):
         return self._begin(np.arange(self.n))
@@ -214,7 +213,18 @@ class SelfPlay:
         return {"elo": self.learner_elo - self.elo[0]}
 
     def state(self):
-        return {"pool": np.array(self.pool), "elo": np.array(self.elo), "learner_elo": self.learner_elo}
+        return {"pool": np.array(self.pool), "elo": np.array(self.elo), "learner_elo": self.learner_elo, "side": self.side,
+                "next_snapshot": self.next_snapshot, "opponent": self.opponent, "opponents": self.params.flat,
+                "rng": self.rng.bit_generator.state, "moves": [table.moves for table in self.tables]}
+
+    def load_state(self, state):
+        """Go on with the games that `state` was taken of: (what the learner sees, no games that are lost)."""
+        self.pool, self.elo, self.learner_elo = list(state["pool"]), list(state["elo"]), state["learner_elo"]
+        self.side[:], self.opponent[:], self.params.flat[:] = state["side"], state["opponent"], state["opponents"]
+        self.next_snapshot, self.rng.bit_generator.state = state["next_snapshot"], state["rng"]
+        for table, moves in zip(self.tables, state["moves"], strict=True):
+            table.begin(moves)
+        return np.stack([table.seen for table in self.tables]), []
 
     def close(self):
         for table in self.tables:

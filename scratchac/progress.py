@@ -16,20 +16,23 @@ CHECKPOINTS = 20
 class Reporter:
     """The `report` of a training loop; also a context manager around it.
 
-    run       the Run to write to, or None to write nothing
-    target    environment steps at which training ends
-    history   the progress saved in a checkpoint, when a run is resumed
-    on_row    called with each row of metrics, or None
-    rivals    opponents that change with training, whose `metrics()` and `state()` belong to the run; or None
+    run          the Run to write to, or None to write nothing
+    target       environment steps at which training ends
+    history      the progress saved in a checkpoint, when a run is resumed
+    on_row       called with each row of metrics, or None
+    stop_after   environment steps at which to stop as if by Ctrl-C, or None
     """
 
-    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None, rivals=None):
-        self.run, self.target, self.interrupted, self.on_row, self.rivals = run, target, False, on_row, rivals
-        self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {})
-        self.before = dict(self.progress)
+    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None, stop_after=None):
+        self.run, self.target, self.interrupted, self.on_row, self.stop_after = run, target, False, on_row, stop_after
+        self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {}) | {"target": target}
+        self.play = None
+        self.wall_s_before = self.progress["wall_s"]
         self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
-        self.next_row, self.next_save = min(start + self.row_every, target), start + self.save_every
-        self.collected = {}                                                 # metrics since the last row
+        self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
+        self.next_save = start + self.save_every
+        # Sums of metrics since the last row, and of how many; NumPy's scalars, so that resumed sums have the same type.
+        self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
         self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
                         smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
                                                    "{remaining} left{postfix}")
@@ -52,33 +55,34 @@ class Reporter:
         self.interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def __call__(self, agent, episodes, metrics, update_seconds, updates):
-        progress = self.progress
-        progress["episodes"] = self.before["episodes"] + episodes.finished
+    def __call__(self, agent, play, metrics, update_seconds, updates):
+        progress, self.play = self.progress, play
+        progress["episodes"] = play.episodes.finished
         progress["updates"] += updates
         progress["update_s"] += update_seconds
-        progress["wall_s"] = self.before["wall_s"] + time.perf_counter() - self.started
+        progress["wall_s"] = self.wall_s_before + time.perf_counter() - self.started
         for name, value in metrics.items():
-            self.collected.setdefault(name, []).append(value)
+            total, n = self.sums.get(name, (0, 0))
+            self.sums[name] = total + value, n + 1
         if agent.step >= self.next_row:
-            self.write_row(agent, episodes)
+            self.write_row(agent, play)
             self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
+        self.interrupted = self.interrupted or (self.stop_after is not None and agent.step >= self.stop_after)
         if self.run is not None and (agent.step >= self.next_save or self.interrupted):
             self.save(agent)
             self.next_save = agent.step + self.save_every
         return self.interrupted
 
-    def write_row(self, agent, episodes):
+    def write_row(self, agent, play):
         """One row: episode statistics over the last 100 episodes, metrics averaged since the row before."""
         row = {"step": agent.step, "episodes": self.progress["episodes"], "return_mean": "", "length_mean": "",
                "wall_s": self.progress["wall_s"], "return_std": "", **dict.fromkeys(agent.metrics, "")}
-        if episodes.recent:
-            returns, lengths = np.array(episodes.recent).T
+        if play.episodes.recent:
+            returns, lengths = np.array(play.episodes.recent).T
             row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}
             self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
-        row |= {name: float(kernels.backend.to_numpy(sum(values) / len(values))) for name, values in self.collected.items()}
-        row |= self.rivals.metrics() if self.rivals else {}
-        self.collected = {}
+        row |= {name: float(kernels.backend.to_numpy(total / n)) for name, (total, n) in self.sums.items()} | play.envs.metrics()
+        self.sums = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         if self.run is not None:
             self.run.log(row)
@@ -86,4 +90,7 @@ class Reporter:
             self.on_row(row)
 
     def save(self, agent):
-        self.run.save(agent.state(), self.progress | ({"rivals": self.rivals.state()} if self.rivals else {}))
+        progress = self.progress | {
+            "next_row": None if self.next_row == np.inf else self.next_row,
+            "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
+        self.run.save(agent.state(), progress, self.play and self.play.state())

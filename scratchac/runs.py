@@ -23,7 +23,7 @@ import scratchac
 from scratchac.conv import is_picture
 from scratchac.errors import CheckpointError, UserError
 
-FORMAT = 1
+FORMAT = 2
 # what reading a damaged archive can raise
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
@@ -95,12 +95,22 @@ class Run:
             raise UserError(f"{self.path / 'metrics.csv'} has no rows yet")
         return dict(zip(header, map(np.array, columns), strict=True))
 
+    def forget_rows_after(self, step):
+        """Take rows out of metrics.csv that were written after the checkpoint at this step: they are made again."""
+        path = self.path / "metrics.csv"
+        if path.exists():
+            header, *rows = path.read_text().splitlines(keepends=True)
+            with atomic_file(path) as file:
+                file.write("".join([header, *(row for row in rows if int(row.partition(",")[0]) <= step)]).encode())
+
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
-    def save(self, agent_state, progress):
-        """Replace checkpoint.npz with the agent's state and the run's progress (a dict of numbers). Atomic: never half a file."""
+    def save(self, agent, progress, play):
+        """Replace checkpoint.npz with the states of the agent, of the run's progress and of what is under way, each of nested dicts
+        and lists with arrays, numbers and text. Atomic: never half a file.
+        """
         arrays = {}
-        tree = _take_out_arrays({"agent": agent_state, "progress": progress}, "", arrays)
+        tree = _take_out_arrays({"agent": agent, "progress": progress, "play": play}, "", arrays)
         manifest = {
             "format": FORMAT, "algorithm": self.config["algorithm"], "tree": tree,
             "arrays": {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()},
@@ -111,7 +121,7 @@ class Run:
             np.savez(file, manifest=text, **arrays)
 
     def restore(self):
-        """Read checkpoint.npz: (agent state, progress). Everything is read and checked before anything is returned.
+        """Read checkpoint.npz: the states of (agent, progress, play). Everything is read and checked before anything is returned.
 
         Raises CheckpointError for a file that is missing, damaged, from another algorithm, or not a checkpoint at all.
         """
@@ -123,12 +133,14 @@ class Run:
                 arrays = {name: archive[name] for name in archive.files}    # reads, and checks each member's CRC
             manifest = json.loads(arrays.pop("manifest").tobytes())
             found = {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()}
-            if manifest["format"] != FORMAT or manifest["arrays"] != found:
+            if manifest["format"] != FORMAT:
+                raise ValueError(f"it has format {manifest['format']}, and this version of scratchac reads format {FORMAT}")
+            if manifest["arrays"] != found:
                 raise ValueError("its arrays are not those that its manifest lists")
             if manifest["algorithm"] != self.config["algorithm"]:
                 raise ValueError(f"it holds {manifest['algorithm']}, and config.json says {self.config['algorithm']}")
             state = _put_back_arrays(manifest["tree"], arrays)
-            return state["agent"], state["progress"]
+            return state["agent"], state["progress"], state["play"]
         except FileNotFoundError:
             raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
         except DAMAGE as error:

@@ -1,5 +1,6 @@
 """The training loop and evaluation. They know no algorithm by name: an agent is whatever acts and updates."""
 
+import sys
 import time
 from collections import deque
 
@@ -32,6 +33,13 @@ class Episodes:
             self.returns[i] = self.lengths[i] = 0
             self.finished += 1
 
+    def state(self):
+        return {"returns": self.returns, "lengths": self.lengths, "finished": self.finished, "recent": np.array(self.recent)}
+
+    def load_state(self, state):
+        self.returns[:], self.lengths[:], self.finished = state["returns"], state["lengths"], state["finished"]
+        self.recent.extend((float(total), int(length)) for total, length in state["recent"])
+
 
 class Promises:
     """What the critic said of each episode at its start, Q(s₀, a₀), and the discounted return that came of it.
@@ -62,36 +70,76 @@ class Promises:
     def metrics(self):
         return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
 
+    def state(self):
+        return {"said": self.said, "came": self.came, "weight": self.weight, "kept": np.array(self.kept)}
+
+    def load_state(self, state):
+        self.said[:], self.came[:], self.weight[:] = state["said"], state["came"], state["weight"]
+        self.kept.extend(map(tuple, state["kept"]))
+
+
+class Play:
+    """What is under way in training besides the agent: environments, where they are, and what their episodes have brought so far.
+
+    `begin` starts new episodes, or brings back those that `state` was taken of. Asynchronous workers play elsewhere: then the
+    environments here only serve as models, and none of theirs is brought back.
+    """
+
+    def __init__(self, agent, envs):
+        self.envs, self.episodes, self.obs, self.elsewhere = envs, Episodes(envs.n), None, agent.loop == "asynchronous"
+        self.promises = Promises(agent, envs.n) if agent.loop == "off-policy" else None
+        self.since_update = 0                                               # steps since the last round of updates (off-policy)
+
+    def begin(self, state=None):
+        if state is None:
+            self.obs = None if self.elsewhere else self.envs.reset()
+            return
+        self.obs, lost = (None, []) if self.elsewhere else self.envs.load_state(state["envs"])
+        self.episodes.load_state(state["episodes"])
+        self.since_update = state["since_update"]
+        if self.promises:
+            self.promises.load_state(state["promises"])
+        for i in lost:
+            print(f"scratchac: the same actions do not lead environment {i} back; it begins a new episode", file=sys.stderr)
+            self.episodes.returns[i] = self.episodes.lengths[i] = 0
+
+    def state(self):
+        return {"envs": None if self.elsewhere else self.envs.state(), "episodes": self.episodes.state(),
+                "since_update": self.since_update, "promises": self.promises and self.promises.state()}
+
 
 @one_blas_thread
-def train(agent, envs, steps, report):
-    """Train by the loop that the agent names, or by a quicker one of the backend's that does the same."""
-    loop = kernels.backend.compiled_loop(agent, envs) or LOOPS[agent.loop]
-    loop(agent, envs, steps, report)
+def train(agent, envs, steps, report, under_way=None):
+    """Train by the loop that the agent names, or by a quicker one of the backend's that does the same.
+
+    under_way   `Play.state` of an earlier stretch of the same training, to go on exactly there
+    """
+    loop, play = kernels.backend.compiled_loop(agent, envs) or LOOPS[agent.loop], Play(agent, envs)
+    play.begin(under_way)
+    loop(agent, play, steps, report)
 
 
-def train_on_policy(agent, envs, steps, report):
+def train_on_policy(agent, play, steps, report):
     """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
 
     agent    has `sample(obs)`, `to_env(actions)`, `update(batch)`, `step`, and `horizon`: steps per rollout, or None for
              "until the episode ends" (with a single environment)
-    report   called after every update as report(agent, episodes, metrics, update_seconds, updates); a true answer ends training
+    play     a Play that has begun
+    report   called after every update as report(agent, play, metrics, update_seconds, updates); a true answer ends training
 
     Raises TrainingError when a value is no longer a number.
     """
-    episodes = Episodes(envs.n)
-    rollout = Rollout(agent.dtype)
-    obs = envs.reset()
+    envs, episodes, rollout = play.envs, play.episodes, Rollout(agent.dtype)
     while agent.step < steps:
         complete = False
         while not complete:
             t = episodes.lengths.copy()
-            actions = agent.sample(obs)
+            actions = agent.sample(play.obs)
             next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
-            rollout.add(obs, actions, rewards, next_obs, term, trunc, t)
+            rollout.add(play.obs, actions, rewards, next_obs, term, trunc, t)
             done = term | trunc
             episodes.add(rewards, done)
-            obs = next_start
+            play.obs = next_start
             complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
         batch = rollout.take()
         require_finite(batch, agent.step)
@@ -100,24 +148,24 @@ def train_on_policy(agent, envs, steps, report):
             metrics = agent.update(batch)
         except FloatingPointError as error:
             raise TrainingError(f"at step {agent.step}: {error}") from None
-        if report(agent, episodes, metrics, time.perf_counter() - started, 1):
+        if report(agent, play, metrics, time.perf_counter() - started, 1):
             break
 
 
-def train_off_policy(agent, envs, steps, report):
+def train_off_policy(agent, play, steps, report):
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the memory.
 
     agent    has `sample(obs)`, `random(rows)`, `to_env(actions)`, `update(batch)`, `restart(done)`, `step`, `memory`, `batch_rng`
              and a `config` with learning_starts, train_every, gradient_steps and batch_size
+    play     a Play that has begun
     report   as for `train_on_policy`; before learning starts it is called without metrics
 
     Raises TrainingError when a value is no longer a number.
     """
-    config, episodes, promises = agent.config, Episodes(envs.n), Promises(agent, envs.n)
-    obs = envs.reset()
-    since_update = 0
+    config, envs, episodes, promises = agent.config, play.envs, play.episodes, play.promises
     while agent.step < steps:
         warming_up = agent.step < config.learning_starts
+        obs = play.obs
         actions = agent.random(envs.n) if warming_up else agent.sample(obs)
         promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
@@ -130,11 +178,11 @@ def train_off_policy(agent, envs, steps, report):
         episodes.add(rewards, done)
         agent.restart(done)
         agent.step += envs.n
-        obs = next_start
-        since_update += envs.n
+        play.obs = next_start
+        play.since_update += envs.n
         metrics, updates, started = {}, 0, time.perf_counter()
-        if agent.step >= config.learning_starts and since_update >= config.train_every:
-            since_update = 0
+        if agent.step >= config.learning_starts and play.since_update >= config.train_every:
+            play.since_update = 0
             for _ in range(config.gradient_steps):
                 try:
                     metrics = agent.update(agent.memory.sample(agent.batch_rng, config.batch_size))
@@ -142,13 +190,13 @@ def train_off_policy(agent, envs, steps, report):
                     raise TrainingError(f"at step {agent.step}: {error}") from None
                 updates += 1
             metrics |= promises.metrics()
-        if report(agent, episodes, metrics, time.perf_counter() - started if updates else 0.0, updates):
+        if report(agent, play, metrics, time.perf_counter() - started if updates else 0.0, updates):
             break
 
 
-def train_asynchronous(agent, envs, steps, report):
-    """The agent has workers that play in environments of their own, like those of `envs`."""
-    agent.train(envs, steps, report)
+def train_asynchronous(agent, play, steps, report):
+    """The agent has workers that play in environments of their own, made like those of `play`."""
+    agent.train(play, steps, report)
 
 
 LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy, "asynchronous": train_asynchronous}

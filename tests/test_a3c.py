@@ -18,7 +18,7 @@ from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a3c import A3C
 from scratchac.errors import UserError, WorkerDied
 from scratchac.shared import SharedMemoryStore
-from scratchac.training import train_on_policy
+from scratchac.training import train
 from scratchac.workers import engine
 
 BLOCKS = Path("/dev/shm")
@@ -77,7 +77,7 @@ def test_one_worker_is_a2c(nothing_left):
     config = A2C.Config(steps=400, envs=1, actor_lr="linear:1e-2:0", critic_lr="linear:1e-2:0", optimiser="rmsprop", **options)
     a2c = A2C(config, *a3c.spaces, seed=envs.seeds[0])
     a2c.model.flat[:] = A3C(a3c.config, *a3c.spaces, seed=3).model.flat
-    train_on_policy(a2c, envs.alone(envs.seeds[0]), 400, lambda *_: False)
+    train(a2c, envs.alone(envs.seeds[0]), 400, lambda *_: False)
     assert a3c.step == a2c.step == 400
     assert np.array_equal(a3c.model.flat, a2c.model.flat)
 

@@ -12,7 +12,7 @@ from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
 from scratchac.envs import VectorEnv
 from scratchac.errors import TrainingError, UserError
 from scratchac.memory import Batch
-from scratchac.training import evaluate, train_on_policy
+from scratchac.training import evaluate, train
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
@@ -272,7 +272,7 @@ def test_values_that_are_no_numbers_stop_training(what):
     agent = scratchac.make_agent("a2c", Poison, envs=2)
     venv = VectorEnv(Poison, 2, 0, what=what)
     with pytest.raises(TrainingError, match="environment 0"):
-        train_on_policy(agent, venv, 100, lambda *_: False)
+        train(agent, venv, 100, lambda *_: False)
     venv.close()
 
 

@@ -254,8 +254,9 @@ def test_a_compiled_loop_does_what_the_reference_does(backend, case):
         with kernels.use(name):
             agent = scratchac.make_agent(algorithm, "CartPole-v1", 3, steps=210, **options)
             envs = VectorEnv("CartPole-v1", agent.envs, 3)
-            train(agent, envs, 210, lambda agent, episodes, metrics, *_: reports.append(  # noqa: B023
-                [agent.step, episodes.finished, *(x for pair in episodes.recent for x in pair), *map(metrics.get, agent.metrics)]))
+            train(agent, envs, 210, lambda agent, play, metrics, *_: reports.append(  # noqa: B023
+                [agent.step, play.episodes.finished, *(x for pair in play.episodes.recent for x in pair),
+                 *map(metrics.get, agent.metrics)]))
         seen[name] = agent, reports
     (ours, our_reports), (reference, reports) = seen[backend.name], seen["numpy"]
     np.testing.assert_allclose(ours.model.flat, reference.model.flat, rtol=1e-4, atol=1e-6)

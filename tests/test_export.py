@@ -43,7 +43,7 @@ def save(agent, path, algorithm, env, changed=None):
         "randomise": False, "env_args": {}, "hyperparameters": asdict(agent.config),
         "observation_space": space_to_json(made.observation_space), "action_space": space_to_json(made.action_space),
         **(changed or {})})
-    run.save(agent.state(), {"target": agent.step})
+    run.save(agent.state(), {"target": agent.step}, None)
     return path
 
 

@@ -262,13 +262,12 @@ def run(tmp_path, trained):
 def test_a_run_is_rated_resumed_and_evaluated(run, capsys):
     rating = Run.open(run).metrics()["elo"]
     assert np.isfinite(rating).all() and len(set(rating)) > 1
-    _, progress = Run.open(run).restore()
-    kept = progress["rivals"]
+    kept = Run.open(run).restore()[2]["envs"]
     assert main(["resume", str(run), "--steps", "3072", "--quiet", "--no-video"]) == 0
-    agent, progress = Run.open(run).restore()
+    agent, _, play = Run.open(run).restore()
     earlier = len(kept["pool"])
-    assert agent["step"] == 3072 and len(progress["rivals"]["pool"]) == earlier + 1
-    np.testing.assert_array_equal(progress["rivals"]["pool"][:earlier], kept["pool"])
+    assert agent["step"] == 3072 and len(play["envs"]["pool"]) > earlier
+    np.testing.assert_array_equal(play["envs"]["pool"][:earlier], kept["pool"])
     capsys.readouterr()
     assert main(["evaluate", str(run), "--episodes", "20", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["returns"]) <= {-1, 0, 1}

@@ -11,7 +11,7 @@ from scratchac.envs import VectorEnv
 from scratchac.errors import UserError
 from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
 from scratchac.memory import Transitions
-from scratchac.training import evaluate, train_off_policy
+from scratchac.training import evaluate, train
 
 CONTINUOUS = ["ddpg", "td3", "sac"]
 ALL = [*CONTINUOUS, "discrete-sac"]
@@ -184,7 +184,7 @@ def test_random_actions_first_then_updates():
     agent = make("ddpg", learning_starts=40, envs=2, train_every=4, gradient_steps=3, steps=100)
     venv = VectorEnv(lambda: gym.wrappers.TimeLimit(_Box3(), 7), 2, seed=0)
     updates = []
-    train_off_policy(agent, venv, 100, lambda *a: updates.append((agent.step, a[-1])) and False)
+    train(agent, venv, 100, lambda *a: updates.append((agent.step, a[-1])) and False)
     venv.close()
     assert [n for step, n in updates if step < 40] == [0] * 19
     assert [n for step, n in updates if 40 <= step <= 50] == [3, 0, 3, 0, 3, 0]

@@ -64,7 +64,7 @@ def test_load_needs_nothing_but_the_folder(finished):
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_state_goes_round_bitwise(algorithm, env, tmp_path):
     agent = scratchac.train(algorithm, env=env, steps=250, out=tmp_path / "run", hidden=(8,))
-    saved, _ = Run.open(tmp_path / "run").restore()
+    saved, *_ = Run.open(tmp_path / "run").restore()
     flat = {}
     from scratchac.runs import _take_out_arrays
 
@@ -109,7 +109,7 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="scratchac resume"):
         scratchac.train("a2c", env=env, steps=2000, out=path)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    saved, progress = Run.open(path).restore()
+    saved, progress, _ = Run.open(path).restore()
     assert 300 <= saved["step"] < 400 and progress["target"] == 2000
     with pytest.raises(UserError, match="callable"):
         scratchac.resume(path)
@@ -202,7 +202,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(finished, tmp_path):
         pass
 
     with pytest.raises(TypeError):
-        Run.open(path).save({"bad": Unwritable()}, {})
+        Run.open(path).save({"bad": Unwritable()}, {}, None)
     assert (path / "checkpoint.npz").read_bytes() == before
     assert not list(path.glob("*.tmp"))
 

@@ -56,12 +56,12 @@ class A3C:
         self.schedules, self.envs = Schedules(config), config.envs
         self.act, self.sample, self.to_env = self.learner.act, self.learner.sample, self.learner.to_env
 
-    def train(self, envs, steps, report):
+    def train(self, play, steps, report):
         """Let the workers learn until `steps` environment steps in all. `report` is called with what came in since the last time.
 
         Raises WorkerDied, with all that has been learnt until then in this agent, when a worker fails or is killed.
         """
-        flat, episodes = self.model.flat, training.Episodes(0)
+        flat, envs, episodes = self.model.flat, play.envs, play.episodes
         with engine(self.config.engine) as workers:
             store = STORES[self.config.engine](len(flat), self.envs, self.dtype)
             try:
@@ -80,7 +80,7 @@ class A3C:
                         episodes.finished += finished
                         episodes.recent.extend(recent)
                         for metrics, seconds in updates:
-                            if report(self, episodes, metrics, seconds, 1):
+                            if report(self, play, metrics, seconds, 1):
                                 store.end()
             finally:
                 store.close()
@@ -133,8 +133,8 @@ class Diary:
     def __init__(self, send):
         self.send, self.told, self.updates, self.due, self.episodes = send, 0, [], 0.0, None
 
-    def __call__(self, worker, episodes, metrics, seconds, _):
-        self.episodes = episodes
+    def __call__(self, worker, play, metrics, seconds, _):
+        self.episodes = play.episodes
         self.updates.append((metrics, seconds))
         if time.monotonic() > self.due:
             self.send(self.page())

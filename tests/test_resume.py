@@ -1,0 +1,69 @@
+"""A run that was stopped and resumed in a new process ends as one that never stopped: every array of its checkpoint, bit by bit."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import kernels
+from scratchac.runs import Run
+
+OFF = "--buffer-size 500 --learning-starts 100 --batch-size 16 --hidden 8 8"
+CASES = {                                               # arguments of `scratchac train`, 600 steps, stopped after 250
+    "reinforce": "reinforce",
+    "reinforce-baseline": "reinforce-baseline",
+    "one-step actor-critic": "actor-critic",
+    "A2C": "a2c --env CartPole-v1",
+    "A2C, normalised, worlds of its own": "a2c --env LunarLander-v3 --randomise --normalise-obs --scale-rewards",
+    "A2C, continuous, in processes": "a2c --env Pendulum-v1 --vector async --envs 2",
+    "PPO": "ppo --env Acrobot-v1 --rollout 16 --batch-size 32",
+    "PPO, games": "ppo --env tictactoe_v3 --envs 4 --rollout 8 --batch-size 16 --hidden 8",
+    "DDPG, noise with inertia": f"ddpg --env MountainCarContinuous-v0 --noise ou {OFF}",
+    "TD3, MuJoCo": f"td3 --env HalfCheetah-v5 {OFF}",
+    "SAC, several updates at a time": f"sac --env BipedalWalker-v3 --train-every 7 --gradient-steps 3 {OFF}",
+    "discrete SAC": f"discrete-sac {OFF}",
+}
+CLOCKS = {"wall_s", "update_s"}
+
+
+def scratchac(*words, backend):
+    done = subprocess.run([sys.executable, "-m", "scratchac", *map(str, words)], capture_output=True, text=True,
+                          env=os.environ | {"SCRATCHAC_BACKEND": backend, "NUMBA_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def same(path, other):
+    """Compare two runs' checkpoints and metrics, but for what a clock said."""
+    ours, theirs = (dict(np.load(p / "checkpoint.npz")) for p in (path, other))
+    trees = [json.loads(x.pop("manifest").tobytes())["tree"]["dict"] for x in (ours, theirs)]
+    for tree in trees:
+        for name in CLOCKS:
+            del tree["progress"]["dict"][name]
+    assert trees[0] == trees[1]
+    assert list(ours) == list(theirs)
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+        assert ours[name].dtype == theirs[name].dtype, name
+    rows = [list(csv.DictReader((p / "metrics.csv").read_text().splitlines())) for p in (path, other)]
+    for table in rows:
+        for row in table:
+            del row["wall_s"]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_resumed_is_never_stopped(backend, case, tmp_path):
+    if backend == "numba" and kernels.BACKENDS["numba"] is None:
+        pytest.skip("Numba is not installed")
+    words = ["train", *CASES[case].split(), "--steps", "600", "--seed", "3", "--quiet", "--no-video"]
+    scratchac(*words, "--out", tmp_path / "whole", backend=backend)
+    scratchac(*words, "--out", tmp_path / "parts", "--stop-after", "250", backend=backend)
+    assert 250 <= Run.open(tmp_path / "parts").restore()[0]["step"] < 600
+    scratchac("resume", tmp_path / "parts", "--quiet", "--no-video", backend=backend)
+    same(tmp_path / "whole", tmp_path / "parts")
