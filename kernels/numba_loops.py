@@ -112,26 +112,20 @@ def a2c(agent, play, steps, report):
 
 
 def ppo(agent, play, steps, report):
-    """The reference's loop; nearly all of PPO's time goes into steps on minibatches, and those are compiled."""
+    """The reference's loop; nearly all of PPO's time goes into the gradients of minibatches, and those are compiled."""
     net = Networks(agent.model)
 
-    def step_on(s, a, logp_old, v_old, adv, h):
-        target = v_old + adv
-        if len(adv) > 1:
-            adv = (adv - adv.mean()) / (adv.std() + 1e-8)
-        actor_loss, critic_loss, entropy, kl, clipped, value = numba_networks.ppo_gradient(
+    def gradient(s, a, logp_old, v_old, adv, target, h):
+        values = numba_networks.ppo_gradient(
             *net.theta, net.actor_sizes, *net.w, net.critic_sizes, net.code, s, a, logp_old, adv, target, h.clip, h.entropy_coef,
             h.value_coef)
-        grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
-        agent.optimiser.step(agent.model.grad, h.lr)
-        return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "kl": kl,
-                "clipped": clipped, "value": value}
+        return dict(zip(("actor_loss", "critic_loss", "entropy", "kl", "clipped", "value"), values, strict=True))
 
-    agent.step_on = step_on                                                 # in place of the method, until training ends
+    agent.gradient = gradient                                               # in place of the method, until training ends
     try:
         train_on_policy(agent, play, steps, report)
     finally:
-        del agent.step_on
+        del agent.gradient
 
 
 def culprit(rewards, obs, otherwise="the TD error is not finite: lower the step sizes"):

@@ -108,6 +108,13 @@ class PPO:
         target = v_old + adv
         if len(adv) > 1:
             adv = (adv - adv.mean()) / (adv.std() + 1e-8)
+        metrics = self.gradient(s, a, logp_old, v_old, adv, target, h)
+        metrics["grad_norm"] = optim.clip_global_norm(self.model.grad, h.max_grad_norm)
+        self.optimiser.step(self.model.grad, h.lr)
+        return metrics
+
+    def gradient(self, s, a, logp_old, v_old, adv, target, h):
+        """Fill `model.grad` with ∂L for a minibatch; returns metrics."""
         y, v, cache = self.model.forward(s)
         logp, entropy, dist_cache = self.dist.evaluate(y, a)
         actor_loss, dlogp = losses.clipped_surrogate(logp, logp_old, adv, h.clip)
@@ -115,13 +122,10 @@ class PPO:
         critic_loss, dv = losses.mse(v[:, 0], target) if h.clip_value == 0 else \
             losses.clipped_mse(v[:, 0], v_old, target, h.clip_value)
         self.model.backward(cache, self.dist.backward(dist_cache, dlogp, dentropy), h.value_coef * dv[:, None])
-        grad_norm = optim.clip_global_norm(self.model.grad, h.max_grad_norm)
-        self.optimiser.step(self.model.grad, h.lr)
-
         log_ratio = logp - logp_old
         ratio = np.exp(log_ratio)
-        return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy.mean(), "grad_norm": grad_norm,
-                "kl": (ratio - 1 - log_ratio).mean(), "clipped": (np.abs(ratio - 1) > h.clip).mean(), "value": v.mean()}
+        return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy.mean(), "value": v.mean(),
+                "kl": (ratio - 1 - log_ratio).mean(), "clipped": (np.abs(ratio - 1) > h.clip).mean()}
 
     def keeps(self):
         return {"parameters": self.model.flat, "optimiser": self.optimiser, "normaliser": self.normaliser, "scaler": self.scaler,
