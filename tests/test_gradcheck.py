@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scratchac import gradcheck, gradcheck_updates  # noqa: F401
+from scratchac import gradcheck
 
 
 @pytest.mark.parametrize("name", gradcheck.CHECKS)

@@ -1,0 +1,84 @@
+"""Finite differences: is each hand-written gradient the derivative of its own loss?
+
+    ∂L/∂xᵢ ≈ (L(x + h eᵢ) − L(x − h eᵢ)) / 2h       h = 1e-5 in float64: error about h² from curvature, 1e-16/h from rounding
+
+A check that cannot fail proves nothing, so each comes with a plausible mistake (a forgotten factor, a flipped sign, a missing
+term) which must be caught by the same comparison.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+H = 1e-5
+TOLERANCE = 1e-6
+FLOOR = 1e-2            # errors of derivatives smaller than this are measured against it: 1e-6 of it is 1e-8 absolute
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    coordinates: int
+    error: float            # largest relative error of the gradient
+    mistake: str            # what was spoilt in the control
+    control_error: float    # largest relative error of the spoilt gradient
+
+    @property
+    def passed(self):
+        return self.error < TOLERANCE < self.control_error
+
+
+def numerical_gradient(f, x, h=H):
+    """Central differences of the scalar function f at every coordinate of x (changed in place, and restored)."""
+    grad = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        centre = x[i]
+        x[i] = centre + h
+        above = f()
+        x[i] = centre - h
+        grad[i] = (above - f()) / (2 * h)
+        x[i] = centre
+    return grad
+
+
+def relative_error(a, b):
+    """Largest |a − b| / max(|a|, |b|, FLOOR) over all coordinates."""
+    return float((np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), FLOOR)).max())
+
+
+CHECKS = {}
+
+
+def check(name, mistake):
+    """Register a check: a function of a Generator that returns (f, x, gradient, spoilt gradient), f() reading x."""
+
+    def register(function):
+        CHECKS[name] = function, mistake
+        return function
+    return register
+
+
+def run(name, seed=0):
+    function, mistake = CHECKS[name]
+    f, x, grad, spoilt = function(np.random.default_rng(seed))
+    numerical = numerical_gradient(f, x)
+    return Result(name, x.size, relative_error(grad, numerical), mistake, relative_error(spoilt, numerical))
+
+
+def run_all(seed=0):
+    return [run(name, seed) for name in CHECKS]
+
+
+def table(results):
+    """The results as a table, and a verdict under it."""
+    width, wide = (max(len(getattr(r, field)) for r in results) for field in ("name", "mistake"))
+    header = f"{'gradient of':{width}}  coordinates  largest error      {'with this mistake in it':{wide}}  error"
+    lines = [header, "─" * (len(header) + 9)]
+    for r in results:
+        lines.append(f"{r.name:{width}}  {r.coordinates:11d}  {r.error:13.1e} {'✓' if r.error < TOLERANCE else '✗'}    "
+                     f"{r.mistake:{wide}}  {r.control_error:5.0e} {'caught' if r.control_error > TOLERANCE else 'MISSED'}")
+    good = sum(r.passed for r in results)
+    lines.append(f"\n{good} of {len(results)} gradients agree with central differences (h = {H:g}, float64) "
+                 f"to {TOLERANCE:g}, and every spoilt one was caught." if good == len(results) else
+                 f"\n{len(results) - good} of {len(results)} checks FAILED.")
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""Gradient checks of whole on-policy updates: the step an agent really takes, against the loss it says it minimises.
+
+With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L, through everything that lies
+between: networks, distributions, losses, masks, the other network. Targets and advantages are data, held fixed.
+"""
+
+from unittest.mock import patch
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac import losses
+from scratchac.algorithms import a2c, ppo
+from scratchac.gradcheck.differences import check, numerical_gradient
+from scratchac.gradcheck.networks import PICTURES, TINY, pictures_for, spaces
+from scratchac.memory import Batch
+from scratchac.optim import SGD
+
+
+def _a2c_check(rng, spaces, mistake, **options):
+    """With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L."""
+    observation_space, action_space = spaces()
+    # tanh: smooth everywhere. A state-dependent log σ of about 0 keeps the check well conditioned.
+    config = a2c.Config(envs=3, rollout=4, hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, max_grad_norm=0.0,
+                    entropy_coef=0.2, value_coef=0.5, **options)
+    agent = a2c.A2C(config, observation_space, action_space, seed=1, dtype=np.float64)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    O = observation_space.shape[0]
+    obs, next_obs = rng.standard_normal((2, 4, 3, O))
+    if config.action_mask:
+        obs[..., -3:] = _masks(rng, (4, 3))
+    batch = Batch(obs, np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3)), next_obs,
+                  *(rng.random((2, 4, 3)) < 0.2).astype(float), np.zeros((4, 3), int))
+    h = agent.schedules(0)
+    s, s2, a = obs.reshape(12, O), next_obs.reshape(12, O), batch.actions.reshape(12, *agent.dist.action_shape)
+    # Targets and advantages are data: computed once, at the parameters before the update.
+    target, adv = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
+
+    def loss(entropy_sign=1):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (losses.policy_gradient(logp, adv)[0] + entropy_sign * losses.entropy_bonus(entropy, h.entropy_coef)[0]
+                + h.value_coef * agent.critic_loss(v, target, a)[0])
+
+    before = agent.model.flat.copy()
+    agent.update(batch)
+    grad = before - agent.model.flat
+    agent.model.flat[:] = before
+    if mistake == "entropy":
+        spoilt = numerical_gradient(lambda: loss(-1), agent.model.flat)
+    elif mistake == "mask":
+        agent.model.masked = 0
+        spoilt = numerical_gradient(loss, agent.model.flat)
+        agent.model.masked = 3
+    else:                                                                   # differentiate the bootstrap V(s′) as well
+        def leaky():
+            moved, _ = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
+            return h.value_coef * agent.critic_loss(agent.model.value(s), moved, a)[0]
+        spoilt = numerical_gradient(leaky, agent.model.flat)
+    return loss, agent.model.flat, grad, spoilt
+
+
+def _masks(rng, shape):
+    """Masks of three actions (…, 3): one of them illegal, or two, or none."""
+    masks = np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]])
+    return masks[rng.permutation(np.arange(np.prod(shape)) % len(masks))].reshape(*shape, 3)
+
+
+@check("A2C update, discrete, two networks", "entropy bonus with the wrong sign")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(True), "entropy")
+
+
+@check("A2C update, discrete, shared body", "gradient through the target")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(True), "target", shared_body=True)
+
+
+@check("A2C update, Gaussian, shared body", "entropy bonus with the wrong sign")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(False), "entropy", shared_body=True)
+
+
+@check("A2C update, Gaussian, σ(s)", "entropy bonus with the wrong sign")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(False), "entropy", state_dependent_std=True)
+
+
+@check("A2C update, A = Q − V, Huber", "gradient through the target")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(True), "target", advantage="qv", value_loss="huber")
+
+
+@check("A2C update, illegal actions masked, two networks", "mask forgotten")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True)
+
+
+@check("A2C update, illegal actions masked, shared body", "mask forgotten")
+def _(rng):
+    return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True, shared_body=True)
+
+
+def _ppo_check(rng, spoil, features=3, **options):
+    """A step on a minibatch in which every ratio lies where it should; `spoil` takes the agent and the loss."""
+    config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1, **options)
+    agent = ppo.PPO(config, *spaces(True, features), seed=1, dtype=np.float64)
+    agent.optimiser = SGD(agent.model.flat)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    s, v_old, h = rng.standard_normal((8, features)), rng.standard_normal(8), agent.schedules(0)
+    if config.action_mask:
+        s[:, -3:] = _masks(rng, (8,))
+    a = agent.sample(s)
+    ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
+    logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
+    scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
+
+    def loss(clip=h.clip):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (losses.clipped_surrogate(logp, logp_old, scaled, clip)[0] + losses.entropy_bonus(entropy, h.entropy_coef)[0]
+                + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
+
+    before = agent.model.flat.copy()
+    agent.step_on(s, a, logp_old, v_old, adv, h)
+    grad = before - agent.model.flat
+    agent.model.flat[:] = before
+    return loss, agent.model.flat, grad, spoil(agent, loss)
+
+
+@check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
+def _(rng):
+    return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat))
+
+
+@check("PPO step, illegal actions masked", "mask forgotten")
+def _(rng):
+    def spoil(agent, loss):
+        agent.model.masked = 0
+        spoilt = numerical_gradient(loss, agent.model.flat)
+        agent.model.masked = 3
+        return spoilt
+
+    return _ppo_check(rng, spoil, features=5, action_mask=True)
+
+
+@check("PPO step from pictures: both losses, one encoder", "encoder trained by the critic alone")
+def _(rng):
+    config = ppo.Config(envs=1, rollout=6, batch_size=6, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
+    with patch.object(ppo, "encoder_for", lambda space: TINY):
+        agent = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)
+    agent.optimiser = SGD(agent.model.flat)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    s = pictures_for(rng, TINY, agent.model.phi, 6)
+    a, v_old, h = rng.integers(3, size=6), rng.standard_normal(6), agent.schedules(0)
+    adv = rng.standard_normal(6)
+    logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - rng.uniform(-0.1, 0.1, 6)
+    scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
+
+    def loss(actor=1):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (actor * losses.clipped_surrogate(logp, logp_old, scaled, h.clip)[0]
+                + actor * losses.entropy_bonus(entropy, h.entropy_coef)[0]
+                + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
+
+    before = agent.model.flat.copy()
+    agent.step_on(s, a, logp_old, v_old, adv, h)
+    grad = before - agent.model.flat
+    agent.model.flat[:] = before
+    phi = agent.model.phi.flat.size
+    spoilt = np.concatenate([numerical_gradient(lambda: loss(0), agent.model.phi.flat), grad[phi:]])
+    return loss, agent.model.flat, grad, spoilt
