@@ -7,6 +7,8 @@
     store.end(), store.close()                  tell the workers to end; let go of the memory
 """
 
+import os
+import secrets
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
@@ -50,6 +52,7 @@ class SharedMemoryStore(Store):
     def __init__(self, size, workers, dtype, name=None):
         self.arguments, self.owner = (size, workers, np.dtype(dtype)), name is None
         numbers_at = -(-2 * size * np.dtype(dtype).itemsize // 8) * 8       # rounded up: int64 lie at multiples of 8 bytes
+        name = name or f"scratchac-{os.getpid()}-{secrets.token_hex(4)}"
         self.block = SharedMemory(name, create=self.owner, size=numbers_at + 8 * (workers + 1))
         both = np.ndarray((2, size), dtype, self.block.buf)
         numbers = np.ndarray(workers + 1, np.int64, self.block.buf, numbers_at)

@@ -21,15 +21,17 @@ from scratchac.shared import SharedMemoryStore
 from scratchac.training import train
 from scratchac.workers import engine
 
-BLOCKS = Path("/dev/shm")
+
+def blocks(pid):
+    """The blocks of shared memory that a process has made and not removed."""
+    return list(Path("/dev/shm").glob(f"scratchac-{pid}-*"))
 
 
 @pytest.fixture
 def nothing_left():
-    """After the test there are no more blocks of shared memory than before, and no more processes."""
-    before = set(BLOCKS.glob("psm_*"))
+    """After the test there is no block of shared memory any more, and no process."""
     yield
-    assert set(BLOCKS.glob("psm_*")) == before and not multiprocessing.active_children()
+    assert not blocks(os.getpid()) and not multiprocessing.active_children()
 
 
 def push_many(send, store, worker, times):
@@ -105,30 +107,28 @@ def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, noth
 
 
 def test_ctrl_c_saves_and_cleans_up(tmp_path):
-    before = set(BLOCKS.glob("psm_*"))
     arguments = ["train", "a3c", "--steps", "10000000", "--backend", "numpy", "--quiet", "--no-video", "--out", tmp_path / "run"]
     process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
                                start_new_session=True)
-    while not set(BLOCKS.glob("psm_*")) - before:
+    while not blocks(process.pid):
         time.sleep(0.01)
     time.sleep(0.2)                                                         # some workers are still loading
     os.killpg(process.pid, signal.SIGINT)                                   # as a terminal does: everybody gets it
     message = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and message.startswith("scratchac: stopped at step")
-    assert set(BLOCKS.glob("psm_*")) == before
+    assert not blocks(process.pid)
     scratchac.load(tmp_path / "run")
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):
-    before = set(BLOCKS.glob("psm_*"))
     arguments = ["train", "a3c", "--steps", "10000000", "--backend", "numpy", "--quiet", "--no-video", "--out", tmp_path / "run"]
     process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, arguments)], stderr=subprocess.PIPE,
                                start_new_session=True)
-    while not (set(BLOCKS.glob("psm_*")) - before and (tmp_path / "run" / "metrics.csv").exists()):
+    while not (blocks(process.pid) and (tmp_path / "run" / "metrics.csv").exists()):
         time.sleep(0.05)
     process.kill()
     process.communicate(timeout=60)                                         # until the last worker has closed its stderr
-    assert set(BLOCKS.glob("psm_*")) == before
+    assert not blocks(process.pid)
 
 
 def test_bad_input():
