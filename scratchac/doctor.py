@@ -8,11 +8,11 @@ import numpy as np
 
 import kernels
 import scratchac
-from scratchac import export, games
+from scratchac import export, games, workers
 from scratchac.envs import INSTALL, has_screen
 
 OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": kernels.BACKENDS["numba"][2],
-            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL}
+            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
 
 
 def report():

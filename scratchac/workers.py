@@ -21,6 +21,9 @@ from multiprocessing.connection import wait
 from scratchac.errors import UserError, unknown
 
 
+INSTALL = "pip install 'ray>=2.40'"
+
+
 def engine(name):
     """An engine by its name, "processes" or "ray". Raises UserError for another name, and where Ray is missing or out of reach."""
     check_engine(name)
@@ -35,7 +38,7 @@ def check_engine(name):
         try:
             import ray  # noqa: F401
         except ImportError:
-            raise UserError("engine ray needs a package that is missing: pip install 'ray>=2.40'") from None
+            raise UserError(f"engine ray needs a package that is missing: {INSTALL}") from None
 
 
 class Processes:
