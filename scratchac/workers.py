@@ -20,7 +20,6 @@ from multiprocessing.connection import wait
 
 from scratchac.errors import UserError, unknown
 
-
 INSTALL = "pip install 'ray>=2.40'"
 
 
