@@ -4,10 +4,13 @@ import contextlib
 import io
 from itertools import dropwhile, takewhile
 from json import loads
+from typing import Literal
 
 import tyro
 
 from scratchac.errors import UserError
+
+Backend = Literal["auto", "numpy", "numba", "cupy"]
 
 
 def parse(target, argv, prog, description=None):
