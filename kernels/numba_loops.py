@@ -61,8 +61,12 @@ def one_step_actor_critic(agent, play, steps, report):
         if not np.isfinite(delta):
             raise TrainingError(f"at step {agent.step}: {culprit(reward, next_obs)}")
         agent.step += 1
-        episodes.add(reward, (done,))
-        obs = env.reset()[0].astype(dtype)[None] if done else next_obs
+        obs = next_obs
+        episodes.returns[0] += reward                                       # quicker than `add` for one environment
+        episodes.lengths[0] = t + 1
+        if done:
+            episodes.end(0)
+            obs = env.reset()[0].astype(dtype)[None]
         metrics = {"actor_loss": -delta * logp, "critic_loss": 0.5 * delta * delta, "entropy": entropy, "td_error": delta,
                    "value": value}
         if report(agent, play, metrics, time.perf_counter() - started, 1):

@@ -29,9 +29,12 @@ class Episodes:
         self.returns += rewards
         self.lengths += 1
         for i in np.flatnonzero(done):
-            self.recent.append((float(self.returns[i]), int(self.lengths[i])))
-            self.returns[i] = self.lengths[i] = 0
-            self.finished += 1
+            self.end(i)
+
+    def end(self, i):
+        self.recent.append((float(self.returns[i]), int(self.lengths[i])))
+        self.returns[i] = self.lengths[i] = 0
+        self.finished += 1
 
     def state(self):
         return {"returns": self.returns, "lengths": self.lengths, "finished": self.finished, "recent": np.array(self.recent)}
