@@ -47,14 +47,14 @@ def value_after(flag, argv):
 
 def env_args_from(words):
     """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, or else text."""
-    return {name: _value(text) for name, text in _pairs("--env-args", "name=value", words)}
+    return {name: value_of(text) for name, text in _pairs("--env-args", "name=value", words)}
 
 
 def choices_from(words):
     """["actor_lr=1e-3,linear:1e-3:0", "lam=0.9"] → {"actor_lr": [0.001, "linear:1e-3:0"], "lam": [0.9]}."""
     choices = {}
     for name, text in _pairs("--set", "name=value or name=value,value,…", words):
-        choices[name.replace("-", "_")] = [_value(part) for part in text.split(",")]
+        choices[name.replace("-", "_")] = [value_of(part) for part in text.split(",")]
     return choices
 
 
@@ -77,7 +77,8 @@ def _pairs(flag, form, words):
         yield name, text
 
 
-def _value(text):
+def value_of(text):
+    """A value as JSON has it, or else text."""
     try:
         return loads(text)
     except ValueError:

@@ -16,10 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from perfect import perfectly
-from run import seeds_from, value_of
 
 import kernels
 import scratchac
+from scratchac.flags import seeds_from, value_of
 from scratchac.games import GAMES, Game, at_random
 
 FILE = Path(__file__).parent / "games.json"

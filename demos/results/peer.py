@@ -14,11 +14,11 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
-from run import seeds_from
 from stable_baselines3 import DDPG, TD3
 from stable_baselines3.common.noise import NormalActionNoise
 
 import scratchac
+from scratchac.flags import seeds_from
 
 FOLDER = Path(__file__).parent / "peers"
 

@@ -19,14 +19,10 @@ import numpy as np
 
 import kernels
 import scratchac
+from scratchac.flags import seeds_from, value_of
 from scratchac.hyperparameters import find_preset
 
 FOLDER = Path(__file__).parent / "returns"
-
-
-def seeds_from(text):
-    first, _, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)
 
 
 def main():
@@ -61,13 +57,6 @@ def main():
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(f"{path.stem} seed {seed}: {scores['deterministic'].mean():.1f} ± {scores['deterministic'].std():.1f}, "
               f"sampled {scores['stochastic'].mean():.1f}", flush=True)
-
-
-def value_of(text):
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":
