@@ -41,6 +41,8 @@ class TrainOptions:
     """A further preset by its name; `scratchac presets` lists them."""
     env_args: tuple[str, ...] = ()
     """Arguments of the environment, as name=value."""
+    checkpoint_every: int | None = None
+    """Environment steps between checkpoints; a twentieth of all steps if not given."""
     stop_after: int | None = None
     """Stop at so many environment steps as Ctrl-C would, for `scratchac resume` to go on."""
 
@@ -76,7 +78,8 @@ def train(argv):
     out = options.out or api.new_folder(algorithm, env, options.seed)
     api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
               video=options.video, vector=options.vector, randomise=options.randomise, preset=options.preset,
-              env_args=env_args_from(options.env_args), stop_after=options.stop_after, **asdict(parsed.hyperparameters))
+              env_args=env_args_from(options.env_args), stop_after=options.stop_after,
+              checkpoint_every=options.checkpoint_every, **asdict(parsed.hyperparameters))
     print(out)
 
 

@@ -14,10 +14,12 @@ from scratchac.progress import Reporter
 from scratchac.workers import check_engine
 
 EVALUATION_EPISODES = 100
+LARGE = 2**28                   # bytes of a replay buffer from which on a checkpoint's size is announced
 
 
 def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
-          vector="sync", randomise=False, env_args=None, preset=None, on_row=None, stop_after=None, **hyperparameters):
+          vector="sync", randomise=False, env_args=None, preset=None, on_row=None, stop_after=None, checkpoint_every=None,
+          **hyperparameters):
     """Train an agent and return it.
 
     algorithm         a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
@@ -33,6 +35,7 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     preset            name of a further preset of (algorithm, env); `scratchac presets` lists them
     on_row            called with each row of metrics as it is made, a dict
     stop_after        stop at so many environment steps as if by Ctrl-C: saved, not evaluated, to be resumed
+    checkpoint_every  environment steps between checkpoints; a twentieth of `steps` if not given
     hyperparameters   fields of the algorithm's Config; they override the preset of (algorithm, env)
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
@@ -42,11 +45,15 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
     env = env if env is not None else algorithms.ALGORITHMS[algorithm][2]
     tuned, tuned_env_args = find_preset(algorithm, envs.name_of(env), preset)
     config = configure(agent_class.Config, algorithm, tuned | hyperparameters | ({} if steps is None else {"steps": steps}))
+    for flag, given in (("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)):
+        if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
+            raise UserError(f"{flag} must be a whole number of at least 1, not {given!r}")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"--seed must be a whole number of at least 0, not {seed!r}")
     with _backend(backend) as active:
         _check_device(active, agent_class, algorithm)
-        settings = {"vector": vector, "randomise": randomise, "env_args": tuned_env_args | (env_args or {})}
+        settings = {"vector": vector, "randomise": randomise, "env_args": tuned_env_args | (env_args or {}),
+                    "checkpoint_every": checkpoint_every}
         agent_envs = _vector_env(agent_class, config, env, seed, settings)
         try:
             agent = agent_class(config, agent_envs.observation_space, agent_envs.action_space, seed)
@@ -185,7 +192,11 @@ def _restore(run):
 def _learn(agent, agent_envs, run, env, target, quiet, video, history=(None, None), on_row=None, stop_after=None):
     """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
     progress, play = history
-    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after)
+    save_every = run and run.config.get("checkpoint_every")
+    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
+    if run and not quiet and hasattr(agent, "memory") and agent.memory.nbytes > LARGE:
+        print(f"scratchac: a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
+              f"there is one every {reporter.save_every} steps (--checkpoint-every)", file=sys.stderr)
     try:
         with reporter:
             training.train(agent, agent_envs, target, reporter, play)

@@ -79,6 +79,10 @@ class ReplayBuffer:
     def __len__(self):
         return self.size
 
+    @property
+    def nbytes(self):
+        return sum(array.nbytes for array in self.data.values())
+
     def add(self, **rows):
         """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
         n = len(rows["rewards"])

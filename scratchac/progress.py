@@ -21,14 +21,15 @@ class Reporter:
     history      the progress saved in a checkpoint, when a run is resumed
     on_row       called with each row of metrics, or None
     stop_after   environment steps at which to stop as if by Ctrl-C, or None
+    save_every   environment steps between checkpoints; a twentieth of the whole if None
     """
 
-    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None, stop_after=None):
+    def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None, stop_after=None, save_every=None):
         self.run, self.target, self.interrupted, self.on_row, self.stop_after = run, target, False, on_row, stop_after
         self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {}) | {"target": target}
         self.play = None
         self.wall_s_before = self.progress["wall_s"]
-        self.row_every, self.save_every = max(1, target // ROWS), max(1, target // CHECKPOINTS)
+        self.row_every, self.save_every = max(1, target // ROWS), save_every or max(1, target // CHECKPOINTS)
         self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
         self.next_save = start + self.save_every
         # Sums of metrics since the last row, and of how many; NumPy's scalars, so that resumed sums have the same type.

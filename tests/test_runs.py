@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import signal
+import tracemalloc
 
 import gymnasium as gym
 import numpy as np
@@ -114,6 +115,37 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     with pytest.raises(UserError, match="callable"):
         scratchac.resume(path)
     assert scratchac.resume(path, env=env).step == 2000
+
+
+def test_checkpoints_come_as_often_as_asked_for(tmp_path, monkeypatch):
+    saved, save = [], Run.save
+    monkeypatch.setattr(Run, "save", lambda run, agent, *rest: saved.append(agent["step"]) or save(run, agent, *rest))
+    scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "run", checkpoint_every=150)
+    assert saved == [160, 320, 400]                                         # a rollout is 40 steps; the last one is the end's
+    scratchac.resume(tmp_path / "run", steps=800)
+    assert saved[3:] == [560, 720, 800]
+    with pytest.raises(UserError, match="--checkpoint-every must be"):
+        scratchac.train("a2c", "CartPole-v1", 400, checkpoint_every=0)
+
+
+def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
+    """A replay buffer of 40 MB: writing it may take a few more, not as many again."""
+    agent = scratchac.make_agent("sac", "Pendulum-v1", buffer_size=1_000_000)
+    agent.memory.size = 1_000_000
+    run = Run.create(tmp_path / "run", {"algorithm": "sac"})
+    tracemalloc.start()
+    run.save(agent.state(), {}, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "run" / "checkpoint.npz").stat().st_size > agent.memory.nbytes
+    assert peak < 0.5 * agent.memory.nbytes
+
+
+def test_a_large_checkpoint_is_announced(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(api, "LARGE", 1000)
+    options = {"learning_starts": 100, "batch_size": 8, "hidden": (4,), "buffer_size": 100_000}
+    scratchac.train("sac", "Pendulum-v1", 100, out=tmp_path / "run", quiet=False, checkpoint_every=50, **options)
+    assert "there is one every 50 steps (--checkpoint-every)" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten(finished):
