@@ -7,7 +7,7 @@ from pathlib import Path
 
 import kernels
 from scratchac import algorithms, envs, runs, training
-from scratchac.errors import TrainingError, UserError, WorkerDied
+from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied
 from scratchac.games import GAMES, SelfPlay
 from scratchac.hyperparameters import configure, find_preset
 from scratchac.progress import Reporter
@@ -201,8 +201,8 @@ def _learn(agent, agent_envs, run, env, target, quiet, video, history=(None, Non
         with reporter:
             training.train(agent, agent_envs, target, reporter, play)
     except TrainingError as error:
-        if isinstance(error, WorkerDied) and run:
-            reporter.save(agent)
+        if isinstance(error, (EnvironmentFailed, WorkerDied)) and run:
+            reporter.save(agent, failed=True)
         kept = run.path / "checkpoint.npz" if run else None
         raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from None
     if run is None:

@@ -15,7 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from scratchac.conv import is_picture
 from scratchac.distributions import Categorical, Gaussian
-from scratchac.errors import UserError, unknown
+from scratchac.errors import EnvironmentFailed, UserError, unknown
 from scratchac.games import GAMES, Game
 from scratchac.pixels import wrap
 from scratchac.replay import Replayable
@@ -137,7 +137,7 @@ class VectorEnv:
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        self.makers = [partial(_replayable, env, world, fresh=vector == "async", **kwargs) for world in worlds]
+        self.makers = [partial(_replayable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
         first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
         self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
@@ -172,7 +172,11 @@ class VectorEnv:
         return obs, reward, next_obs, term, trunc
 
     def _step_workers(self, actions):
-        obs, reward, term, trunc, info = self.workers.step(actions)
+        try:
+            obs, reward, term, trunc, info = self.workers.step(actions)
+        except (EOFError, OSError):
+            dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
+            raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
         next_obs = obs
         if "final_obs" in info:
             next_obs = obs.copy()
@@ -200,8 +204,17 @@ class VectorEnv:
         return {}
 
     def close(self):
-        for env in [self.workers] if self.workers else self.members:
-            env.close()
+        if not self.workers:
+            for env in self.members:
+                env.close()
+            return
+        try:
+            self.workers.close(terminate=True)
+        except (EOFError, OSError):                                         # close asks each first, and a dead one does not answer
+            for process in self.workers.processes:
+                process.kill()
+                process.join()
+            self.workers.closed = True
 
 
 class FreshObservation(gym.Wrapper):
@@ -218,8 +231,8 @@ class FreshObservation(gym.Wrapper):
         return np.array(obs), *rest
 
 
-def _replayable(env, world, fresh, **kwargs):
-    made = Replayable(make(env, world, training=True, **kwargs), world)
+def _replayable(env, number, world, fresh, **kwargs):
+    made = Replayable(make(env, world, training=True, **kwargs), number, world)
     return FreshObservation(made) if fresh else made
 
 

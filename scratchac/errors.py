@@ -15,6 +15,10 @@ class TrainingError(RuntimeError):
     """Training stopped on a value that cannot be learnt from: NaN or infinity in an observation, a reward or a gradient."""
 
 
+class EnvironmentFailed(TrainingError):
+    """An environment raised an error, or its process died; what had been learnt until then is sound."""
+
+
 class WorkerDied(TrainingError):
     """A worker failed or was killed; what had been learnt until then is sound."""
 

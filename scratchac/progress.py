@@ -90,8 +90,8 @@ class Reporter:
         if self.on_row is not None:
             self.on_row(row)
 
-    def save(self, agent):
+    def save(self, agent, failed=False):
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
-        self.run.save(agent.state(), progress, self.play and self.play.state())
+        self.run.save(agent.state(), progress, self.play and self.play.state(failed))

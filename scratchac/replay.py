@@ -3,6 +3,8 @@
 import gymnasium as gym
 import numpy as np
 
+from scratchac.errors import EnvironmentFailed
+
 
 class Replayable(gym.Wrapper):
     """Keeps what made an environment's present state: its generators at the last reset, and the actions since.
@@ -10,11 +12,15 @@ class Replayable(gym.Wrapper):
     The state itself cannot be had: much of it lies in C libraries, and copies and pickles lose that silently. But what draws from
     nothing else is deterministic: the same generators and the same actions lead to the same place, bit by bit.
 
-    world   a further Generator that the environment draws from, or None
+    number   which one it is among others
+    world    a further Generator that the environment draws from, or None
+
+    Raises EnvironmentFailed for whatever a step raises.
     """
 
-    def __init__(self, env, world=None):
+    def __init__(self, env, number=0, world=None):
         super().__init__(env)
+        self.number = number
         self.world, self.seed, self.before, self.actions, self.obs = world, None, None, [], None
         self.saved = None               # what `replay` brings back; an attribute, since AsyncVectorEnv sends each worker its own so
 
@@ -28,8 +34,11 @@ class Replayable(gym.Wrapper):
         return self.obs, info
 
     def step(self, action):
+        try:
+            self.obs, *rest = self.env.step(action)
+        except Exception as error:
+            raise EnvironmentFailed(f"environment {self.number} raised {type(error).__name__}: {error}") from error
         self.actions.append(action)
-        self.obs, *rest = self.env.step(action)
         return self.obs, *rest
 
     def past(self):

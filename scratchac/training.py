@@ -94,20 +94,25 @@ class Play:
         self.since_update = 0                                               # steps since the last round of updates (off-policy)
 
     def begin(self, state=None):
-        if state is None:
-            self.obs = None if self.elsewhere else self.envs.reset()
+        lost, kept = range(self.envs.n), state and state["envs"]            # lost: whose episodes begin anew
+        if kept:
+            self.obs, lost = self.envs.load_state(kept)
+        elif not self.elsewhere:
+            self.obs = self.envs.reset()
+        if not state:
             return
-        self.obs, lost = (None, []) if self.elsewhere else self.envs.load_state(state["envs"])
         self.episodes.load_state(state["episodes"])
         self.since_update = state["since_update"]
         if self.promises:
             self.promises.load_state(state["promises"])
         for i in lost:
-            print(f"scratchac: the same actions do not lead environment {i} back; it begins a new episode", file=sys.stderr)
+            if kept:
+                print(f"scratchac: the same actions do not lead environment {i} back; it begins a new episode", file=sys.stderr)
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 
-    def state(self):
-        return {"envs": None if self.elsewhere else self.envs.state(), "episodes": self.episodes.state(),
+    def state(self, failed=False):
+        """`failed`: an environment is no longer to be asked."""
+        return {"envs": None if self.elsewhere or failed else self.envs.state(), "episodes": self.episodes.state(),
                 "since_update": self.since_update, "promises": self.promises and self.promises.state()}
 
 

@@ -18,7 +18,7 @@ import sys
 import time
 from multiprocessing.connection import wait
 
-from scratchac.errors import UserError, unknown
+from scratchac.errors import TrainingError, UserError, unknown
 
 INSTALL = "pip install 'ray>=2.40'"
 
@@ -116,6 +116,8 @@ def _outcome(send, function, arguments):
         return "done", function(send, *arguments)
     except BrokenPipeError:
         raise
+    except (TrainingError, UserError) as error:                             # these say all in their one line
+        return "died", str(error)
     except Exception as error:
         return "died", f"{type(error).__name__}: {error}"
 

@@ -7,7 +7,7 @@ from probes import Aliasing, Bandit, Constant, Counter
 
 from scratchac import envs
 from scratchac.distributions import Categorical, Gaussian
-from scratchac.errors import UserError
+from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.memory import Rollout
 
 
@@ -97,7 +97,7 @@ def test_actions_with_another_start():
     dist = envs.make_distribution(venv.action_space)
     venv.reset()
     venv.step(dist.to_env(np.array([0, 2])))
-    with pytest.raises(AssertionError):
+    with pytest.raises(EnvironmentFailed, match="AssertionError"):
         venv.step(np.array([0, 2]))
     venv.close()
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import pickle
 import signal
@@ -10,11 +11,11 @@ import tracemalloc
 import gymnasium as gym
 import numpy as np
 import pytest
-from probes import Bandit, Poison
+from probes import Bandit, Breaking, Constant, Deadly, Poison
 
 import scratchac
 from scratchac import api
-from scratchac.errors import CheckpointError, TrainingError, UserError
+from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError
 from scratchac.runs import Run
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
@@ -115,6 +116,19 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     with pytest.raises(UserError, match="callable"):
         scratchac.resume(path)
     assert scratchac.resume(path, env=env).step == 2000
+
+
+@pytest.mark.parametrize("vector, env, why", [
+    ("sync", Breaking, "environment [01] raised RuntimeError: the pole broke"),
+    ("async", Breaking, "environment [01] raised RuntimeError: the pole broke"),
+    ("async", Deadly, "the process of environment [01](, 1)? died")])
+def test_an_environment_that_fails_ends_the_run_which_is_saved(vector, env, why, tmp_path):
+    """Its tenth step fails; by then one rollout of 4 steps has been learnt from twice."""
+    with pytest.raises(EnvironmentFailed, match=f"{why}; the last checkpoint is .*checkpoint.npz"):
+        scratchac.train("a2c", env, 400, envs=2, rollout=4, out=tmp_path / "run", vector=vector)
+    assert scratchac.load(tmp_path / "run").step == 16
+    assert not multiprocessing.active_children()
+    assert scratchac.resume(tmp_path / "run", steps=40, env=Constant).step == 40
 
 
 def test_checkpoints_come_as_often_as_asked_for(tmp_path, monkeypatch):
