@@ -99,7 +99,8 @@ def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left):
     assert (np.diff(steps) > 0).all() and 2000 <= steps[-1] <= agent.step
 
 
-@pytest.mark.parametrize("env, why", [(Deadly, "killed by SIGKILL"), (Breaking, "environment 0 raised RuntimeError: the pole broke")])
+@pytest.mark.parametrize("env, why", [
+    (Deadly, "killed by SIGKILL"), (Breaking, "environment 0 raised RuntimeError: the pole broke")])
 def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, nothing_left):
     with pytest.raises(WorkerDied, match=f"worker [01]: {why}; the last checkpoint is .*checkpoint.npz"):
         scratchac.train("a3c", env, 5000, envs=2, rollout=4, hidden=(8,), out=tmp_path / "run")
