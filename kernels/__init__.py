@@ -50,7 +50,7 @@ def load(name):
         with suppress(BackendError):
             return load("numba")
         name = "numpy"
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
     module, cls, command = BACKENDS[name]
     try:

@@ -14,7 +14,7 @@ from scratchac import optim
 from scratchac.distributions import Categorical
 from scratchac.errors import TrainingError
 from scratchac.policies import SeparateBodies
-from scratchac.training import train_on_policy
+from scratchac.training import require_finite, train_on_policy
 
 
 def compiled_loop(agent, envs):
@@ -59,7 +59,8 @@ def one_step_actor_critic(agent, play, steps, report):
             *learning, obs, next_obs, actions[0], reward, h.gamma * (1 - term), h.gamma * h.lam_actor, h.gamma * h.lam_critic,
             h.gamma**t if h.discount_actor else 1.0, h.actor_lr, h.critic_lr, done)
         if not np.isfinite(delta):
-            raise TrainingError(f"at step {agent.step}: {culprit(reward, next_obs)}")
+            require_finite(agent.step, observations=obs[None], rewards=np.full((1, 1), reward), next_observations=next_obs[None])
+            raise TrainingError(f"at step {agent.step}: the TD error is not finite: lower the step sizes")
         agent.step += 1
         obs = next_obs
         episodes.returns[0] += reward                                       # quicker than `add` for one environment
@@ -105,7 +106,8 @@ def a2c(agent, play, steps, report):
         try:
             grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
         except FloatingPointError as error:
-            raise TrainingError(f"at step {agent.step}: {culprit(r, s2, error)}") from None
+            require_finite(agent.step, observations=s, rewards=r, next_observations=s2)
+            raise TrainingError(f"at step {agent.step}: {error}") from None
         for optimiser, group, lr in zip(agent.optimisers, agent.model.groups, (h.actor_lr, h.critic_lr), strict=True):
             optimiser.step(agent.model.grad[group], lr)
         agent.step += T * N
@@ -130,10 +132,3 @@ def ppo(agent, play, steps, report):
         train_on_policy(agent, play, steps, report)
     finally:
         del agent.gradient
-
-
-def culprit(rewards, obs, otherwise="the TD error is not finite: lower the step sizes"):
-    """Whose fault it is that a gradient is not finite."""
-    if np.isfinite(rewards).all() and np.isfinite(obs).all():
-        return otherwise
-    return "a reward or an observation is not finite"

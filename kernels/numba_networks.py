@@ -391,8 +391,9 @@ def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, cr
     delta = reward + discount * v2 - value
     log_pi = _log_softmax(y[-actor_sizes[-1]:])
     entropy = -(np.exp(log_pi) * log_pi).sum()
-    if not np.isfinite(delta):
-        return delta, log_pi[action], entropy, value
+    # A ReLU makes 0 of a NaN, so that δ may not show what s or s′ had.
+    if not np.isfinite(delta + s.sum() + s2.sum()):
+        return np.nan, log_pi[action], entropy, value
     dy = -np.exp(log_pi).reshape(1, -1)                         # ∂log π(a)/∂y = 1[i = a] − π
     dy[0, action] += 1
     backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, 1)

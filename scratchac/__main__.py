@@ -52,6 +52,7 @@ def train(argv):
     import kernels
     from scratchac import algorithms, api
     from scratchac.hyperparameters import configure, find_preset
+    from scratchac.runs import new_folder
 
     names = ", ".join(algorithms.ALGORITHMS)
     algorithm = argv[0] if argv and not argv[0].startswith("-") else None
@@ -75,7 +76,7 @@ def train(argv):
     options = parsed.run
     if options.backend == "auto" and not options.quiet and kernels.load("auto").name == "numpy":
         print(f"scratchac: NumPy computes; what makes it faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
-    out = options.out or api.new_folder(algorithm, env, options.seed)
+    out = options.out or new_folder(algorithm, env, options.seed)
     api.train(algorithm, options.env, seed=options.seed, backend=options.backend, out=out, quiet=options.quiet,
               video=options.video, vector=options.vector, randomise=options.randomise, preset=options.preset,
               env_args=env_args_from(options.env_args), stop_after=options.stop_after,

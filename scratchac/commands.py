@@ -26,10 +26,10 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
     """
     import numpy as np
 
-    from scratchac import api, runs
+    from scratchac import api, lifecycle, runs
 
     config = runs.Run.open(run).config
-    env = api._environment_of(config, None, "evaluate")
+    env = lifecycle.environment_of(config, None, "evaluate")
     returns = api.evaluate(api.load(run), env, episodes, seed, stochastic, **config["env_args"])
     result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
@@ -86,12 +86,13 @@ def sweep(
         env_args: arguments of the environment, as name=value
         quiet: no progress bar
     """
-    from scratchac import algorithms, api
+    from scratchac import algorithms
+    from scratchac.runs import free_folder
     from scratchac.sweep import Sweep
 
     algorithms.find(algorithm)
     env = env or algorithms.ALGORITHMS[algorithm][2]
-    out = out or api.free_folder(Path("sweeps") / f"{algorithm}-{env.replace('/', '-')}")
+    out = out or free_folder(Path("sweeps") / f"{algorithm}-{env.replace('/', '-')}")
     made = Sweep(algorithm, env, seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps, backend=backend,
                  preset=preset, env_args=env_args_from(env_args) or None)
     made.run(quiet)
@@ -126,11 +127,11 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0):
         episodes: how many to film
         seed: seed of the first episode
     """
-    from scratchac import api, runs
+    from scratchac import api, lifecycle, runs
     from scratchac import video as film
 
     config = runs.Run.open(run).config
-    env = api._environment_of(config, None, "evaluate")
+    env = lifecycle.environment_of(config, None, "evaluate")
     print(film.record(api.load(run), env, run, episodes, seed, **config["env_args"]))
 
 

@@ -19,6 +19,7 @@ from scratchac.errors import EnvironmentFailed, UserError, unknown
 from scratchac.games import GAMES, Game
 from scratchac.pixels import wrap
 from scratchac.replay import Replayable
+from scratchac.workers import without_interrupts
 
 # a word of Gymnasium's message about a missing package → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
@@ -38,33 +39,48 @@ def make(env, randomise=None, pixels=None, training=False, **kwargs):
 
     Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
     """
-    if not isinstance(env, str):
-        if not callable(env):
-            raise UserError(f"an environment is a Gymnasium id or a callable that returns one, not {type(env).__name__}")
-        made = env(**kwargs)
-    else:
-        try:
-            if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
-                hear_mujoco()
-            with warnings.catch_warnings(record=True) as caught:            # an error says it all in its one line
-                warnings.simplefilter("always")
-                made = Game(env, **kwargs) if env in GAMES else gym.make(env, **kwargs)
-            for warning in caught:
-                warnings.warn(warning.message, stacklevel=2)
-        except gym.error.DependencyNotInstalled as error:
-            command = next((command for word, command in INSTALL.items() if word in str(error).lower()), str(error))
-            raise UserError(f"{env} needs a package that is missing: {command}") from None
-        except gym.error.UnregisteredEnv as error:
-            if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
-                raise unknown("environment", env, sorted([*gym.registry, *GAMES])) from None
-            raise UserError(str(error)) from None
-        except (gym.error.DeprecatedEnv, ImportError) as error:
-            raise UserError(str(error).replace("\n", " ")) from None
-        except TypeError as error:
-            raise UserError(f"{env} does not take these arguments: {error}") from None
+    if not isinstance(env, str) and not callable(env):
+        raise UserError(f"an environment is a Gymnasium id or a callable that returns one, not {type(env).__name__}")
+    try:
+        made = _from_id(env, kwargs) if isinstance(env, str) else env(**kwargs)
+    except UserError:
+        raise
+    except gym.error.DependencyNotInstalled as error:
+        command = next((command for word, command in INSTALL.items() if word in str(error).lower()), str(error))
+        raise UserError(f"{env} needs a package that is missing: {command}") from None
+    except gym.error.UnregisteredEnv as error:
+        if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
+            raise unknown("environment", env, sorted([*gym.registry, *GAMES])) from None
+        raise UserError(str(error)) from None
+    except (gym.error.DeprecatedEnv, ImportError) as error:
+        raise UserError(str(error).replace("\n", " ")) from None
+    except TypeError as error:
+        raise UserError(f"{name_of(env)} does not take these arguments: {error}") from error
+    except Exception as error:                                              # what its constructor may raise, nobody knows
+        raise UserError(f"{name_of(env)} cannot be made: {type(error).__name__}: {error}".replace("\n", " ")) from error
+    if not isinstance(made, gym.Env):
+        raise UserError(f"{name_of(env)} gave {made!r}, not an environment of Gymnasium's")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
     return made if pixels is None else wrap(made, pixels, training)
+
+
+def _from_id(env, kwargs):
+    if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
+        hear_mujoco()
+    with warnings.catch_warnings(record=True) as caught:                    # an error says it all in its one line
+        warnings.simplefilter("always")
+        made = Game(env, **kwargs) if env in GAMES else gym.make(env, **kwargs)
+    for warning in caught:
+        warnings.warn(warning.message, stacklevel=3)
+    return made
+
+
+def check_arguments(given):
+    """Keyword arguments of an environment as a dict, none for None. Raises UserError for anything else."""
+    if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) for name in given)):
+        raise UserError(f"env_args must be a dict of names and values, not {given!r}")
+    return given or {}
 
 
 def has_screen():
@@ -144,11 +160,12 @@ class VectorEnv:
         self.workers, self.members = None, [first]
         if vector == "async":
             first.close()
-            self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            with without_interrupts():
+                self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def reset(self):
         if self.workers:
-            return self.workers.reset(seed=self.seeds)[0]
+            return self._of_workers(self.workers.reset, seed=self.seeds)[0]
         self._complete()
         return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
 
@@ -171,12 +188,16 @@ class VectorEnv:
                 obs[i] = self.members[i].reset()[0]
         return obs, reward, next_obs, term, trunc
 
-    def _step_workers(self, actions):
+    def _of_workers(self, ask, *arguments, **named):
+        """What all the workers answer. Raises EnvironmentFailed for those that have died."""
         try:
-            obs, reward, term, trunc, info = self.workers.step(actions)
+            return ask(*arguments, **named)
         except (EOFError, OSError):
             dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
             raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
+
+    def _step_workers(self, actions):
+        obs, reward, term, trunc, info = self._of_workers(self.workers.step, actions)
         next_obs = obs
         if "final_obs" in info:
             next_obs = obs.copy()
@@ -186,13 +207,13 @@ class VectorEnv:
 
     def state(self):
         """How each environment came to be where it is."""
-        return self.workers.call("past") if self.workers else [env.past() for env in self.members]
+        return self._of_workers(self.workers.call, "past") if self.workers else [env.past() for env in self.members]
 
     def load_state(self, state):
         """Bring the environments back: (observations, numbers of those that did not come back and begin a new episode)."""
         if self.workers:
-            self.workers.set_attr("saved", list(state))
-            came = self.workers.call("replay")
+            self._of_workers(self.workers.set_attr, "saved", list(state))
+            came = self._of_workers(self.workers.call, "replay")
         else:
             self._complete()
             for env, past in zip(self.members, state, strict=True):

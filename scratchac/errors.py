@@ -11,6 +11,10 @@ class CheckpointError(UserError):
     """A checkpoint is damaged, or belongs to something else; nothing of it has been loaded."""
 
 
+class WriteError(UserError):
+    """A file cannot be written, the disk being full or the folder closed to us; what it was before is still there."""
+
+
 class TrainingError(RuntimeError):
     """Training stopped on a value that cannot be learnt from: NaN or infinity in an observation, a reward or a gradient."""
 

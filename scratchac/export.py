@@ -17,6 +17,7 @@ import scratchac
 from scratchac import api, runs
 from scratchac.distributions import Categorical, Gaussian, TanhGaussian
 from scratchac.errors import UserError
+from scratchac.files import atomic_file
 
 PAGES = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0")
 INSTALL = "pip install onnx onnxruntime"
@@ -35,11 +36,8 @@ def export(run_dir, kind="html", out=None):
     if space["kind"] == "Picture":
         raise UserError(f"a policy that sees pictures, here of shape {tuple(space['shape'])}, cannot be exported")
     content = {"html": web_page, "onnx": onnx_graph}[kind](run)
-    try:
-        with runs.atomic_file(out) as file:
-            file.write(content)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from None
+    with atomic_file(out) as file:
+        file.write(content)
     return out
 
 

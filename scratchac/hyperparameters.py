@@ -4,12 +4,16 @@ Every algorithm has one frozen dataclass, and the type of each field says what i
 "linear:START:END" or "exponential:START:END" over the course of training.
 """
 
+import math
+import operator
 import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from scratchac.errors import UserError, unknown
 from scratchac.optim import Schedule
@@ -22,7 +26,7 @@ class Range:
     open_low: bool = False
 
     def __contains__(self, x):
-        return (self.low < x if self.open_low else self.low <= x) and x <= self.high
+        return (self.low < x if self.open_low else self.low <= x) and x <= self.high and math.isfinite(x)
 
     def __str__(self):
         if self.high == float("inf"):
@@ -31,6 +35,7 @@ class Range:
 
 
 Count = Annotated[int, Range(1)]
+Environments = Annotated[int, Range(1, 10_000)]
 Fraction = Annotated[float | str, Range(0, 1)]                       # may follow a schedule, as may the next two
 Positive = Annotated[float | str, Range(0, open_low=True)]
 NonNegative = Annotated[float | str, Range(0)]
@@ -43,7 +48,7 @@ class OnPolicy:
 
     steps: Count = 500_000
     """Environment steps in total, over all environments; schedules run from 0 to here."""
-    envs: Count = 8
+    envs: Environments = 8
     """Environments side by side (N)."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
@@ -83,7 +88,7 @@ class OffPolicy:
 
     steps: Count = 100_000
     """Environment steps in total; schedules run from 0 to here."""
-    envs: Count = 1
+    envs: Environments = 1
     """Environments side by side (N)."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
@@ -107,12 +112,19 @@ class OffPolicy:
     """Initialiser of the weights."""
 
 
+def whole(flag, value, low):
+    """A whole number as an int; NumPy's are taken, too. Raises UserError for anything else, and for one below `low`."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(type(value), "__index__") or operator.index(value) < low:
+        raise UserError(f"{flag} must be a whole number of at least {low}, not {value!r}")
+    return operator.index(value)
+
+
 def check(config):
     """Raise UserError for the first field whose value is of the wrong kind or out of range."""
     for name, hint in get_type_hints(type(config), include_extras=True).items():
         value, flag = getattr(config, name), f"--{name.replace('_', '-')}"
         if get_origin(hint) is Literal:
-            if value not in get_args(hint):
+            if not isinstance(value, str) or value not in get_args(hint):
                 raise unknown(flag, value, [str(x) for x in get_args(hint)])
         elif get_origin(hint) is Annotated:
             kind, allowed = get_args(hint)
@@ -127,7 +139,7 @@ def check(config):
                 raise UserError(f"{flag} must be {allowed}, not {value!r}")
         elif hint is bool and not isinstance(value, bool):
             raise UserError(f"{flag} must be true or false, not {value!r}")
-        elif hint == Layers and not (isinstance(value, tuple) and all(isinstance(x, int) and x > 0 for x in value)):
+        elif hint == Layers and not (isinstance(value, tuple) and all(type(x) is int and x > 0 for x in value)):
             raise UserError(f"{flag} must be whole numbers above 0, not {value!r}")
 
 
@@ -189,7 +201,13 @@ def configure(config_class, algorithm, given):
     for name in given:
         if name not in names:
             raise unknown(f"hyperparameter of {algorithm}", name, names)
-    values = {name: tuple(x) if isinstance(x, list) else x for name, x in given.items()}
-    config = config_class(**values)
+    config = config_class(**{name: _plain(x) for name, x in given.items()})
     check(config)
     return config
+
+
+def _plain(value):
+    """NumPy's numbers as Python's, lists as tuples."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value

@@ -46,6 +46,14 @@ class Rollout:
         return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
 
 
+def check_rollout(steps, envs, observation_space):
+    """Raise UserError unless a rollout of so many steps of each environment fits into memory."""
+    size, memory = steps * envs * (2 * math.prod(observation_space.shape) + 5) * 4, kernels.backend.memory()
+    if size > memory:
+        raise UserError(f"--rollout {steps} with --envs {envs} needs {size / 2**30:.1f} GiB of memory and there are "
+                        f"{memory / 2**30:.1f}")
+
+
 class Transitions(NamedTuple):
     """A minibatch of B transitions, without any order."""
 
@@ -101,6 +109,15 @@ class ReplayBuffer:
 
     def state(self):
         return {"cursor": self.cursor, **{name: array[: self.size] for name, array in self.data.items()}}
+
+    def like(self, saved):
+        """What a state with as many transitions as `saved` looks like here. Raises ValueError where that cannot be."""
+        rows, cursor = (saved.get(name) if isinstance(saved, dict) else None for name in ("rewards", "cursor"))
+        if not isinstance(rows, np.ndarray) or rows.ndim != 1 or len(rows) > self.capacity:
+            raise ValueError(f"the replay buffer has no rewards, or more than {self.capacity}")
+        if not isinstance(cursor, int) or not 0 <= cursor < self.capacity:
+            raise ValueError(f"the replay buffer's cursor is {cursor!r}, and there is room for {self.capacity}")
+        return self.state() | {name: array[: len(rows)] for name, array in self.data.items()}
 
     def load_state(self, state):
         self.size, self.cursor = len(state["rewards"]), int(state["cursor"])

@@ -13,17 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 
 import kernels
+from scratchac.errors import UserError
 
 
 class Parameters:
     """One flat vector with named views into it: `params.flat` for optimisers, `params["W1"]` for mathematics.
 
     `shapes` maps names to shapes, in order. The memory is new and zero, or the vector `flat` if one is given.
+    Raises UserError for so many that there is no memory for them.
     """
 
     def __init__(self, shapes, dtype=np.float32, flat=None):
         sizes = [math.prod(shape) for shape in shapes.values()]
         self.shapes = shapes
+        if flat is None:
+            _check_memory(sum(sizes), dtype)
         self.flat = kernels.backend.zeros(sum(sizes), dtype) if flat is None else flat
         if self.flat.shape != (sum(sizes),):
             raise ValueError(f"{sum(sizes)} parameters do not fit into a vector of shape {self.flat.shape}")
@@ -38,6 +42,13 @@ class Parameters:
 
     def zeros_like(self):
         return Parameters(self.shapes, self.flat.dtype)
+
+
+def _check_memory(size, dtype):
+    needed, memory = 4 * size * np.dtype(dtype).itemsize, kernels.backend.memory()      # parameters, gradient and two moments
+    if needed > memory:
+        raise UserError(f"{size} parameters need {needed / 2**30:.1f} GiB of memory and there are {memory / 2**30:.1f}: "
+                        "smaller layers (--hidden) would fit")
 
 
 # -- initialisers: W of shape (…, I, H) ------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ class RunningMeanStd:
         self.count = n + m
 
     def state(self):
-        return {"count": self.count, "mean": self.mean, "m2": self.m2}
+        # With shape () NumPy's arithmetic has made scalars of these; what is kept are arrays, whatever the shape.
+        return {"count": self.count, "mean": np.asarray(self.mean), "m2": np.asarray(self.m2)}
 
     def load_state(self, state):
         self.count, self.mean, self.m2 = int(state["count"]), np.array(state["mean"]), np.array(state["m2"])

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scratchac.errors import UserError
+from scratchac.files import atomic_file
 from scratchac.runs import Run
 
 PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
@@ -89,9 +90,10 @@ def band(ax, xs, ys, label, colour, spread=mean_and_range):
 def save(figure, path):
     """Write a figure; no window is opened. Raises UserError for a folder or file format that does not exist."""
     try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write the picture {path}: {error}") from None
+        with atomic_file(path) as file:
+            figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=110)
+    except ValueError as error:
+        raise UserError(f"cannot draw {path}: {error}") from None
 
 
 def _panels(names):

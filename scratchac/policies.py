@@ -160,11 +160,13 @@ class Behaviour:
     """How an agent acts: normalise what it sees, ask the network, draw from the distribution.
 
     policy       function from normalised observations (B, O) to distribution parameters (B, outputs)
+    shape        of one observation
     normaliser   ObservationNormaliser, or None
     """
 
-    def __init__(self, dist, policy, rng, normaliser=None, dtype=np.float32):
-        self.dist, self.policy, self.rng, self.normaliser, self.dtype = dist, policy, rng, normaliser, dtype
+    def __init__(self, dist, policy, shape, rng, normaliser=None, dtype=np.float32):
+        self.dist, self.policy, self.observation_shape, self.rng = dist, policy, shape, rng
+        self.normaliser, self.dtype = normaliser, dtype
 
     def see(self, obs):
         """Observations of any leading shape, normalised if the agent normalises, in the dtype of the networks; pictures as they
@@ -191,9 +193,11 @@ class Behaviour:
 
 def act(agent, obs, explore=True):
     """Actions an environment accepts, for one observation, (O,) or a picture of three axes, or several, one axis more: sampled, or
-    greedy unless `explore`.
+    greedy unless `explore`. Raises UserError for observations of another shape.
     """
-    obs = np.asarray(obs)
-    several = obs.ndim in (2, 4)
+    obs, shape = np.asarray(obs), agent.observation_shape
+    several = obs.ndim == len(shape) + 1
+    if obs.shape[several:] != shape or obs.dtype.kind not in "fiub":
+        raise UserError(f"observations are numbers of shape {shape}, or several of these, not {obs.dtype} of shape {obs.shape}")
     actions = agent.to_env((agent.sample if explore else agent.greedy)(obs if several else obs[None]))
     return actions if several else actions[0]

@@ -1,6 +1,8 @@
 """What happens between two updates of a run: the progress bar, rows of metrics, checkpoints, and Ctrl-C."""
 
+import math
 import signal
+import sys
 import threading
 import time
 
@@ -8,9 +10,19 @@ import numpy as np
 from tqdm import tqdm
 
 import kernels
+from scratchac.errors import TrainingError, WriteError
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
+COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
+SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and what a cluster sends before it takes a machine away
+
+
+def check_history(history):
+    """Raise ValueError unless this is the progress that a Reporter has saved."""
+    for name, like in (COUNTERS | {"target": 0, "sums": {}}).items():
+        if not isinstance(history, dict) or type(history.get(name)) is not type(like):
+            raise ValueError(f"its progress has no {name}")
 
 
 class Reporter:
@@ -22,12 +34,14 @@ class Reporter:
     on_row       called with each row of metrics, or None
     stop_after   environment steps at which to stop as if by Ctrl-C, or None
     save_every   environment steps between checkpoints; a twentieth of the whole if None
+
+    Raises TrainingError for parameters and losses that are not finite: no such checkpoint is written.
     """
 
     def __init__(self, run, target, start=0, history=None, quiet=False, on_row=None, stop_after=None, save_every=None):
         self.run, self.target, self.interrupted, self.on_row, self.stop_after = run, target, False, on_row, stop_after
-        self.progress = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0} | (history or {}) | {"target": target}
-        self.play = None
+        self.progress = COUNTERS | (history or {}) | {"target": target}
+        self.play, self.start, self.resumed, self.saved = None, start, history is not None, False
         self.wall_s_before = self.progress["wall_s"]
         self.row_every, self.save_every = max(1, target // ROWS), save_every or max(1, target // CHECKPOINTS)
         self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
@@ -41,23 +55,26 @@ class Reporter:
     def __enter__(self):
         self.started = time.perf_counter()
         # Only the main thread may set a signal handler, and only a run with a folder has something to save.
-        self.catches = self.run is not None and threading.current_thread() is threading.main_thread()
-        if self.catches:
-            self.previous_handler = signal.signal(signal.SIGINT, self.interrupt)
+        catches = self.run is not None and threading.current_thread() is threading.main_thread()
+        self.handlers = {number: signal.signal(number, self.interrupt) for number in SIGNALS} if catches else {}
         return self
 
     def __exit__(self, *_):
         self.bar.close()
-        if self.catches:
-            signal.signal(signal.SIGINT, self.previous_handler)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
 
     def interrupt(self, *_):
-        """First Ctrl-C: finish the step and save. A second one aborts at once."""
+        """The first Ctrl-C: finish the step and save. The second one aborts at once."""
+        if self.interrupted:
+            raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
         self.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def __call__(self, agent, play, metrics, update_seconds, updates):
-        progress, self.play = self.progress, play
+        progress, self.play, self.saved = self.progress, play, False
+        if self.resumed and self.run is not None:           # not earlier: until here nothing in the folder has been touched
+            self.run.forget_rows_after(self.start)
+            self.resumed = False
         progress["episodes"] = play.episodes.finished
         progress["updates"] += updates
         progress["update_s"] += update_seconds
@@ -68,11 +85,18 @@ class Reporter:
         if agent.step >= self.next_row:
             self.write_row(agent, play)
             self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
-        self.interrupted = self.interrupted or (self.stop_after is not None and agent.step >= self.stop_after)
-        if self.run is not None and (agent.step >= self.next_save or self.interrupted):
-            self.save(agent)
+        if self.run is not None and agent.step >= self.next_save:
+            self.or_later(self.save, agent)
             self.next_save = agent.step + self.save_every
+        self.interrupted = self.interrupted or (self.stop_after is not None and agent.step >= self.stop_after)
         return self.interrupted
+
+    def or_later(self, write, *arguments):
+        """Write something; if that fails, say so and go on: the disk may have room again when the next one is due."""
+        try:
+            write(*arguments)
+        except WriteError as error:
+            print(f"scratchac: {error}; training goes on", file=sys.stderr)
 
     def write_row(self, agent, play):
         """One row: episode statistics over the last 100 episodes, metrics averaged since the row before."""
@@ -85,13 +109,28 @@ class Reporter:
         row |= {name: float(kernels.backend.to_numpy(total / n)) for name, (total, n) in self.sums.items()} | play.envs.metrics()
         self.sums = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
+        for name, value in row.items():
+            if name.endswith("_loss") and value != "" and not math.isfinite(value):
+                raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
         if self.run is not None:
-            self.run.log(row)
+            self.or_later(self.run.log, row)
         if self.on_row is not None:
             self.on_row(row)
 
+    def finish(self, agent):
+        """Write the last rows, if some still wait, and a checkpoint, unless that has just been done. Raises WriteError."""
+        self.run.write_rows()
+        if not self.saved:
+            self.save(agent)
+
     def save(self, agent, failed=False):
+        """Write a checkpoint. Raises WriteError."""
+        state = agent.state()
+        for name, value in state.items():
+            if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+                raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
-        self.run.save(agent.state(), progress, self.play and self.play.state(failed))
+        self.run.save(state, progress, self.play and self.play.state(failed))
+        self.saved = True

@@ -1,27 +1,66 @@
-"""Environments that can be brought back to where they were, in another process."""
+"""Environments whose mistakes are reported by their number, and that can be brought back to where they were in another process."""
 
 import gymnasium as gym
 import numpy as np
 
 from scratchac.errors import EnvironmentFailed
 
+LONGEST = 100_000           # actions of an episode that are kept; one that lasts longer is not brought back, nor does memory grow
 
-class Replayable(gym.Wrapper):
+
+class Checked(gym.Wrapper):
+    """Raises EnvironmentFailed for whatever a reset or a step raises, and where observations, or what the first step returns, are
+    not what Gymnasium's interface and the environment's own space say.
+
+    number   which one it is among others
+    """
+
+    def __init__(self, env, number=0):
+        super().__init__(env)
+        self.number, self.obs, self.checked = number, None, False
+
+    def reset(self, *, seed=None, options=None):
+        try:
+            self.obs, info = self.env.reset(seed=seed, options=options)
+            self._check_observation()
+        except Exception as error:
+            raise self._failed("at its reset raised", error) from error
+        return self.obs, info
+
+    def step(self, action):
+        try:
+            self.obs, reward, term, trunc, info = self.env.step(action)
+            if not self.checked:
+                self._check_observation()
+                if np.ndim(reward):
+                    raise ValueError(f"the reward is {reward!r}, not a number")
+                float(reward), bool(term), bool(trunc)      # or their own errors
+                self.checked = True
+        except Exception as error:
+            raise self._failed("raised", error) from error
+        return self.obs, reward, term, trunc, info
+
+    def _check_observation(self):
+        obs, shape = np.asarray(self.obs), self.observation_space.shape
+        if obs.shape != shape or obs.dtype.kind not in "fiub":
+            raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {shape}")
+
+    def _failed(self, what, error):
+        return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")
+
+
+class Replayable(Checked):
     """Keeps what made an environment's present state: its generators at the last reset, and the actions since.
 
     The state itself cannot be had: much of it lies in C libraries, and copies and pickles lose that silently. But what draws from
     nothing else is deterministic: the same generators and the same actions lead to the same place, bit by bit.
 
-    number   which one it is among others
     world    a further Generator that the environment draws from, or None
-
-    Raises EnvironmentFailed for whatever a step raises.
     """
 
     def __init__(self, env, number=0, world=None):
-        super().__init__(env)
-        self.number = number
-        self.world, self.seed, self.before, self.actions, self.obs = world, None, None, [], None
+        super().__init__(env, number)
+        self.world, self.seed, self.before, self.actions = world, None, None, []
         self.saved = None               # what `replay` brings back; an attribute, since AsyncVectorEnv sends each worker its own so
 
     def _generators(self, seed):
@@ -30,19 +69,17 @@ class Replayable(gym.Wrapper):
 
     def reset(self, *, seed=None, options=None):
         self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
-        self.obs, info = self.env.reset(seed=seed, options=options)
-        return self.obs, info
+        return super().reset(seed=seed, options=options)
 
     def step(self, action):
-        try:
-            self.obs, *rest = self.env.step(action)
-        except Exception as error:
-            raise EnvironmentFailed(f"environment {self.number} raised {type(error).__name__}: {error}") from error
-        self.actions.append(action)
-        return self.obs, *rest
+        stepped = super().step(action)
+        if len(self.actions) <= LONGEST:
+            self.actions.append(action)
+        return stepped
 
     def past(self):
-        return {"seed": self.seed, "before": self.before, "actions": np.array(self.actions), "obs": np.array(self.obs)}
+        actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
+        return {"seed": self.seed, "before": self.before, "actions": actions, "obs": np.array(self.obs)}
 
     def replay(self):
         """Go where `saved`, a `past`, leads: (observation, True), or that of a new episode and False if it is not the same."""
@@ -50,6 +87,8 @@ class Replayable(gym.Wrapper):
         for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
             rng.bit_generator.state = state
         obs, _ = self.reset(seed=seed)
+        if self.saved["actions"] is None:
+            return self.reset()[0], False
         for action in self.saved["actions"]:
             obs = self.step(action)[0]
         same = np.array_equal(obs, self.saved["obs"])

@@ -2,31 +2,45 @@
 
     config.json      algorithm, environment, spaces, seed, hyperparameters
     metrics.csv      one row every so often
-    checkpoint.npz   arrays, and a JSON manifest for everything that is not one; no pickle anywhere
+    checkpoint.npz   what was learnt and what is under way (see checkpoints.py), and checkpoint.previous.npz, the one before
     summary.json     the outcome, written at the end
     curves.png, video.mp4 or .gif
 """
 
 import csv
+import errno
+import io
 import json
 import os
-import platform
-import tempfile
-import zipfile
-import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 
-import scratchac
+from scratchac import checkpoints
 from scratchac.conv import is_picture
-from scratchac.errors import CheckpointError, UserError
+from scratchac.errors import UserError, WriteError
+from scratchac.files import atomic_file
 
-FORMAT = 2
-# what reading a damaged archive can raise
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# what config.json must have, and of which kind
+CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
+          "env_args": dict, "hyperparameters": dict, "observation_space": dict, "action_space": dict}
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
+
+
+def new_folder(algorithm, env, seed, root="runs"):
+    """A folder's name for a run that is not taken: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
+    return free_folder(Path(root) / f"{algorithm}-{env.replace('/', '-')}-seed{seed}")
+
+
+def free_folder(name):
+    """`name` if there is no such folder yet, or the first of NAME-2, NAME-3, … that does not exist."""
+    path, i = name, 1
+    while path.exists():
+        i += 1
+        path = name.with_name(f"{name.name}-{i}")
+    return path
 
 
 class Run:
@@ -34,20 +48,27 @@ class Run:
 
     def __init__(self, path, config):
         self.path, self.config = Path(path), config
-        self.columns = None
+        self.columns, self.waiting = None, []               # of metrics.csv; rows that are not written yet
 
     @classmethod
     def create(cls, path, config):
-        """Make the folder, which must not exist, and write config.json into it."""
-        path = Path(path)
+        """Make the folder, which must not exist, and write config.json into it; where that fails, nothing is left."""
+        run = cls(path, config)
         try:
-            path.mkdir(parents=True)
+            json.dumps(config)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"config.json cannot hold the arguments of this run: {error}") from None
+        try:
+            run.path.mkdir(parents=True)
         except FileExistsError:
             raise UserError(f"{path} exists already, and nothing is overwritten: name another folder, or remove it") from None
-        except OSError as error:
-            raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
-        run = cls(path, config)
-        run.write_json("config.json", config)
+        except (OSError, ValueError) as error:              # ValueError: a zero byte in its name
+            raise UserError(f"cannot make the folder {path}: {getattr(error, 'strerror', error)}") from None
+        try:
+            run.write_json("config.json", config)
+        except WriteError:
+            run.path.rmdir()
+            raise
         return run
 
     @classmethod
@@ -55,125 +76,116 @@ class Run:
         path = Path(path)
         try:
             config = json.loads((path / "config.json").read_text())
-            if not isinstance(config, dict):
-                raise ValueError("it is not a JSON object")
+            for name, kind in CONFIG.items():
+                if not isinstance(config, dict) or not isinstance(config.get(name), kind):
+                    raise ValueError(f"it has no {name}")
         except FileNotFoundError:
             raise UserError(f"{path} is not a run: it has no config.json") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
         return cls(path, config)
 
+    def spaces(self):
+        """Those of observations and actions. Raises UserError where config.json describes none."""
+        return tuple(space_from_json(self.config[name]) for name in ("observation_space", "action_space"))
+
     def write_json(self, name, value):
         with atomic_file(self.path / name) as file:
             file.write((json.dumps(value, indent=2) + "\n").encode())
 
+    def summary_is_of(self, step):
+        """Whether summary.json tells of a run of so many steps."""
+        try:
+            return json.loads((self.path / "summary.json").read_text())["steps"] == step
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     # -- metrics -----------------------------------------------------------------------------------------------------
 
     def log(self, row):
-        """Append a row (a dict) to metrics.csv. The first row decides the columns."""
-        path = self.path / "metrics.csv"
-        if self.columns is None:
-            if path.exists():
+        """Append a row (a dict) to metrics.csv. The first row decides the columns.
+
+        Raises WriteError if that cannot be done, the disk being full; the row then waits for the next `log` or `write_rows`.
+        """
+        self.waiting.append(row)
+        self.write_rows()
+
+    def write_rows(self):
+        """Write the rows that wait, all or none of them. Raises WriteError."""
+        if not self.waiting:
+            return
+        path, text = self.path / "metrics.csv", io.StringIO(newline="")
+        try:
+            if self.columns is None and path.exists() and path.stat().st_size:
                 with open(path, newline="") as file:
                     self.columns = next(csv.reader(file))
-            else:
-                self.columns = FIRST_COLUMNS + [name for name in row if name not in FIRST_COLUMNS]
-                with open(path, "w", newline="") as file:
-                    csv.writer(file).writerow(self.columns)
-        with open(path, "a", newline="") as file:
-            csv.writer(file).writerow([_short(row.get(name, "")) for name in self.columns])
+            rows = csv.writer(text)
+            columns = self.columns
+            if columns is None:
+                columns = FIRST_COLUMNS + [name for name in self.waiting[0] if name not in FIRST_COLUMNS]
+                rows.writerow(columns)
+            rows.writerows([_short(row.get(name, "")) for name in columns] for row in self.waiting)
+            _append(path, text.getvalue().encode())
+        except OSError as error:
+            raise WriteError(f"{path} cannot be written: {error.strerror}") from error
+        self.columns, self.waiting = columns, []
 
     def metrics(self):
         """metrics.csv as {column: float array}; an empty cell is NaN. Raises UserError if there are no rows yet."""
+        path = self.path / "metrics.csv"
         try:
-            with open(self.path / "metrics.csv", newline="") as file:
-                header, *rows = csv.reader(file)
+            header, *rows = csv.reader(_whole_lines(path))
             columns = [[float(cell or "nan") for cell in column] for column in zip(*rows, strict=True)]
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path / 'metrics.csv'} cannot be read: {error}") from None
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
         if not rows:
-            raise UserError(f"{self.path / 'metrics.csv'} has no rows yet")
+            raise UserError(f"{path} has no rows yet")
         return dict(zip(header, map(np.array, columns), strict=True))
 
     def forget_rows_after(self, step):
-        """Take rows out of metrics.csv that were written after the checkpoint at this step: they are made again."""
+        """Take rows out of metrics.csv that were written after the checkpoint at this step, for they are made again.
+
+        Raises UserError for a file that is not of this kind.
+        """
         path = self.path / "metrics.csv"
-        if path.exists():
-            header, *rows = path.read_text().splitlines(keepends=True)
-            with atomic_file(path) as file:
-                file.write("".join([header, *(row for row in rows if int(row.partition(",")[0]) <= step)]).encode())
+        if not path.exists():
+            return
+        try:
+            kept = [line for i, line in enumerate(_whole_lines(path)) if i == 0 or int(line.partition(",")[0]) <= step]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
+        with atomic_file(path) as file:
+            file.write("".join(kept).encode())
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def save(self, agent, progress, play):
-        """Replace checkpoint.npz with the states of the agent, of the run's progress and of what is under way, each of nested dicts
-        and lists with arrays, numbers and text. Atomic: never half a file.
-        """
-        arrays = {}
-        tree = _take_out_arrays({"agent": agent, "progress": progress, "play": play}, "", arrays)
-        manifest = {
-            "format": FORMAT, "algorithm": self.config["algorithm"], "tree": tree,
-            "arrays": {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()},
-            "versions": {"scratchac": scratchac.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        }
-        text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
-        with atomic_file(self.path / "checkpoint.npz") as file:
-            np.savez(file, manifest=text, **arrays)
+        """Replace checkpoint.npz with the states of agent, progress and what is under way. Raises WriteError."""
+        checkpoints.write(self.path / "checkpoint.npz", self.config, {"agent": agent, "progress": progress, "play": play})
 
     def restore(self):
-        """Read checkpoint.npz: the states of (agent, progress, play). Everything is read and checked before anything is returned.
+        """The states of (agent, progress, play) from checkpoint.npz. Raises CheckpointError."""
+        state = checkpoints.read(self.path / "checkpoint.npz", self.config)
+        return state["agent"], state["progress"], state["play"]
 
-        Raises CheckpointError for a file that is missing, damaged, from another algorithm, or not a checkpoint at all.
-        """
-        path = self.path / "checkpoint.npz"
+
+def _append(path, data):
+    """Append bytes to a file, all or none."""
+    with open(path, "ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError("it is not an .npz archive")
-                arrays = {name: archive[name] for name in archive.files}    # reads, and checks each member's CRC
-            manifest = json.loads(arrays.pop("manifest").tobytes())
-            found = {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()}
-            if manifest["format"] != FORMAT:
-                raise ValueError(f"it has format {manifest['format']}, and this version of scratchac reads format {FORMAT}")
-            if manifest["arrays"] != found:
-                raise ValueError("its arrays are not those that its manifest lists")
-            if manifest["algorithm"] != self.config["algorithm"]:
-                raise ValueError(f"it holds {manifest['algorithm']}, and config.json says {self.config['algorithm']}")
-            state = _put_back_arrays(manifest["tree"], arrays)
-            return state["agent"], state["progress"], state["play"]
-        except FileNotFoundError:
-            raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
-        except DAMAGE as error:
-            raise CheckpointError(f"{path} cannot be used: {error}") from None
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with suppress(OSError):                         # a device has no length
+                file.truncate(size)
+            raise
 
 
-class atomic_file:
-    """A binary file that takes the place of `path` when the block ends well, and leaves no trace when it does not."""
-
-    def __init__(self, path):
-        self.path = Path(path)
-
-    def __enter__(self):
-        handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name, suffix=".tmp")
-        self.file = os.fdopen(handle, "wb")
-        return self.file
-
-    def __exit__(self, kind, *_):
-        try:
-            if kind is None:
-                self.file.flush()
-                os.fsync(self.file.fileno())                                # the bytes first, then the name
-            self.file.close()
-            if kind is None:
-                os.chmod(self.temporary, 0o644)                             # mkstemp's files are private
-                os.replace(self.temporary, self.path)
-                if hasattr(os, "O_DIRECTORY"):
-                    folder = os.open(self.path.parent, os.O_DIRECTORY)
-                    os.fsync(folder)
-                    os.close(folder)
-        finally:
-            if os.path.exists(self.temporary):
-                os.unlink(self.temporary)
+def _whole_lines(path):
+    """The lines of a text file, without a last one that was not finished: whoever wrote it was killed."""
+    with open(path, newline="") as file:
+        return [line for line in file if line.endswith("\n")]
 
 
 # -- spaces as JSON: enough to build the agent again without its environment -----------------------------------------
@@ -190,6 +202,14 @@ def space_to_json(space):
 
 
 def space_from_json(saved):
+    """The space again. Raises UserError for what `space_to_json` cannot have made."""
+    try:
+        return _space_from(saved)
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"config.json describes a space that there is not: {error}") from None
+
+
+def _space_from(saved):
     if saved["kind"] == "Discrete":
         return gym.spaces.Discrete(saved["n"], start=saved["start"])
     if saved["kind"] == "Picture":
@@ -198,31 +218,6 @@ def space_from_json(saved):
     high = [np.inf if x is None else x for x in saved["high"]]
     dtype = np.dtype(saved["dtype"])
     return gym.spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)
-
-
-# -- nested state ↔ flat arrays and a JSON tree ----------------------------------------------------------------------
-
-
-def _take_out_arrays(node, path, arrays):
-    """A copy of `node` fit for JSON: each array is put into `arrays` and replaced by {"array": its name}."""
-    if isinstance(node, np.ndarray):
-        arrays[path] = node
-        return {"array": path}
-    if isinstance(node, dict):
-        return {"dict": {key: _take_out_arrays(value, f"{path}.{key}".lstrip("."), arrays) for key, value in node.items()}}
-    if isinstance(node, (list, tuple)):
-        return [_take_out_arrays(value, f"{path}.{i}", arrays) for i, value in enumerate(node)]
-    return node
-
-
-def _put_back_arrays(node, arrays):
-    if isinstance(node, list):
-        return [_put_back_arrays(value, arrays) for value in node]
-    if isinstance(node, dict):
-        if "array" in node:
-            return arrays[node["array"]]
-        return {key: _put_back_arrays(value, arrays) for key, value in node["dict"].items()}
-    return node
 
 
 def _short(value):

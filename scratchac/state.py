@@ -1,7 +1,7 @@
 """All that an agent must keep to go on exactly where it was, as a nested dict of arrays and numbers, and back.
 
-An agent lists it in `keeps()`: name → array, Generator, None, or anything with `state()` and `load_state()` of its own. The two
-functions here then serve as its methods.
+An agent lists it in `keeps()`: name → array, Generator, None, or anything with `state()` and `load_state()` of its own, and with
+`like(saved)` where not every state has the same shapes. The two functions here then serve as its methods.
 """
 
 import numpy as np
@@ -15,13 +15,11 @@ def state(agent):
 
 
 def load_state(agent, saved):
-    """Put a state back, in place. Raises KeyError or ValueError if it belongs to another kind of agent; then nothing is changed."""
-    parts = agent.keeps()
-    if parts.keys() != saved.keys() - {"step"}:
-        raise ValueError(f"it keeps {', '.join(sorted(saved))}, not {', '.join(sorted(parts))}")
-    for name, part in parts.items():
-        if hasattr(part, "dtype") and part.shape != saved[name].shape:
-            raise ValueError(f"{name} has shape {saved[name].shape}, not {part.shape}")
+    """Put a state back, in place. Raises ValueError if it belongs to another kind of agent; then nothing is changed."""
+    parts, own = agent.keeps(), state(agent)
+    if isinstance(saved, dict):
+        own |= {name: part.like(saved[name]) for name, part in parts.items() if hasattr(part, "like") and name in saved}
+    _require_like(own, saved, "the state")
     for name, part in parts.items():
         if hasattr(part, "dtype"):
             part[...] = kernels.backend.asarray(saved[name])
@@ -29,7 +27,33 @@ def load_state(agent, saved):
             part.bit_generator.state = saved[name]
         elif part is not None:
             part.load_state(saved[name])
-    agent.step = int(saved["step"])
+    agent.step = saved["step"]
+
+
+def _require_like(own, saved, name):
+    """Raise ValueError unless `saved` has the names, kinds, dtypes and shapes of `own`, at any depth."""
+    if isinstance(own, dict):
+        if not isinstance(saved, dict) or own.keys() != saved.keys():
+            has = ", ".join(sorted(saved)) if isinstance(saved, dict) else saved
+            raise ValueError(f"{name} has {has}, not {', '.join(sorted(own))}")
+        if own.get("bit_generator") == "PCG64":
+            _require_generator(saved, name)
+            return
+        for key in own:
+            _require_like(own[key], saved[key], key if name == "the state" else f"{name}.{key}")
+    elif hasattr(own, "dtype"):
+        if not isinstance(saved, np.ndarray) or saved.dtype != own.dtype or saved.shape != own.shape:
+            found = f"{saved.dtype} {saved.shape}" if isinstance(saved, np.ndarray) else saved
+            raise ValueError(f"{name} is {found}, not {own.dtype} {own.shape}")
+    elif type(saved) is not type(own):
+        raise ValueError(f"{name} is {saved!r}, not like {own!r}")
+
+
+def _require_generator(saved, name):
+    try:
+        np.random.PCG64().state = saved
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is no state of a generator: {error}") from None
 
 
 def _state_of(part):

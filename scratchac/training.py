@@ -1,6 +1,6 @@
 """The training loop and evaluation. They know no algorithm by name: an agent is whatever acts and updates."""
 
-import sys
+import math
 import time
 from collections import deque
 
@@ -9,111 +9,14 @@ from threadpoolctl import threadpool_limits
 
 import kernels
 from scratchac.envs import make
-from scratchac.errors import TrainingError
+from scratchac.episodes import Play
+from scratchac.errors import EnvironmentFailed, TrainingError
 from scratchac.memory import Rollout
+from scratchac.replay import Checked
 
 # Products of this size are too small to share: with 64-64 networks two BLAS threads make two thirds of the updates that one does,
 # with 256-256 they gain a third while the machine is idle and lose a fifth when it is not.
 one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
-
-
-class Episodes:
-    """Returns and lengths of the episodes of N environments, from their rewards."""
-
-    def __init__(self, n, window=100):
-        self.returns, self.lengths = np.zeros(n), np.zeros(n, np.int64)     # of the episodes under way
-        self.finished = 0
-        self.recent = deque(maxlen=window)                                  # (return, length) of the last ones finished
-
-    def add(self, rewards, done):
-        self.returns += rewards
-        self.lengths += 1
-        for i in np.flatnonzero(done):
-            self.end(i)
-
-    def end(self, i):
-        self.recent.append((float(self.returns[i]), int(self.lengths[i])))
-        self.returns[i] = self.lengths[i] = 0
-        self.finished += 1
-
-    def state(self):
-        return {"returns": self.returns, "lengths": self.lengths, "finished": self.finished, "recent": np.array(self.recent)}
-
-    def load_state(self, state):
-        self.returns[:], self.lengths[:], self.finished = state["returns"], state["lengths"], state["finished"]
-        self.recent.extend((float(total), int(length)) for total, length in state["recent"])
-
-
-class Promises:
-    """What the critic said of each episode at its start, Q(s₀, a₀), and the discounted return that came of it.
-
-    A critic that is fitted to its own maximum promises too much. Where a time limit cut the episode off, Q at the last
-    observation stands for the rest, as it does in the critic's targets. A soft critic's Q also holds the entropy to come.
-    """
-
-    def __init__(self, agent, n):
-        self.agent, self.gamma = agent, agent.schedules(1).gamma
-        self.said, self.came, self.weight = np.zeros(n), np.zeros(n), np.ones(n)
-        self.kept = deque(maxlen=20)                                        # (said, came) of the last episodes
-
-    def begin(self, starting, obs, actions):
-        if starting.any():
-            self.said[starting] = self.agent.value(obs[starting], actions[starting])
-            self.came[starting], self.weight[starting] = 0, 1
-
-    def add(self, rewards, next_obs, term, done):
-        self.came += self.weight * rewards
-        self.weight *= self.gamma
-        for i in np.flatnonzero(done):
-            if not term[i]:
-                last = next_obs[i : i + 1]
-                self.came[i] += self.weight[i] * self.agent.value(last, self.agent.greedy(last))[0]
-            self.kept.append((self.said[i], self.came[i]))
-
-    def metrics(self):
-        return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
-
-    def state(self):
-        return {"said": self.said, "came": self.came, "weight": self.weight, "kept": np.array(self.kept)}
-
-    def load_state(self, state):
-        self.said[:], self.came[:], self.weight[:] = state["said"], state["came"], state["weight"]
-        self.kept.extend(map(tuple, state["kept"]))
-
-
-class Play:
-    """What is under way in training besides the agent: environments, where they are, and what their episodes have brought so far.
-
-    `begin` starts new episodes, or brings back those that `state` was taken of. Asynchronous workers play elsewhere: then the
-    environments here only serve as models, and none of theirs is brought back.
-    """
-
-    def __init__(self, agent, envs):
-        self.envs, self.episodes, self.obs, self.elsewhere = envs, Episodes(envs.n), None, agent.loop == "asynchronous"
-        self.promises = Promises(agent, envs.n) if agent.loop == "off-policy" else None
-        self.since_update = 0                                               # steps since the last round of updates (off-policy)
-
-    def begin(self, state=None):
-        lost, kept = range(self.envs.n), state and state["envs"]            # lost: whose episodes begin anew
-        if kept:
-            self.obs, lost = self.envs.load_state(kept)
-        elif not self.elsewhere:
-            self.obs = self.envs.reset()
-        if not state:
-            return
-        self.episodes.load_state(state["episodes"])
-        self.since_update = state["since_update"]
-        if self.promises:
-            self.promises.load_state(state["promises"])
-        for i in lost:
-            if kept:
-                print(f"scratchac: the same actions do not lead environment {i} back; it begins a new episode", file=sys.stderr)
-            self.episodes.returns[i] = self.episodes.lengths[i] = 0
-
-    def state(self, failed=False):
-        """`failed`: an environment is no longer to be asked."""
-        return {"envs": None if self.elsewhere or failed else self.envs.state(), "episodes": self.episodes.state(),
-                "since_update": self.since_update, "promises": self.promises and self.promises.state()}
 
 
 @one_blas_thread
@@ -143,6 +46,8 @@ def train_on_policy(agent, play, steps, report):
         while not complete:
             t = episodes.lengths.copy()
             actions = agent.sample(play.obs)
+            if actions.dtype.kind == "f":                   # a simulator may answer a NaN with numbers that look sound
+                require_finite(agent.step, actions=actions[None])
             next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
             rollout.add(play.obs, actions, rewards, next_obs, term, trunc, t)
             done = term | trunc
@@ -150,7 +55,7 @@ def train_on_policy(agent, play, steps, report):
             play.obs = next_start
             complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
         batch = rollout.take()
-        require_finite(batch, agent.step)
+        require_finite(agent.step, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
         started = time.perf_counter()
         try:
             metrics = agent.update(batch)
@@ -175,11 +80,10 @@ def train_off_policy(agent, play, steps, report):
         warming_up = agent.step < config.learning_starts
         obs = play.obs
         actions = agent.random(envs.n) if warming_up else agent.sample(obs)
+        require_finite(agent.step, observations=obs[None], actions=actions[None])
         promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.to_env(actions))
-        if not (np.isfinite(rewards).all() and np.isfinite(next_obs).all() and np.isfinite(actions).all()):
-            bad = next(i for i in range(envs.n) if not np.isfinite([rewards[i], next_obs[i].sum(), actions[i].sum()]).all())
-            raise TrainingError(f"environment {bad}: an action, reward or observation is not finite at step {agent.step}")
+        require_finite(agent.step, rewards=rewards[None], next_observations=next_obs[None])
         agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
         done = term | trunc
         promises.add(rewards, next_obs, term, done)
@@ -210,16 +114,16 @@ def train_asynchronous(agent, play, steps, report):
 LOOPS = {"on-policy": train_on_policy, "off-policy": train_off_policy, "asynchronous": train_asynchronous}
 
 
-def require_finite(batch, step):
-    """Raise TrainingError naming the environment and the step of the first NaN or infinity in a batch."""
-    with np.errstate(over="ignore", invalid="ignore"):      # the usual case, quickly: a sum is finite only if all its terms are
-        if np.isfinite(batch.obs.sum() + batch.actions.sum() + batch.rewards.sum() + batch.next_obs.sum()):
-            return
-    for name in ("obs", "actions", "rewards", "next_obs"):
-        values = getattr(batch, name)
-        if not np.isfinite(values).all():
-            t, env = np.argwhere(~np.isfinite(values))[0][:2]
-            raise TrainingError(f"{name} of environment {env} is not finite after about {step + t * values.shape[1]} steps")
+def require_finite(step, **values):
+    """Raise TrainingError naming the environment and the step of the first NaN or infinity in arrays (T, N, …)."""
+    for name, x in values.items():
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(x.sum()):                      # quick, and the usual case: a sum is finite only if all its terms are
+                continue
+        wrong = np.argwhere(~np.isfinite(x))
+        if len(wrong):
+            t, i = wrong[0][:2]
+            raise TrainingError(f"{name} of environment {i} are not finite at about step {step + t * x.shape[1]}")
 
 
 @one_blas_thread
@@ -228,9 +132,11 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwa
 
     The environments are new, and nothing in the agent changes but, with `explore`, its random generator. Each of `parallel`
     environments plays a fixed share of the episodes to their end: taking the first ones to *finish* would favour short ones.
+
+    Raises EnvironmentFailed for whatever an environment raises, and for returns that are not finite.
     """
     todo = deque(range(episodes))
-    envs = [make(env, **kwargs) for _ in range(min(parallel, episodes))]
+    envs = [Checked(make(env, **kwargs), i) for i in range(min(parallel, episodes))]
     returns = np.zeros(episodes)
     playing = []                                                            # [env, episode, observation]
     for e in envs:
@@ -250,4 +156,6 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwa
                     playing.remove(slot)
     for e in envs:
         e.close()
+    if not np.isfinite(returns).all():
+        raise EnvironmentFailed(f"the return of episode {np.flatnonzero(~np.isfinite(returns))[0]} is not finite")
     return returns

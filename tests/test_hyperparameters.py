@@ -51,7 +51,9 @@ def test_a_preset_by_name():
     ({"gamma": "linear:0.9:1.1"}, r"in \[0, 1\]"), ({"gamma": "abc"}, "neither a number"), ({"gamma": None}, "neither a number"),
     ({"gamma": float("nan")}, r"in \[0, 1\]"), ({"steps": 0}, "at least 1"), ({"steps": -5}, "at least 1"),
     ({"steps": 1.5}, "whole number"),
-    ({"steps": True}, "whole number"), ({"envs": 0}, "at least 1"), ({"actor_lr": 0}, "above 0"), ({"actor_lr": -1e-3}, "above 0"),
+    ({"steps": True}, "whole number"),
+    ({"envs": 0}, r"in \[1, 10000\]"), ({"envs": 10**9}, r"in \[1, 10000\]"),
+    ({"gamma": float("inf")}, r"in \[0, 1\]"), ({"kappa": float("inf")}, "at least 0"), ({"actor_lr": 0}, "above 0"), ({"actor_lr": -1e-3}, "above 0"),
     ({"advantage": "gea"}, "did you mean gae"), ({"hidden": (64, 0)}, "above 0"), ({"hidden": 64}, "whole numbers"),
     ({"shared_body": "yes"}, "true or false"), ({"entropy_coef": "linear:0.1:-1"}, "at least 0"),
 ])

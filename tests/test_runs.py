@@ -14,7 +14,7 @@ import pytest
 from probes import Bandit, Breaking, Constant, Deadly, Poison
 
 import scratchac
-from scratchac import api
+from scratchac import lifecycle, runs
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError
 from scratchac.runs import Run
 
@@ -68,7 +68,7 @@ def test_state_goes_round_bitwise(algorithm, env, tmp_path):
     agent = scratchac.train(algorithm, env=env, steps=250, out=tmp_path / "run", hidden=(8,))
     saved, *_ = Run.open(tmp_path / "run").restore()
     flat = {}
-    from scratchac.runs import _take_out_arrays
+    from scratchac.checkpoints import _take_out_arrays
 
     tree = _take_out_arrays(agent.state(), "agent", flat)
     back = {}
@@ -146,7 +146,7 @@ def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
     """A replay buffer of 40 MB: writing it may take a few more, not as many again."""
     agent = scratchac.make_agent("sac", "Pendulum-v1", buffer_size=1_000_000)
     agent.memory.size = 1_000_000
-    run = Run.create(tmp_path / "run", {"algorithm": "sac"})
+    run = Run.create(tmp_path / "run", {"algorithm": "sac", "observation_space": {}, "action_space": {}})
     tracemalloc.start()
     run.save(agent.state(), {}, None)
     peak = tracemalloc.get_traced_memory()[1]
@@ -156,7 +156,7 @@ def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
 
 
 def test_a_large_checkpoint_is_announced(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(api, "LARGE", 1000)
+    monkeypatch.setattr(lifecycle, "LARGE", 1000)
     options = {"learning_starts": 100, "batch_size": 8, "hidden": (4,), "buffer_size": 100_000}
     scratchac.train("sac", "Pendulum-v1", 100, out=tmp_path / "run", quiet=False, checkpoint_every=50, **options)
     assert "there is one every 50 steps (--checkpoint-every)" in capsys.readouterr().err
@@ -171,10 +171,10 @@ def test_nothing_is_overwritten(finished):
 
 
 def test_folders_get_new_names(tmp_path):
-    first = api.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path)
+    first = runs.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path)
     assert first.name == "a2c-ALE-Pong-v5-seed3"
     first.mkdir()
-    assert api.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path).name == "a2c-ALE-Pong-v5-seed3-2"
+    assert runs.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path).name == "a2c-ALE-Pong-v5-seed3-2"
 
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path):

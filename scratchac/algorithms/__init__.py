@@ -25,7 +25,7 @@ ALGORITHMS = {
 
 def find(name):
     """The agent class of an algorithm. Raises UserError for an unknown name."""
-    if name not in ALGORITHMS:
+    if not isinstance(name, str) or name not in ALGORITHMS:
         raise unknown("algorithm", name, list(ALGORITHMS))
     module, cls, _ = ALGORITHMS[name]
     return getattr(import_module(f"scratchac.algorithms.{module}"), cls)

@@ -71,7 +71,7 @@ class A2C:
         self.optimisers = [optim.OPTIMISERS[config.optimiser](self.model.flat[g]) for g in self.model.groups]
         self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
-        self.behaviour = Behaviour(self.dist, self.model.policy, action_rng, self.normaliser, dtype)
+        self.behaviour = Behaviour(self.dist, self.model.policy, observation_space.shape, action_rng, self.normaliser, dtype)
         self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
         self.envs, self.horizon = config.envs, config.rollout
 

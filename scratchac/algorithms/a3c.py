@@ -19,7 +19,7 @@ import kernels
 from scratchac import optim, training
 from scratchac.algorithms import a2c
 from scratchac.errors import WorkerDied
-from scratchac.hyperparameters import Count, OnPolicy, Positive, Schedules
+from scratchac.hyperparameters import Count, Environments, OnPolicy, Positive, Schedules
 from scratchac.shared import STORES
 from scratchac.state import load_state, state
 from scratchac.workers import engine
@@ -29,7 +29,7 @@ REPORT_EVERY = 0.1              # seconds between a worker's reports
 
 @dataclass(frozen=True)
 class Config(OnPolicy):
-    envs: Count = 4
+    envs: Environments = 4
     """Workers, each with one environment (N)."""
     rollout: Count = 20
     """Steps of a worker between updates (T)."""

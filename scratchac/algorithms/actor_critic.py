@@ -62,7 +62,7 @@ class ActorCritic:
         self.model = SeparateBodies(observation_space.shape[0], self.dist, 1, config.hidden, config.activation,
                                     config.initialiser, init_rng, dtype)
         self.trace = np.zeros_like(self.model.flat)                         # [z_θ | z_w], laid out like [θ | w]
-        self.behaviour = Behaviour(self.dist, self.model.policy, action_rng, dtype=dtype)
+        self.behaviour = Behaviour(self.dist, self.model.policy, observation_space.shape, action_rng, dtype=dtype)
         self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
         self.one, self.zero = np.ones(1, dtype), np.zeros(1, dtype)
 

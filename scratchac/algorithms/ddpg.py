@@ -45,6 +45,7 @@ class DDPG:
         check_observation_space(observation_space)
         check_action_box(action_space, "ddpg")
         check_off_policy(config)
+        self.observation_shape = observation_space.shape
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
         self.scale = ActionScale(action_space.low, action_space.high)

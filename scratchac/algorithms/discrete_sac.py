@@ -60,6 +60,7 @@ class DiscreteSAC:
         if not isinstance(self.dist, Categorical):
             raise UserError(f"discrete-sac needs Discrete actions, not {action_space}; sac takes these")
         check_off_policy(config)
+        self.observation_shape = observation_space.shape
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
         O, n = observation_space.shape[0], self.dist.n

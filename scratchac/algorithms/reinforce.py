@@ -59,7 +59,8 @@ class Reinforce:
         self.grads = self.params.zeros_like()
         self.net.initialise(self.params, init_rng, config.initialiser, output_gain=0.01)
         self.optimiser = optim.OPTIMISERS[config.optimiser](self.params.flat)
-        self.behaviour = Behaviour(self.dist, lambda s: self.net.forward(self.params, s)[0], action_rng, dtype=dtype)
+        self.behaviour = Behaviour(self.dist, lambda s: self.net.forward(self.params, s)[0], observation_space.shape, action_rng,
+                                   dtype=dtype)
         self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
 
     def update(self, batch):

@@ -61,7 +61,7 @@ class ReinforceBaseline:
         self.model = SeparateBodies(observation_space.shape[0], self.dist, 1, config.hidden, config.activation,
                                     config.initialiser, init_rng, dtype)
         self.optimisers = [optim.OPTIMISERS[config.optimiser](self.model.flat[g]) for g in self.model.groups]
-        self.behaviour = Behaviour(self.dist, self.model.policy, action_rng, dtype=dtype)
+        self.behaviour = Behaviour(self.dist, self.model.policy, observation_space.shape, action_rng, dtype=dtype)
         self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
 
     def update(self, batch):

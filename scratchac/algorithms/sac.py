@@ -55,6 +55,7 @@ class SAC:
         check_observation_space(observation_space, pictures=True)
         check_action_box(action_space, "sac")
         check_off_policy(config)
+        self.observation_shape = observation_space.shape
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
         self.dist = TanhGaussian(action_space.low, action_space.high, config.log_std)

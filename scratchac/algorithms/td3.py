@@ -55,6 +55,7 @@ class TD3:
         check_observation_space(observation_space)
         check_action_box(action_space, "td3")
         check_off_policy(config)
+        self.observation_shape = observation_space.shape
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
         self.updates, self.actor_loss = np.zeros(1, np.int64), kernels.backend.zeros(1, dtype)      # arrays: they are kept
