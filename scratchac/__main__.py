@@ -62,7 +62,7 @@ def train(argv):
         print(f"usage: scratchac train ALGO [options]\n\nALGO: {names}\n\n`scratchac train ALGO --help` lists the options of one.")
         return
     agent_class = algorithms.find(algorithm)
-    env = value_after("--env", argv) or algorithms.ALGORITHMS[algorithm][2]
+    env = value_after("--env", argv, algorithms.ALGORITHMS[algorithm][2])
     preset = value_after("--preset", argv)
     tuned, env_args = find_preset(algorithm, env, preset)
     config = configure(agent_class.Config, algorithm, tuned)

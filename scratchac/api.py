@@ -6,6 +6,8 @@ from scratchac import algorithms, envs, lifecycle, runs, training
 from scratchac.errors import UserError
 from scratchac.hyperparameters import configure, find_preset, whole
 
+MOST_EPISODES = 1_000_000
+
 
 def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
           vector="sync", randomise=False, env_args=None, preset=None, on_row=None, stop_after=None, checkpoint_every=None,
@@ -40,15 +42,17 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
     if on_row is not None and not callable(on_row):
         raise UserError(f"on_row must be a function of a row of metrics, not {on_row!r}")
+    if not isinstance(randomise, bool):
+        raise UserError(f"--randomise is true or false, not {randomise!r}")
     env_args = tuned_env_args | envs.check_arguments(env_args)
     with lifecycle.backend(backend) as active:
         lifecycle.check_device(active, agent_class, algorithm)
-        settings = {"vector": vector, "randomise": bool(randomise), "env_args": env_args, "checkpoint_every": checkpoint_every}
+        settings = {"vector": vector, "randomise": randomise, "env_args": env_args, "checkpoint_every": checkpoint_every}
         agent_envs = lifecycle.vector_env(agent_class, config, env, seed, settings)
         try:
             agent = agent_class(config, agent_envs.observation_space, agent_envs.action_space, seed)
             lifecycle.meet(agent_envs, agent)
-            run = out and runs.Run.create(out, {
+            run = None if out is None else runs.Run.create(out, {
                 "algorithm": algorithm, "env": envs.name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
                 "backend": active.name, **settings, "hyperparameters": asdict(config),
                 "observation_space": runs.space_to_json(agent_envs.observation_space),
@@ -103,7 +107,8 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, **env_args):
     """
     if not hasattr(agent, "act"):
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
-    return training.evaluate(agent, env, whole("--episodes", episodes, 1), whole("--seed", seed, 0), explore, **env_args)
+    episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
+    return training.evaluate(agent, env, episodes, seed, explore, **env_args)
 
 
 def make_agent(algorithm, env, seed=0, *, env_args=None, preset=None, **hyperparameters):

@@ -91,7 +91,7 @@ def sweep(
     from scratchac.sweep import Sweep
 
     algorithms.find(algorithm)
-    env = env or algorithms.ALGORITHMS[algorithm][2]
+    env = algorithms.ALGORITHMS[algorithm][2] if env is None else env
     out = out or free_folder(Path("sweeps") / f"{algorithm}-{env.replace('/', '-')}")
     made = Sweep(algorithm, env, seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps, backend=backend,
                  preset=preset, env_args=env_args_from(env_args) or None)
@@ -162,7 +162,7 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
     from scratchac.games import GAMES
 
     if run is None and env not in GAMES:
-        returns = keyboard.play(env or "LunarLander-v3", seed)
+        returns = keyboard.play("LunarLander-v3" if env is None else env, seed)
         if returns:
             print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
         return

@@ -60,6 +60,9 @@ def make(env, randomise=None, pixels=None, training=False, **kwargs):
         raise UserError(f"{name_of(env)} cannot be made: {type(error).__name__}: {error}".replace("\n", " ")) from error
     if not isinstance(made, gym.Env):
         raise UserError(f"{name_of(env)} gave {made!r}, not an environment of Gymnasium's")
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(made, name, None), gym.Space):
+            raise UserError(f"the {name} of {name_of(env)} is {getattr(made, name, None)!r}, not one of Gymnasium's spaces")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
     return made if pixels is None else wrap(made, pixels, training)
@@ -104,6 +107,10 @@ def hear_mujoco():
     mujoco.set_mju_user_warning(tell)
 
 
+def _has_vectors(space):
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0
+
+
 def check_observation_space(space, pictures=False):
     """Raise UserError unless observations are vectors or, if `pictures` may come too, uint8 of shape (C, H, W) or (H, W, C)."""
     if is_picture(space):
@@ -111,7 +118,7 @@ def check_observation_space(space, pictures=False):
             raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
                             "dimension")
         return
-    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+    if not _has_vectors(space):
         raise UserError(
             f"observation space {space} is not supported; it must be a Box of one dimension "
             "(gymnasium.wrappers.FlattenObservation makes one)"
@@ -122,7 +129,7 @@ def check_action_box(space, algorithm):
     """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
     if isinstance(space, gym.spaces.Discrete):
         raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
-    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
+    if not _has_vectors(space):
         raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
     if not space.is_bounded():
         raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
@@ -132,7 +139,7 @@ def make_distribution(space, state_dependent_std=False):
     """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
     if isinstance(space, gym.spaces.Discrete):
         return Categorical(int(space.n), int(space.start))
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+    if _has_vectors(space):
         return Gaussian(space.low, space.high, state_dependent_std)
     raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
 

@@ -75,13 +75,14 @@ class Promises:
 class Play:
     """What is under way in training besides the agent: environments, where they are, and what their episodes have brought so far.
 
-    `begin` starts new episodes, or brings back those that `state` was taken of. Asynchronous workers play elsewhere: then the
-    environments here only serve as models, and none of theirs is brought back.
+    `begin` starts new episodes, or brings back those that `state` was taken of. Asynchronous workers play elsewhere, and the
+    environments here only serve as models: `workers` is what each of them left behind when all had ended, or None.
     """
 
     def __init__(self, agent, envs):
         self.envs, self.episodes, self.obs, self.elsewhere = envs, Episodes(envs.n), None, agent.loop == "asynchronous"
         self.promises = Promises(agent, envs.n) if agent.loop == "off-policy" else None
+        self.workers = None
         self.since_update = 0                                               # steps since the last round of updates (off-policy)
 
     def begin(self, state=None):
@@ -104,7 +105,7 @@ class Play:
         if not state:
             return
         self.episodes.load_state(state["episodes"])
-        self.since_update = state["since_update"]
+        self.since_update, self.workers = state["since_update"], state["workers"]
         if self.promises:
             self.promises.load_state(state["promises"])
         for i in lost:
@@ -115,4 +116,4 @@ class Play:
     def state(self, failed=False):
         """`failed`: an environment is no longer to be asked."""
         return {"envs": None if self.elsewhere or failed else self.envs.state(), "episodes": self.episodes.state(),
-                "since_update": self.since_update, "promises": self.promises and self.promises.state()}
+                "since_update": self.since_update, "workers": self.workers, "promises": self.promises and self.promises.state()}

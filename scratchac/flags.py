@@ -10,6 +10,7 @@ import tyro
 
 from scratchac.errors import UserError
 
+MOST_SEEDS = 10_000
 Backend = Literal["auto", "numpy", "numba", "cupy"]
 
 
@@ -35,14 +36,14 @@ def _is_rule(row):
     return not row.strip("─-")
 
 
-def value_after(flag, argv):
-    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`, or None."""
-    for word, following in zip(argv, [*argv[1:], None], strict=True):
+def value_after(flag, argv, otherwise=None):
+    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`, or what it is otherwise."""
+    for word, following in zip(argv, [*argv[1:], otherwise], strict=True):
         if word == flag:
             return following
         if word.startswith(f"{flag}="):
             return word.split("=", 1)[1]
-    return None
+    return otherwise
 
 
 def env_args_from(words):
@@ -65,6 +66,8 @@ def seeds_from(text):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise UserError(f"--seeds takes numbers and ranges such as 0-9 or 0,2,5-7, not {text!r}")
+        if int(last or first) - int(first) >= MOST_SEEDS:
+            raise UserError(f"--seeds takes ranges of at most {MOST_SEEDS} seeds, not {part}")
         seeds += range(int(first), int(last or first) + 1)
     return sorted(set(seeds))
 

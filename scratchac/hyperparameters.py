@@ -5,10 +5,10 @@ Every algorithm has one frozen dataclass, and the type of each field says what i
 """
 
 import math
-import operator
 import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
@@ -31,7 +31,7 @@ class Range:
     def __str__(self):
         if self.high == float("inf"):
             return f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
-        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
+        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:.10g}]"
 
 
 Count = Annotated[int, Range(1)]
@@ -112,11 +112,11 @@ class OffPolicy:
     """Initialiser of the weights."""
 
 
-def whole(flag, value, low):
-    """A whole number as an int; NumPy's are taken, too. Raises UserError for anything else, and for one below `low`."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(type(value), "__index__") or operator.index(value) < low:
-        raise UserError(f"{flag} must be a whole number of at least {low}, not {value!r}")
-    return operator.index(value)
+def whole(flag, value, low, high=math.inf):
+    """A whole number as an int; NumPy's are taken, too. Raises UserError for anything else, and for one out of range."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        raise UserError(f"{flag} must be a whole number {Range(low, high)}, not {value!r}")
+    return int(value)
 
 
 def check(config):

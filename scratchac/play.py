@@ -6,6 +6,7 @@ import numpy as np
 
 from scratchac.envs import make
 from scratchac.errors import UserError
+from scratchac.hyperparameters import whole
 
 # environment id → ({keys: action}, what an action is when no key is down)
 KEYS = {
@@ -33,6 +34,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
     Returns the returns of the episodes that ended. Raises UserError where there is no screen.
     """
     keys, idle = controls(env)
+    seed = seed if seed is None else whole("--seed", seed, 0)
     made = make(env, render_mode="rgb_array")
     import pygame
 
@@ -90,6 +92,7 @@ def play_game(agent, name, seed=None):
 
     Returns the outcomes of the games that ended: 1, 0 or −1.
     """
+    seed = seed if seed is None else whole("--seed", seed, 0)
     game = make(name, opponent=lambda obs, legal, rng: agent.act(obs, explore=False))
     outcomes = []
     while True:

@@ -8,21 +8,24 @@ from scratchac.errors import EnvironmentFailed
 LONGEST = 100_000           # actions of an episode that are kept; one that lasts longer is not brought back, nor does memory grow
 
 
+NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
+
+
 class Checked(gym.Wrapper):
-    """Raises EnvironmentFailed for whatever a reset or a step raises, and where observations, or what the first step returns, are
-    not what Gymnasium's interface and the environment's own space say.
+    """Raises EnvironmentFailed for whatever a reset or a step raises, and for observations, rewards and endings that are not what
+    Gymnasium's interface and the environment's own space say: NumPy would stretch an array of one number over a whole observation.
 
     number   which one it is among others
     """
 
     def __init__(self, env, number=0):
         super().__init__(env)
-        self.number, self.obs, self.checked = number, None, False
+        self.number, self.obs, self.shape, self.dtype = number, None, env.observation_space.shape, None
 
     def reset(self, *, seed=None, options=None):
         try:
             self.obs, info = self.env.reset(seed=seed, options=options)
-            self._check_observation()
+            self._check(0.0, False, False)
         except Exception as error:
             raise self._failed("at its reset raised", error) from error
         return self.obs, info
@@ -30,20 +33,22 @@ class Checked(gym.Wrapper):
     def step(self, action):
         try:
             self.obs, reward, term, trunc, info = self.env.step(action)
-            if not self.checked:
-                self._check_observation()
-                if np.ndim(reward):
-                    raise ValueError(f"the reward is {reward!r}, not a number")
-                float(reward), bool(term), bool(trunc)      # or their own errors
-                self.checked = True
+            obs = self.obs
+            if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
+                    and type(term) in FLAGS and type(trunc) in FLAGS):      # the usual case, quickly
+                self._check(reward, term, trunc)
         except Exception as error:
             raise self._failed("raised", error) from error
-        return self.obs, reward, term, trunc, info
+        return obs, reward, term, trunc, info
 
-    def _check_observation(self):
-        obs, shape = np.asarray(self.obs), self.observation_space.shape
-        if obs.shape != shape or obs.dtype.kind not in "fiub":
-            raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {shape}")
+    def _check(self, reward, term, trunc):
+        obs = np.asarray(self.obs)
+        if obs.shape != self.shape or obs.dtype.kind not in "fiub":
+            raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
+        for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
+            if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
+                raise ValueError(f"the {name} is {value!r}, not a {'number' if kinds[0] == 'f' else 'truth value'}")
+        self.dtype = obs.dtype
 
     def _failed(self, what, error):
         return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")

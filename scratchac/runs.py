@@ -43,11 +43,19 @@ def free_folder(name):
     return path
 
 
+def as_path(path):
+    """Raises UserError for what is no path."""
+    try:
+        return Path(os.fsdecode(path))
+    except TypeError:
+        raise UserError(f"a run's folder is a path, not {path!r}") from None
+
+
 class Run:
     """A folder with a run in it. `Run.create` starts one and `Run.open` reads one; both raise UserError if that cannot be."""
 
     def __init__(self, path, config):
-        self.path, self.config = Path(path), config
+        self.path, self.config = as_path(path), config
         self.columns, self.waiting = None, []               # of metrics.csv; rows that are not written yet
 
     @classmethod
@@ -73,7 +81,7 @@ class Run:
 
     @classmethod
     def open(cls, path):
-        path = Path(path)
+        path = as_path(path)
         try:
             config = json.loads((path / "config.json").read_text())
             for name, kind in CONFIG.items():

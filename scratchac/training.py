@@ -14,6 +14,10 @@ from scratchac.errors import EnvironmentFailed, TrainingError
 from scratchac.memory import Rollout
 from scratchac.replay import Checked
 
+LONGEST = 100_000               # steps of an episode that must end
+
+NEVER_ENDS = f"an episode has not ended after {LONGEST:,} steps: the environment needs a limit (gymnasium.wrappers.TimeLimit)"
+
 # Products of this size are too small to share: with 64-64 networks two BLAS threads make two thirds of the updates that one does,
 # with 256-256 they gain a third while the machine is idle and lose a fifth when it is not.
 one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
@@ -54,6 +58,8 @@ def train_on_policy(agent, play, steps, report):
             episodes.add(rewards, done)
             play.obs = next_start
             complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
+            if len(rollout) == LONGEST and not complete and agent.horizon is None:
+                raise EnvironmentFailed(NEVER_ENDS)
         batch = rollout.take()
         require_finite(agent.step, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
         started = time.perf_counter()
@@ -133,12 +139,12 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwa
     The environments are new, and nothing in the agent changes but, with `explore`, its random generator. Each of `parallel`
     environments plays a fixed share of the episodes to their end: taking the first ones to *finish* would favour short ones.
 
-    Raises EnvironmentFailed for whatever an environment raises, and for returns that are not finite.
+    Raises EnvironmentFailed for whatever an environment raises, an episode that never ends, and returns that are not finite.
     """
     todo = deque(range(episodes))
     envs = [Checked(make(env, **kwargs), i) for i in range(min(parallel, episodes))]
     returns = np.zeros(episodes)
-    playing = []                                                            # [env, episode, observation]
+    playing, lengths = [], np.zeros(episodes, int)                          # [env, episode, observation]
     for e in envs:
         i = todo.popleft()
         playing.append([e, i, e.reset(seed=seed + i)[0]])
@@ -148,12 +154,15 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwa
             e, i, _ = slot
             slot[2], reward, term, trunc, _ = e.step(action)
             returns[i] += reward
+            lengths[i] += 1
             if term or trunc:
                 if todo:
                     slot[1] = todo.popleft()
                     slot[2] = e.reset(seed=seed + slot[1])[0]
                 else:
                     playing.remove(slot)
+            elif lengths[i] == LONGEST:
+                raise EnvironmentFailed(NEVER_ENDS)
     for e in envs:
         e.close()
     if not np.isfinite(returns).all():

@@ -10,6 +10,8 @@ from PIL import Image
 from scratchac.envs import has_screen, make, name_of
 from scratchac.errors import UserError
 from scratchac.games import GAMES
+from scratchac.hyperparameters import whole
+from scratchac.replay import Checked
 
 FPS = 50
 GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole: half of them will do
@@ -37,11 +39,12 @@ def record(agent, env, folder, episodes=1, seed=0, **kwargs):
 
 def render(agent, env, episodes=1, seed=0, **kwargs):
     """The frames (H, W, 3) of some deterministic episodes."""
+    episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # pictures in memory need no screen
     if not has_screen():
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
-        made = make(env, render_mode="rgb_array", **kwargs)
+        made = Checked(make(env, render_mode="rgb_array", **kwargs))
     except TypeError as error:
         raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
     frames = []

@@ -1,13 +1,11 @@
 """A run that was stopped and resumed in a new process ends as one that never stopped: every array of its checkpoint, bit by bit."""
 
-import csv
-import json
 import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from damage import same
 
 from scratchac.__main__ import main
 from scratchac.runs import Run
@@ -27,26 +25,6 @@ CASES = {                                               # arguments of `scratcha
     "SAC, several updates at a time": f"sac --env InvertedPendulum-v5 --train-every 7 --gradient-steps 3 {OFF}",
     "discrete SAC": f"discrete-sac {OFF}",
 }
-CLOCKS = {"wall_s", "update_s"}
-
-
-def same(path, other):
-    """Compare two runs' checkpoints and metrics, but for what a clock said."""
-    ours, theirs = (dict(np.load(p / "checkpoint.npz")) for p in (path, other))
-    trees = [json.loads(x.pop("manifest").tobytes())["tree"]["dict"] for x in (ours, theirs)]
-    for tree in trees:
-        for name in CLOCKS:
-            del tree["progress"]["dict"][name]
-    assert trees[0] == trees[1]
-    assert list(ours) == list(theirs)
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
-        assert ours[name].dtype == theirs[name].dtype, name
-    rows = [list(csv.DictReader((p / "metrics.csv").read_text().splitlines())) for p in (path, other)]
-    for table in rows:
-        for row in table:
-            del row["wall_s"]
-    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize("case", CASES)

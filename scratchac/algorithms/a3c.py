@@ -62,12 +62,13 @@ class A3C:
         Raises WorkerDied, with all that has been learnt until then in this agent, when a worker fails or is killed.
         """
         flat, envs, episodes = self.model.flat, play.envs, play.episodes
+        left, play.workers = play.workers or [None] * self.envs, None       # checkpoints on the way do not know where they are
         with engine(self.config.engine) as workers:
             store = STORES[self.config.engine](len(flat), self.envs, self.dtype)
             try:
                 store.fill(flat, self.optimiser.v, self.step)
                 for i, seed in enumerate(envs.seeds):
-                    workers.start(work, i, self.config, self.spaces, seed, envs.alone, kernels.backend.name, store, steps)
+                    workers.start(work, i, self.config, self.spaces, seed, envs.alone, kernels.backend.name, store, steps, left[i])
                 working = self.envs
                 while working:
                     events = workers.poll(REPORT_EVERY)
@@ -75,13 +76,16 @@ class A3C:
                     for i, event, value in events:
                         if event == "died":
                             raise WorkerDied(f"worker {i}: {value}")
-                        working -= event == "done"
+                        if event == "done":
+                            value, left[i] = value
+                            working -= 1
                         finished, recent, updates = value
                         episodes.finished += finished
                         episodes.recent.extend(recent)
                         for metrics, seconds in updates:
                             if report(self, play, metrics, seconds, 1):
                                 store.end()
+                play.workers = left
             finally:
                 store.close()
 
@@ -115,26 +119,32 @@ class Worker:
         return metrics
 
 
-def work(send, index, config, spaces, seed, alone, backend, store, steps):
-    """What runs in a worker: the ordinary training loop. Every so often, and at the end, it tells what happened since."""
+def work(send, index, config, spaces, seed, alone, backend, store, steps, left):
+    """What runs in a worker: the ordinary training loop. Every so often, and at the end, it tells what happened since.
+
+    left    what this function returned, after its last page, when the worker was stopped; it goes on there
+    """
     kernels.use(backend)
-    envs = alone(seed)
-    diary = Diary(send)
+    envs, worker, diary = alone(seed), Worker(index, _learner(config, *spaces, seed), store), Diary(send, left)
+    if left:
+        worker.learner.rng.bit_generator.state = left["rng"]
     try:
-        training.train(Worker(index, _learner(config, *spaces, seed), store), envs, steps, diary)
+        training.train(worker, envs, steps, diary, left and left["play"])
+        play = diary.play and diary.play.state()
     finally:
         envs.close()
-    return diary.page()
+    return diary.page(), play and {"rng": worker.learner.rng.bit_generator.state, "play": play}
 
 
 class Diary:
     """The `report` of a worker's loop: keeps the episodes that ended and each update's metrics and seconds, and sends them."""
 
-    def __init__(self, send):
-        self.send, self.told, self.updates, self.due, self.episodes = send, 0, [], 0.0, None
+    def __init__(self, send, left):
+        self.send, self.updates, self.due, self.play = send, [], 0.0, None
+        self.told = left["play"]["episodes"]["finished"] if left else 0     # episodes
 
     def __call__(self, worker, play, metrics, seconds, _):
-        self.episodes = play.episodes
+        self.play = play
         self.updates.append((metrics, seconds))
         if time.monotonic() > self.due:
             self.send(self.page())
@@ -143,7 +153,7 @@ class Diary:
 
     def page(self):
         """What is not yet told: the number of episodes, (return, length) of the last ones, (metrics, seconds) of each update."""
-        new = self.episodes.finished - self.told if self.episodes else 0
-        recent = list(self.episodes.recent)[-new:] if new else []
+        new = self.play.episodes.finished - self.told if self.play else 0
+        recent = list(self.play.episodes.recent)[-new:] if new else []
         updates, self.updates, self.told = self.updates, [], self.told + new
         return new, recent, updates

@@ -1,0 +1,113 @@
+"""Cause faults by the thousand, and write down what came of them: the figures of README's reliability table.
+
+    python tests/faults.py --kills 500 --flips 20000 --inputs 2000 --resumes --soak 30
+
+Each figure goes into demos/results/reliability.json as soon as it is there; `python demos/results/table.py` makes the table. The
+tests run the same code for as long as tests may last.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")
+
+import damage
+import soak
+import strange
+
+import scratchac
+from scratchac import algorithms
+from scratchac.hyperparameters import configure, find_preset, presets
+
+FILE = Path(__file__).parents[1] / "demos" / "results" / "reliability.json"
+
+# What makes any preset's run short, without changing what has to be brought back.
+SHORT = {"rollout": 32, "batch_size": 32, "learning_starts": 100, "buffer_size": 400, "epochs": 2, "hidden": (16, 16)}
+COMMAND = "import sys; from scratchac import lifecycle; lifecycle.EVALUATION_EPISODES = 1; from scratchac.__main__ import main; " \
+          "sys.exit(main(sys.argv[1:]))"
+
+
+def resume_every_preset(folder, report):
+    """Each preset's run, but shorter, on each backend: stopped, resumed in a new process, compared with one that never stopped."""
+    for algorithm, tables in presets().items():
+        for key in tables:
+            if algorithm == "a3c":                          # time decides what several workers learn
+                continue
+            for backend in ("numpy", "numba"):
+                started, (env, _, preset) = time.monotonic(), key.partition(":")
+                tuned = find_preset(algorithm, env, preset or None)[0]
+                config = configure(algorithms.find(algorithm).Config, algorithm, tuned)
+                words = ["train", algorithm, "--env", env, "--backend", backend, *(["--preset", preset] if preset else [])]
+                for name, value in SHORT.items():
+                    if hasattr(config, name) and (name == "hidden" or getattr(config, name) > value):
+                        words += [f"--{name.replace('_', '-')}", *map(str, value if name == "hidden" else [value])]
+                update = getattr(config, "envs", 1) * min(getattr(config, "rollout", 1), SHORT["rollout"])
+                steps, stop = max(600, 6 * update), max(250, 2 * update)
+                where = folder / f"{algorithm}-{key}-{backend}"
+                scratchac_in_a_process(*words, "--steps", steps, "--out", where / "whole")
+                scratchac_in_a_process(*words, "--steps", steps, "--out", where / "parts", "--stop-after", stop)
+                scratchac_in_a_process("resume", where / "parts")
+                damage.same(where / "whole", where / "parts")
+                report({"what": f"{algorithm} on {key}", "backend": backend, "steps": steps, "stopped": stop,
+                        "seconds": round(time.monotonic() - started)})
+
+
+def scratchac_in_a_process(*words):
+    one_core = {"NUMBA_NUM_THREADS": "1"}                   # another number would cut batches elsewhere
+    subprocess.run([sys.executable, "-c", COMMAND, *map(str, words), "--quiet", "--no-video"], check=True,
+                   env=os.environ | one_core, stdout=subprocess.DEVNULL)
+
+
+def keep(name, value):
+    """Put a figure into the file, and print it."""
+    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
+    kept[name] = value
+    kept["versions"] = {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}
+    FILE.write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"{name}: {value[-1] if isinstance(value, list) else value}", flush=True)
+
+
+def rows(name):
+    """Where rows go that come one after the other."""
+    made = []
+    return lambda row: (made.append(row), keep(name, made))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=0, help="times a process that writes checkpoints is killed")
+    parser.add_argument("--flips", type=int, default=0, help="times bits of a checkpoint are flipped")
+    parser.add_argument("--inputs", type=int, default=0, help="command lines; ten times as many calls and environments")
+    parser.add_argument("--resumes", action="store_true", help="resume a run of every preset, on every backend")
+    parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="torment runs for so long")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        if options.kills:
+            keep("kills", damage.kill_writers(folder / "killed", options.kills))
+        if options.flips:
+            scratchac.train("a2c", "CartPole-v1", 400, out=folder / "flipped", hidden=(4,), normalise_obs=True, optimiser="adam")
+            keep("flips", damage.flip_bits(folder / "flipped", options.flips))
+        if options.inputs:
+            keep("command lines", strange.command_lines(options.inputs))
+            keep("function calls", strange.function_calls(10 * options.inputs))
+            keep("environments", strange.environments(10 * options.inputs))
+        if options.resumes:
+            resume_every_preset(folder / "resumed", rows("resumes"))
+        if options.soak:
+            soak.soak(options.soak, rows("soak"), folder / "soak")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Runs that are tormented: killed and stopped, their checkpoints damaged, their disk full; and resumed until they are at their end.
+
+Beside each, on another core, the same run goes its way undisturbed, and in the end both have the same bytes. Where that cannot be,
+for the faults take environments away or time decides what is learnt, the run has to come to its end. The memory of the undisturbed
+process is measured when a fifth of its steps are done, and before the last one.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from damage import same
+
+# name → (arguments of `scratchac train`, environment steps in a minute without faults, whether the bytes have to be the same)
+CASES = {
+    "A2C": ("a2c --env CartPole-v1 --backend numba", 3_000_000, True),
+    "PPO": ("ppo --env LunarLander-v3 --backend numpy --envs 8 --rollout 128", 200_000, True),
+    "SAC": ("sac --env Pendulum-v1 --backend numba --hidden 64 64 --buffer-size 5000", 60_000, True),
+    "TD3": ("td3 --env Hopper-v5 --backend numpy --hidden 64 64 --buffer-size 5000 --learning-starts 1000", 50_000, True),
+    "self-play": ("ppo --env tictactoe_v3 --backend numba", 150_000, True),
+    "A2C, environments in processes": ("a2c --env CartPole-v1 --backend numpy --vector async --envs 2", 100_000, False),
+    "A3C": ("a3c --backend numpy --envs 2", 500_000, False),
+}
+PAUSE = 2, 15                       # seconds between a start and a fault
+
+
+class Process:
+    """`scratchac` with some arguments, in a process of its own."""
+
+    def __init__(self, *words, largest_file=None):
+        def limit():                                        # in the child: writing more fails, as it does where a disk is full
+            if largest_file is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+        one_core = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, words), "--quiet", "--no-video"], text=True,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | one_core,
+                                        preexec_fn=limit, start_new_session=True)
+
+    def ended_within(self, seconds):
+        try:
+            self.process.wait(seconds)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+
+    def ended(self):
+        """(exit code, what it said), once it has come to its end."""
+        said = self.process.communicate(timeout=300)[1]
+        return self.process.returncode, said
+
+    def memory(self):
+        """Resident bytes; 0 after its end."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/status").read_text().split("VmRSS:")[1].split()[0]) * 1024
+        except (OSError, IndexError):
+            return 0
+
+    def children(self):
+        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+class Undisturbed(Process):
+    """A run, and the memory it takes."""
+
+    def __init__(self, words, folder, steps):
+        super().__init__(*words, "--out", folder)
+        self.folder, self.steps, self.first, self.last = folder, steps, 0, 0
+
+    def look(self):
+        try:
+            done = int((self.folder / "metrics.csv").read_text().splitlines()[-1].split(",")[0])
+        except (OSError, ValueError, IndexError):
+            return
+        if self.steps / 5 <= done < self.steps and self.memory():
+            self.first, self.last = self.first or self.memory(), self.memory()
+
+
+class Tormented:
+    """A run to which things happen. `seen` counts them."""
+
+    def __init__(self, words, folder, rng, has_workers):
+        self.words, self.folder, self.rng, self.seen, self.full = words, folder, rng, Counter(), False
+        self.faults = ["killed", "Ctrl-C", "Ctrl-C twice", "SIGTERM", "disk full"] + ["worker killed"] * 3 * has_workers
+        self.process = None
+
+    def start(self, full=False):
+        """Go on from the checkpoint or, where a kill came before the first one, begin anew."""
+        self.full = full
+        if (self.folder / "checkpoint.npz").exists():
+            words = ["resume", self.folder]
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            words = [*self.words, "--out", self.folder]
+        self.process = Process(*words, largest_file=2_000 if full else None)
+
+    def suffer(self):
+        """Let one thing happen and see to it that what follows is as it should be."""
+        fault = str(self.rng.choice(self.faults))
+        if fault == "disk full":                            # happens to the next stretch
+            self.end(signal.SIGKILL)
+            self.start(full=True)
+            self.process.ended_within(self.pause())
+            said = self.end(signal.SIGKILL)
+            assert "cannot be written" in said or not said, said
+            self.seen["disk full"] += bool(said)
+        elif fault == "worker killed":
+            for pid in self.process.children()[-1:]:        # the first ones may be helpers of multiprocessing's
+                os.kill(pid, signal.SIGKILL)
+                self.seen["worker killed"] += 1
+            self.end(None)
+        else:
+            self.end({"killed": signal.SIGKILL, "SIGTERM": signal.SIGTERM}.get(fault, signal.SIGINT), twice=fault == "Ctrl-C twice")
+            self.seen[fault] += 1
+        if self.rng.random() < 0.2:
+            self.flip_bits()
+        self.start()
+
+    def end(self, number, twice=False):
+        if number is not None:
+            self.process.signal(number)
+        if twice:
+            time.sleep(self.rng.uniform(0, 0.05))
+            self.process.signal(number)
+        code, said = self.process.ended()
+        self.seen["tracebacks"] += "Traceback" in said
+        if number is None:
+            assert code == 0 or (code == 1 and ("died" in said or "killed by" in said)), (code, said)
+        if number == signal.SIGKILL:
+            assert code in (-9, 0, 2), (code, said)         # 2: it had come to its end, and the disk was full
+        return said
+
+    def flip_bits(self):
+        """In the checkpoint, sixteen of them: it has to be refused, and the one before it takes its place."""
+        file, previous = (self.folder / f"checkpoint{x}.npz" for x in ("", ".previous"))
+        if not previous.exists():
+            return
+        bad = bytearray(file.read_bytes())
+        for where in self.rng.integers(len(bad) // 4, len(bad) // 2, 16):
+            bad[where] ^= 1 << int(self.rng.integers(8))
+        file.write_bytes(bad)
+        code, said = Process("resume", self.folder).ended()
+        assert code == 2 and "cannot be used" in said and len(said.splitlines()) == 1, (code, said)
+        previous.rename(file)
+        self.seen["bits flipped"] += 1
+
+    def pause(self):
+        return self.rng.uniform(*PAUSE)
+
+
+def soak(minutes, report, folder, seed=0):
+    """Torment each of CASES for its share of the time. `report` is called after each with a row of figures."""
+    rng = np.random.default_rng(seed)
+    for name, (arguments, rate, bitwise) in CASES.items():
+        share = 60 * minutes / len(CASES)
+        steps = int(rate * share / 60 / 2)                  # what is tormented takes about twice the time
+        words = ["train", *arguments.split(), "--steps", steps, "--seed", 1, "--checkpoint-every", max(1, steps // 50)]
+        shutil.rmtree(folder / name, ignore_errors=True)
+        started, whole = time.monotonic(), Undisturbed(words, folder / name / "whole", steps)
+        parts = Tormented(words, folder / name / "parts", rng, has_workers=not bitwise)
+        parts.start()
+        while not parts.process.ended_within(0):
+            until = time.monotonic() + parts.pause()
+            while time.monotonic() < until and not parts.process.ended_within(0.5):
+                whole.look()
+            if not parts.process.ended_within(0) and time.monotonic() - started < share:
+                parts.suffer()
+        code, said = parts.process.ended()
+        assert code == 0, (name, code, said)
+        while not whole.ended_within(0.5):
+            whole.look()
+        code, said = whole.ended()
+        assert code == 0, (name, code, said)
+        if bitwise:
+            same(whole.folder, parts.folder)
+        report({"what": name, "steps": steps, "seconds": round(time.monotonic() - started), "same bytes": bitwise,
+                "faults": dict(parts.seen), "MiB, first": round(whole.first / 2**20, 1), "MiB, last": round(whole.last / 2**20, 1)})

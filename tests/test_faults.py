@@ -1,0 +1,332 @@
+"""Every fault is really caused here: kills, full disks, damaged files, values that are no numbers, Ctrl-C at bad moments."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import damage
+import numpy as np
+import pytest
+import strange
+from probes import Constant, Poison
+
+import scratchac
+from scratchac import replay, training
+from scratchac.__main__ import main
+from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WriteError
+from scratchac.runs import Run
+
+SMALL = {"hidden": (4,)}
+OFF = SMALL | {"learning_starts": 8, "batch_size": 4, "buffer_size": 100}
+
+
+class Doing(Constant):
+    """At the given steps, counted over all its instances, it does what it is told to."""
+
+    def __init__(self, steps, what, counter):
+        super().__init__(limit=50)
+        self.steps, self.what, self.counter = steps, what, counter
+
+    def step(self, action):
+        self.counter.append(1)
+        if len(self.counter) in self.steps:
+            self.what()
+        return super().step(action)
+
+
+def doing(steps, what):
+    counter = []
+    return lambda: Doing(steps, what, counter)
+
+
+def full(path):
+    """From now on there is no room for this file: whoever opens it gets a device that is always full."""
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/full")
+
+
+@pytest.fixture
+def finished(tmp_path):
+    scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "run", normalise_obs=True, optimiser="adam", **SMALL)
+    return tmp_path / "run"
+
+
+# -- a full disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(finished):
+    run, before = Run.open(finished), (finished / "checkpoint.npz").read_bytes()
+    full(finished / "checkpoint.npz.tmp")
+    with pytest.raises(WriteError, match=r"checkpoint\.npz cannot be written: No space left on device"):
+        run.save(scratchac.load(finished).state(), {}, None)
+    assert (finished / "checkpoint.npz").read_bytes() == before and not list(finished.glob("*.tmp"))
+
+
+def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
+    """At step 100 there is no room for a checkpoint, from 60 to 140 none for rows. Later there is, and nothing is missing."""
+    path = tmp_path / "run"
+    aside = path / "rows so far"
+
+    def fill():
+        (path / "metrics.csv").rename(aside)
+        full(path / "metrics.csv")
+
+    moments = iter((fill, lambda: full(path / "checkpoint.npz.tmp"), lambda: aside.rename(path / "metrics.csv")))
+    env = doing((60, 100, 140), lambda: next(moments)())
+    agent = scratchac.train("reinforce", env, 400, out=path, checkpoint_every=100, **SMALL)
+    said = capsys.readouterr().err
+    assert "metrics.csv cannot be written: No space left on device; training goes on" in said
+    assert "checkpoint.npz cannot be written: No space left on device; training goes on" in said
+    assert Run.open(path).metrics()["step"].tolist() == list(range(50, 401, 50))        # an update is an episode of 50 steps
+    assert scratchac.load(path).step == agent.step == 400
+
+
+def test_where_the_last_checkpoint_has_no_room_the_one_before_stays(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(WriteError, match="No space left"):
+        env = doing((390,), lambda: full(path / "checkpoint.npz.tmp"))
+        scratchac.train("reinforce", env, 400, out=path, checkpoint_every=150, **SMALL)
+    assert scratchac.load(path).step == 300 and not (path / "summary.json").exists()
+    assert scratchac.resume(path, env=Constant).step == 400
+
+
+def test_no_room_for_a_folder_leaves_none_and_one_line(tmp_path):
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    words = ["train", "reinforce", "--quiet", "--out", "run"]
+    done = subprocess.run([sys.executable, "-m", "scratchac", *words], cwd=tmp_path, text=True, capture_output=True,
+                          preexec_fn=no_room)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert done.stderr.startswith("scratchac: run/config.json cannot be written: ") and len(done.stderr.splitlines()) == 1
+
+
+# -- killed, and stopped -------------------------------------------------------------------------------------------------
+
+
+def test_killed_in_mid_write_the_folder_has_a_whole_checkpoint(tmp_path):
+    seen = damage.kill_writers(tmp_path / "run", 20)
+    assert seen["killed"] == 20 and seen["killed in mid-write"] > 5 and seen["checkpoints written"] > 5
+
+
+def test_a_row_that_was_not_finished_is_forgotten(tmp_path):
+    path = tmp_path / "run"
+    scratchac.train("a2c", "CartPole-v1", 400, out=path, stop_after=200, **SMALL)
+    with open(path / "metrics.csv", "a") as file:
+        file.write("240,12,2")                                              # killed here
+    assert Run.open(path).metrics()["step"][-1] == 200                      # `plot` can read it
+    scratchac.resume(path)
+    scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "whole", **SMALL)
+    damage.same(path, tmp_path / "whole")
+
+
+def kill(*signals):
+    return lambda: [os.kill(os.getpid(), number) for number in signals]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_once_the_step_is_finished_and_saved(tmp_path, number):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 150 and saved; go on with: scratchac resume"):
+        scratchac.train("reinforce", doing((101,), kill(number)), 400, out=path, **SMALL)
+    assert scratchac.load(path).step == 150 and scratchac.resume(path, env=Constant).step == 400
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="stopped at once; go on from the last checkpoint with: scratchac resume"):
+        scratchac.train("reinforce", doing((301, 303), kill(signal.SIGINT)), 400, out=path, checkpoint_every=100, **SMALL)
+    assert scratchac.load(path).step == 300
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_during_the_evaluation(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="all 400 steps are saved, not evaluated; for that: scratchac resume"):
+        scratchac.train("reinforce", doing((450,), kill(signal.SIGINT)), 400, out=path, **SMALL)
+    assert not (path / "summary.json").exists()
+    assert scratchac.resume(path, env=Constant).step == 400
+    assert json.loads((path / "summary.json").read_text())["eval_episodes"] == 100 and (path / "curves.png").exists()
+    with pytest.raises(UserError, match="has finished"):
+        scratchac.resume(path, env=Constant)
+
+
+def test_ctrl_c_is_not_heard_by_environments_in_processes(tmp_path):
+    """A terminal sends it to everybody. They have to be there when their pasts are asked for."""
+    words = ["train", "a2c", "--env", "CartPole-v1", "--steps", "1000000", "--vector", "async", "--envs", "2", "--quiet",
+             "--no-video", "--backend", "numpy", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([sys.executable, "-m", "scratchac", *words], stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and said.startswith("scratchac: stopped at step") and len(said.splitlines()) == 1
+    assert Run.open(tmp_path / "run").restore()[2]["envs"] is not None
+
+
+# -- damaged checkpoints -------------------------------------------------------------------------------------------------
+
+
+def test_flipped_bits_are_refused_or_harmless(finished):
+    seen = damage.flip_bits(finished, 1500)
+    assert seen["refused"] > 1200 and sum(seen.values()) == 1500
+
+
+def test_the_one_before_can_take_the_place_of_a_damaged_checkpoint(tmp_path):
+    path, options = tmp_path / "run", SMALL | {"checkpoint_every": 100}
+    scratchac.train("a2c", "CartPole-v1", 800, out=path, stop_after=400, **options)
+    file, previous = path / "checkpoint.npz", path / "checkpoint.previous.npz"
+    with open(file, "r+b") as handle:
+        handle.truncate(3000)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.previous\.npz is the one before it: rename it to go on from there"):
+        scratchac.resume(path)
+    previous.rename(file)
+    assert scratchac.load(path).step < 400 and scratchac.resume(path).step == 800
+    scratchac.train("a2c", "CartPole-v1", 800, out=tmp_path / "whole", **options)
+    damage.same(path, tmp_path / "whole")
+
+
+def leaves(node, path=()):
+    """The places of all that is not a dict in a nested state."""
+    if not isinstance(node, dict) or not node:
+        return [path]
+    return [place for name in node for place in leaves(node[name], (*path, name))]
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ddpg", "sac"])
+def test_a_state_that_does_not_fit_changes_nothing(algorithm):
+    """Every part of it in turn is missing, of another kind, or of another shape."""
+    options = {"a2c": {"normalise_obs": True, "scale_rewards": True}, "ddpg": OFF | {"noise": "ou"}, "sac": OFF}[algorithm]
+    agent = scratchac.make_agent(algorithm, "Pendulum-v1", **options)
+    other = scratchac.train(algorithm, "Pendulum-v1", 40, seed=1, **options)
+    before = damage._flat(agent.state())
+    for *names, last in leaves(other.state()):
+        for wrong in ("missing", b"another kind", np.zeros((3, 3))):
+            state = parent = copied(other.state())
+            for name in names:
+                parent = parent[name]
+            parent[last] = wrong
+            if isinstance(wrong, str):
+                del parent[last]
+            with pytest.raises(ValueError):
+                agent.load_state(state)
+            assert damage._flat(agent.state()) == before, (names, last, wrong)
+    agent.load_state(other.state())
+    assert damage._flat(agent.state()) == damage._flat(other.state())
+
+
+def copied(node):
+    return {name: copied(value) for name, value in node.items()} if isinstance(node, dict) else node
+
+
+# -- values that are no numbers ------------------------------------------------------------------------------------------
+
+
+class PoisonLater(Poison):
+    """Episodes of 10 steps; from its 31st step on an environment hands out what is no number."""
+
+    def __init__(self, what):
+        super().__init__(what, after=30)
+        self.limit, self.before = 10, 0
+
+    def reset(self, **kwargs):
+        self.before += getattr(self, "t", 0)
+        return super().reset(**kwargs)
+
+    def step(self, action):
+        self.after = 30 - self.before
+        return super().step(action)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("what, said", [("reward", "rewards of environment 0 are not finite at about step"),
+                                        ("obs", "observations of environment 0 are not finite at about step")])
+@pytest.mark.parametrize("algorithm", ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo", "discrete-sac"])
+def test_nan_stops_training_and_the_last_checkpoint_is_sound(algorithm, what, said, backend, tmp_path):
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    options = OFF if algorithm == "discrete-sac" else SMALL | ({"rollout": 8, "batch_size": 8} if algorithm == "ppo" else {})
+    with pytest.raises(TrainingError, match=f"{said}.*; the last checkpoint is .*checkpoint.npz"):
+        scratchac.train(algorithm, lambda: PoisonLater(what), 1000, out=tmp_path / "run", backend=backend, checkpoint_every=1,
+                        **options)
+    agent = scratchac.load(tmp_path / "run")
+    assert 0 < agent.step < 500 and all(np.isfinite(x).all() for x in agent.state().values() if isinstance(x, np.ndarray))
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "sac", "td3"])
+def test_a_nan_does_not_reach_an_environment_as_an_action(algorithm):
+    agent = scratchac.make_agent(algorithm, "Pendulum-v1", **OFF if algorithm != "a2c" else SMALL)
+    agent.keeps()["parameters" if algorithm == "a2c" else "actor"][:] = np.nan
+
+    class Watched(Constant):
+        action_space = scratchac.envs.gym.spaces.Box(-1, 1, (1,))
+        observation_space = scratchac.envs.gym.spaces.Box(-1, 1, (3,))
+
+        def reset(self, **_):
+            return np.zeros(3, np.float32), {}
+
+        def step(self, action):
+            raise AssertionError("it has been stepped")
+
+    with pytest.raises(TrainingError, match="actions of environment 0 are not finite"):
+        agent.step = 100                                                    # later than its random actions
+        training.train(agent, scratchac.envs.VectorEnv(Watched, agent.config.envs, 0), 200, lambda *_: False)
+
+
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
+def test_parameters_that_are_no_numbers_are_not_saved(algorithm, tmp_path):
+    """Learning rates that no network survives: whichever check sees it first, the checkpoint stays sound."""
+    with pytest.raises(TrainingError, match=r"not finite.*; the last checkpoint is"), np.errstate(all="ignore"):
+        scratchac.train(algorithm, "Pendulum-v1", 400, out=tmp_path / "run", actor_lr=1e20, critic_lr=1e20, checkpoint_every=1,
+                        **OFF)
+    assert all(np.isfinite(x).all() for x in scratchac.load(tmp_path / "run").state().values() if isinstance(x, np.ndarray))
+
+
+# -- environments --------------------------------------------------------------------------------------------------------
+
+
+def test_an_episode_that_never_ends():
+    class Endless(Constant):
+        def __init__(self):
+            super().__init__(limit=10**9)
+
+    agent = scratchac.make_agent("reinforce", Endless, **SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "LONGEST", 1000)
+        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*TimeLimit"):
+            scratchac.evaluate(agent, Endless, 2)
+        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*TimeLimit"):
+            scratchac.train("reinforce", Endless, 5000, **SMALL)
+
+
+def test_a_very_long_episode_is_not_kept_and_begins_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(replay, "LONGEST", 30)
+    scratchac.train("a2c", "Pendulum-v1", 800, out=tmp_path / "run", stop_after=400, **SMALL)       # 50 steps of each episode
+    assert Run.open(tmp_path / "run").restore()[2]["envs"][0]["actions"] is None
+    scratchac.resume(tmp_path / "run")
+    assert "environment 0 back; it begins a new episode" in capsys.readouterr().err
+
+
+# -- strange input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what, examples", [("command_lines", 150), ("function_calls", 400), ("environments", 400)])
+def test_strange_input_is_done_or_refused(what, examples):
+    seen = getattr(strange, what)(examples)
+    assert sum(seen.values()) > examples / 2 and len(seen) > 1
+
+
+def test_a_run_that_belongs_to_something_else(finished, capsys):
+    config = json.loads((finished / "config.json").read_text())
+    for change in ({"env": None}, {"hyperparameters": {"gamma": "x"}}, {"observation_space": {"kind": "Box"}}, {"seed": "x"},
+                   {"algorithm": "a2d"}, {"action_space": {"kind": "Discrete", "n": -1, "start": 0}}):
+        (finished / "config.json").write_text(json.dumps(config | change))
+        assert main(["evaluate", str(finished)]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1, change
+    assert Path(finished / "checkpoint.npz").exists()
