@@ -68,7 +68,8 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
     """Go on with a run from its last checkpoint, to `steps` in total or to where it was meant to end; return the agent.
 
     Everything continues where it was, environments within their episodes too: parameters, moments, buffers and rows of metrics are
-    those of a run that never stopped, bit by bit. Only A3C's workers, and environments that are not deterministic, begin anew.
+    those of a run that never stopped, bit by bit. Only environments that are not deterministic begin anew, and of A3C's workers
+    nobody knows whose step comes first.
     Beyond the steps the run was started with, schedules keep their last value. `env`: needed for a run on a callable.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.

@@ -7,7 +7,7 @@ import sys
 
 import kernels
 from scratchac import algorithms, envs, training
-from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied
+from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.games import GAMES, SelfPlay
 from scratchac.hyperparameters import configure
 from scratchac.memory import check_rollout
@@ -110,6 +110,8 @@ def learn(agent, agent_envs, run, env, target, quiet, video, history=(None, None
             reporter.or_later(reporter.save, agent, True)
         kept = run.path / "checkpoint.npz" if run else None
         raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from error
+    except WriteError as error:
+        raise WriteError(f"{error}; go on from the last checkpoint with: scratchac resume {run.path}") from error
     if run is None or (stop_after is not None and agent.step >= stop_after):
         return
     if reporter.interrupted:

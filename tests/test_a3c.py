@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from probes import Bandit, Breaking, Deadly
+from probes import Bandit, Breaking, Deadly, Poison
 
 import scratchac
 from scratchac import lifecycle, optim
@@ -113,7 +113,8 @@ def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left):
 
 
 @pytest.mark.parametrize("env, why", [
-    (Deadly, "killed by SIGKILL"), (Breaking, "environment 0 raised RuntimeError: the pole broke")])
+    (Deadly, "killed by SIGKILL"), (Breaking, "environment 0 raised RuntimeError: the pole broke"),
+    (Poison, r"rewards of environment 0 are not finite at about step \d+")])
 def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, nothing_left):
     with pytest.raises(WorkerDied, match=f"worker [01]: {why}; the last checkpoint is .*checkpoint.npz"):
         scratchac.train("a3c", env, 5000, envs=2, rollout=4, hidden=(8,), out=tmp_path / "run")

@@ -82,7 +82,22 @@ def test_gradcheck(capsys):
 
 def test_presets_and_doctor(capsys):
     assert main(["presets"]) == 0 and "a2c on LunarLander-v3" in capsys.readouterr().out
-    assert main(["doctor"]) == 0 and "backend numpy" in capsys.readouterr().out
+    assert main(["doctor"]) == 0
+    names = {line[:16].strip() for line in capsys.readouterr().out.splitlines()}
+    assert {"scratchac", "python", "machine", "numpy", "BLAS", "environment", "backend numpy", "backend cupy", "GPU", "screen",
+            "pictures", "missing"} <= names
+
+
+def test_doctor_says_in_one_line_what_is_missing(monkeypatch):
+    from scratchac import doctor
+
+    there = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda name: None if name in ("pettingzoo", "onnxruntime") else there(name) or "1.0")
+    monkeypatch.setattr(doctor, "gpu", lambda: "")
+    assert doctor.missing() == "pettingzoo, onnxruntime: pip install 'pettingzoo>=1.25' onnx onnxruntime"
+    monkeypatch.setattr(doctor, "version", lambda name: "1.0")
+    assert doctor.missing() == "nothing"
+    assert doctor.drawn("import sys; sys.exit('no driver')") == "fails: no driver"
 
 
 def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monkeypatch, capsys):

@@ -330,3 +330,19 @@ def test_a_run_that_belongs_to_something_else(finished, capsys):
         assert main(["evaluate", str(finished)]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1, change
     assert Path(finished / "checkpoint.npz").exists()
+
+
+# -- what is not installed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words, module, command", [
+    ("train a2c --env LunarLander-v3", "Box2D", "gymnasium[box2d]"), ("train sac --env Hopper-v5", "mujoco", "gymnasium[mujoco]"),
+    ("train a2c --backend numba", "numba", "pip install numba scipy"),
+    ("train sac --backend cupy", "cupy", "pip install cupy-cuda13x"),
+    ("train a2c --env tictactoe_v3", "pettingzoo", "pettingzoo>=1.25"), ("train a3c --engine ray", "ray", "ray>=2.40")])
+def test_what_is_missing_is_one_line_with_the_command_that_installs_it(words, module, command, tmp_path):
+    """In a process for which the package does not exist."""
+    program = f"import sys; sys.modules['{module}'] = None; from scratchac.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", program, *words.split(), "--quiet"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("scratchac: ") and command in done.stderr and not list(tmp_path.iterdir())

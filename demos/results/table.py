@@ -1,4 +1,5 @@
-"""Write the READMEs' tables from the files in demos/results/: returns/, games.json, bench.json and profile.json.
+"""Write the READMEs' tables from the files in demos/results/: returns/, games.json, pixels.json, bench.json, profile.json and
+reliability.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -147,8 +148,36 @@ def pixels_table():
     return "\n".join(lines)
 
 
+def reliability_tables():
+    """Faults that were caused, and what came of them."""
+    figures = json.loads((HERE / "reliability.json").read_text())
+
+    def outcomes(name):
+        return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(figures[name].items(), key=lambda item: -item[1]))
+
+    kills, flips, resumes, soaked = (figures[name] for name in ("kills", "flips", "resumes", "soak"))
+    rows = [("a process is killed that writes checkpoints", kills["killed"],
+             f"{kills['killed in mid-write']:,} times in mid-write; a whole checkpoint each time, never one older than before"),
+            ("one to eight bits of a checkpoint flip", sum(flips.values()),
+             f"{flips['refused']:,} times refused; the others were harmless: the same arrays"),
+            ("a run is stopped and resumed in a new process", len(resumes),
+             f"the same bytes as without; {len({row['what'] for row in resumes})} presets, NumPy and Numba"),
+            *((f"strange {name}", sum(figures[name].values()), outcomes(name))
+              for name in ("command lines", "function calls", "environments"))]
+    yield "\n".join(["| what happens | how often | what came of it |", "|---|---|---|",
+                     *(f"| {what} | {count:,} | {came} |" for what, count, came in rows)])
+    lines = ["| tormented run | minutes | steps | faults | in the end | MiB after a fifth | and before the end |",
+             "|---|---|---|---|---|---|---|"]
+    for row in soaked:
+        faults = ", ".join(f"{count} × {fault}" for fault, count in sorted(row["faults"].items()) if count)
+        lines.append(f"| {row['what']} | {row['seconds'] / 60:.1f} | {row['steps']:,} | {faults} | "
+                     f"{'the same bytes' if row['same bytes'] else 'finished'} | {row['MiB, first']} | {row['MiB, last']} |")
+    yield "\n".join(lines)
+
+
 def filled(text):
-    tables = {"returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "speed": "\n\n".join(speed_tables()),
+    tables = {"reliability": "\n\n".join(reliability_tables()),
+              "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "speed": "\n\n".join(speed_tables()),
               "kernels": kernels_table(), "profile": profile_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
