@@ -5,6 +5,7 @@ from dataclasses import asdict
 from scratchac import algorithms, envs, lifecycle, runs, training
 from scratchac.errors import UserError
 from scratchac.hyperparameters import configure, find_preset, whole
+from scratchac.progress import check_history
 
 MOST_EPISODES = 1_000_000
 
@@ -77,18 +78,20 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
     run = runs.Run.open(run_dir)
     config = run.config
     env = lifecycle.environment_of(config, env, "resume")
-    with lifecycle.backend(backend or config["backend"]) as active:
+    with lifecycle.backend(config["backend"] if backend is None else backend) as active:
         agent, progress, play = lifecycle.restore(run)
+        check_history(progress)
         lifecycle.check_device(active, type(agent), config["algorithm"])
         target = max(progress["target"], agent.config.steps) if steps is None else whole("--steps", steps, 1)
         if agent.step >= target:
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
-            lifecycle.conclude(agent, run, env, progress, video)     # it was stopped between its last step and its evaluation
+            lifecycle.conclude(agent, run, env, progress, video)    # it was stopped between its last step and its evaluation
             return lifecycle.to_host(agent, *run.spaces())
         # A seed of its own for this stretch: where episodes begin anew, the first one would play the run's first ones again.
         agent_envs = lifecycle.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
+            lifecycle.require_spaces(run, agent_envs)
             lifecycle.meet(agent_envs, agent)
             lifecycle.learn(agent, agent_envs, run, env, target, quiet, video, history=(progress, play))
         finally:

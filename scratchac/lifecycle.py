@@ -11,7 +11,7 @@ from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, 
 from scratchac.games import GAMES, SelfPlay
 from scratchac.hyperparameters import configure
 from scratchac.memory import check_rollout
-from scratchac.progress import Reporter, check_history
+from scratchac.progress import Reporter
 from scratchac.workers import check_engine
 
 EVALUATION_EPISODES = 100
@@ -21,7 +21,7 @@ LARGE = 2**28                   # bytes of a replay buffer from which on a check
 def backend(name):
     """The backend of that name, $SCRATCHAC_BACKEND or "auto" without one, made active. Raises UserError."""
     try:
-        return kernels.use(name or os.environ.get("SCRATCHAC_BACKEND", "auto"))
+        return kernels.use(os.environ.get("SCRATCHAC_BACKEND", "auto") if name is None else name)
     except kernels.BackendError as error:
         raise UserError(str(error)) from None
 
@@ -60,6 +60,13 @@ def vector_env(agent_class, config, env, seed, settings):
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
 
 
+def require_spaces(run, agent_envs):
+    """Raise UserError unless these environments have the spaces that the run was started with."""
+    for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
+        if now != saved:
+            raise UserError(f"{run.path} was trained with the space {saved}, and this environment has {now}")
+
+
 def meet(agent_envs, agent):
     """Tell games of self-play who learns. Raises UserError for a rollout that does not fit into memory."""
     if hasattr(agent.config, "rollout"):
@@ -86,7 +93,6 @@ def restore(run):
     state, progress, play = run.restore()
     try:
         agent.load_state(state)
-        check_history(progress)
     except ValueError as error:
         raise CheckpointError(f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json: {error}") from None
     return agent, progress, play
@@ -116,14 +122,18 @@ def learn(agent, agent_envs, run, env, target, quiet, video, history=(None, None
         return
     if reporter.interrupted:
         raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
-    try:
-        conclude(agent, run, env, reporter.progress, video)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
+    conclude(agent, run, env, reporter.progress, video)
 
 
 def conclude(agent, run, env, progress, video):
     """Evaluate a trained agent: summary, curves and, if asked for, a film."""
+    try:
+        _conclude(agent, run, env, progress, video)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
+
+
+def _conclude(agent, run, env, progress, video):
     run.write_json("summary.json", _summary(agent, run.config, env, progress))
     # matplotlib takes longer to load than a short run lasts, so it waits until it is needed.
     from scratchac import plots
@@ -144,6 +154,6 @@ def _summary(agent, config, env, progress):
         **{key: config[key] for key in ("algorithm", "env", "seed", "backend")},
         "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
         "steps_per_s": agent.step / progress["wall_s"], "updates": progress["updates"],
-        "updates_per_s": progress["updates"] / progress["update_s"],
+        "updates_per_s": progress["updates"] / progress["update_s"] if progress["updates"] else 0.0,
         "eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns),
     }

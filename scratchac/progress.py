@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 import kernels
-from scratchac.errors import TrainingError, WriteError
+from scratchac.errors import CheckpointError, TrainingError, WriteError
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
@@ -19,10 +19,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and what a cluster
 
 
 def check_history(history):
-    """Raise ValueError unless this is the progress that a Reporter has saved."""
+    """Raise CheckpointError unless this is the progress that a Reporter has saved."""
     for name, like in (COUNTERS | {"target": 0, "sums": {}}).items():
         if not isinstance(history, dict) or type(history.get(name)) is not type(like):
-            raise ValueError(f"its progress has no {name}")
+            raise CheckpointError(f"a checkpoint whose progress has no {name} cannot be resumed")
 
 
 class Reporter:

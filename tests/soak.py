@@ -53,8 +53,8 @@ class Process:
 
     def ended(self):
         """(exit code, what it said), once it has come to its end."""
-        said = self.process.communicate(timeout=300)[1]
-        return self.process.returncode, said
+        self.said = self.process.communicate(timeout=300)[1]
+        return self.process.returncode, self.said
 
     def memory(self):
         """Resident bytes; 0 after its end."""
@@ -160,28 +160,37 @@ class Tormented:
 
 def soak(minutes, report, folder, seed=0):
     """Torment each of CASES for its share of the time. `report` is called after each with a row of figures."""
-    rng = np.random.default_rng(seed)
+    rng, share = np.random.default_rng(seed), 60 * minutes / len(CASES)
     for name, (arguments, rate, bitwise) in CASES.items():
-        share = 60 * minutes / len(CASES)
         steps = int(rate * share / 60 / 2)                  # what is tormented takes about twice the time
         words = ["train", *arguments.split(), "--steps", steps, "--seed", 1, "--checkpoint-every", max(1, steps // 50)]
-        shutil.rmtree(folder / name, ignore_errors=True)
         started, whole = time.monotonic(), Undisturbed(words, folder / name / "whole", steps)
         parts = Tormented(words, folder / name / "parts", rng, has_workers=not bitwise)
-        parts.start()
-        while not parts.process.ended_within(0):
-            until = time.monotonic() + parts.pause()
-            while time.monotonic() < until and not parts.process.ended_within(0.5):
-                whole.look()
-            if not parts.process.ended_within(0) and time.monotonic() - started < share:
-                parts.suffer()
-        code, said = parts.process.ended()
-        assert code == 0, (name, code, said)
-        while not whole.ended_within(0.5):
-            whole.look()
-        code, said = whole.ended()
-        assert code == 0, (name, code, said)
+        try:
+            torment(parts, whole, started + share)
+        finally:
+            for process in (whole.process, parts.process.process):
+                process.kill()
+        for process, said in ((whole, whole.said), (parts.process, parts.process.said)):
+            # A tormented one may have come to its end just as it was stopped.
+            assert process.process.returncode == 0 or "has finished its" in said, (name, process.process.returncode, said)
         if bitwise:
             same(whole.folder, parts.folder)
         report({"what": name, "steps": steps, "seconds": round(time.monotonic() - started), "same bytes": bitwise,
-                "faults": dict(parts.seen), "MiB, first": round(whole.first / 2**20, 1), "MiB, last": round(whole.last / 2**20, 1)})
+                "faults": {fault: count for fault, count in sorted(parts.seen.items()) if count},
+                "MiB, first": round(whole.first / 2**20, 1), "MiB, last": round(whole.last / 2**20, 1)})
+
+
+def torment(parts, whole, until):
+    """Let things happen to `parts` until that time; then leave it alone until it is at its end, and `whole` too."""
+    parts.start()
+    while not parts.process.ended_within(0):
+        next_fault = time.monotonic() + parts.pause()
+        while time.monotonic() < next_fault and not parts.process.ended_within(0.5):
+            whole.look()
+        if time.monotonic() < until and not parts.process.ended_within(0):
+            parts.suffer()
+    while not whole.ended_within(0.5):
+        whole.look()
+    parts.process.ended()
+    whole.ended()

@@ -10,7 +10,7 @@ from probes import Match
 
 import kernels
 import scratchac
-from scratchac import algorithms, api, conv
+from scratchac import algorithms, conv, lifecycle
 from scratchac.algorithms.sac import SAC
 from scratchac.conv import Encoder, NoEncoder
 from scratchac.envs import VectorEnv, make
@@ -269,7 +269,7 @@ def test_pictures_on_a_device(monkeypatch):
 def test_a_run_on_pictures_is_resumed(tmp_path, monkeypatch):
     """From nothing but its folder: settings of the pictures, parameters and the memory of bytes."""
     pytest.importorskip("Box2D")
-    monkeypatch.setattr(api, "EVALUATION_EPISODES", 1)
+    monkeypatch.setattr(lifecycle, "EVALUATION_EPISODES", 1)
     options = {"batch_size": 8, "learning_starts": 10, "buffer_size": 60, "hidden": (8,)}
     pixels = {"size": 16, "stack": 2, "repeat": 50}
     scratchac.train("sac", "CarRacing-v3", steps=14, out=tmp_path / "run", env_args={"pixels": pixels}, **options)

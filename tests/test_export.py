@@ -370,7 +370,7 @@ def test_onnx_starts_counting_where_the_environment_does(tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     ("run --format pdf", "html"), ("nowhere", "nowhere is not a run"), ("there", "there is not a run"), ("", "RUN"),
-    ("run --out taken.html", "taken.html exists already"), ("run --out no/where.html", "cannot write no/where.html"),
+    ("run --out taken.html", "taken.html exists already"), ("run --out no/where.html", "no/where.html cannot be written"),
     ("lander", "LunarLander-v3 has no page; these have: CartPole-v1, Pendulum-v1, Acrobot-v1, MountainCarContinuous-v0"),
     ("pictures", "sees pictures, here of shape (96, 96, 3)"), ("pictures --format onnx", "sees pictures"),
     ("run --format onnx", "pip install onnx onnxruntime"),

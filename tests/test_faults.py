@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import damage
+import faults
 import numpy as np
 import pytest
+import soak
 import strange
 from probes import Constant, Poison
 
@@ -322,6 +324,17 @@ def test_strange_input_is_done_or_refused(what, examples):
     assert sum(seen.values()) > examples / 2 and len(seen) > 1
 
 
+def test_a_run_without_a_single_update(tmp_path):
+    scratchac.train("sac", "Pendulum-v1", 5, out=tmp_path / "run", **OFF)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["updates_per_s"] == 0
+
+
+def test_resumed_with_another_environment(tmp_path):
+    scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", stop_after=50, **SMALL)
+    with pytest.raises(UserError, match=r"was trained with the space Box.*\(1,\).*, and this environment has Box.*\(4,\)"):
+        scratchac.resume(tmp_path / "run", env="CartPole-v1")
+
+
 def test_a_run_that_belongs_to_something_else(finished, capsys):
     config = json.loads((finished / "config.json").read_text())
     for change in ({"env": None}, {"hyperparameters": {"gamma": "x"}}, {"observation_space": {"kind": "Box"}}, {"seed": "x"},
@@ -346,3 +359,19 @@ def test_what_is_missing_is_one_line_with_the_command_that_installs_it(words, mo
     done = subprocess.run([sys.executable, "-c", program, *words.split(), "--quiet"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith("scratchac: ") and command in done.stderr and not list(tmp_path.iterdir())
+
+
+# -- the command that makes the figures ----------------------------------------------------------------------------------
+
+
+def test_the_command_that_makes_the_figures(tmp_path, monkeypatch):
+    """With few faults: a soak of one run among them, which is resumed until it has the bytes of an undisturbed one."""
+    monkeypatch.setattr(faults, "FILE", tmp_path / "reliability.json")
+    monkeypatch.setattr(soak, "CASES", {"A2C": ("a2c --env CartPole-v1 --backend numpy", 200_000, True)})
+    monkeypatch.setattr(soak, "PAUSE", (1.5, 2.5))
+    monkeypatch.setattr(sys, "argv", ["faults.py", *["--kills", "2", "--flips", "20", "--inputs", "2", "--soak", "0.25"]])
+    faults.main()
+    figures = json.loads((tmp_path / "reliability.json").read_text())
+    assert figures["kills"]["killed"] == 2 and sum(figures["flips"].values()) == 20
+    assert sum(figures["command lines"].values()) == 2 and figures["soak"][0]["same bytes"]
+    assert sum(figures["soak"][0]["faults"].values()) >= 1
