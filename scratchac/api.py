@@ -6,6 +6,7 @@ from scratchac import algorithms, envs, lifecycle, runs, training
 from scratchac.errors import UserError
 from scratchac.hyperparameters import configure, find_preset, whole
 from scratchac.progress import check_history
+from scratchac.spaces import space_to_json
 
 MOST_EPISODES = 1_000_000
 
@@ -56,8 +57,8 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
             run = None if out is None else runs.Run.create(out, {
                 "algorithm": algorithm, "env": envs.name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
                 "backend": active.name, **settings, "hyperparameters": asdict(config),
-                "observation_space": runs.space_to_json(agent_envs.observation_space),
-                "action_space": runs.space_to_json(agent_envs.action_space),
+                "observation_space": space_to_json(agent_envs.observation_space),
+                "action_space": space_to_json(agent_envs.action_space),
             })
             lifecycle.learn(agent, agent_envs, run, env, config.steps, quiet, video, on_row=on_row, stop_after=stop_after)
         finally:

@@ -13,8 +13,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-from scratchac.conv import is_picture
-from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import EnvironmentFailed, UserError, unknown
 from scratchac.games import GAMES, Game
 from scratchac.pixels import wrap
@@ -105,43 +103,6 @@ def hear_mujoco():
             print(f"MuJoCo: {text}", file=sys.stderr)
 
     mujoco.set_mju_user_warning(tell)
-
-
-def _has_vectors(space):
-    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0
-
-
-def check_observation_space(space, pictures=False):
-    """Raise UserError unless observations are vectors or, if `pictures` may come too, uint8 of shape (C, H, W) or (H, W, C)."""
-    if is_picture(space):
-        if not pictures:
-            raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
-                            "dimension")
-        return
-    if not _has_vectors(space):
-        raise UserError(
-            f"observation space {space} is not supported; it must be a Box of one dimension "
-            "(gymnasium.wrappers.FlattenObservation makes one)"
-        )
-
-
-def check_action_box(space, algorithm):
-    """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
-    if isinstance(space, gym.spaces.Discrete):
-        raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
-    if not _has_vectors(space):
-        raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
-    if not space.is_bounded():
-        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
-
-
-def make_distribution(space, state_dependent_std=False):
-    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
-    if isinstance(space, gym.spaces.Discrete):
-        return Categorical(int(space.n), int(space.start))
-    if _has_vectors(space):
-        return Gaussian(space.low, space.high, state_dependent_std)
-    raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
 
 
 class VectorEnv:

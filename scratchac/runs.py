@@ -15,13 +15,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 
 from scratchac import checkpoints
-from scratchac.conv import is_picture
 from scratchac.errors import UserError, WriteError
 from scratchac.files import atomic_file
+from scratchac.spaces import space_from_json
 
 # what config.json must have, and of which kind
 CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
@@ -194,38 +193,6 @@ def _whole_lines(path):
     """The lines of a text file, without a last one that was not finished: whoever wrote it was killed."""
     with open(path, newline="") as file:
         return [line for line in file if line.endswith("\n")]
-
-
-# -- spaces as JSON: enough to build the agent again without its environment -----------------------------------------
-
-
-def space_to_json(space):
-    if isinstance(space, gym.spaces.Discrete):
-        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if is_picture(space):
-        return {"kind": "Picture", "shape": list(space.shape)}
-    bounds = ([float(x) if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
-    low, high = bounds
-    return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype)}
-
-
-def space_from_json(saved):
-    """The space again. Raises UserError for what `space_to_json` cannot have made."""
-    try:
-        return _space_from(saved)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise UserError(f"config.json describes a space that there is not: {error}") from None
-
-
-def _space_from(saved):
-    if saved["kind"] == "Discrete":
-        return gym.spaces.Discrete(saved["n"], start=saved["start"])
-    if saved["kind"] == "Picture":
-        return gym.spaces.Box(0, 255, tuple(saved["shape"]), np.uint8)
-    low = [-np.inf if x is None else x for x in saved["low"]]
-    high = [np.inf if x is None else x for x in saved["high"]]
-    dtype = np.dtype(saved["dtype"])
-    return gym.spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)
 
 
 def _short(value):

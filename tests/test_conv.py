@@ -17,7 +17,7 @@ from scratchac.envs import VectorEnv, make
 from scratchac.errors import UserError
 from scratchac.memory import ReplayBuffer, Rollout, Transitions
 from scratchac.nn import Parameters
-from scratchac.runs import space_from_json, space_to_json
+from scratchac.spaces import space_from_json, space_to_json
 
 SMALL = gym.spaces.Box(0, 255, (3, 16, 17), np.uint8)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from probes import Aliasing, Bandit, Constant, Counter
 
-from scratchac import envs
+from scratchac import envs, spaces
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.memory import Rollout
@@ -53,22 +53,22 @@ def test_environments_start_differently_and_repeatably():
 
 
 def test_distribution_follows_the_space():
-    discrete = envs.make_distribution(gym.spaces.Discrete(3, start=5))
+    discrete = spaces.make_distribution(gym.spaces.Discrete(3, start=5))
     assert isinstance(discrete, Categorical) and (discrete.n, discrete.start) == (3, 5)
-    box = envs.make_distribution(gym.spaces.Box(-1, 1, (2,)))
+    box = spaces.make_distribution(gym.spaces.Box(-1, 1, (2,)))
     assert isinstance(box, Gaussian) and (box.outputs, box.constants) == (4, 2)
 
 
 @pytest.mark.parametrize("space", [gym.spaces.MultiDiscrete([2, 3]), gym.spaces.Box(-1, 1, (2, 2)), gym.spaces.Text(3)])
 def test_unsupported_action_spaces(space):
     with pytest.raises(UserError, match="Discrete or a Box of one dimension"):
-        envs.make_distribution(space)
+        spaces.make_distribution(space)
 
 
 @pytest.mark.parametrize("space", [gym.spaces.Discrete(3), gym.spaces.Box(0, 255, (8, 8, 3), np.uint8), gym.spaces.Dict()])
 def test_unsupported_observation_spaces(space):
     with pytest.raises(UserError, match="Box of one dimension"):
-        envs.check_observation_space(space)
+        spaces.check_observation_space(space)
 
 
 @pytest.mark.parametrize("env, message", [
@@ -94,7 +94,7 @@ def test_unknown_vector_mode():
 def test_actions_with_another_start():
     """An environment that checks its actions: 5, 6, 7."""
     venv = envs.VectorEnv(Bandit, 2, 0, start=5)
-    dist = envs.make_distribution(venv.action_space)
+    dist = spaces.make_distribution(venv.action_space)
     venv.reset()
     venv.step(dist.to_env(np.array([0, 2])))
     with pytest.raises(EnvironmentFailed, match="AssertionError"):

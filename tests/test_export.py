@@ -12,7 +12,8 @@ import pytest
 import scratchac
 from scratchac.__main__ import main
 from scratchac.export import PAGES, export
-from scratchac.runs import Run, space_to_json
+from scratchac.runs import Run
+from scratchac.spaces import space_to_json
 
 SMALL = {"hidden": (16, 16)}
 OFF = {**SMALL, "buffer_size": 300}

@@ -17,12 +17,12 @@ import numpy as np
 import kernels
 from scratchac import losses, optim
 from scratchac.distributions import Categorical
-from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.hyperparameters import Count, Fraction, Layers, OffPolicy, Positive, Schedules, check_off_policy
 from scratchac.memory import ReplayBuffer
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import act
+from scratchac.spaces import check_observation_space, make_distribution
 from scratchac.state import load_state, state
 
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from scratchac import losses, optim, returns
 from scratchac.conv import encoder_for, is_picture
-from scratchac.envs import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, SeparateBodies, SharedEncoder, mask_size
+from scratchac.spaces import check_observation_space, make_distribution
 from scratchac.state import load_state, state
 
 

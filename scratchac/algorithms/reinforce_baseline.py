@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from scratchac import losses, optim, returns
-from scratchac.envs import check_observation_space, make_distribution
 from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
 from scratchac.policies import Behaviour, SeparateBodies
+from scratchac.spaces import check_observation_space, make_distribution
 from scratchac.state import load_state, state
 
 

@@ -21,11 +21,11 @@ import kernels
 from scratchac import losses, optim
 from scratchac.conv import encoder_for, side_by_side
 from scratchac.distributions import TanhGaussian
-from scratchac.envs import check_action_box, check_observation_space
 from scratchac.hyperparameters import OffPolicy, Positive, Schedules, check_off_policy
 from scratchac.memory import ReplayBuffer
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import act
+from scratchac.spaces import check_action_box, check_observation_space
 from scratchac.state import load_state, state
 
 

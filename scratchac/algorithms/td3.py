@@ -18,12 +18,12 @@ import numpy as np
 import kernels
 from scratchac import losses, optim
 from scratchac.distributions import ActionScale
-from scratchac.envs import check_action_box, check_observation_space
 from scratchac.exploration import NOISES
 from scratchac.hyperparameters import Count, NonNegative, OffPolicy, Positive, Schedules, check_off_policy
 from scratchac.memory import ReplayBuffer
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import act
+from scratchac.spaces import check_action_box, check_observation_space
 from scratchac.state import load_state, state
 
 

@@ -1,0 +1,77 @@
+"""Spaces of observations and actions: which are supported, the distribution that fits one, and how one is saved."""
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.conv import is_picture
+from scratchac.distributions import Categorical, Gaussian
+from scratchac.errors import UserError
+
+
+def _has_vectors(space):
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0
+
+
+def check_observation_space(space, pictures=False):
+    """Raise UserError unless observations are vectors or, if `pictures` may come too, uint8 of shape (C, H, W) or (H, W, C)."""
+    if is_picture(space):
+        if not pictures:
+            raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
+                            "dimension")
+        return
+    if not _has_vectors(space):
+        raise UserError(
+            f"observation space {space} is not supported; it must be a Box of one dimension "
+            "(gymnasium.wrappers.FlattenObservation makes one)"
+        )
+
+
+def check_action_box(space, algorithm):
+    """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
+    if isinstance(space, gym.spaces.Discrete):
+        raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
+    if not _has_vectors(space):
+        raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
+    if not space.is_bounded():
+        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
+
+
+def make_distribution(space, state_dependent_std=False):
+    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
+    if isinstance(space, gym.spaces.Discrete):
+        return Categorical(int(space.n), int(space.start))
+    if _has_vectors(space):
+        return Gaussian(space.low, space.high, state_dependent_std)
+    raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
+
+
+# -- as JSON: enough to build the agent again without its environment ----------------------------------------------------
+
+
+def space_to_json(space):
+    if isinstance(space, gym.spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if is_picture(space):
+        return {"kind": "Picture", "shape": list(space.shape)}
+    bounds = ([float(x) if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
+    low, high = bounds
+    return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype)}
+
+
+def space_from_json(saved):
+    """The space again. Raises UserError for what `space_to_json` cannot have made."""
+    try:
+        return _space_from(saved)
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"config.json describes a space that there is not: {error}") from None
+
+
+def _space_from(saved):
+    if saved["kind"] == "Discrete":
+        return gym.spaces.Discrete(saved["n"], start=saved["start"])
+    if saved["kind"] == "Picture":
+        return gym.spaces.Box(0, 255, tuple(saved["shape"]), np.uint8)
+    low = [-np.inf if x is None else x for x in saved["low"]]
+    high = [np.inf if x is None else x for x in saved["high"]]
+    dtype = np.dtype(saved["dtype"])
+    return gym.spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)
