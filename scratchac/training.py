@@ -107,6 +107,8 @@ def train_off_policy(agent, play, steps, report):
                 except FloatingPointError as error:
                     raise TrainingError(f"at step {agent.step}: {error}") from None
                 updates += 1
+            if kernels.backend.device == "cpu" and not math.isfinite(metrics["critic_loss"]):       # a device would be waited for
+                raise TrainingError(f"at step {agent.step}: critic_loss is not finite: lower the learning rates")
             metrics |= promises.metrics()
         if report(agent, play, metrics, time.perf_counter() - started if updates else 0.0, updates):
             break

@@ -17,6 +17,7 @@ import soak
 import strange
 from probes import Constant, Poison
 
+import kernels
 import scratchac
 from scratchac import replay, training
 from scratchac.__main__ import main
@@ -279,6 +280,21 @@ def test_a_nan_does_not_reach_an_environment_as_an_action(algorithm):
     with pytest.raises(TrainingError, match="actions of environment 0 are not finite"):
         agent.step = 100                                                    # later than its random actions
         training.train(agent, scratchac.envs.VectorEnv(Watched, agent.config.envs, 0), 200, lambda *_: False)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("algorithm", ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo", "discrete-sac"])
+def test_a_gradient_that_is_not_finite_stops_training(algorithm, backend):
+    """Observations and rewards are sound; the networks have grown out of all measure."""
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    options = OFF if algorithm == "discrete-sac" else SMALL | ({"rollout": 8, "batch_size": 8} if algorithm == "ppo" else {})
+    with kernels.use(backend), np.errstate(all="ignore"):
+        agent = scratchac.make_agent(algorithm, "CartPole-v1", **options)
+        agent.keeps()["actor" if algorithm == "discrete-sac" else "parameters"][:] = 3e38
+        venv = scratchac.envs.VectorEnv("CartPole-v1", getattr(agent, "envs", 1), 0)
+        with pytest.raises(TrainingError, match=r"at step \d+: (the gradient|the TD error|critic_loss) is not finite"):
+            training.train(agent, venv, 400, lambda *_: False)
 
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
