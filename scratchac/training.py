@@ -143,10 +143,20 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwa
 
     Raises EnvironmentFailed for whatever an environment raises, an episode that never ends, and returns that are not finite.
     """
-    todo = deque(range(episodes))
     envs = [Checked(make(env, **kwargs), i) for i in range(min(parallel, episodes))]
-    returns = np.zeros(episodes)
-    playing, lengths = [], np.zeros(episodes, int)                          # [env, episode, observation]
+    try:
+        returns = _play(agent, envs, episodes, seed, explore)
+    finally:
+        for e in envs:
+            e.close()
+    if not np.isfinite(returns).all():
+        raise EnvironmentFailed(f"the return of episode {np.flatnonzero(~np.isfinite(returns))[0]} is not finite")
+    return returns
+
+
+def _play(agent, envs, episodes, seed, explore):
+    todo, returns, lengths = deque(range(episodes)), np.zeros(episodes), np.zeros(episodes, int)
+    playing = []                                                            # [env, episode, observation]
     for e in envs:
         i = todo.popleft()
         playing.append([e, i, e.reset(seed=seed + i)[0]])
@@ -165,8 +175,4 @@ def evaluate(agent, env, episodes=100, seed=0, explore=False, parallel=10, **kwa
                     playing.remove(slot)
             elif lengths[i] == LONGEST:
                 raise EnvironmentFailed(NEVER_ENDS)
-    for e in envs:
-        e.close()
-    if not np.isfinite(returns).all():
-        raise EnvironmentFailed(f"the return of episode {np.flatnonzero(~np.isfinite(returns))[0]} is not finite")
     return returns

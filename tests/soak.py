@@ -21,7 +21,7 @@ from damage import same
 # name → (arguments of `scratchac train`, environment steps in a minute without faults, whether the bytes have to be the same)
 CASES = {
     "A2C": ("a2c --env CartPole-v1 --backend numba", 3_000_000, True),
-    "PPO": ("ppo --env LunarLander-v3 --backend numpy --envs 8 --rollout 128", 200_000, True),
+    "PPO": ("ppo --env LunarLander-v3 --backend numpy --envs 8 --rollout 128", 400_000, True),
     "SAC": ("sac --env Pendulum-v1 --backend numba --hidden 64 64 --buffer-size 5000", 60_000, True),
     "TD3": ("td3 --env Hopper-v5 --backend numpy --hidden 64 64 --buffer-size 5000 --learning-starts 1000", 50_000, True),
     "self-play": ("ppo --env tictactoe_v3 --backend numba", 150_000, True),
@@ -159,26 +159,34 @@ class Tormented:
 
 
 def soak(minutes, report, folder, seed=0):
-    """Torment each of CASES for its share of the time. `report` is called after each with a row of figures."""
+    """Torment each of CASES for its share of the time, with one run after the other. `report` is called after each case with its
+    figures; of the memory, with that of the run whose memory has grown the most.
+    """
     rng, share = np.random.default_rng(seed), 60 * minutes / len(CASES)
     for name, (arguments, rate, bitwise) in CASES.items():
+        started, seen, runs, memory = time.monotonic(), Counter(), 0, []
         steps = int(rate * share / 60 / 2)                  # what is tormented takes about twice the time
-        words = ["train", *arguments.split(), "--steps", steps, "--seed", 1, "--checkpoint-every", max(1, steps // 50)]
-        started, whole = time.monotonic(), Undisturbed(words, folder / name / "whole", steps)
-        parts = Tormented(words, folder / name / "parts", rng, has_workers=not bitwise)
-        try:
-            torment(parts, whole, started + share)
-        finally:
-            for process in (whole.process, parts.process.process):
-                process.kill()
-        for process, said in ((whole, whole.said), (parts.process, parts.process.said)):
-            # A tormented one may have come to its end just as it was stopped.
-            assert process.process.returncode == 0 or "has finished its" in said, (name, process.process.returncode, said)
-        if bitwise:
-            same(whole.folder, parts.folder)
-        report({"what": name, "steps": steps, "seconds": round(time.monotonic() - started), "same bytes": bitwise,
-                "faults": {fault: count for fault, count in sorted(parts.seen.items()) if count},
-                "MiB, first": round(whole.first / 2**20, 1), "MiB, last": round(whole.last / 2**20, 1)})
+        while time.monotonic() < started + 0.8 * share:
+            words = ["train", *arguments.split(), "--steps", steps, "--seed", runs, "--checkpoint-every", max(1, steps // 50)]
+            where = folder / name / str(runs)
+            whole = Undisturbed(words, where / "whole", steps)
+            parts = Tormented(words, where / "parts", rng, has_workers=not bitwise)
+            try:
+                torment(parts, whole, started + share)
+            finally:
+                for process in (whole.process, parts.process.process):
+                    process.kill()
+            for process in (whole, parts.process):          # a tormented one may have come to its end just as it was stopped
+                assert process.process.returncode == 0 or "has finished its" in process.said, (words, process.said)
+            if bitwise:
+                same(whole.folder, parts.folder)
+            seen.update(parts.seen)
+            memory.append((whole.first, whole.last))
+            runs += 1
+        first, last = max(memory, key=lambda pair: pair[1] - pair[0])
+        report({"what": name, "runs": runs, "steps": runs * steps, "seconds": round(time.monotonic() - started),
+                "same bytes": bitwise, "faults": {fault: count for fault, count in sorted(seen.items()) if count},
+                "MiB, first": round(first / 2**20, 1), "MiB, last": round(last / 2**20, 1)})
 
 
 def torment(parts, whole, until):

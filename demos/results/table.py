@@ -166,11 +166,11 @@ def reliability_tables():
               for name in ("command lines", "function calls", "environments"))]
     yield "\n".join(["| what happens | how often | what came of it |", "|---|---|---|",
                      *(f"| {what} | {count:,} | {came} |" for what, count, came in rows)])
-    lines = ["| tormented run | minutes | steps | faults | in the end | MiB after a fifth | and before the end |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| tormented | minutes | runs | steps | faults | in the end | MiB after a fifth | before the end |",
+             "|---|---|---|---|---|---|---|---|"]
     for row in soaked:
         faults = ", ".join(f"{count} × {fault}" for fault, count in sorted(row["faults"].items()) if count)
-        lines.append(f"| {row['what']} | {row['seconds'] / 60:.1f} | {row['steps']:,} | {faults} | "
+        lines.append(f"| {row['what']} | {row['seconds'] / 60:.1f} | {row['runs']} | {row['steps']:,} | {faults} | "
                      f"{'the same bytes' if row['same bytes'] else 'finished'} | {row['MiB, first']} | {row['MiB, last']} |")
     yield "\n".join(lines)
 
