@@ -5,7 +5,7 @@ from collections import deque
 
 import numpy as np
 
-from scratchac.errors import CheckpointError, EnvironmentFailed
+from scratchac.errors import CheckpointError
 
 
 class Episodes:
@@ -87,23 +87,20 @@ class Play:
 
     def begin(self, state=None):
         """Raises CheckpointError if `state` is of something else."""
+        if state is None:
+            self.obs = None if self.elsewhere else self.envs.reset()
+            return
         try:
-            self._begin(state)
-        except EnvironmentFailed:
-            raise
+            self._go_on(state)
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            if state is None:
-                raise
             raise CheckpointError(f"what was under way cannot be taken up again: {type(error).__name__}: {error}") from None
 
-    def _begin(self, state):
-        lost, kept = range(self.envs.n), state and state["envs"]            # lost: whose episodes begin anew
+    def _go_on(self, state):
+        lost, kept = range(self.envs.n), state["envs"]                      # lost: whose episodes begin anew
         if kept:
             self.obs, lost = self.envs.load_state(kept)
         elif not self.elsewhere:
             self.obs = self.envs.reset()
-        if not state:
-            return
         self.episodes.load_state(state["episodes"])
         self.since_update, self.workers = state["since_update"], state["workers"]
         if self.promises:
