@@ -67,7 +67,7 @@ def one_step_actor_critic(agent, play, steps, report):
         episodes.lengths[0] = t + 1
         if done:
             episodes.end(0)
-            obs = env.reset()[0].astype(dtype)[None]
+            obs = np.asarray(env.reset()[0], dtype)[None]
         metrics = {"actor_loss": -delta * logp, "critic_loss": 0.5 * delta * delta, "entropy": entropy, "td_error": delta,
                    "value": value}
         if report(agent, play, metrics, time.perf_counter() - started, 1):
@@ -98,6 +98,7 @@ def a2c(agent, play, steps, report):
                 obs = obs.copy()
                 for i in over:
                     obs[i] = envs.members[i].reset()[0]
+        require_finite(agent.step, observations=s, rewards=r, next_observations=s2)        # tanh makes 1 of an infinity
         started = time.perf_counter()
         h = agent.schedules(agent.step / config.steps)
         actor_loss, critic_loss, entropy, value, spread = numba_networks.a2c_gradient(
@@ -106,7 +107,6 @@ def a2c(agent, play, steps, report):
         try:
             grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
         except FloatingPointError as error:
-            require_finite(agent.step, observations=s, rewards=r, next_observations=s2)
             raise TrainingError(f"at step {agent.step}: {error}") from None
         for optimiser, group, lr in zip(agent.optimisers, agent.model.groups, (h.actor_lr, h.critic_lr), strict=True):
             optimiser.step(agent.model.grad[group], lr)

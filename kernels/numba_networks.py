@@ -391,7 +391,7 @@ def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, cr
     delta = reward + discount * v2 - value
     log_pi = _log_softmax(y[-actor_sizes[-1]:])
     entropy = -(np.exp(log_pi) * log_pi).sum()
-    # A ReLU makes 0 of a NaN, so that δ may not show what s or s′ had.
+    # A ReLU makes 0 of −∞ and tanh 1 of ∞, so that δ may not show what s or s′ had.
     if not np.isfinite(delta + s.sum() + s2.sum()):
         return np.nan, log_pi[action], entropy, value
     dy = -np.exp(log_pi).reshape(1, -1)                         # ∂log π(a)/∂y = 1[i = a] − π

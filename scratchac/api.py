@@ -60,7 +60,12 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
                 "observation_space": space_to_json(agent_envs.observation_space),
                 "action_space": space_to_json(agent_envs.action_space),
             })
-            lifecycle.learn(agent, agent_envs, run, env, config.steps, quiet, video, on_row=on_row, stop_after=stop_after)
+            try:
+                lifecycle.learn(agent, agent_envs, run, env, config.steps, quiet, video, on_row=on_row, stop_after=stop_after)
+            except UserError:
+                if run:
+                    run.discard_if_empty()
+                raise
         finally:
             agent_envs.close()
         return lifecycle.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
@@ -83,8 +88,11 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
         agent, progress, play = lifecycle.restore(run)
         check_history(progress)
         lifecycle.check_device(active, type(agent), config["algorithm"])
-        target = max(progress["target"], agent.config.steps) if steps is None else whole("--steps", steps, 1)
+        meant = max(progress["target"], agent.config.steps)
+        target = meant if steps is None else whole("--steps", steps, 1)
         if agent.step >= target:
+            if agent.step < meant:
+                raise UserError(f"{run_dir} is at step {agent.step} of {meant} already: --steps must be more, or left out")
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
             lifecycle.conclude(agent, run, env, progress, video)    # it was stopped between its last step and its evaluation

@@ -49,7 +49,8 @@ def read(path, config):
     Raises CheckpointError for a file that is missing, damaged, of another algorithm or other spaces, or no checkpoint at all.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it is not an .npz archive")
             arrays = {name: archive[name] for name in archive.files}    # reads, and checks each member's CRC

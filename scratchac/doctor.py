@@ -5,6 +5,8 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -51,7 +53,7 @@ def report():
 def missing():
     """All that is missing, and one command that installs it."""
     commands = {name: command for name, command in OPTIONAL.items() if not version(name)}
-    if gpu() and not version("cupy-cuda13x"):
+    if gpu() and not find_spec("cupy"):
         commands["cupy"] = kernels.BACKENDS["cupy"][2]
     if not commands:
         return "nothing"
@@ -66,6 +68,7 @@ def version(package):
         return None
 
 
+@cache
 def gpu():
     """Names and drivers of NVIDIA's, as their own tool tells; empty without one."""
     try:

@@ -161,6 +161,8 @@ class VectorEnv:
         try:
             return ask(*arguments, **named)
         except (EOFError, OSError):
+            for process in self.workers.processes:
+                process.join(0.2)                                           # its pipe may be closed before its end is known
             dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
             raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
 
@@ -197,13 +199,12 @@ class VectorEnv:
             for env in self.members:
                 env.close()
             return
-        try:
-            self.workers.close(terminate=True)
-        except (EOFError, OSError):                                         # close asks each first, and a dead one does not answer
-            for process in self.workers.processes:
-                process.kill()
-                process.join()
-            self.workers.closed = True
+        for process, pipe in zip(self.workers.processes, self.workers.parent_pipes, strict=True):
+            process.kill()                                                  # Gymnasium would ask each first, and wait for SIGTERM
+            process.join()
+            if pipe is not None:                                            # those that failed have none any more
+                pipe.close()
+        self.workers.closed = True
 
 
 class FreshObservation(gym.Wrapper):

@@ -5,7 +5,7 @@ from collections import deque
 
 import numpy as np
 
-from scratchac.errors import CheckpointError
+from scratchac.errors import CheckpointError, UserError
 
 
 class Episodes:
@@ -92,6 +92,8 @@ class Play:
             return
         try:
             self._go_on(state)
+        except UserError:
+            raise
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise CheckpointError(f"what was under way cannot be taken up again: {type(error).__name__}: {error}") from None
 
@@ -101,6 +103,7 @@ class Play:
             self.obs, lost = self.envs.load_state(kept)
         elif not self.elsewhere:
             self.obs = self.envs.reset()
+            print("scratchac: an environment had failed; all of them begin new episodes", file=sys.stderr)
         self.episodes.load_state(state["episodes"])
         self.since_update, self.workers = state["since_update"], state["workers"]
         if self.promises:

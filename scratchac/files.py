@@ -40,10 +40,15 @@ def _replace_by_link(path, link):
     fresh.unlink(missing_ok=True)
     os.link(path, fresh)
     os.replace(fresh, link)
+    fresh.unlink(missing_ok=True)                           # replacing does nothing where both are names of one file already
 
 
 def _sync_folder(folder):
-    if hasattr(os, "O_DIRECTORY"):                          # Windows has no such thing
-        handle = os.open(folder, os.O_DIRECTORY)
-        os.fsync(handle)
+    if not hasattr(os, "O_DIRECTORY"):                      # Windows has no such thing
+        return
+    handle = os.open(folder, os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):                  # nor have some network file systems; the file is in its place
+            os.fsync(handle)
+    finally:
         os.close(handle)

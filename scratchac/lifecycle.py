@@ -4,6 +4,7 @@ comes after the last one.
 
 import os
 import sys
+from contextlib import nullcontext
 
 import kernels
 from scratchac import algorithms, envs, training
@@ -12,6 +13,7 @@ from scratchac.games import GAMES, SelfPlay
 from scratchac.hyperparameters import configure
 from scratchac.memory import check_rollout
 from scratchac.progress import Reporter
+from scratchac.spaces import space_to_json
 from scratchac.workers import check_engine
 
 EVALUATION_EPISODES = 100
@@ -54,7 +56,7 @@ def vector_env(agent_class, config, env, seed, settings):
     if envs.name_of(env) in GAMES:
         if agent_class.loop != "on-policy":
             raise UserError(f"{env} has illegal actions: it takes a2c or ppo, and --action-mask")
-        if settings["vector"] == "async" or settings["randomise"] or settings["env_args"]:
+        if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"]:
             raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
         return SelfPlay(env, n, seed)
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
@@ -63,7 +65,7 @@ def vector_env(agent_class, config, env, seed, settings):
 def require_spaces(run, agent_envs):
     """Raise UserError unless these environments have the spaces that the run was started with."""
     for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
-        if now != saved:
+        if space_to_json(now) != space_to_json(saved):
             raise UserError(f"{run.path} was trained with the space {saved}, and this environment has {now}")
 
 
@@ -107,13 +109,13 @@ def learn(agent, agent_envs, run, env, target, quiet, video, history=(None, None
         print(f"scratchac: a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
               f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept", file=sys.stderr)
     try:
-        with reporter:
+        with reporter, run.claimed() if run else nullcontext():
             training.train(agent, agent_envs, target, reporter, play)
             if run:
                 reporter.finish(agent)
     except TrainingError as error:
-        if isinstance(error, (EnvironmentFailed, WorkerDied)) and run:
-            reporter.or_later(reporter.save, agent, True)
+        if isinstance(error, (EnvironmentFailed, WorkerDied)) and run and (reporter.play or progress is None):
+            reporter.or_later(reporter.save, agent, True)                   # else the checkpoint that was resumed says more
         kept = run.path / "checkpoint.npz" if run else None
         raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from error
     except WriteError as error:
@@ -134,7 +136,7 @@ def conclude(agent, run, env, progress, video):
 
 
 def _conclude(agent, run, env, progress, video):
-    run.write_json("summary.json", _summary(agent, run.config, env, progress))
+    summary = _summary(agent, run.config, env, progress)
     # matplotlib takes longer to load than a short run lasts, so it waits until it is needed.
     from scratchac import plots
 
@@ -144,8 +146,9 @@ def _conclude(agent, run, env, progress, video):
 
         try:
             record(agent, env, run.path, **run.config["env_args"])
-        except UserError as error:                          # the training is done and saved all the same
+        except (UserError, EnvironmentFailed) as error:     # the training is done and saved all the same
             print(f"scratchac: no film: {error}", file=sys.stderr)
+    run.write_json("summary.json", summary)                 # last: where it is, nothing is missing
 
 
 def _summary(agent, config, env, progress):

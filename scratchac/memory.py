@@ -50,7 +50,7 @@ def check_rollout(steps, envs, observation_space):
     """Raise UserError unless a rollout of so many steps of each environment fits into memory."""
     size, memory = steps * envs * (2 * math.prod(observation_space.shape) + 5) * 4, kernels.backend.memory()
     if size > memory:
-        raise UserError(f"--rollout {steps} with --envs {envs} needs {size / 2**30:.1f} GiB of memory and there are "
+        raise UserError(f"--rollout {steps} with --envs {envs} needs {size // 2**30} GiB of memory and there are "
                         f"{memory / 2**30:.1f}")
 
 
@@ -79,8 +79,8 @@ class ReplayBuffer:
         size = capacity * sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in fields.values())
         memory = kernels.backend.memory()
         if size > memory:
-            raise UserError(f"--buffer-size {capacity} needs {size / 2**30:.1f} GiB of memory and there are {memory / 2**30:.1f}; "
-                            f"at most {int(0.8 * capacity * memory / size)} transitions would fit")
+            raise UserError(f"--buffer-size {capacity} needs {size // 2**30} GiB of memory and there are {memory / 2**30:.1f}; "
+                            f"at most {8 * int(memory) * capacity // size // 10} transitions would fit")
         self.data = {name: kernels.backend.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
         self.capacity, self.size, self.cursor = capacity, 0, 0
 

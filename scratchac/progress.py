@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import kernels
 from scratchac.errors import CheckpointError, TrainingError, WriteError
+from scratchac.state import not_finite
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
@@ -120,15 +121,15 @@ class Reporter:
     def finish(self, agent):
         """Write the last rows, if some still wait, and a checkpoint, unless that has just been done. Raises WriteError."""
         self.run.write_rows()
-        if not self.saved:
+        if not self.saved or self.play.elsewhere:           # where workers are is known only when they have ended
             self.save(agent)
 
     def save(self, agent, failed=False):
-        """Write a checkpoint. Raises WriteError."""
+        """Write a checkpoint, after the rows that wait: those before it are not made again. Raises WriteError."""
+        self.run.write_rows()
         state = agent.state()
-        for name, value in state.items():
-            if isinstance(value, np.ndarray) and not np.isfinite(value).all():
-                raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
+        if name := not_finite(state):
+            raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}

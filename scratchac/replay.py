@@ -73,13 +73,17 @@ class Replayable(Checked):
         return [rng for rng in (self.unwrapped.np_random if seed is None else None, self.world) if rng is not None]
 
     def reset(self, *, seed=None, options=None):
-        self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
+        try:
+            self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
+        except AttributeError as error:                     # a RandomState, say
+            raise self._failed("has a generator that is not NumPy's Generator:", error) from error
         return super().reset(seed=seed, options=options)
 
     def step(self, action):
+        kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change it
         stepped = super().step(action)
         if len(self.actions) <= LONGEST:
-            self.actions.append(action)
+            self.actions.append(kept)
         return stepped
 
     def past(self):
@@ -91,10 +95,17 @@ class Replayable(Checked):
         seed = self.saved["seed"]
         for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
             rng.bit_generator.state = state
-        obs, _ = self.reset(seed=seed)
-        if self.saved["actions"] is None:
-            return self.reset()[0], False
-        for action in self.saved["actions"]:
-            obs = self.step(action)[0]
-        same = np.array_equal(obs, self.saved["obs"])
-        return (obs if same else self.reset()[0]), same
+        self.reset(seed=seed)
+        same = self.saved["actions"] is not None and self._repeat(self.saved["actions"])
+        return (self.obs if same else self.reset()[0]), same
+
+    def _repeat(self, actions):
+        """Whether these actions lead to the saved observation, and not to an end or an error on the way."""
+        for number, action in enumerate(actions, start=1):
+            try:
+                *_, term, trunc, _ = self.step(action)
+            except EnvironmentFailed:
+                return False
+            if (term or trunc) and number < len(actions):
+                return False
+        return np.array_equal(self.obs, self.saved["obs"])

@@ -12,10 +12,15 @@ import errno
 import io
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 from scratchac import checkpoints
 from scratchac.errors import UserError, WriteError
@@ -91,6 +96,37 @@ class Run:
         except (OSError, ValueError) as error:
             raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
         return cls(path, config)
+
+    def discard_if_empty(self):
+        """Remove the folder if nothing has been learnt into it: its name shall be free again."""
+        if {file.name for file in self.path.iterdir()} == {"config.json"}:
+            (self.path / "config.json").unlink()
+            self.path.rmdir()
+
+    @contextmanager
+    def claimed(self):
+        """While this lasts, no other process can claim the folder. Raises UserError if another one has.
+
+        The lock belongs to this process: the system takes it away at its end, however it ends, and no child inherits it.
+        """
+        if fcntl is None:                                   # Windows
+            yield
+            return
+        path = self.path / ".lock"
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT)
+        except OSError as error:
+            raise WriteError(f"{path} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise UserError(f"another process trains {self.path}: wait for its end, or stop it") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(handle)
 
     def spaces(self):
         """Those of observations and actions. Raises UserError where config.json describes none."""

@@ -53,8 +53,7 @@ def space_to_json(space):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
     if is_picture(space):
         return {"kind": "Picture", "shape": list(space.shape)}
-    bounds = ([float(x) if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
-    low, high = bounds
+    low, high = ([x.item() if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
     return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype)}
 
 
@@ -62,7 +61,7 @@ def space_from_json(saved):
     """The space again. Raises UserError for what `space_to_json` cannot have made."""
     try:
         return _space_from(saved)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
         raise UserError(f"config.json describes a space that there is not: {error}") from None
 
 

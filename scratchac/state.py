@@ -56,6 +56,14 @@ def _require_generator(saved, name):
         raise ValueError(f"{name} is no state of a generator: {error}") from None
 
 
+def not_finite(saved, name=""):
+    """The name of the first array in a state that has a NaN or an infinity, or None. What a memory holds was looked at before."""
+    if isinstance(saved, dict):
+        found = (not_finite(value, f"{name}.{key}".lstrip(".")) for key, value in saved.items() if key != "memory")
+        return next((x for x in found if x), None)
+    return name if isinstance(saved, np.ndarray) and not np.isfinite(saved).all() else None
+
+
 def _state_of(part):
     if isinstance(part, np.random.Generator):
         return part.bit_generator.state

@@ -93,11 +93,13 @@ class Processes:
 
 @contextlib.contextmanager
 def without_interrupts():
-    """Ctrl-C, which a terminal sends to all processes, waits; one started meanwhile never hears it, not even while it loads."""
+    """Ctrl-C and SIGTERM, which terminals and clusters send to all processes, wait; one started meanwhile never hears them, not
+    even while it loads. It is for the parent to decide what they mean, and to kill its children.
+    """
     if not hasattr(signal, "pthread_sigmask"):                              # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

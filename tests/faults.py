@@ -79,9 +79,12 @@ def keep(name, value):
 
 
 def rows(name):
-    """Where rows go that come one after the other."""
-    made = []
-    return lambda row: (made.append(row), keep(name, made))
+    """Where rows go that come one after the other; one replaces what is there of the same thing and backend."""
+    def add(row):
+        kept = json.loads(FILE.read_text()).get(name, []) if FILE.exists() else []
+        new = row["what"], row.get("backend")
+        keep(name, [x for x in kept if (x["what"], x.get("backend")) != new] + [row])
+    return add
 
 
 def main():
@@ -91,6 +94,7 @@ def main():
     parser.add_argument("--inputs", type=int, default=0, help="command lines; ten times as many calls and environments")
     parser.add_argument("--resumes", action="store_true", help="resume a run of every preset, on every backend")
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="torment runs for so long")
+    parser.add_argument("--cases", nargs="*", choices=soak.CASES, default=list(soak.CASES), help="only these")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -106,7 +110,7 @@ def main():
         if options.resumes:
             resume_every_preset(folder / "resumed", rows("resumes"))
         if options.soak:
-            soak.soak(options.soak, rows("soak"), folder / "soak")
+            soak.soak(options.soak, rows("soak"), folder / "soak", options.cases)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import damage
 import faults
+import gymnasium as gym
 import numpy as np
 import pytest
 import soak
@@ -23,6 +24,7 @@ from scratchac import replay, training
 from scratchac.__main__ import main
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WriteError
 from scratchac.runs import Run
+from scratchac.spaces import space_from_json, space_to_json
 
 SMALL = {"hidden": (4,)}
 OFF = SMALL | {"learning_starts": 8, "batch_size": 4, "buffer_size": 100}
@@ -71,7 +73,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(finished):
 
 
 def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
-    """At step 100 there is no room for a checkpoint, from 60 to 140 none for rows. Later there is, and nothing is missing."""
+    """From step 60 to 110 there is no room for rows, at 200 none for a checkpoint. Later there is, and nothing is missing."""
     path = tmp_path / "run"
     aside = path / "rows so far"
 
@@ -79,14 +81,24 @@ def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
         (path / "metrics.csv").rename(aside)
         full(path / "metrics.csv")
 
-    moments = iter((fill, lambda: full(path / "checkpoint.npz.tmp"), lambda: aside.rename(path / "metrics.csv")))
-    env = doing((60, 100, 140), lambda: next(moments)())
+    moments = iter((fill, lambda: aside.rename(path / "metrics.csv"), lambda: full(path / "checkpoint.npz.tmp")))
+    env = doing((60, 110, 190), lambda: next(moments)())
     agent = scratchac.train("reinforce", env, 400, out=path, checkpoint_every=100, **SMALL)
     said = capsys.readouterr().err
     assert "metrics.csv cannot be written: No space left on device; training goes on" in said
     assert "checkpoint.npz cannot be written: No space left on device; training goes on" in said
     assert Run.open(path).metrics()["step"].tolist() == list(range(50, 401, 50))        # an update is an episode of 50 steps
     assert scratchac.load(path).step == agent.step == 400
+
+
+def test_no_checkpoint_without_the_rows_before_it(tmp_path):
+    """A run that is killed and resumed would never make them again."""
+    path, seen = tmp_path / "run", []
+    moments = iter((lambda: full(path / "metrics.csv"), lambda: seen.append((path / "checkpoint.npz").exists()),
+                    (path / "metrics.csv").unlink))
+    scratchac.train("reinforce", doing((10, 310, 390), lambda: next(moments)()), 400, out=path, checkpoint_every=100, **SMALL)
+    assert seen == [False]
+    assert Run.open(path).metrics()["step"].tolist() == list(range(50, 401, 50))
 
 
 def test_where_the_last_checkpoint_has_no_room_the_one_before_stays(tmp_path):
@@ -114,7 +126,7 @@ def test_no_room_for_a_folder_leaves_none_and_one_line(tmp_path):
 
 def test_killed_in_mid_write_the_folder_has_a_whole_checkpoint(tmp_path):
     seen = damage.kill_writers(tmp_path / "run", 20)
-    assert seen["killed"] == 20 and seen["killed in mid-write"] > 5 and seen["checkpoints written"] > 5
+    assert seen["killed"] == 20 and seen["killed in mid-write"] > 2 and seen["checkpoints written"] > 2
 
 
 def test_a_row_that_was_not_finished_is_forgotten(tmp_path):
@@ -159,18 +171,76 @@ def test_ctrl_c_during_the_evaluation(tmp_path):
         scratchac.resume(path, env=Constant)
 
 
-def test_ctrl_c_is_not_heard_by_environments_in_processes(tmp_path):
-    """A terminal sends it to everybody. They have to be there when their pasts are asked for."""
-    words = ["train", "a2c", "--env", "CartPole-v1", "--steps", "1000000", "--vector", "async", "--envs", "2", "--quiet",
-             "--no-video", "--backend", "numpy", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen([sys.executable, "-m", "scratchac", *words], stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", [["a2c", "--vector", "async", "--envs", "2"], ["a3c", "--envs", "2"]])
+def test_what_stops_a_run_is_not_heard_by_its_processes(words, number, tmp_path):
+    """A terminal and a cluster send it to everybody. They have to be there when they are asked where they are."""
+    options = ["--env", "CartPole-v1", "--steps", "1000000", "--quiet", "--no-video", "--backend", "numpy", "--out",
+               tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, "-m", "scratchac", "train", *words, *map(str, options)], stderr=subprocess.PIPE,
+                               text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "metrics.csv").exists():
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+        assert process.poll() is None and time.monotonic() < deadline
+    os.killpg(process.pid, number)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and said.startswith("scratchac: stopped at step") and len(said.splitlines()) == 1
-    assert Run.open(tmp_path / "run").restore()[2]["envs"] is not None
+    play = Run.open(tmp_path / "run").restore()[2]
+    assert play["envs" if words[0] == "a2c" else "workers"] is not None
+
+
+def test_two_processes_do_not_train_one_run(tmp_path):
+    words = [sys.executable, "-m", "scratchac", "train", "a2c", "--env", "CartPole-v1", "--steps", "1000000", "--quiet",
+             "--no-video", "--backend", "numpy", "--out", str(tmp_path / "run")]
+    first = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "checkpoint.npz").exists():
+        time.sleep(0.05)
+        assert first.poll() is None
+    with pytest.raises(UserError, match="another process trains"):
+        scratchac.resume(tmp_path / "run")
+    first.kill()                                                            # the system takes its lock away
+    first.communicate()
+    step = scratchac.load(tmp_path / "run").step
+    assert scratchac.resume(tmp_path / "run", steps=step + 100_000 - step % 100_000, quiet=True).step > step
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+class Moody(Constant):
+    """Its episodes last as long as it likes, which no generator knows, and it does not like to be asked beyond their end."""
+
+    lengths = iter(())
+
+    def reset(self, **kwargs):
+        self.limit = next(self.lengths)
+        return super().reset(**kwargs)
+
+    def step(self, action):
+        assert self.t < self.limit, "after the end"
+        return super().step(action)
+
+
+def test_an_environment_that_goes_another_way_begins_a_new_episode(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Moody, "lengths", iter([50, 50, 10, 10, *[20] * 500]))      # two before the stop, then those after it
+    scratchac.train("actor-critic", Moody, 90, out=tmp_path / "run", stop_after=80, **SMALL)
+    assert scratchac.resume(tmp_path / "run", env=Moody).step == 90
+    assert "environment 0 back; it begins a new episode" in capsys.readouterr().err
+
+
+def test_a_resume_that_fails_at_once_leaves_the_checkpoint_as_it_is(tmp_path):
+    path = tmp_path / "run"
+    scratchac.train("a2c", Constant, 400, out=path, stop_after=100, **SMALL)
+    before = (path / "checkpoint.npz").read_bytes()
+
+    class Broken(Constant):
+        def reset(self, **_):
+            raise RuntimeError("no simulator today")
+
+    for _ in range(2):
+        with pytest.raises(EnvironmentFailed, match="environment 0 at its reset raised RuntimeError: no simulator today"):
+            scratchac.resume(path, env=Broken)
+    assert (path / "checkpoint.npz").read_bytes() == before
+    assert scratchac.resume(path, env=Constant).step == 400
 
 
 # -- damaged checkpoints -------------------------------------------------------------------------------------------------
@@ -268,8 +338,7 @@ def test_a_nan_does_not_reach_an_environment_as_an_action(algorithm):
     agent.keeps()["parameters" if algorithm == "a2c" else "actor"][:] = np.nan
 
     class Watched(Constant):
-        action_space = scratchac.envs.gym.spaces.Box(-1, 1, (1,))
-        observation_space = scratchac.envs.gym.spaces.Box(-1, 1, (3,))
+        action_space, observation_space = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Box(-1, 1, (3,))
 
         def reset(self, **_):
             return np.zeros(3, np.float32), {}
@@ -340,6 +409,60 @@ def test_strange_input_is_done_or_refused(what, examples):
     assert sum(seen.values()) > examples / 2 and len(seen) > 1
 
 
+def test_nothing_is_concluded_before_the_end(tmp_path):
+    scratchac.train("reinforce", Constant, 200, out=tmp_path / "run", stop_after=100, **SMALL)
+    with pytest.raises(UserError, match="at step 100 of 200 already"):
+        scratchac.resume(tmp_path / "run", steps=50, env=Constant)
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_what_is_refused_late_leaves_no_folder(tmp_path):
+    with pytest.raises(UserError, match="cannot be sent to another process"):
+        scratchac.train("a3c", lambda: Constant(), 100, out=tmp_path / "run", **SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("space", [
+    gym.spaces.Discrete(3, start=-2), gym.spaces.Box(0, 3, (2,), np.int64), gym.spaces.Box(0, np.inf, (1,), np.int64),
+    gym.spaces.Box(-np.inf, 1, (2,)), gym.spaces.Box(0, 1, (20, 20, 3), np.uint8), gym.spaces.Box(0, 255, (3, 20, 20), np.uint8)])
+def test_spaces_come_back(space):
+    saved = space_to_json(space)
+    assert space_to_json(space_from_json(json.loads(json.dumps(saved)))) == saved
+
+
+def test_the_compiled_loop_sees_an_infinity_where_an_episode_is_cut_off():
+    """Such an observation goes through the critic alone, where tanh makes 1 of it."""
+    pytest.importorskip("numba", reason="Numba is not installed")
+
+    class Far(Constant):
+        observation_space = gym.spaces.Box(-np.inf, np.inf, (1,))
+
+        def step(self, action):
+            _, reward, term, trunc, info = super().step(action)
+            return np.full(1, np.inf if trunc else 0, np.float32), reward, term, trunc, info
+
+    for backend in ("numpy", "numba"):
+        with pytest.raises(TrainingError, match="next_observations of environment 0 are not finite"):
+            scratchac.train("a2c", Far, 200, backend=backend, **SMALL)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("algorithm", ["actor-critic", "a2c"])
+def test_observations_may_be_lists(algorithm, backend):
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+
+    class Lists(Constant):
+        def reset(self, **kwargs):
+            return super().reset(**kwargs)[0].tolist(), {}
+
+        def step(self, action):
+            obs, *rest = super().step(action)
+            return obs.tolist(), *rest
+
+    assert scratchac.train(algorithm, Lists, 80, backend=backend, **SMALL).step == 80
+
+
 def test_a_run_without_a_single_update(tmp_path):
     scratchac.train("sac", "Pendulum-v1", 5, out=tmp_path / "run", **OFF)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["updates_per_s"] == 0
@@ -383,7 +506,7 @@ def test_what_is_missing_is_one_line_with_the_command_that_installs_it(words, mo
 def test_the_command_that_makes_the_figures(tmp_path, monkeypatch):
     """With few faults: a soak of one run among them, which is resumed until it has the bytes of an undisturbed one."""
     monkeypatch.setattr(faults, "FILE", tmp_path / "reliability.json")
-    monkeypatch.setattr(soak, "CASES", {"A2C": ("a2c --env CartPole-v1 --backend numpy", 200_000, True)})
+    monkeypatch.setattr(soak, "CASES", {"A2C": ("a2c --env CartPole-v1 --backend numpy", 500_000, True)})
     monkeypatch.setattr(soak, "PAUSE", (1.5, 2.5))
     monkeypatch.setattr(sys, "argv", ["faults.py", *["--kills", "2", "--flips", "20", "--inputs", "2", "--soak", "0.25"]])
     faults.main()

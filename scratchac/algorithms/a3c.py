@@ -133,7 +133,7 @@ def work(send, index, config, spaces, seed, alone, backend, store, steps, left):
         play = diary.play and diary.play.state()
     finally:
         envs.close()
-    return diary.page(), play and {"rng": worker.learner.rng.bit_generator.state, "play": play}
+    return diary.page(), {"rng": worker.learner.rng.bit_generator.state, "play": play} if play else left
 
 
 class Diary:
