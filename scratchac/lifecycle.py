@@ -119,7 +119,9 @@ def learn(agent, agent_envs, run, env, target, quiet, video, history=(None, None
         kept = run.path / "checkpoint.npz" if run else None
         raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from error
     except WriteError as error:
-        raise WriteError(f"{error}; go on from the last checkpoint with: scratchac resume {run.path}") from error
+        kept = (run.path / "checkpoint.npz").exists()
+        hint = f"; go on from the last checkpoint with: scratchac resume {run.path}" if kept else ""
+        raise WriteError(f"{error}{hint}") from error
     if run is None or (stop_after is not None and agent.step >= stop_after):
         return
     if reporter.interrupted:

@@ -111,9 +111,7 @@ class Tormented:
             self.end(signal.SIGKILL)
             self.start(full=True)
             self.process.ended_within(self.pause())
-            said = self.end(signal.SIGKILL)
-            assert "cannot be written" in said or "has finished its" in said or not said, said
-            self.seen["disk full"] += "cannot be written" in said
+            self.seen["disk full"] += "cannot be written" in self.end(signal.SIGKILL)
         elif fault == "worker killed":
             for pid in self.process.children()[-1:]:        # the first ones may be helpers of multiprocessing's
                 os.kill(pid, signal.SIGKILL)
@@ -133,7 +131,8 @@ class Tormented:
             time.sleep(self.rng.uniform(0, 0.05))
             self.process.signal(number)
         code, said = self.process.ended()
-        assert "Traceback" not in said or (twice and "KeyboardInterrupt" in said), said     # the second may find it half gone
+        # Gymnasium's processes complain of a parent that was killed; a second Ctrl-C may find ours half gone.
+        assert "Traceback" not in said or number == signal.SIGKILL or (twice and "KeyboardInterrupt" in said), said
         if number in (signal.SIGINT, signal.SIGTERM):
             # 2: it had finished before; −15, −2: it was being evaluated, or was half gone.
             assert code in (0, 130, 2, -15, -2) or twice, (code, said)
