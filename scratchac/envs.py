@@ -128,8 +128,11 @@ class VectorEnv:
         self.workers, self.members = None, [first]
         if vector == "async":
             first.close()
-            with without_interrupts():
-                self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            try:
+                with without_interrupts():
+                    self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            except OSError as error:
+                raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
 
     def reset(self):
         if self.workers:

@@ -14,6 +14,7 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 
 import kernels
+from scratchac.errors import UserError
 
 DECAY, EPS = 0.99, 1e-5                     # as optim.RMSprop
 
@@ -47,13 +48,19 @@ class Store:
 
 
 class SharedMemoryStore(Store):
-    """In a block of shared memory. Sent to another process, it attaches to the same block there, by its name."""
+    """In a block of shared memory. Sent to another process, it attaches to the same block there, by its name.
+
+    Raises UserError where there is none to be had.
+    """
 
     def __init__(self, size, workers, dtype, name=None):
         self.arguments, self.owner = (size, workers, np.dtype(dtype)), name is None
         numbers_at = -(-2 * size * np.dtype(dtype).itemsize // 8) * 8       # rounded up: int64 lie at multiples of 8 bytes
         name = name or f"scratchac-{os.getpid()}-{secrets.token_hex(4)}"
-        self.block = SharedMemory(name, create=self.owner, size=numbers_at + 8 * (workers + 1))
+        try:
+            self.block = SharedMemory(name, create=self.owner, size=numbers_at + 8 * (workers + 1))
+        except OSError as error:
+            raise UserError(f"no memory to share between workers: {error.strerror}") from error
         both = np.ndarray((2, size), dtype, self.block.buf)
         numbers = np.ndarray(workers + 1, np.int64, self.block.buf, numbers_at)
         super().__init__(both[0], both[1], numbers[:workers], numbers[workers:])

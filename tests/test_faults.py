@@ -121,6 +121,15 @@ def test_no_room_for_a_folder_leaves_none_and_one_line(tmp_path):
     assert done.stderr.startswith("scratchac: run/config.json cannot be written: ") and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", ["train a2c --env CartPole-v1 --vector async", "train a3c"])
+def test_no_room_for_memory_that_processes_share(words, tmp_path):
+    """As in a container with a small /dev/shm; here a limit of 4 kB, which holds config.json."""
+    done = subprocess.run([sys.executable, "-m", "scratchac", *words.split(), "--quiet", "--out", "run"], cwd=tmp_path, text=True,
+                          capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)))
+    assert done.returncode == 2 and not list(tmp_path.iterdir()), done.stderr
+    assert done.stderr.startswith("scratchac: no memory to share between ")     # Python's tracker of such memory may say more
+
+
 # -- killed, and stopped -------------------------------------------------------------------------------------------------
 
 
