@@ -23,8 +23,6 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")
 
 import damage
-import soak
-import strange
 
 import scratchac
 from scratchac import algorithms
@@ -88,6 +86,9 @@ def rows(name):
 
 
 def main():
+    import soak         # here, since the processes that are killed import this file, too
+    import strange
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0, help="times a process that writes checkpoints is killed")
     parser.add_argument("--flips", type=int, default=0, help="times bits of a checkpoint are flipped")
