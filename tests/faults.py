@@ -86,7 +86,7 @@ def rows(name):
 
 
 def main():
-    import soak         # here, since the processes that are killed import this file, too
+    import soak  # here, since the processes that are killed import this file, too
     import strange
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -20,7 +20,7 @@ from unittest import mock
 
 import gymnasium as gym
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import scratchac
@@ -35,6 +35,7 @@ SECONDS = 60                                        # in which an example must h
 def explore(check, examples, *strategies):
     """Run `check` on so many examples, the same ones every time."""
     given(*strategies)(settings(max_examples=examples, deadline=None, derandomize=True, database=None,
+                                phases=(Phase.generate, Phase.shrink),      # not Phase.explain, which traces every line
                                 suppress_health_check=list(HealthCheck))(check))()
 
 
