@@ -72,6 +72,10 @@ ENVS = st.sampled_from(["CartPole-v1", "CartPole-v1", "Pendulum-v1", "Pendulum-v
 LARGE = "1000000000000000"                          # for what must fit into memory
 
 
+def has_an_end(steps):
+    return steps != ENDLESS                         # which can be done, and takes for ever
+
+
 def words_for(field):
     """Values of a hyperparameter as words of a command line, sound and strange."""
     kind = field.type if get_origin(field.type) else type(field.default)
@@ -93,7 +97,7 @@ def training(draw):
     algorithm = draw(st.sampled_from([*algorithms.ALGORITHMS, "a2d", ""]))
     usual = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac") else "CartPole-v1"
     words = ["train", algorithm, "--quiet", "--no-video", "--env", draw(st.one_of(st.just(usual), st.just(usual), ENVS))]
-    steps = GARBAGE.filter(lambda word: word != ENDLESS)                    # which can be done, and takes for ever
+    steps = GARBAGE.filter(has_an_end)
     words += ["--steps", draw(st.one_of(SMALL, st.just("40"), st.just("40"), steps) if algorithm != "a3c" else steps)]
     if algorithm not in algorithms.ALGORITHMS:
         return words
@@ -121,7 +125,7 @@ def training(draw):
 PATHS = st.sampled_from(["run", "run", "game", "nowhere", "empty", "file", "damaged", "", "/"])
 OTHERS = st.one_of(
     st.tuples(st.just("evaluate"), PATHS, st.sampled_from(["--episodes", "--seed", "--json"]), NUMBER),
-    st.tuples(st.just("resume"), PATHS, st.just("--quiet"), st.just("--no-video"), st.just("--steps"), NUMBER),
+    st.tuples(st.just("resume"), PATHS, st.just("--quiet"), st.just("--no-video"), st.just("--steps"), NUMBER.filter(has_an_end)),
     st.tuples(st.just("plot"), PATHS, PATHS, st.just("--out"), st.sampled_from(["x.png", "x.xyz", "x", "no/x.png", ""])),
     st.tuples(st.just("video"), PATHS, st.sampled_from(["--episodes", "--seed"]), st.sampled_from(["0", "-1", "x", "1.5"])),
     st.tuples(st.just("export"), PATHS, st.just("--out"), st.sampled_from(["x.html", "no/x.html", "/", ""])),
