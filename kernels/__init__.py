@@ -46,7 +46,7 @@ class use:
 
 def load(name):
     """The backend of that name, without making it the active one."""
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         with suppress(BackendError):
             return load("numba")
         name = "numpy"

@@ -1,6 +1,6 @@
 """Cause faults by the thousand, and write down what came of them: the figures of README's reliability table.
 
-    python tests/faults.py --kills 500 --flips 20000 --inputs 1000 --resumes --soak 30
+    python tests/faults.py --kills 500 --flips 20000 --inputs 400 --resumes --soak 30
 
 Each figure goes into demos/results/reliability.json as soon as it is there; `python demos/results/table.py` makes the table. The
 tests run the same code for as long as tests may last.

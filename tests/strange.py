@@ -179,8 +179,8 @@ def make_folders(folder):
 # -- arguments of the Python functions -----------------------------------------------------------------------------------
 
 THINGS = st.sampled_from([None, True, False, 0, -1, 1, 3, 1.5, float("nan"), float("inf"), 10**30, "", "x", "numpy", b"x", [], [1],
-                          (), {}, {"x": 1}, {1: 2}, object(), np.zeros(3), np.float32(0.5), np.int64(2), np.array(3), len, int,
-                          lambda **_: None, "\0", {"render_mode": object()}])
+                          (), {}, {"x": 1}, {1: 2}, object(), np.zeros(3), np.float32(0.5), np.int64(2), np.array(3), repr,
+                          lambda *_, **__: None, "\0", {"render_mode": object()}])
 
 
 def function_calls(examples):
