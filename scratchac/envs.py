@@ -7,6 +7,7 @@ a different seed for every environment, and an error in one line where something
 import os
 import sys
 import warnings
+import weakref
 from functools import partial
 
 import gymnasium as gym
@@ -133,6 +134,8 @@ class VectorEnv:
                     self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
             except OSError as error:
                 raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
+            # They do not hear SIGTERM, by which Python ends such processes at its own end, and would be waited for.
+            self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
 
     def reset(self):
         if self.workers:
@@ -198,16 +201,20 @@ class VectorEnv:
         return {}
 
     def close(self):
-        if not self.workers:
+        if self.workers:
+            self.end_workers()
+            self.workers.closed = True
+        else:
             for env in self.members:
                 env.close()
-            return
-        for process, pipe in zip(self.workers.processes, self.workers.parent_pipes, strict=True):
-            process.kill()                                                  # Gymnasium would ask each first, and wait for SIGTERM
-            process.join()
-            if pipe is not None:                                            # those that failed have none any more
-                pipe.close()
-        self.workers.closed = True
+
+
+def _kill(processes, pipes):
+    for process, pipe in zip(processes, pipes, strict=True):
+        process.kill()
+        process.join()
+        if pipe is not None:                                                # those that failed have none any more
+            pipe.close()
 
 
 class FreshObservation(gym.Wrapper):

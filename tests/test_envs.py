@@ -1,5 +1,8 @@
 """Vector environments, seeds, spaces, and the observation that really followed."""
 
+import subprocess
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -84,6 +87,11 @@ def test_unknown_environments(env, message):
 def test_wrong_environment_arguments():
     with pytest.raises(UserError, match="gravity"):
         envs.make("CartPole-v1", gravity=-5)
+
+
+def test_processes_end_with_a_program_that_forgets_them():
+    program = "from scratchac.envs import VectorEnv; v = VectorEnv('CartPole-v1', 2, 0, 'async'); v.reset(); raise SystemExit(3)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 3
 
 
 def test_unknown_vector_mode():
