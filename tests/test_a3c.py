@@ -87,9 +87,9 @@ def test_one_worker_is_a2c(nothing_left):
 def test_one_worker_goes_on_as_if_never_stopped(tmp_path, nothing_left):
     """To the last bit, within its episode; several workers go on within theirs, but nobody's steps can come in the same order."""
     options = {"rollout": 5, "hidden": (8,), "backend": "numpy", "seed": 3, "envs": 1}
-    whole = scratchac.train("a3c", "CartPole-v1", 20_000, **options)
-    stopped = scratchac.train("a3c", "CartPole-v1", 20_000, out=tmp_path / "run", stop_after=2_000, **options)
-    assert 2_000 <= stopped.step < 20_000
+    whole = scratchac.train("a3c", "CartPole-v1", 10_000, **options)
+    stopped = scratchac.train("a3c", "CartPole-v1", 10_000, out=tmp_path / "run", stop_after=1_000, **options)
+    assert 1_000 <= stopped.step < 10_000
     episodes = scratchac.runs.Run.open(tmp_path / "run").restore()[1]["episodes"]
     resumed = scratchac.resume(tmp_path / "run")
     assert resumed.step == whole.step

@@ -211,7 +211,7 @@ def test_two_processes_do_not_train_one_run(tmp_path):
     first.kill()                                                            # the system takes its lock away
     first.communicate()
     step = scratchac.load(tmp_path / "run").step
-    assert scratchac.resume(tmp_path / "run", steps=step + 100_000 - step % 100_000, quiet=True).step > step
+    assert scratchac.resume(tmp_path / "run", steps=step + 1000).step > step
     assert not (tmp_path / "run" / ".lock").exists()
 
 
@@ -412,7 +412,7 @@ def test_a_very_long_episode_is_not_kept_and_begins_anew(tmp_path, monkeypatch, 
 # -- strange input -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what, examples", [("command_lines", 100), ("function_calls", 400), ("environments", 400)])
+@pytest.mark.parametrize("what, examples", [("command_lines", 60), ("function_calls", 400), ("environments", 400)])
 def test_strange_input_is_done_or_refused(what, examples):
     seen = getattr(strange, what)(examples)
     assert sum(seen.values()) > examples / 2 and len(seen) > 1
