@@ -46,12 +46,12 @@ class use:
 
 def load(name):
     """The backend of that name, without making it the active one."""
-    if isinstance(name, str) and name == "auto":
+    if not isinstance(name, str) or name not in ("auto", *BACKENDS):
+        raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
+    if name == "auto":
         with suppress(BackendError):
             return load("numba")
         name = "numpy"
-    if not isinstance(name, str) or name not in BACKENDS:
-        raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
     module, cls, command = BACKENDS[name]
     try:
         return getattr(import_module(module), cls)()

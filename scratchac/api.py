@@ -44,6 +44,8 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
     if on_row is not None and not callable(on_row):
         raise UserError(f"on_row must be a function of a row of metrics, not {on_row!r}")
+    if not isinstance(vector, str):
+        raise UserError(f"--vector is sync or async, not {vector!r}")
     if not isinstance(randomise, bool):
         raise UserError(f"--randomise is true or false, not {randomise!r}")
     env_args = tuned_env_args | envs.check_arguments(env_args)

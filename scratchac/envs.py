@@ -120,7 +120,7 @@ class VectorEnv:
         sequence = np.random.SeedSequence(seed)
         self.seeds = [int(x) for x in sequence.generate_state(n)]
         worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
-        if not isinstance(vector, str) or vector not in ("sync", "async"):
+        if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
         self.makers = [partial(_replayable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere

@@ -50,13 +50,13 @@ def vector_env(agent_class, config, env, seed, settings):
     """The environments that an agent trains in. Raises UserError for what does not go together."""
     if agent_class.loop == "asynchronous":
         check_engine(config.engine)
-        if not isinstance(settings["vector"], str) or settings["vector"] != "sync":
+        if settings["vector"] != "sync":
             raise UserError("every worker is a process with one environment already, so --vector sync is all there is")
     n = getattr(config, "envs", getattr(agent_class, "envs", 1))
     if envs.name_of(env) in GAMES:
         if agent_class.loop != "on-policy":
             raise UserError(f"{env} has illegal actions: it takes a2c or ppo, and --action-mask")
-        if not isinstance(settings["vector"], str) or settings["vector"] != "sync" or settings["randomise"] or settings["env_args"]:
+        if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"]:
             raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
         return SelfPlay(env, n, seed)
     return envs.VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
