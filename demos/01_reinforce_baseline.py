@@ -10,7 +10,7 @@ from common import curves, figure, learning_curves, sample_episodes, save
 
 import scratchac
 from scratchac import losses, optim, returns
-from scratchac.plots import COLOURS
+from scratchac.experiments.plots import COLOURS
 
 ENV, STEPS, SEEDS = "CartPole-v1", 60_000, (0, 1, 2)
 PARTLY, EPISODES, FIT_STEPS = 8_000, 500, 2_000     # steps behind the fixed policy; episodes to measure on; steps to fit V

@@ -9,7 +9,7 @@ Everything here learns from single transitions, without any batch. Takes about t
 import numpy as np
 from common import curves, figure, learning_curves, save
 
-from scratchac.plots import COLOURS
+from scratchac.experiments.plots import COLOURS
 
 ENV, STEPS, SEEDS = "CartPole-v1", 80_000, (0, 1, 2)
 VARIANTS = {

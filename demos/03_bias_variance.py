@@ -13,8 +13,8 @@ import numpy as np
 from common import figure, sample_episodes, save
 
 from scratchac import returns
-from scratchac.memory import Batch
-from scratchac.plots import COLOURS
+from scratchac.training.memory import Batch
+from scratchac.experiments.plots import COLOURS
 
 STATES, EPISODES, GAMMA = 19, 2_000, 1.0
 VALUES = np.arange(STATES + 2) / 10 - 1                             # v(s) = (s − 10)/10 for states 1 … 19

@@ -11,9 +11,9 @@ import numpy as np
 from common import figure, save
 
 import scratchac
-from scratchac.plots import COLOURS
-from scratchac.runs import Run
-from scratchac.video import FPS, render
+from scratchac.experiments.plots import COLOURS
+from scratchac.experiments.run import Run
+from scratchac.experiments.video import FPS, render
 
 SEED, EPISODES, EXPOSURES = 0, 100, 7
 

@@ -13,8 +13,9 @@ import gymnasium as gym
 import numpy as np
 from common import figure, save
 
-from scratchac.envs import VectorEnv, name_of
-from scratchac.plots import COLOURS
+from scratchac.environments.make import name_of
+from scratchac.environments.vector import VectorEnv
+from scratchac.experiments.plots import COLOURS
 
 SIZES, SECONDS, REPEATS = (1, 2, 4, 8, 16), 0.4, 3
 

@@ -12,7 +12,7 @@ import numpy as np
 from common import figure, save
 
 import scratchac
-from scratchac.plots import COLOURS, band
+from scratchac.experiments.plots import COLOURS, band
 
 ENV, STEPS, SEEDS, WORKERS = "LunarLander-v3", None, (0, 1), 2           # None: as many steps as the preset has
 GRAVITIES, WINDS, EPISODES = np.linspace(-11.9, -2, 7), (False, True), 20

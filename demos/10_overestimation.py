@@ -10,7 +10,7 @@ Needs the `mujoco` extra; takes about three minutes.
 import numpy as np
 from common import curves, figure, learning_curves, save
 
-from scratchac.plots import COLOURS, band
+from scratchac.experiments.plots import COLOURS, band
 
 ENV, SEEDS, STEPS = "Hopper-v5", (0, 1, 2), 30_000
 SIZES = {"hidden": (64, 64), "batch_size": 100, "learning_starts": 1_000, "steps": STEPS}

@@ -11,7 +11,7 @@ import numpy as np
 from common import curves, figure, learning_curves, save
 
 from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
-from scratchac.plots import COLOURS
+from scratchac.experiments.plots import COLOURS
 
 ENV, SIGMA, SEEDS = "MountainCarContinuous-v0", 0.3, (0, 1, 2)
 STEADY = SIGMA / np.sqrt(1 - 0.85**2)                   # standard deviation of the OU process with that σ

@@ -9,7 +9,7 @@ at either scale without being told; where it has far to fall from its start at 1
 import gymnasium
 from common import curves, figure, save
 
-from scratchac.plots import COLOURS, band
+from scratchac.experiments.plots import COLOURS, band
 
 SEEDS = (0, 1)
 SIZES = {"steps": 10_000, "hidden": (64, 64), "learning_starts": 500, "actor_lr": 1e-3, "critic_lr": 1e-3, "alpha_lr": 1e-3}

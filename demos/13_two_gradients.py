@@ -10,7 +10,7 @@ import numpy as np
 from common import figure, save
 
 import scratchac
-from scratchac.plots import COLOURS
+from scratchac.experiments.plots import COLOURS
 
 DRAWS, ALPHA = 1_000, 0.05
 agent = scratchac.train("sac", "Pendulum-v1", steps=4_000, seed=0)

@@ -10,9 +10,9 @@ import numpy as np
 from common import figure, save
 
 import scratchac
-from scratchac.envs import VectorEnv
-from scratchac.plots import COLOURS, band
-from scratchac.training import train
+from scratchac.environments.vector import VectorEnv
+from scratchac.experiments.plots import COLOURS, band
+from scratchac.training.loops import train
 
 ENV, SEEDS, CHECKS = "Pendulum-v1", (0, 1, 2), 20
 

@@ -10,7 +10,7 @@ import numpy as np
 from common import figure, learning_curves, save, train_directly
 
 import scratchac
-from scratchac.plots import COLOURS
+from scratchac.experiments.plots import COLOURS
 
 ENV, SEEDS, STEPS = "Pendulum-v1", (0, 1, 2), 10_000
 rng = np.random.default_rng(0)

@@ -12,8 +12,8 @@ from common import figure, save
 import kernels
 import scratchac
 from kernels.bench import available
-from scratchac.plots import COLOURS
-from scratchac.runs import Run
+from scratchac.experiments.plots import COLOURS
+from scratchac.experiments.run import Run
 
 RUNS = {
     "A2C, CartPole-v1": ("a2c", "CartPole-v1", 500_000, {}),

@@ -11,9 +11,10 @@ from common import figure, save
 from results.perfect import perfectly
 
 import scratchac
-from scratchac.games import Game, SelfPlay, at_random
-from scratchac.plots import COLOURS, band
-from scratchac.training import train
+from scratchac.environments.games import Game, at_random
+from scratchac.training.selfplay import SelfPlay
+from scratchac.experiments.plots import COLOURS, band
+from scratchac.training.loops import train
 
 ENV, SEEDS, POINTS, GAMES = "tictactoe_v3", (0, 1, 2), 25, 400
 

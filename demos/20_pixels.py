@@ -16,10 +16,10 @@ from common import PICTURES, save
 from matplotlib.figure import Figure
 
 import scratchac
-from scratchac.envs import make
-from scratchac.plots import COLOURS
-from scratchac.runs import Run
-from scratchac.video import render
+from scratchac.environments.make import make
+from scratchac.experiments.plots import COLOURS
+from scratchac.experiments.run import Run
+from scratchac.experiments.video import render
 
 
 def tiles(pictures, columns):

@@ -23,7 +23,7 @@ from common import figure, sample_episodes, save
 import scratchac
 from scratchac import returns
 from scratchac.distributions import Categorical
-from scratchac.plots import COLOURS
+from scratchac.experiments.plots import COLOURS
 
 STEPS, CUE, REWARD, GAMMA = 20, 5, 15, 0.98                         # a trial's; what a step leads to happens at its end
 DRAWS, OPTIMISM = np.array([1, 4, 7]), np.linspace(0.05, 0.95, 19)  # equally likely rewards; τ of the critics

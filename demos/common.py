@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import scratchac
-from scratchac.envs import VectorEnv
-from scratchac.plots import COLOURS, band
-from scratchac.runs import Run
-from scratchac.training import train
+from scratchac.environments.vector import VectorEnv
+from scratchac.experiments.plots import COLOURS, band
+from scratchac.experiments.run import Run
+from scratchac.training.loops import train
 
 PICTURES = Path(__file__).parent / "pictures"
 STARTED = time.perf_counter()

@@ -1,51 +1,58 @@
-"""Backends: the same arithmetic behind one protocol, `numpy_kernels.NumpyKernels` being the complete reference.
+"""Backends: who computes a kernel, and where arrays live.
 
-    kernels.use("numpy")                 # for the rest of the process
-    with kernels.use("numpy"): ...       # for a block; the previous backend comes back afterwards
+A kernel is a function that costs time. Its NumPy reference, with its derivation, is marked `@kernel` in the chapter that explains
+it (scratchac/nn.py, conv.py, distributions.py, returns.py, optim.py). A call goes to the active backend's function of the same name
+if there is one, and otherwise to the reference.
 
-Code calls `kernels.backend.linear(...)` and never holds on to the backend, so that a switch reaches it.
+    kernels.use("numba")                    # for the rest of the process
+    with kernels.using("numpy"): ...        # for a block; afterwards the backend is the one before
+    kernels.backend.asarray(x)              # an array where the active backend computes
 """
 
 import ctypes
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
+from kernels import registry
+from kernels.backend import Backend, BackendError
+from kernels.registry import compiled, kernel
+
+__all__ = ["BACKENDS", "Backend", "BackendError", "backend", "compiled", "kernel", "load", "use", "using"]
+
 # name → (module, class, what installs what it needs)
-BACKENDS = {
-    "numpy": ("kernels.numpy_kernels", "NumpyKernels", None),
-    "numba": ("kernels.numba_kernels", "NumbaKernels", "pip install numba scipy"),
-    "cupy": ("kernels.cupy_kernels", "CupyKernels", "pip install cupy-cuda13x"),
+BACKENDS: dict[str, tuple[str, str, str | None]] = {
+    "numpy": ("kernels.backend", "Backend", None),
+    "numba": ("kernels.numba_kernels", "NumbaBackend", "pip install numba scipy"),
+    "cupy": ("kernels.cupy_kernels", "CupyBackend", "pip install cupy-cuda13x"),
 }
 SCRATCHAC_KERNELS = True        # tells this package from an unrelated one of the same name
 
-
-class BackendError(ValueError):
-    """The backend is unknown or cannot run here; the message says what to do."""
+backend: Backend = Backend()    # the active one
 
 
-class use:
-    """Make `name` the active backend at once; as a context manager, until the block ends.
+def use(name: str = "auto") -> Backend:
+    """Make a backend the active one, for the rest of the process, and return it.
 
-    "auto" takes Numba where it is installed and otherwise NumPy; a GPU is never taken unasked, since for these small networks a CPU
-    is often the faster one. Raises BackendError for a name that is unknown or cannot run here.
+    "auto" is Numba where it is installed and NumPy otherwise; it is never a GPU, since a CPU is often faster for small networks.
+    Raises BackendError for a name that is unknown or a backend that cannot run here.
     """
-
-    def __init__(self, name="auto"):
-        global backend
-        self.previous = backend
-        backend = load(name)
-
-    def __enter__(self):
-        return backend
-
-    def __exit__(self, *_):
-        global backend
-        backend = self.previous
+    return _activate(load(name))
 
 
-def load(name):
-    """The backend of that name, without making it the active one."""
+@contextmanager
+def using(name: str = "auto") -> Iterator[Backend]:
+    """Make a backend the active one for a block. Raises BackendError as `use` does, before the block begins."""
+    before = backend
+    try:
+        yield use(name)
+    finally:
+        _activate(before)
+
+
+def load(name: str) -> Backend:
+    """The backend of that name, without making it the active one. Raises BackendError as `use` does."""
     if not isinstance(name, str) or name not in ("auto", *BACKENDS):
         raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
     if name == "auto":
@@ -59,11 +66,18 @@ def load(name):
         raise BackendError(f"backend {name} cannot run here ({error}): {command}") from None
 
 
-def _keep_freed_memory():
-    """Tell glibc to hold on to what NumPy frees: up to 256 MiB, in pieces of up to 32 MiB.
+def _activate(chosen: Backend) -> Backend:
+    global backend
+    backend = chosen
+    registry.activate(chosen)
+    return chosen
 
-    An update frees some megabytes of activations and asks for as many at once after. By default the system gets them in between
-    and hands them back page by page, cleared: a fifth of the time of a SAC or DDPG update with 256-256 networks.
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep what NumPy frees: up to 256 MiB, in pieces of up to 32 MiB.
+
+    An update frees some megabytes of activations and asks for as many again at once. By default they go back to the system and come
+    from it page by page, cleared: a fifth of the time of a SAC or DDPG update with 256-256 networks.
     """
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
@@ -72,4 +86,3 @@ def _keep_freed_memory():
 
 
 _keep_freed_memory()
-backend = load("numpy")

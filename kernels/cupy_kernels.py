@@ -5,75 +5,30 @@ kernels, for each launch costs about as much time as one of these networks' laye
 """
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import cupy
 
-from kernels.numpy_kernels import NumpyKernels
+from kernels.backend import Backend, BackendError
+
+# -- networks: one product and one fused kernel for each layer and direction -------------------------------------------
 
 
-class CupyKernels(NumpyKernels):
-    """The arithmetic of the project on a CUDA device. Raises BackendError where there is none."""
+def linear(x, W, b, activation):
+    y = products(x, W, cupy.empty((*W.shape[:-2], x.shape[-2], W.shape[-1]), W.dtype))
+    ADD_BIAS[activation](b[..., None, :], y)
+    return y
 
-    name, device = "cupy", "cuda"
 
-    def __init__(self):
-        from kernels import BackendError
-
-        try:
-            cupy.cuda.runtime.getDeviceCount()
-        except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise BackendError(f"backend cupy cannot run here: {error}") from None
-
-    # -- arrays --------------------------------------------------------------------------------------------------------
-
-    def zeros(self, shape, dtype):
-        return cupy.zeros(shape, dtype)
-
-    def asarray(self, x, dtype=None):
-        return cupy.asarray(x, dtype)
-
-    def to_numpy(self, x):
-        return cupy.asnumpy(x)
-
-    def wait(self):
-        cupy.cuda.get_current_stream().synchronize()
-
-    def memory(self):
-        return cupy.cuda.runtime.memGetInfo()[0]                            # free, total
-
-    # -- networks: one product and one fused kernel for each layer and direction -------------------------------------------
-
-    def linear(self, x, W, b, activation):
-        y = products(x, W, cupy.empty((*W.shape[:-2], x.shape[-2], W.shape[-1]), W.dtype))
-        ADD_BIAS[activation](b[..., None, :], y)
-        return y
-
-    def linear_backward(self, dy, x, y, W, activation, dW, db, input_gradient=True):
-        dz = dy if activation == "identity" else THROUGH_ACTIVATION[activation](dy, y)
-        if dW is not None:
-            products(x.swapaxes(-1, -2), dz, dW)
-            cupy.sum(dz, axis=-2, out=db)
-        if not input_gradient:
-            return None
-        return products(dz, W.swapaxes(-1, -2), cupy.empty((*dz.shape[:-1], W.shape[-2]), W.dtype))
-
-    # -- one pass over memory ----------------------------------------------------------------------------------------------
-
-    def adam(self, p, g, m, v, lr, beta1, beta2, eps, t):
-        ADAM(g, lr / (1 - beta1**t), beta1, beta2, eps, 1 / math.sqrt(1 - beta2**t), p, m, v)
-
-    def rmsprop(self, p, g, v, lr, decay, eps):
-        RMSPROP(g, lr, decay, eps, p, v)
-
-    def polyak(self, target, online, tau):
-        POLYAK(online, tau, target)
-
-    def tanh_gaussian(self, mu, log_std, eps):
-        a, u, logp = TANH_GAUSSIAN(mu, log_std, eps)
-        return a, logp.sum(axis=-1), u
-
-    def tanh_gaussian_backward(self, a, log_std, eps, da, dlogp):
-        return TANH_GAUSSIAN_BACKWARD(a, log_std, eps, da, dlogp[..., None])
+def linear_backward(dy, x, y, W, activation, dW, db, input_gradient=True):
+    dz = dy if activation == "identity" else THROUGH_ACTIVATION[activation](dy, y)
+    if dW is not None:
+        products(x.swapaxes(-1, -2), dz, dW)
+        cupy.sum(dz, axis=-2, out=db)
+    if not input_gradient:
+        return None
+    return products(dz, W.swapaxes(-1, -2), cupy.empty((*dz.shape[:-1], W.shape[-2]), W.dtype))
 
 
 def products(x, W, out):
@@ -123,3 +78,60 @@ TANH_GAUSSIAN_BACKWARD = cupy.ElementwiseKernel(
     dmu = da * (T(1) - a * a) + dlogp * T(2) * a;
     dlog_std = dmu * exp(log_std) * eps - dlogp
     """, "tanh_gaussian_backward")
+
+
+# -- one pass over memory ------------------------------------------------------------------------------------------------
+
+
+def adam(p, g, m, v, lr, beta1, beta2, eps, t):
+    ADAM(g, lr / (1 - beta1**t), beta1, beta2, eps, 1 / math.sqrt(1 - beta2**t), p, m, v)
+
+
+def rmsprop(p, g, v, lr, decay, eps):
+    RMSPROP(g, lr, decay, eps, p, v)
+
+
+def polyak(target, online, tau):
+    POLYAK(online, tau, target)
+
+
+def tanh_gaussian(mu, log_std, eps):
+    a, u, logp = TANH_GAUSSIAN(mu, log_std, eps)
+    return a, logp.sum(axis=-1), u
+
+
+def tanh_gaussian_backward(a, log_std, eps, da, dlogp):
+    return TANH_GAUSSIAN_BACKWARD(a, log_std, eps, da, dlogp[..., None])
+
+
+# -- the backend -----------------------------------------------------------------------------------------------------------
+
+
+class CupyBackend(Backend):
+    """The arithmetic of the project on a CUDA device. Raises BackendError where there is none."""
+
+    name = "cupy"
+    device = "cuda"
+    overrides: ClassVar[Mapping[str, Callable[..., Any]]] = {function.__name__: function for function in (
+        linear, linear_backward, adam, rmsprop, polyak, tanh_gaussian, tanh_gaussian_backward)}
+
+    def __init__(self):
+        try:
+            cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise BackendError(f"backend cupy cannot run here: {error}") from None
+
+    def zeros(self, shape, dtype):
+        return cupy.zeros(shape, dtype)
+
+    def asarray(self, x, dtype=None):
+        return cupy.asarray(x, dtype)
+
+    def to_numpy(self, x):
+        return cupy.asnumpy(x)
+
+    def wait(self):
+        cupy.cuda.get_current_stream().synchronize()
+
+    def memory(self):
+        return cupy.cuda.runtime.memGetInfo()[0]                            # free, total

@@ -1,133 +1,96 @@
-"""Compiled kernels for a CPU (Numba). They override what `scratchac bench` shows to matter, and agree with the reference.
+"""Compiled kernels for a CPU (Numba). They override what `scratchac bench` shows to matter, and agree with the references.
 
-What is won, and how: whole networks in one call (numba_networks), training loops of few large calls where networks are small
-(numba_loops), and one pass over memory for each optimiser step, where NumPy makes a dozen.
+What makes them fast: whole networks in one call (numba_networks), whole updates in one call, and one pass over
+memory for each optimiser step, where NumPy makes a dozen. Arguments, results and equations are in the references' docstrings.
 """
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numba import get_num_threads
 
 from kernels import numba_networks
-from kernels.numba_networks import CODES, jit
-from kernels.numpy_kernels import NumpyKernels, windows_of
+from kernels.backend import Backend
+from kernels.numba_networks import CODES, UPDATES, jit
+from kernels.registry import REFERENCES
 
 PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
 NUMPY_SIZE = 600                    # elements from which NumPy's vectorised exp and tanh beat a compiled loop over libm's
 
 
-class NumbaKernels(NumpyKernels):
-    """The arithmetic of the project, compiled on first use and cached on disk."""
+class MLP(Protocol):
+    """What is read of scratchac.nn.MLP."""
 
-    name = "numba"
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def stack(self) -> tuple[int, ...]: ...
 
-    def mlp_forward(self, mlp, params, x, member=None):
-        """The reference's, and the same for its cache: x (1 or n, B, I) and what all layers gave, one after another."""
-        flat, sizes = params.flat, int_array(mlp.sizes)
-        if x.dtype != flat.dtype or x.ndim > 3 or len(mlp.stack) > 1:       # mixed types and stacks of stacks: for the reference
-            return super().mlp_forward(mlp, params, x, member)
-        K, first, n = _members(mlp, member)
-        own = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
-        B = own.shape[1]
-        y = np.empty(n * B * int(sizes[1:].sum()), flat.dtype)
-        (forward, _, _), chunks = _plan(n, B, mlp.sizes)
-        forward(flat, sizes, K, first, n, CODES[mlp.activation], own, y, chunks)
-        out = y[n * B * int(sizes[1:-1].sum()):].reshape(n, B, mlp.sizes[-1])
-        return out if mlp.stack and member is None else out[0], (own, y)
 
-    def mlp_backward(self, mlp, params, cache, dy, grads, input_gradient=False, member=None):
-        if isinstance(cache, list):                                         # the reference went forward
-            return super().mlp_backward(mlp, params, cache, dy, grads, input_gradient, member)
-        flat, sizes, (x, y) = params.flat, int_array(mlp.sizes), cache
-        K, first, n = _members(mlp, member)
-        B = x.shape[1]
-        dy = np.ascontiguousarray(dy, flat.dtype).reshape(n, B, mlp.sizes[-1])
-        (_, backward, input_gradient_alone), chunks = _plan(n, B, mlp.sizes)
-        dx = np.empty((n, B, mlp.sizes[0]) if input_gradient else (n, 0, 0), flat.dtype)
-        network = sizes, K, first, n, CODES[mlp.activation], x, y, dy, dx, chunks
-        if grads is None:
-            input_gradient_alone(flat, *network)
-        else:
-            # Zeros, since the gradients of members that are not wanted stay as they are.
-            parts = np.zeros((chunks - 1, grads.flat.size), flat.dtype)
-            backward(flat, grads.flat, parts, *network)
-        if not input_gradient:
-            return None
-        return dx if mlp.stack and member is None else dx[0]
+class Parameters(Protocol):
+    """What is read of scratchac.nn.Parameters."""
 
-    def conv2d(self, x, W, b, stride):
-        windows = windows_of(x, len(W), stride)
-        rows = windows.reshape(-1, windows.shape[-1]) @ W.reshape(-1, len(b))
-        _add_bias_relu(rows, b)
-        return rows.reshape(*windows.shape[:3], len(b)), windows
+    flat: np.ndarray
 
-    def conv2d_backward(self, dy, shape, windows, y, W, stride, dW, db, input_gradient=True):
-        F = len(db)
-        dz = np.empty((y.size // F, F), y.dtype)
-        _through_relu(np.ascontiguousarray(dy, y.dtype).reshape(-1, F), y.reshape(-1, F), dz, db)
-        np.matmul(windows.reshape(len(dz), -1).T, dz, out=dW.reshape(-1, F))
-        return self.add_windows(dz @ W.reshape(-1, F).T, shape, W, stride) if input_gradient else None
 
-    def add_windows(self, windows, shape, W, stride):
-        x, k = np.zeros(shape, windows.dtype), len(W)
-        height, width = ((n - k) // stride + 1 for n in shape[1:3])
-        _add_windows(windows.reshape(len(x), height, width, -1), k, stride, shape[-1], x.reshape(*shape[:2], -1))
-        return x
+# -- networks ----------------------------------------------------------------------------------------------------------
 
-    def compiled_loop(self, agent, envs):
-        from kernels.numba_loops import compiled_loop
 
-        return compiled_loop(agent, envs)
+def mlp_forward(mlp: MLP, params: Parameters, x: np.ndarray, member: int | None = None) -> Any:
+    """As the reference, but the cache is x (1 or n, B, I) and what all layers gave, one after another."""
+    flat, sizes = params.flat, int_array(mlp.sizes)
+    if x.dtype != flat.dtype or x.ndim > 3 or len(mlp.stack) > 1:           # mixed types and stacks of stacks
+        return NotImplemented
+    K, first, n = _members(mlp, member)
+    own = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
+    B = own.shape[1]
+    y = np.empty(n * B * int(sizes[1:].sum()), flat.dtype)
+    (forward, _, _), chunks = _plan(n, B, mlp.sizes)
+    forward(flat, sizes, K, first, n, CODES[mlp.activation], own, y, chunks)
+    out = y[n * B * int(sizes[1:-1].sum()):].reshape(n, B, mlp.sizes[-1])
+    return out if mlp.stack and member is None else out[0], (own, y)
 
-    def log_softmax(self, logits):
-        if logits.ndim != 2:
-            return super().log_softmax(logits)
-        return _log_softmax(np.ascontiguousarray(logits))
 
-    def categorical_sample(self, logits, u):
-        if logits.ndim != 2:
-            return super().categorical_sample(logits, u)
-        return _categorical_sample(np.ascontiguousarray(logits), u)
-
-    def reverse_scan(self, x, decay):
-        return _reverse_scan(np.ascontiguousarray(x), np.ascontiguousarray(decay, x.dtype))
-
-    def adam(self, p, g, m, v, lr, beta1, beta2, eps, t):
-        lr, scale = lr / (1 - beta1**t), 1 / (1 - beta2**t) ** 0.5
-        _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
-
-    def rmsprop(self, p, g, v, lr, decay, eps):
-        _rmsprop(p, g, v, lr, decay, eps)
-
-    def polyak(self, target, online, tau):
-        _polyak(target, online, tau)
-
-    def tanh_gaussian(self, mu, log_std, eps):
-        if mu.ndim != 2 or mu.size > NUMPY_SIZE:
-            return super().tanh_gaussian(mu, log_std, eps)
-        return _tanh_gaussian(mu, log_std, eps)
-
-    def tanh_gaussian_backward(self, a, log_std, eps, da, dlogp):
-        if a.ndim != 2:
-            return super().tanh_gaussian_backward(a, log_std, eps, da, dlogp)
-        return _tanh_gaussian_backward(a, log_std, eps, da, dlogp)
+def mlp_backward(mlp: MLP, params: Parameters, cache: Any, dy: np.ndarray, grads: Parameters | None, input_gradient: bool = False,
+                 member: int | None = None) -> Any:
+    if isinstance(cache, list):                                             # the reference went forward
+        return NotImplemented
+    flat, sizes, (x, y) = params.flat, int_array(mlp.sizes), cache
+    K, first, n = _members(mlp, member)
+    B = x.shape[1]
+    dy = np.ascontiguousarray(dy, flat.dtype).reshape(n, B, mlp.sizes[-1])
+    (_, backward, input_gradient_alone), chunks = _plan(n, B, mlp.sizes)
+    dx = np.empty((n, B, mlp.sizes[0]) if input_gradient else (n, 0, 0), flat.dtype)
+    network = sizes, K, first, n, CODES[mlp.activation], x, y, dy, dx, chunks
+    if grads is None:
+        input_gradient_alone(flat, *network)
+    else:
+        # Zeros, since the gradients of members that are not wanted stay as they are.
+        parts = np.zeros((chunks - 1, grads.flat.size), flat.dtype)
+        backward(flat, grads.flat, parts, *network)
+    if not input_gradient:
+        return None
+    return dx if mlp.stack and member is None else dx[0]
 
 
 @lru_cache(maxsize=64)
-def int_array(sizes):
+def int_array(sizes: tuple[int, ...]) -> np.ndarray:
     return np.array(sizes, np.int64)
 
 
-def _members(mlp, member):
+def _members(mlp: MLP, member: int | None) -> tuple[int, int, int]:
     """(networks in the stack, the first one wanted, how many are wanted)."""
     K = mlp.stack[0] if mlp.stack else 1
     return (K, 0, K) if member is None else (K, member, 1)
 
 
 @lru_cache(maxsize=256)
-def _plan(n, B, sizes):
+def _plan(n: int, B: int, sizes: tuple[int, ...]) -> tuple[tuple[Callable[..., None], ...], int]:
     """Which functions to run, serial or parallel, and into how many chunks the rows of a network are cut."""
     work = n * B * sum(a * b for a, b in pairwise(sizes))
     threads = get_num_threads()
@@ -137,7 +100,30 @@ def _plan(n, B, sizes):
     return parallel, max(1, min(threads // n, B // 64))
 
 
-# -- convolution: what stands between its matrix products ---------------------------------------------------------------------
+# -- convolution: what stands between its matrix products --------------------------------------------------------------
+
+
+def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    windows = REFERENCES["scratchac.conv.windows_of"](x, len(W), stride)
+    rows = windows.reshape(-1, windows.shape[-1]) @ W.reshape(-1, len(b))
+    _add_bias_relu(rows, b)
+    return rows.reshape(*windows.shape[:3], len(b)), windows
+
+
+def conv2d_backward(dy: np.ndarray, shape: tuple[int, ...], windows: np.ndarray, y: np.ndarray, W: np.ndarray, stride: int,
+                    dW: np.ndarray, db: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+    F = len(db)
+    dz = np.empty((y.size // F, F), y.dtype)
+    _through_relu(np.ascontiguousarray(dy, y.dtype).reshape(-1, F), y.reshape(-1, F), dz, db)
+    np.matmul(windows.reshape(len(dz), -1).T, dz, out=dW.reshape(-1, F))
+    return add_windows(dz @ W.reshape(-1, F).T, shape, W, stride) if input_gradient else None
+
+
+def add_windows(windows: np.ndarray, shape: tuple[int, ...], W: np.ndarray, stride: int) -> np.ndarray:
+    x, k = np.zeros(shape, windows.dtype), len(W)
+    height, width = ((n - k) // stride + 1 for n in shape[1:3])
+    _add_windows(windows.reshape(len(x), height, width, -1), k, stride, shape[-1], x.reshape(*shape[:2], -1))
+    return x
 
 
 @jit
@@ -175,6 +161,18 @@ def _add_windows(windows, k, stride, C, x):
 
 
 # -- categorical distribution, returns ----------------------------------------------------------------------------------------
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return _log_softmax(np.ascontiguousarray(logits)) if logits.ndim == 2 else NotImplemented
+
+
+def categorical_sample(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return _categorical_sample(np.ascontiguousarray(logits), u) if logits.ndim == 2 else NotImplemented
+
+
+def reverse_scan(x: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    return _reverse_scan(np.ascontiguousarray(x), np.ascontiguousarray(decay, x.dtype))
 
 
 @jit
@@ -222,6 +220,20 @@ def _reverse_scan(x, decay):
 # -- optimisers: one pass ---------------------------------------------------------------------------------------------------
 
 
+def adam(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float, eps: float,
+         t: int) -> None:
+    lr, scale = lr / (1 - beta1**t), 1 / (1 - beta2**t) ** 0.5
+    _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
+
+
+def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> None:
+    _rmsprop(p, g, v, lr, decay, eps)
+
+
+def polyak(target: np.ndarray, online: np.ndarray, tau: float) -> None:
+    _polyak(target, online, tau)
+
+
 @jit
 def _adam(p, g, m, v, lr, beta1, beta2, eps, scale):
     T = p.dtype.type                                    # a Python float would turn float32 arithmetic into float64
@@ -249,6 +261,15 @@ def _polyak(target, online, tau):
 
 
 # -- tanh-squashed Gaussian --------------------------------------------------------------------------------------------------
+
+
+def tanh_gaussian(mu: np.ndarray, log_std: np.ndarray, eps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return _tanh_gaussian(mu, log_std, eps) if mu.ndim == 2 and mu.size <= NUMPY_SIZE else NotImplemented
+
+
+def tanh_gaussian_backward(a: np.ndarray, log_std: np.ndarray, eps: np.ndarray, da: np.ndarray,
+                           dlogp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return _tanh_gaussian_backward(a, log_std, eps, da, dlogp) if a.ndim == 2 else NotImplemented
 
 
 @jit
@@ -280,3 +301,16 @@ def _tanh_gaussian_backward(a, log_std, eps, da, dlogp):
             dmu[i, j] = d
             dlog_std[i, j] = d * np.exp(log_std[i, j]) * eps[i, j] - dlogp[i]
     return dmu, dlog_std
+
+
+# -- the backend ---------------------------------------------------------------------------------------------------------
+
+
+class NumbaBackend(Backend):
+    """The arithmetic of the project, compiled on first use and cached on disk."""
+
+    name = "numba"
+    overrides: ClassVar[Mapping[str, Callable[..., Any]]] = {function.__name__: function for function in (
+        mlp_forward, mlp_backward, conv2d, conv2d_backward, add_windows, log_softmax, categorical_sample, reverse_scan,
+        adam, rmsprop, polyak, tanh_gaussian, tanh_gaussian_backward)}
+    updates = UPDATES

@@ -8,6 +8,7 @@ One file, long as it is: Numba's cache on disk does not notice a change in a fun
 
 import os
 from functools import partial
+from typing import NamedTuple
 
 # A thread that waits for the other one spins; for as long as GNU OpenMP has it by default, a busy machine makes a quarter of the
 # updates (5.6 instead of 24.7 SAC updates/s with three other processes on two cores), and a quiet one no more. Read at loading.
@@ -16,6 +17,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  np.dot in compiled code is SciPy's BLAS; loaded before its threads are limited
 from numba import njit, prange
+
+from kernels.backend import Update
 
 # error_model: Python's check for division by zero would keep a loop from being vectorised. No fastmath: it lets two compiled copies
 # of one function round differently, and which one a process runs depends on what was in its cache.
@@ -277,7 +280,69 @@ def input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks
                              c * B // chunks, (c + 1) * B // chunks)
 
 
-# -- whole steps of an algorithm: act, and learn -----------------------------------------------------------------------------------
+# -- whole updates of an algorithm -----------------------------------------------------------------------------------------
+#
+# Each repeats what a method of an algorithm's file does, which stays the reference (see `UPDATES` below). Arguments that belong
+# together come as one tuple; a NamedTuple itself would cost a microsecond more at each call, so callers pass tuple(network).
+
+
+class Network(NamedTuple):
+    """One MLP: parameters and gradient (P,), (inputs, hidden …, outputs), and the code of its activation."""
+
+    flat: np.ndarray
+    grad: np.ndarray
+    sizes: np.ndarray
+    code: int
+
+
+class TracedNetwork(NamedTuple):
+    """A network with its eligibility trace (P,), and memory for the outputs of all its layers at one row."""
+
+    flat: np.ndarray
+    grad: np.ndarray
+    sizes: np.ndarray
+    code: int
+    trace: np.ndarray
+    outputs: np.ndarray
+
+
+class Steps(NamedTuple):
+    """T steps of N environments, as A2C learns from them."""
+
+    s: np.ndarray           # (T·N, O)
+    s2: np.ndarray          # (T·N, O) what really followed
+    a: np.ndarray           # (T, N) whole numbers
+    r: np.ndarray           # (T, N)
+    term: np.ndarray        # (T, N)
+    done: np.ndarray        # (T, N)
+
+
+class Minibatch(NamedTuple):
+    """B rows of a rollout, as PPO learns from them."""
+
+    s: np.ndarray           # (B, O)
+    a: np.ndarray           # (B,) whole numbers
+    logp_old: np.ndarray    # (B,)
+    advantage: np.ndarray   # (B,)
+    target: np.ndarray      # (B,)
+
+
+class Transition(NamedTuple):
+    """One step of one environment, as the one-step actor-critic learns from it."""
+
+    s: np.ndarray           # (1, O)
+    s2: np.ndarray          # (1, O)
+    action: int
+    reward: float
+    done: bool
+
+
+class Rates(NamedTuple):
+    """What moves one network of the one-step actor-critic: γλ of its trace, the weight of the new gradient, the step size."""
+
+    decay: float
+    weight: float
+    lr: float
 
 
 @jit
@@ -289,11 +354,11 @@ def _log_softmax(logits):
 
 
 @jit
-def act(theta, sizes, y, code, s, u, actions):
-    """For each row of s (B, O) the action whose share of the cumulative probability holds u (B,); y keeps what all layers give."""
+def act(theta, sizes, outputs, code, s, u, actions):
+    """For each row of s (B, O) the action whose share of the cumulative probability holds u (B,), into `actions`."""
     B = len(s)
-    forward_rows(theta, sizes, 1, 0, 0, 1, code, s, y, 0, B)
-    logits = _given_by(y, sizes, 1, 0, B, len(sizes) - 2)
+    forward_rows(theta, sizes, 1, 0, 0, 1, code, s, outputs, 0, B)
+    logits = _given_by(outputs, sizes, 1, 0, B, len(sizes) - 2)
     for i in range(B):
         cdf = np.exp(logits[i] - logits[i].max()).cumsum()
         actions[i] = 0
@@ -302,9 +367,14 @@ def act(theta, sizes, y, code, s, u, actions):
 
 
 @jit
-def a2c_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, s2, a, r, term, done, gamma, lam, entropy_coef,
-                 value_coef):
-    """The gradients of A2C's loss with GAE (algorithms/a2c.py), for (T, N) steps, and what is reported of them."""
+def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
+    """Fill the gradients of two `Network`s with those of A2C's loss, with GAE, for `Steps`.
+
+    Returns (actor loss, critic loss, mean entropy, mean value, deviation of the advantages).
+    """
+    theta, dtheta, actor_sizes, code = actor
+    w, dw, critic_sizes, _ = critic
+    s, s2, a, r, term, done = steps
     T, N = r.shape
     B, n = T * N, actor_sizes[-1]
     y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
@@ -341,9 +411,14 @@ def a2c_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, s2, a
 
 
 @jit
-def ppo_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, a, logp_old, advantage, target, clip, entropy_coef,
-                 value_coef):
-    """The gradients of PPO's loss (algorithms/ppo.py) for the rows of a minibatch, and what is reported of them."""
+def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
+    """Fill the gradients of two `Network`s with those of PPO's loss for a `Minibatch`.
+
+    Returns (actor loss, critic loss, mean entropy, estimated KL divergence, share of rows beyond the clip, mean value).
+    """
+    theta, dtheta, actor_sizes, code = actor
+    w, dw, critic_sizes, _ = critic
+    s, a, logp_old, advantage, target = rows
     B, n = len(s), actor_sizes[-1]
     y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
     forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
@@ -380,9 +455,15 @@ def ppo_gradient(theta, dtheta, actor_sizes, w, dw, critic_sizes, code, s, a, lo
 
 
 @jit
-def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, critic_sizes, v, code, s, s2, action, reward,
-                          discount, decay_theta, decay_w, importance, lr_theta, lr_w, done):
-    """One step of both networks (algorithms/actor_critic.py). `y` still holds what the actor gave at s, from `act`."""
+def one_step_actor_critic(actor, critic, transition, discount, actor_rates, critic_rates):
+    """One step of two `TracedNetwork`s on a `Transition`; the actor's outputs still hold what `act` computed at s.
+
+    `discount` is γ, or 0 at a terminal state. Returns (δ, log π(a), entropy, V(s)); δ is NaN, and nothing has moved, where it or an
+    observation is not finite.
+    """
+    theta, dtheta, actor_sizes, code, z_theta, y = actor
+    w, dw, critic_sizes, _, z_w, v = critic
+    s, s2, action, reward, done = transition
     one, nothing = np.ones((1, 1), theta.dtype), np.empty((0, 0), theta.dtype)
     forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s2, v, 0, 1)
     v2 = v[-1]
@@ -398,16 +479,30 @@ def one_step_actor_critic(theta, dtheta, z_theta, actor_sizes, y, w, dw, z_w, cr
     dy[0, action] += 1
     backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, 1)
     backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, one, nothing, 0, 1)
-    _step_along_trace(theta, dtheta, z_theta, decay_theta, importance, lr_theta * delta, done)
-    _step_along_trace(w, dw, z_w, decay_w, 1.0, lr_w * delta, done)
+    _step_along_trace(theta, dtheta, z_theta, actor_rates, delta, done)
+    _step_along_trace(w, dw, z_w, critic_rates, delta, done)
     return delta, log_pi[action], entropy, value
 
 
 @jit
-def _step_along_trace(p, g, z, decay, weight, step, done):
+def _step_along_trace(p, g, z, rates, delta, done):
     T = p.dtype.type
-    decay, weight, step, keep = T(decay), T(weight), T(step), T(0 if done else 1)
+    decay, weight, lr = rates
+    decay, weight, step, keep = T(decay), T(weight), T(lr * delta), T(0 if done else 1)
     for i in range(p.size):
         trace = decay * z[i] + weight * g[i]
         p[i] += step * trace
         z[i] = keep * trace
+
+
+# name → (function, the class it stands in for, the modules whose arithmetic it repeats)
+_NETWORKS = ("scratchac.nn", "scratchac.distributions", "scratchac.policies")
+_LOOP = ("scratchac.training.loops", "scratchac.training.episodes", "scratchac.environments.vector")
+UPDATES: dict[str, Update] = {
+    "one_step_actor_critic": Update(one_step_actor_critic, "scratchac.algorithms.actor_critic.ActorCritic",
+                                    ("scratchac.algorithms.actor_critic", *_NETWORKS, *_LOOP)),
+    "a2c_gradient": Update(a2c_gradient, "scratchac.algorithms.a2c.A2C",
+                           ("scratchac.algorithms.a2c", "scratchac.losses", "scratchac.returns", *_NETWORKS, *_LOOP)),
+    "ppo_gradient": Update(ppo_gradient, "scratchac.algorithms.ppo.PPO",
+                           ("scratchac.algorithms.ppo", "scratchac.losses", *_NETWORKS)),
+}

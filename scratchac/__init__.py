@@ -6,7 +6,7 @@
     action = agent.act(obs)
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import kernels
 
@@ -15,17 +15,22 @@ if not getattr(kernels, "SCRATCHAC_KERNELS", False):
         f"scratchac needs its own package `kernels`, but an unrelated one is installed at {kernels.__file__}: pip uninstall kernels"
     )
 
+from scratchac.version import __version__
+
 if TYPE_CHECKING:
     from scratchac.api import evaluate, load, make_agent, resume, train
 
-__version__ = "0.1.0"
-__all__ = ["evaluate", "load", "make_agent", "resume", "train"]
+__all__ = ["__version__", "evaluate", "load", "make_agent", "resume", "train"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # Gymnasium is loaded when it is first needed: `scratchac --help` should not wait for it.
     if name in __all__:
         from scratchac import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'scratchac' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

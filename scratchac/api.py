@@ -1,44 +1,59 @@
 """What a user imports: train, resume, load, evaluate and make_agent."""
 
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any, Literal
 
-from scratchac import algorithms, envs, lifecycle, runs, training
+import numpy as np
+
+from scratchac import algorithms
+from scratchac.algorithms.config import configure, whole
+from scratchac.environments.make import check_arguments, make, name_of
+from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
-from scratchac.hyperparameters import configure, find_preset, whole
-from scratchac.progress import check_history
-from scratchac.spaces import space_to_json
+from scratchac.experiments import session
+from scratchac.experiments.presets import find_preset
+from scratchac.experiments.reporter import check_history
+from scratchac.experiments.run import Run
+from scratchac.training import evaluation
+from scratchac.training.agent import Agent
 
 MOST_EPISODES = 1_000_000
 
 
-def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, quiet=True, video=False,
-          vector="sync", randomise=False, env_args=None, preset=None, on_row=None, stop_after=None, checkpoint_every=None,
-          **hyperparameters):
+def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
+          backend: str | None = None, out: Any = None, quiet: bool = True, video: bool = False,
+          vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
+          env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None, stop_after: int | None = None,
+          on_row: Callable[[dict[str, Any]], object] | None = None, **hyperparameters: Any) -> Agent:
     """Train an agent and return it.
 
-    algorithm         a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
-    env               Gymnasium id, a game's name, or a callable that returns an environment; the algorithm's usual one if not given
-    steps             environment steps; the preset's number if not given
-    seed              makes the run repeatable
-    backend           "auto", "numpy", …; if not given, $SCRATCHAC_BACKEND or "auto"
-    out               a new folder for the run: metrics, checkpoint, evaluation over 100 episodes, curves. None writes nothing
-    video             with `out`: record a video of the final policy
-    vector            "sync" or "async": environments in this process, or each in its own
-    randomise         LunarLander: a world of its own for each training episode
-    env_args          keyword arguments for the environment, besides those of the preset
-    preset            name of a further preset of (algorithm, env); `scratchac presets` lists them
-    on_row            called with each row of metrics as it is made, a dict
-    stop_after        stop at so many environment steps as if by Ctrl-C: saved, not evaluated, to be resumed
-    checkpoint_every  environment steps between checkpoints; a twentieth of `steps` if not given
-    hyperparameters   fields of the algorithm's Config; they override the preset of (algorithm, env)
+    Args:
+        algorithm: a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
+        env: Gymnasium id, a game's name, or a callable that returns an environment; the algorithm's usual one if not given
+        steps: environment steps; the preset's number if not given
+        seed: seed of everything random
+        backend: auto, numpy, numba or cupy; if not given, $SCRATCHAC_BACKEND or auto
+        out: new folder for the run: metrics, checkpoint, evaluation over 100 episodes, curves. None writes nothing
+        quiet: no progress bar
+        video: with `out`, record a video of the final policy
+        vector: step the environments one after another in this process, or each in a process of its own
+        randomise: LunarLander: a new world (gravity, wind, turbulence) for each training episode
+        preset: a further preset by its name; `scratchac presets` lists them
+        env_args: arguments of the environment, besides those of the preset
+        checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
+        stop_after: stop at so many environment steps as Ctrl-C would: saved, not evaluated, to be resumed
+        on_row: called with each row of metrics as it is made, a dict
+        hyperparameters: fields of the algorithm's Config; they override the preset of (algorithm, env)
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
     TrainingError when a value is no longer a number.
     """
     agent_class = algorithms.find(algorithm)
-    env = env if env is not None else algorithms.ALGORITHMS[algorithm][2]
-    tuned, tuned_env_args = find_preset(algorithm, envs.name_of(env), preset)
-    config = configure(agent_class.Config, algorithm, tuned | hyperparameters | ({} if steps is None else {"steps": steps}))
+    env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
+    tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
+    given = tuned | hyperparameters | ({} if steps is None else {"steps": steps})
+    config = configure(agent_class.config_class, algorithm, given)
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
@@ -48,48 +63,50 @@ def train(algorithm, env=None, steps=None, seed=0, *, backend=None, out=None, qu
         raise UserError(f"--vector is sync or async, not {vector!r}")
     if not isinstance(randomise, bool):
         raise UserError(f"--randomise is true or false, not {randomise!r}")
-    env_args = tuned_env_args | envs.check_arguments(env_args)
-    with lifecycle.backend(backend) as active:
-        lifecycle.check_device(active, agent_class, algorithm)
+    env_args = tuned_env_args | check_arguments(env_args)
+    with session.backend(backend) as active:
+        session.check_device(active, agent_class, algorithm)
         settings = {"vector": vector, "randomise": randomise, "env_args": env_args, "checkpoint_every": checkpoint_every}
-        agent_envs = lifecycle.vector_env(agent_class, config, env, seed, settings)
+        agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:
-            agent = agent_class(config, agent_envs.observation_space, agent_envs.action_space, seed)
-            lifecycle.meet(agent_envs, agent)
-            run = None if out is None else runs.Run.create(out, {
-                "algorithm": algorithm, "env": envs.name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
-                "backend": active.name, **settings, "hyperparameters": asdict(config),
+            agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)
+            session.meet(agent_envs, agent)
+            fast = agent.fast_path(agent_envs)
+            run = None if out is None else Run.create(out, {
+                "algorithm": algorithm, "env": name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
+                "backend": active.name, "compiled": fast and fast.name, **settings, "hyperparameters": asdict(config),
                 "observation_space": space_to_json(agent_envs.observation_space),
                 "action_space": space_to_json(agent_envs.action_space),
             })
             try:
-                lifecycle.learn(agent, agent_envs, run, env, config.steps, quiet, video, on_row=on_row, stop_after=stop_after)
+                session.learn(agent, agent_envs, run, env, config.steps, quiet, video, on_row=on_row, stop_after=stop_after)
             except UserError:
                 if run:
                     run.discard_if_empty()
                 raise
         finally:
             agent_envs.close()
-        return lifecycle.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
+        return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
-def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=None):
+def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool = True, video: bool = False,
+           env: str | Callable[..., Any] | None = None) -> Agent:
     """Go on with a run from its last checkpoint, to `steps` in total or to where it was meant to end; return the agent.
 
-    Everything continues where it was, environments within their episodes too: parameters, moments, buffers and rows of metrics are
-    those of a run that never stopped, bit by bit. Only environments that are not deterministic begin anew, and of A3C's workers
-    nobody knows whose step comes first.
+    Everything continues where it was, environments within their episodes too: parameters, moments, buffers and rows of metrics have
+    the same bytes as those of a run that never stopped. The exceptions are environments that are not deterministic, which begin new
+    episodes, and A3C, where timing decides whose step comes first.
     Beyond the steps the run was started with, schedules keep their last value. `env`: needed for a run on a callable.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
-    run = runs.Run.open(run_dir)
+    run = Run.open(run_dir)
     config = run.config
-    env = lifecycle.environment_of(config, env, "resume")
-    with lifecycle.backend(config["backend"] if backend is None else backend) as active:
-        agent, progress, play = lifecycle.restore(run)
+    env = session.environment_of(config, env, "resume")
+    with session.backend(config["backend"] if backend is None else backend) as active:
+        agent, progress, under_way = session.restore(run)
         check_history(progress)
-        lifecycle.check_device(active, type(agent), config["algorithm"])
+        session.check_device(active, type(agent), config["algorithm"])
         meant = max(progress["target"], agent.config.steps)
         target = meant if steps is None else whole("--steps", steps, 1)
         if agent.step >= target:
@@ -97,40 +114,48 @@ def resume(run_dir, steps=None, *, backend=None, quiet=True, video=False, env=No
                 raise UserError(f"{run_dir} is at step {agent.step} of {meant} already: --steps must be more, or left out")
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
-            lifecycle.conclude(agent, run, env, progress, video)    # it was stopped between its last step and its evaluation
-            return lifecycle.to_host(agent, *run.spaces())
+            # It was stopped between its last step and its evaluation.
+            session.conclude(agent, run, env, progress, video, config.get("compiled"))
+            return session.to_host(agent, *run.spaces())
         # A seed of its own for this stretch: where episodes begin anew, the first one would play the run's first ones again.
-        agent_envs = lifecycle.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
+        agent_envs = session.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
-            lifecycle.require_spaces(run, agent_envs)
-            lifecycle.meet(agent_envs, agent)
-            lifecycle.learn(agent, agent_envs, run, env, target, quiet, video, history=(progress, play))
+            session.require_spaces(run, agent_envs)
+            session.meet(agent_envs, agent)
+            session.learn(agent, agent_envs, run, env, target, quiet, video, history=(progress, under_way))
         finally:
             agent_envs.close()
-        return lifecycle.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
+        return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
-def load(run_dir):
+def load(run_dir: Any) -> Agent:
     """The agent of a run, from nothing but its folder. Raises UserError or CheckpointError."""
-    return lifecycle.restore(runs.Run.open(run_dir))[0]
+    return session.restore(Run.open(run_dir))[0]
 
 
-def evaluate(agent, env, episodes=100, seed=0, explore=False, **env_args):
+def evaluate(agent: Any, env: str | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
+             **env_args: Any) -> np.ndarray:
     """The returns (episodes,) of fresh episodes, episode i seeded with seed + i; deterministic unless `explore`.
+
+    agent    anything with a method `act(obs, explore)`, as agents have
 
     Raises UserError for an environment that the agent does not fit, and EnvironmentFailed for one that raises an error.
     """
-    if not hasattr(agent, "act"):
+    if not callable(getattr(agent, "act", None)):
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
     episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
-    return training.evaluate(agent, env, episodes, seed, explore, **env_args)
+    return evaluation.evaluate(agent, env, episodes, seed, explore, **env_args)
 
 
-def make_agent(algorithm, env, seed=0, *, env_args=None, preset=None, **hyperparameters):
-    """An untrained agent for an environment (id or callable), with the preset and the hyperparameters that `train` would use."""
+def make_agent(algorithm: str, env: str | Callable[..., Any], seed: int = 0, *, env_args: dict[str, Any] | None = None,
+               preset: str | None = None, **hyperparameters: Any) -> Agent:
+    """An untrained agent for an environment (id or callable), with the preset and the hyperparameters that `train` would use.
+
+    Raises UserError as `train` does.
+    """
     agent_class = algorithms.find(algorithm)
-    tuned, tuned_env_args = find_preset(algorithm, envs.name_of(env), preset)
-    config = configure(agent_class.Config, algorithm, tuned | hyperparameters)
-    made = envs.make(env, **tuned_env_args | envs.check_arguments(env_args))
+    tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
+    config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)
+    made = make(env, **tuned_env_args | check_arguments(env_args))
     made.close()
-    return agent_class(config, made.observation_space, made.action_space, whole("--seed", seed, 0))
+    return algorithms.make(algorithm, config, made.observation_space, made.action_space, whole("--seed", seed, 0))

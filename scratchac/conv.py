@@ -12,17 +12,72 @@ reinforcement learning from images"). In PPO both losses do.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import kernels
+from kernels import kernel
 from scratchac.errors import UserError
-from scratchac.nn import INITIALISERS, Parameters
+from scratchac.nn import INITIALISERS, Parameters, linear, linear_backward
 
 LAYERS = ((16, 4, 2), (32, 3, 2), (32, 3, 2))           # (filters, side of a filter, stride), each followed by ReLU
 FEATURES = 128
 SHIFT = 2                                               # pixels
+
+
+# -- one convolution -------------------------------------------------------------------------------------------------
+
+
+@kernel
+def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """y = relu(x ∗ W + b) for x (B, H, W, C), filters W (k, k, C, F), b (F,): y (B, H′, W′, F), and the windows of x.
+
+        y[n, i, j, f] = relu(b[f] + Σ_pqc x[n, i·stride + p, j·stride + q, c] · W[p, q, c, f])
+
+    A window is k²C numbers in a row of a matrix, and so all the sums are one matrix product.
+    """
+    windows = windows_of(x, len(W), stride)                                                 # (B, H′, W′, k²C)
+    y = windows @ W.reshape(-1, W.shape[-1])
+    y += b
+    return np.maximum(y, 0, out=y), windows
+
+
+@kernel
+def conv2d_backward(dy: np.ndarray, shape: tuple[int, ...], windows: np.ndarray, y: np.ndarray, W: np.ndarray, stride: int,
+                    dW: np.ndarray, db: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+    """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x of the given shape, or None where nobody needs it.
+
+    With dz = dy ∘ [y > 0], as for a dense layer whose rows are all windows of all pictures:
+        dW = windowsᵀ dz,   db = Σ dz over pictures and places,   dwindows = dz Wᵀ
+    A number of x occurs in several windows, and its derivative is the sum over them: what was copied out is added back.
+    """
+    F = W.shape[-1]
+    dz = dy * (y > 0)
+    rows = dz.reshape(-1, F)                                                                # (B·H′·W′, F)
+    np.matmul(windows.reshape(len(rows), -1).T, rows, out=dW.reshape(-1, F))
+    np.sum(rows, axis=0, out=db)
+    return add_windows(rows @ W.reshape(-1, F).T, shape, W, stride) if input_gradient else None
+
+
+@kernel
+def windows_of(x: np.ndarray, k: int, stride: int) -> np.ndarray:
+    """Copies of all k × k windows of x (B, H, W, C) at every `stride`-th place, each in a row: (B, H′, W′, k²C)."""
+    windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]            # (B, H′, W′, C, k, k), a view
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)
+
+
+@kernel
+def add_windows(windows: np.ndarray, shape: tuple[int, ...], W: np.ndarray, stride: int) -> np.ndarray:
+    """The sum of all windows (B·H′·W′, k²C) of filters W, each added at its place in zeros of `shape` (B, H, W, C)."""
+    x, k = kernels.backend.zeros(shape, windows.dtype), len(W)
+    height, width = ((n - k) // stride + 1 for n in shape[1:3])
+    windows = windows.reshape(len(x), height, width, *W.shape[:3])
+    for p in range(k):
+        for q in range(k):
+            x[:, p : p + stride * height : stride, q : q + stride * width : stride] += windows[:, :, :, p, q]
+    return x
 
 
 @dataclass(frozen=True)
@@ -34,28 +89,28 @@ class Encoder:
     features    F
     """
 
-    shape: tuple
-    layers: tuple = LAYERS
+    shape: tuple[int, ...]
+    layers: tuple[tuple[int, int, int], ...] = LAYERS
     features: int = FEATURES
-    learns = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.sides[-1]) < 1:
             raise UserError(f"pictures of shape {self.shape} are too small for the encoder, which needs 16 × 16 pixels")
 
     @property
-    def channels_first(self):
+    def channels_first(self) -> bool:
+        """Whether a picture is (C, H, W) and not (H, W, C)."""
         return self.shape[0] < self.shape[-1]
 
     @property
-    def sides(self):
+    def sides(self) -> list[tuple[int, int]]:
         """(height, width) of the picture and of what each convolution makes of it: (n − side)//stride + 1."""
         sides = [self.shape[1:] if self.channels_first else self.shape[:2]]
         for _, k, stride in self.layers:
             sides.append(tuple((n - k) // stride + 1 for n in sides[-1]))
         return sides
 
-    def shapes(self):
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name → shape: K1 (k, k, C, F), c1, K2, c2, … of the convolutions, then W and b of the linear layer."""
         shapes, channels = {}, self.shape[0 if self.channels_first else -1]
         for i, (filters, k, _) in enumerate(self.layers, start=1):
@@ -64,7 +119,7 @@ class Encoder:
         height, width = self.sides[-1]
         return shapes | {"W": (height * width * channels, self.features), "b": (self.features,)}
 
-    def initialise(self, params, rng, initialiser="orthogonal"):
+    def initialise(self, params: Parameters, rng: np.random.Generator, initialiser: str = "orthogonal") -> None:
         """Draw all weights, a filter of side k and C channels as a column of k²C inputs; biases are zero."""
         params.flat[:] = 0
         for name in [*(f"K{i}" for i in range(1, len(self.layers) + 1)), "W"]:
@@ -72,32 +127,33 @@ class Encoder:
             gain = math.sqrt(2) if initialiser == "orthogonal" and name != "W" else 1.0
             weights[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, weights.shape, gain))
 
-    def forward(self, params, pictures):
+    def forward(self, params: Parameters, pictures: np.ndarray) -> tuple[np.ndarray, Any]:
         """Features (B, F) of pictures (B, …shape), and the cache that `backward` needs."""
         x = np.moveaxis(pictures, 1, -1).copy() if self.channels_first else pictures
         x = np.multiply(x, 1 / 255, dtype=params.flat.dtype)    # here, and nowhere else; uint8 arithmetic would wrap around
         cache = []
         for i, (_, _, stride) in enumerate(self.layers, start=1):
-            y, windows = kernels.backend.conv2d(x, params[f"K{i}"], params[f"c{i}"], stride)
+            y, windows = conv2d(x, params[f"K{i}"], params[f"c{i}"], stride)
             cache.append((x.shape, windows, y))
             x = y
         rows = x.reshape(len(x), -1)
-        z, deviation = layer_norm(kernels.backend.linear(rows, params["W"], params["b"], "identity"))
+        z, deviation = layer_norm(linear(rows, params["W"], params["b"], "identity"))
         features = np.tanh(z)
         return features, (cache, rows, z, deviation, features)
 
-    def backward(self, params, cache, dx, grads, input_gradient=False):
+    def backward(self, params: Parameters, cache: Any, dx: np.ndarray, grads: Parameters,
+                 input_gradient: bool = False) -> np.ndarray | None:
         """Fill `grads` with ∂L/∂params from dx = ∂L/∂features; return ∂L/∂(scaled picture), channels last, if asked for."""
         cache, rows, z, deviation, features = cache
         dz = layer_norm_backward(dx * (1 - features * features), z, deviation)
-        dy = kernels.backend.linear_backward(dz, rows, None, params["W"], "identity", grads["W"], grads["b"])
+        dy = linear_backward(dz, rows, None, params["W"], "identity", grads["W"], grads["b"])
         for i in range(len(self.layers), 0, -1):
             shape, windows, y = cache[i - 1]
-            dy = kernels.backend.conv2d_backward(dy.reshape(y.shape), shape, windows, y, params[f"K{i}"], self.layers[i - 1][2],
+            dy = conv2d_backward(dy.reshape(y.shape), shape, windows, y, params[f"K{i}"], self.layers[i - 1][2],
                                                  grads[f"K{i}"], grads[f"c{i}"], input_gradient or i > 1)
         return dy
 
-    def shift(self, pictures, rng):
+    def shift(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Each picture moved by up to SHIFT pixels either way, its border repeated: two views of one scene are worth the same
         (Kostrikov et al. 2021, "Image augmentation is all you need").
         """
@@ -111,55 +167,16 @@ class Encoder:
         return chosen if self.channels_first else np.moveaxis(chosen, 1, -1)
 
 
-@dataclass(frozen=True)
-class NoEncoder:
-    """Vectors are their own features."""
-
-    features: int
-    learns = False
-
-    def shapes(self):
-        return {}
-
-    def initialise(self, params, rng, initialiser):
-        pass
-
-    def forward(self, params, vectors):
-        return vectors, None
-
-    def shift(self, vectors, rng):
-        return vectors
-
-
-def is_picture(space):
-    return space.dtype == np.uint8 and space.shape is not None and len(space.shape) == 3
-
-
-def encoder_for(space):
-    """The encoder for an observation space of vectors or of pictures."""
-    return Encoder(space.shape) if is_picture(space) else NoEncoder(space.shape[0])
-
-
-def side_by_side(parts, dtype):
-    """One flat vector for several networks, given by their shapes, and the Parameters of each as views into it."""
-    sizes = [sum(math.prod(shape) for shape in shapes.values()) for shapes in parts]
-    flat, views, start = kernels.backend.zeros(sum(sizes), dtype), [], 0
-    for shapes, size in zip(parts, sizes, strict=True):
-        views.append(Parameters(shapes, flat=flat[start : start + size]))
-        start += size
-    return flat, views
-
-
 # -- layer normalisation (Ba et al. 2016, eq. 3), without gain and bias ----------------------------------------------
 
 
-def layer_norm(x, eps=1e-5):
+def layer_norm(x: np.ndarray, eps: float = 1e-5) -> tuple[np.ndarray, np.ndarray]:
     """z = (x − mean)/σ over the features of each row, σ = √(variance + ε); returns z and σ (B, 1)."""
     centred = x - x.mean(axis=-1, keepdims=True)
     deviation = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
     return centred / deviation, deviation
 
 
-def layer_norm_backward(dz, z, deviation):
+def layer_norm_backward(dz: np.ndarray, z: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """dx = (dz − mean dz − z · mean(dz ∘ z))/σ: moving or stretching a row changes nothing, so dx has no part along 1 and z."""
     return (dz - dz.mean(axis=-1, keepdims=True) - z * (dz * z).mean(axis=-1, keepdims=True)) / deviation

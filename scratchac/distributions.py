@@ -11,45 +11,70 @@ A distribution reads its parameters from the outputs y (B, outputs) of a network
 """
 
 import math
+from typing import Any, Literal
 
 import numpy as np
 
 import kernels
+from kernels import kernel
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+# -- categorical -----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """log πᵢ = zᵢ − max z − log Σⱼ exp(zⱼ − max z), row by row (…, n); the maximum keeps exp from overflowing."""
+    z = logits - logits.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+
+@kernel
+def categorical_sample(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Inverse-CDF sampling from logits (…, B, n): the number of cumulative probabilities that u ∈ [0, 1) has passed, (…, B)."""
+    p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    cdf = p.cumsum(axis=-1)
+    # Scale u by the total instead of dividing p, and leave the last sum out: rounding can never give class n.
+    return (u[..., None] * cdf[..., -1:] >= cdf[..., :-1]).sum(axis=-1)
 
 
 class Categorical:
     """π(i) = exp(yᵢ) / Σⱼ exp(yⱼ) over n actions; `start` is the environment's number for the first of them."""
 
     constants = 0
-    action_shape = ()
+    action_shape: tuple[int, ...] = ()
 
-    def __init__(self, n, start=0):
-        self.n, self.start = n, start
+    def __init__(self, n: int, start: int = 0):
+        self.n = n
+        self.start = start
         self.outputs = n
 
-    def noise(self, rng, rows):
+    def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """u ~ U[0, 1) (B,)."""
         return rng.random(rows)
 
-    def sample(self, y, u):
+    def sample(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Inverse CDF at u ~ U[0, 1): actions (B,) in 0 … n−1."""
-        return kernels.backend.categorical_sample(y, u)
+        return categorical_sample(y, u)
 
-    def mode(self, y):
+    def mode(self, y: np.ndarray) -> np.ndarray:
+        """The most likely action of each row, (B,)."""
         return y.argmax(axis=-1)
 
-    def to_env(self, a):
+    def to_env(self, a: np.ndarray) -> np.ndarray:
+        """The environment's numbers for actions (B,)."""
         return a + self.start
 
-    def evaluate(self, y, a):
+    def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """log π(a) = y_a − log Σⱼ exp yⱼ  and  H = −Σᵢ πᵢ log πᵢ for y (B, n), a (B,)."""
-        log_pi = kernels.backend.log_softmax(y)                     # (B, n)
+        log_pi = log_softmax(y)                     # (B, n)
         pi = np.exp(log_pi)
         entropy = -(pi * log_pi).sum(axis=-1)                       # (B,)
         return log_pi[np.arange(len(a)), a], entropy, (a, pi, log_pi, entropy)
 
-    def backward(self, cache, dlogp, dentropy):
+    def backward(self, cache: Any, dlogp: np.ndarray, dentropy: np.ndarray) -> np.ndarray:
         """∂log π(a)/∂yⱼ = 1[j = a] − πⱼ   and   ∂H/∂yⱼ = −πⱼ (log πⱼ + H).
 
         The second: ∂H/∂yⱼ = −Σᵢ (log πᵢ + 1) ∂πᵢ/∂yⱼ with ∂πᵢ/∂yⱼ = πᵢ(1[i = j] − πⱼ); the ones cancel.
@@ -62,6 +87,9 @@ class Categorical:
         return dy
 
 
+# -- Gaussian --------------------------------------------------------------------------------------------------------
+
+
 class Gaussian:
     """Independent normal distributions, one per action feature: y = [log σ | μ], so y is (B, 2A).
 
@@ -70,28 +98,32 @@ class Gaussian:
     what was drawn, and a clipped action has another one.
     """
 
-    def __init__(self, low, high, state_dependent_std=False):
-        self.low, self.high = low, high
+    def __init__(self, low: np.ndarray, high: np.ndarray, state_dependent_std: bool = False):
+        self.low = low
+        self.high = high
         self.features = len(low)                                    # A
         self.outputs = 2 * self.features
         self.constants = 0 if state_dependent_std else self.features
-        self.action_shape = (self.features,)
+        self.action_shape: tuple[int, ...] = (self.features,)
 
-    def noise(self, rng, rows):
+    def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """ε ~ N(0, 1) (B, A)."""
         return rng.standard_normal((rows, self.features))
 
-    def sample(self, y, eps):
+    def sample(self, y: np.ndarray, eps: np.ndarray) -> np.ndarray:
         """a = μ + σ ε with ε ~ N(0, 1) of shape (B, A)."""
         log_std, mu = y[:, : self.features], y[:, self.features :]
         return mu + np.exp(log_std) * eps.astype(y.dtype)
 
-    def mode(self, y):
+    def mode(self, y: np.ndarray) -> np.ndarray:
+        """μ (B, A)."""
         return y[:, self.features :]
 
-    def to_env(self, a):
+    def to_env(self, a: np.ndarray) -> np.ndarray:
+        """Actions clipped to [low, high]."""
         return np.clip(a, self.low, self.high)
 
-    def evaluate(self, y, a):
+    def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """log π(a) = Σᵢ [−½ zᵢ² − log σᵢ − ½ log 2π], z = (a−μ)/σ;   H = Σᵢ [log σᵢ + ½ log 2πe]. Both (B,).
 
         The sum runs over action features, never over rows: features are independent, so their log-probabilities add.
@@ -103,12 +135,15 @@ class Gaussian:
         entropy = (log_std + (HALF_LOG_2PI + 0.5)).sum(axis=-1)
         return logp, entropy, (z, inv_std)
 
-    def backward(self, cache, dlogp, dentropy):
+    def backward(self, cache: Any, dlogp: np.ndarray, dentropy: np.ndarray) -> np.ndarray:
         """∂log π/∂μᵢ = zᵢ/σᵢ,   ∂log π/∂log σᵢ = zᵢ² − 1,   ∂H/∂log σᵢ = 1."""
         z, inv_std = cache
         dlogp = dlogp[:, None]
         dlog_std = dlogp * (z * z - 1) + dentropy[:, None]          # (B, A)
         return np.concatenate([dlog_std, dlogp * z * inv_std], axis=-1)
+
+
+# -- actions in [−1, 1]: deterministic, and the tanh-squashed Gaussian ---------------------------------------------------
 
 
 class ActionScale:
@@ -117,17 +152,57 @@ class ActionScale:
     Off-policy agents act, store and compute entropies in [−1, 1]; scale and bias occur here and nowhere else.
     """
 
-    def __init__(self, low, high):
-        self.low, self.high = low, high
+    def __init__(self, low: np.ndarray, high: np.ndarray):
+        self.low = low
+        self.high = high
         self.features = len(low)                                    # A
 
-    def to_env(self, a):
+    def to_env(self, a: np.ndarray) -> np.ndarray:
+        """Actions in the environment's units, (B, A), of its dtype."""
         a_env = self.low + 0.5 * (a + 1) * (self.high - self.low)
         return np.clip(a_env, self.low, self.high).astype(self.low.dtype)      # rounding must not leave the box
 
-    def random(self, rng, rows):
+    def random(self, rng: np.random.Generator, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]^A: what is tried before anything has been learnt."""
         return rng.uniform(-1, 1, (rows, self.features))
+
+
+class Deterministic(ActionScale):
+    """a = tanh(y), (B, A) from outputs y (B, A) of a network: the policy of DDPG and TD3."""
+
+    def mode(self, y: np.ndarray) -> np.ndarray:
+        """tanh(y)."""
+        return np.tanh(y)
+
+    def mode_backward(self, a: np.ndarray, da: np.ndarray) -> np.ndarray:
+        """∂L/∂y = ∂L/∂a (1 − a²), since tanh′ = 1 − tanh²."""
+        return da * (1 - a * a)
+
+
+@kernel
+def tanh_gaussian(mu: np.ndarray, log_std: np.ndarray, eps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a = tanh(u), u = μ + σε, and log π(a) summed over features; returns (a, logp, u) of shapes (B, A), (B,), (B, A).
+
+    log π = Σ [−½ε² − log σ − ½ log 2π − log(1 − tanh²u)] with log(1 − tanh²u) = 2(log 2 − u − softplus(−2u)): exact for
+    every u, where log(1 − a² + 1e-6) is wrong by 4.8 at u = 10. softplus(x) = log(1 + eˣ) = max(x, 0) + log1p(e^−|x|).
+    """
+    u = mu + np.exp(log_std) * eps
+    softplus = np.maximum(-2 * u, 0) + np.log1p(np.exp(-2 * np.abs(u)))
+    logp = -0.5 * eps * eps - log_std - HALF_LOG_2PI - 2 * (math.log(2) - u - softplus)
+    return np.tanh(u), logp.sum(axis=-1), u
+
+
+@kernel
+def tanh_gaussian_backward(a: np.ndarray, log_std: np.ndarray, eps: np.ndarray, da: np.ndarray,
+                           dlogp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(∂L/∂μ, ∂L/∂log σ) from ∂L/∂a (B, A) and ∂L/∂log π (B,), with ε held fixed.
+
+        ∂a/∂u = 1 − a²,   ∂log π/∂u = 2a   (since ∂/∂u [−log(1 − tanh²u)] = 2 tanh u),   ∂u/∂μ = 1,   ∂u/∂log σ = σε
+        dμ = da (1 − a²) + dlogp · 2a,      dlog σ = dμ · σε − dlogp
+    """
+    dlogp = dlogp[..., None]
+    dmu = da * (1 - a * a) + dlogp * (2 * a)
+    return dmu, dmu * (np.exp(log_std) * eps) - dlogp
 
 
 class TanhGaussian(ActionScale):
@@ -139,14 +214,16 @@ class TanhGaussian(ActionScale):
     Log-probabilities are densities in [−1, 1]; in the environment's units they would be smaller by Σ log(half the range).
     """
 
-    def __init__(self, low, high, log_std="tanh"):
+    def __init__(self, low: np.ndarray, high: np.ndarray, log_std: Literal["tanh", "clamp"] = "tanh"):
         super().__init__(low, high)
-        self.outputs, self.log_std = 2 * self.features, log_std
+        self.outputs = 2 * self.features
+        self.log_std = log_std
 
-    def noise(self, rng, rows):
+    def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """ε ~ N(0, 1) (B, A)."""
         return rng.standard_normal((rows, self.features))
 
-    def _read(self, y):
+    def _read(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(μ, log σ, ∂log σ/∂raw) from the network's outputs."""
         raw, mu = y[..., : self.features], y[..., self.features :]
         if self.log_std == "tanh":
@@ -155,19 +232,22 @@ class TanhGaussian(ActionScale):
         inside = (raw > -20) & (raw < 2)
         return mu, np.clip(raw, -20, 2), inside.astype(y.dtype)
 
-    def sample(self, y, eps):
+    def sample(self, y: np.ndarray, eps: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """a (B, A) in (−1, 1), log π(a) (B,), and the cache for `backward`: the noise ε is given, so da/dy exists."""
         mu, log_std, slope = self._read(y)
         eps = kernels.backend.asarray(eps, y.dtype)
-        a, logp, _ = kernels.backend.tanh_gaussian(mu, log_std, eps)
+        a, logp, _ = tanh_gaussian(mu, log_std, eps)
         return a, logp, (a, log_std, slope, eps)
 
-    def backward(self, cache, da, dlogp):
+    def backward(self, cache: Any, da: np.ndarray, dlogp: np.ndarray) -> np.ndarray:
         """∂L/∂y (B, 2A) from ∂L/∂a (B, A) and ∂L/∂log π (B,), through the sample (the reparameterisation trick)."""
         a, log_std, slope, eps = cache
-        dmu, dlog_std = kernels.backend.tanh_gaussian_backward(a, log_std, eps, da, dlogp)
+        dmu, dlog_std = tanh_gaussian_backward(a, log_std, eps, da, dlogp)
         return np.concatenate([dlog_std * slope, dmu], axis=-1)
 
-    def mode(self, y):
+    def mode(self, y: np.ndarray) -> np.ndarray:
         """tanh(μ): what a deterministic evaluation plays."""
         return np.tanh(y[..., self.features :])
+
+
+Distribution = Categorical | Gaussian                               # what on-policy agents draw from

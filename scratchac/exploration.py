@@ -1,48 +1,81 @@
 """Noise for deterministic policies, in the policy's [−1, 1]: a vector per environment, from a Generator that is passed in."""
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
 import numpy as np
+
+
+class Noise(Protocol):
+    """Noise on the actions of N environments."""
+
+    scale: float            # σ
+    theta: float            # 1 − θ is how much of the last noise stays
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        """Noise for the next step, (N, A)."""
+
+    def restart(self, done: np.ndarray) -> None:
+        """Forget the past of those environments whose episode has ended, `done` (N,)."""
+
+    def state(self) -> dict[str, Any]:
+        """What is kept between steps."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take it over."""
 
 
 class GaussianNoise:
     """ε ~ N(0, σ²), fresh at every step."""
 
-    def __init__(self, scale, shape):
-        self.scale, self.shape = scale, shape
+    theta = 1.0
 
-    def sample(self, rng):
+    def __init__(self, scale: float, shape: tuple[int, int]):
+        self.scale = scale
+        self.shape = shape
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        """Noise for the next step, (N, A)."""
         return self.scale * rng.standard_normal(self.shape)
 
-    def restart(self, done):
-        """Nothing to forget at the end of an episode."""
+    def restart(self, done: np.ndarray) -> None:
+        """Nothing is kept between steps."""
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """Nothing is kept between steps."""
         return {}
 
-    def load_state(self, state):
-        pass
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Nothing is kept between steps."""
 
 
 class OrnsteinUhlenbeck:
-    """x ← x − θx + σ N(0, 1): noise with inertia, of standard deviation σ/√(1 − (1−θ)²) (Uhlenbeck & Ornstein 1930).
+    """x ← x − θx + σ N(0, 1): correlated noise, of standard deviation σ/√(1 − (1−θ)²) (Uhlenbeck & Ornstein 1930).
 
     θ = .15 as in Lillicrap et al. 2016; each environment's x starts at 0 in every episode.
     """
 
-    def __init__(self, scale, shape, theta=0.15):
-        self.scale, self.theta, self.x = scale, theta, np.zeros(shape)
+    def __init__(self, scale: float, shape: tuple[int, int], theta: float = 0.15):
+        self.scale = scale
+        self.theta = theta
+        self.x = np.zeros(shape)
 
-    def sample(self, rng):
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        """Noise for the next step, (N, A)."""
         self.x = (1 - self.theta) * self.x + self.scale * rng.standard_normal(self.x.shape)
         return self.x
 
-    def restart(self, done):
+    def restart(self, done: np.ndarray) -> None:
+        """Back to 0 where an episode has ended."""
         self.x = self.x * (1 - np.asarray(done, float)[:, None])
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """x."""
         return {"x": self.x}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take x over."""
         self.x = np.array(state["x"])
 
 
-NOISES = {"gaussian": GaussianNoise, "ou": OrnsteinUhlenbeck}
+NOISES: dict[str, Callable[[float, tuple[int, int]], Noise]] = {"gaussian": GaussianNoise, "ou": OrnsteinUhlenbeck}

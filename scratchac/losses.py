@@ -1,24 +1,29 @@
 """Losses: each returns (loss, ∂loss/∂input), so that every gradient in the project has a scalar beside it to be checked against.
 
-Inputs are vectors (B,); (B, 1) would broadcast against (B,) to a (B, B) matrix without any complaint, so shapes are
-asserted at the door. Advantages and targets are data: nothing flows back through them. What the off-policy algorithms need stays
-an array, for on a GPU float() would wait until everything before it is done.
+The loss and its gradient are computed separately: a loss made from its own gradient would agree with any mistake in it. Inputs are
+vectors (B,), and every loss checks their shapes, since (B, 1) would broadcast against (B,) to a (B, B) matrix without an error.
+Advantages and targets are data: no gradient flows through them. The losses of the off-policy algorithms stay arrays, because
+float() would wait for a GPU to finish.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 
-def policy_gradient(logp, advantage):
+def policy_gradient(logp: np.ndarray, advantage: np.ndarray) -> tuple[float, np.ndarray]:
     """L = −1/B Σ Aᵢ log π(aᵢ|sᵢ);  ∂L/∂log πᵢ = −Aᵢ/B.
 
     Minimising it follows E[A ∇log π], the policy gradient theorem (Sutton & Barto 2018, eqs. 13.5-13.8).
+    Raises ValueError, as all losses do, for shapes that do not fit.
     """
     _same_vectors(logp, advantage)
-    dlogp = advantage * (-1 / len(logp))
-    return float(dlogp @ logp), dlogp
+    loss = -float((advantage * logp).mean())
+    return loss, advantage * (-1 / len(logp))
 
 
-def clipped_surrogate(logp, logp_old, advantage, clip):
+def clipped_surrogate(logp: np.ndarray, logp_old: np.ndarray, advantage: np.ndarray, clip: float) -> tuple[float, np.ndarray]:
     """L = −1/B Σ min(ρᵢAᵢ, clip(ρᵢ, 1−ε, 1+ε)Aᵢ) with ρ = exp(log π − log π_old);  ∂L/∂log πᵢ = −ρᵢAᵢ/B or 0.
 
     The minimum takes the clipped branch, which is constant, where the action has become likelier than 1 + ε times and was good
@@ -33,20 +38,20 @@ def clipped_surrogate(logp, logp_old, advantage, clip):
     return loss, np.where(gain > clipped, 0, gain) * (-1 / len(logp))
 
 
-def entropy_bonus(entropy, coef):
+def entropy_bonus(entropy: np.ndarray, coef: float) -> tuple[float, np.ndarray]:
     """L = −coef · 1/B Σ Hᵢ;  ∂L/∂Hᵢ = −coef/B. Minimising it keeps the policy random (Mnih et al. 2016, section 4)."""
     _same_vectors(entropy, entropy)
     return -coef * float(entropy.mean()), np.full_like(entropy, -coef / len(entropy))
 
 
-def mse(v, target):
+def mse(v: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
     """L = 1/2B Σ (vᵢ − yᵢ)²;  ∂L/∂vᵢ = (vᵢ − yᵢ)/B. The ½ makes a gradient step the textbook's w ← w + α δ ∇v."""
     _same_vectors(v, target)
     error = v - target
     return (error @ error) / (2 * len(v)), error / len(v)
 
 
-def huber(v, target, delta=1.0):
+def huber(v: np.ndarray, target: np.ndarray, delta: float = 1.0) -> tuple[float, np.ndarray]:
     """Quadratic near zero, linear far out (Huber 1964), so that one outlier cannot dominate a batch.
 
     With e = v − y:  L = 1/B Σ [½e² if |e| ≤ d else d(|e| − ½d)];  ∂L/∂vᵢ = clip(eᵢ, −d, d)/B.
@@ -58,7 +63,7 @@ def huber(v, target, delta=1.0):
     return float((inner * (size - 0.5 * inner)).mean()), np.clip(error, -delta, delta) / len(v)
 
 
-def clipped_mse(v, v_old, target, clip):
+def clipped_mse(v: np.ndarray, v_old: np.ndarray, target: np.ndarray, clip: float) -> tuple[float, np.ndarray]:
     """L = 1/2B Σ max((vᵢ − yᵢ)², (v_oldᵢ + clip(vᵢ − v_oldᵢ, ±c) − yᵢ)²);  ∂L/∂vᵢ = (vᵢ − yᵢ)/B or, where clipping binds, 0.
 
     The maximum keeps what makes the loss larger: clipping holds a value back that runs towards its target, not one that runs away
@@ -71,7 +76,7 @@ def clipped_mse(v, v_old, target, clip):
     return float(np.maximum(error * error, held * held).mean()) / 2, np.where(binds, 0, error) / len(v)
 
 
-def stacked_mse(q, target):
+def stacked_mse(q: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
     """L = Σₖ 1/2B Σᵢ (qₖᵢ − yᵢ)² for K critics (K, B) that share one target (B,);  ∂L/∂qₖᵢ = (qₖᵢ − yᵢ)/B."""
     if q.ndim != 2 or q.shape[1:] != target.shape:
         raise ValueError(f"critics (K, B) and targets (B,) are needed, not shapes {q.shape} and {target.shape}")
@@ -79,11 +84,11 @@ def stacked_mse(q, target):
     return (error * error).sum() / (2 * len(target)), error / len(target)
 
 
-VALUE_LOSSES = {"mse": mse, "huber": huber}
+VALUE_LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray]]] = {"mse": mse, "huber": huber}
 
 
-def proximal(w, w_old, kappa):
-    """L = κ‖w − w_old‖²;  ∂L/∂w = 2κ(w − w_old): a leash on how far an update moves the parameters.
+def proximal(w: np.ndarray, w_old: np.ndarray, kappa: float) -> tuple[float, np.ndarray]:
+    """L = κ‖w − w_old‖²;  ∂L/∂w = 2κ(w − w_old): it limits how far an update moves the parameters.
 
     At w = w_old, where every update begins, the gradient is zero: a single plain gradient step never feels it.
     `optim.proximal_step` therefore applies it in closed form.
@@ -93,6 +98,6 @@ def proximal(w, w_old, kappa):
     return kappa * float(difference @ difference), 2 * kappa * difference
 
 
-def _same_vectors(x, y):
+def _same_vectors(x: np.ndarray, y: np.ndarray) -> None:
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"a loss takes two vectors of one length, not shapes {x.shape} and {y.shape}")

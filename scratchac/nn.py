@@ -1,88 +1,152 @@
-"""Multilayer perceptrons as pure functions over one flat parameter vector.
+"""Multilayer perceptrons as pure functions over one flat parameter vector: forward, derivation and backward.
 
     y, cache = mlp.forward(params, x)          dx = mlp.backward(params, cache, dy, grads)
 
-Nothing is remembered on the network object: two forward passes may be in flight before either is differentiated.
-Shapes: B rows, I inputs, H outputs of a layer, K stacked networks. A stack has W (K, I, H) and takes x (B, I) for all of
-its networks or (K, B, I) for each its own; its output is (K, B, H).
+`dX` is always ∂L/∂X, the derivative of the scalar loss L. The network object remembers nothing, so two forward passes may be under
+way before either is differentiated. Shapes: B rows, I inputs, H outputs of a layer, K stacked networks. A stack has W (K, I, H). It
+takes x (B, I) for all of its networks or (K, B, I) for each its own, and its output is (K, B, H).
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 import kernels
+from kernels import kernel
 from scratchac.errors import UserError
+
+Shapes = Mapping[str, tuple[int, ...]]
+Cache = list[np.ndarray]                    # of an MLP: what each layer was given
 
 
 class Parameters:
     """One flat vector with named views into it: `params.flat` for optimisers, `params["W1"]` for mathematics.
 
-    `shapes` maps names to shapes, in order. The memory is new and zero, or the vector `flat` if one is given.
-    Raises UserError for so many that there is no memory for them.
+    shapes  name → shape, in the order of the flat vector
+    flat    the vector to use, (P,); without one, the memory is new and zero
+
+    Raises UserError for so many parameters that there is no memory for them.
     """
 
-    def __init__(self, shapes, dtype=np.float32, flat=None):
+    def __init__(self, shapes: Shapes, dtype: DTypeLike = np.float32, flat: np.ndarray | None = None):
         sizes = [math.prod(shape) for shape in shapes.values()]
-        self.shapes = shapes
         if flat is None:
             _check_memory(sum(sizes), dtype)
-        self.flat = kernels.backend.zeros(sum(sizes), dtype) if flat is None else flat
-        if self.flat.shape != (sum(sizes),):
-            raise ValueError(f"{sum(sizes)} parameters do not fit into a vector of shape {self.flat.shape}")
+            flat = kernels.backend.zeros(sum(sizes), dtype)
+        if flat.shape != (sum(sizes),):
+            raise ValueError(f"{sum(sizes)} parameters do not fit into a vector of shape {flat.shape}")
+        self.shapes = shapes
+        self.flat = flat
         ends = np.cumsum(sizes)
         self.views = {
-            name: self.flat[end - size : end].reshape(shape)
+            name: flat[end - size : end].reshape(shape)
             for (name, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
         }
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self.views[name]
 
-    def zeros_like(self):
+    def zeros_like(self) -> "Parameters":
+        """Zeros with the same names, shapes and dtype: room for gradients."""
         return Parameters(self.shapes, self.flat.dtype)
 
 
-def _check_memory(size, dtype):
+def side_by_side(parts: list[Shapes], dtype: DTypeLike) -> tuple[np.ndarray, list[Parameters]]:
+    """One flat vector for several networks, given by their shapes, and the Parameters of each as views into it."""
+    sizes = [sum(math.prod(shape) for shape in shapes.values()) for shapes in parts]
+    _check_memory(sum(sizes), dtype)
+    flat = kernels.backend.zeros(sum(sizes), dtype)
+    views, start = [], 0
+    for shapes, size in zip(parts, sizes, strict=True):
+        views.append(Parameters(shapes, flat=flat[start : start + size]))
+        start += size
+    return flat, views
+
+
+def _check_memory(size: int, dtype: DTypeLike) -> None:
     needed, memory = 4 * size * np.dtype(dtype).itemsize, kernels.backend.memory()      # parameters, gradient and two moments
     if needed > memory:
         raise UserError(f"{size} parameters need {needed // 2**30} GiB of memory and there are {memory / 2**30:.1f}: "
                         "smaller layers (--hidden) would fit")
 
 
-# -- initialisers: W of shape (…, I, H) ------------------------------------------------------------------------------
+# -- one dense layer -------------------------------------------------------------------------------------------------
 
 
-def orthogonal(rng, shape, gain=1.0):
-    """W Wᵀ = gain² I (or WᵀW, whichever is smaller): signals and gradients keep their length (Saxe et al. 2014).
+@kernel
+def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray, activation: str) -> np.ndarray:
+    """y = f(x W + b) for x (…, B, I), W (…, I, H), b (…, H); f is "tanh", "relu" or "identity". Returns y (…, B, H)."""
+    y = x @ W                               # (…, B, H)
+    y += b[..., None, :]
+    if activation == "tanh":
+        np.tanh(y, out=y)
+    elif activation == "relu":
+        np.maximum(y, 0, out=y)
+    return y
 
-    The Q of a Gaussian matrix's QR decomposition, its columns multiplied by sign(diag R) to make it uniformly distributed.
+
+@kernel
+def linear_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray | None, W: np.ndarray, activation: str, dW: np.ndarray | None,
+                    db: np.ndarray | None, input_gradient: bool = True) -> np.ndarray | None:
+    """Write ∂L/∂W and ∂L/∂b into `dW` and `db` (unless None); return ∂L/∂x (…, B, I), or None where nobody needs it.
+
+    With z = x W + b and y = f(z):
+        dz = dy ∘ f′(z)    tanh′(z) = 1 − y²,   relu′(z) = [y > 0] (0 at the kink)
+        dW = xᵀ dz,  db = Σ_rows dz,  dx = dz Wᵀ
+    f′ is a function of y alone for both activations, so z need not be kept. "identity" needs no y either.
     """
-    *lead, rows, cols = shape
-    q, r = np.linalg.qr(rng.standard_normal((*lead, max(rows, cols), min(rows, cols))))
-    q *= np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
-    return gain * (q if rows >= cols else q.swapaxes(-1, -2))
+    if activation == "tanh":
+        dz = y * y
+        np.subtract(1, dz, out=dz)
+        dz *= dy                            # a new array: the caller's dy and the cached y stay as they are
+    elif activation == "relu":
+        dz = dy * (y > 0)
+    else:
+        dz = dy
+    if dW is not None:
+        np.matmul(x.swapaxes(-1, -2), dz, out=dW)
+        np.sum(dz, axis=-2, out=db)
+    return dz @ W.swapaxes(-1, -2) if input_gradient else None
 
 
-def he(rng, shape, gain=1.0):
-    """W ~ N(0, 2/I): keeps the variance of ReLU activations over depth (He et al. 2015, eq. 10)."""
-    return gain * math.sqrt(2 / shape[-2]) * rng.standard_normal(shape)
+# -- a whole network: layers one after another -----------------------------------------------------------------------
 
 
-def glorot(rng, shape, gain=1.0):
-    """W ~ U(−l, l) with l = √(6/(I+H)): a compromise between forward and backward variance (Glorot & Bengio 2010, eq. 16)."""
-    limit = gain * math.sqrt(6 / (shape[-2] + shape[-1]))
-    return rng.uniform(-limit, limit, shape)
+@kernel
+def mlp_forward(mlp: "MLP", params: Parameters, x: np.ndarray, member: int | None = None) -> tuple[np.ndarray, Cache]:
+    """Outputs (…, B, sizes[-1]) of an MLP, or of one member of a stack, for x (…, B, I), and the cache for the backward pass."""
+    inputs = []                                                             # inputs[i]: what layer i+1 was given
+    for i in range(1, mlp.layers + 1):
+        inputs.append(x)
+        W, b = _layer(params, i, member)
+        x = linear(x, W, b, mlp.activation if i < mlp.layers else "identity")
+    return x, inputs
 
 
-def fan_in(rng, shape, gain=1.0):
-    """W ~ U(−1/√I, 1/√I): small first outputs (Lillicrap et al. 2016, section 7; PyTorch's default)."""
-    limit = gain / math.sqrt(shape[-2])
-    return rng.uniform(-limit, limit, shape)
+@kernel
+def mlp_backward(mlp: "MLP", params: Parameters, cache: Cache, dy: np.ndarray, grads: Parameters | None,
+                 input_gradient: bool = False, member: int | None = None) -> np.ndarray | None:
+    """Fill `grads` (unless None) with ∂L/∂params; return ∂L/∂x (…, B, I), or None unless `input_gradient`.
+
+    The chain rule from the last layer to the first: the output of layer i is the input of layer i+1.
+    """
+    y = None                                                                # the last layer is linear: y is not needed
+    for i in range(mlp.layers, 0, -1):
+        W, _ = _layer(params, i, member)
+        dW, db = _layer(grads, i, member) if grads is not None else (None, None)
+        activation = mlp.activation if i < mlp.layers else "identity"
+        dy = linear_backward(dy, cache[i - 1], y, W, activation, dW, db, input_gradient or i > 1)
+        y = cache[i - 1]
+    return dy
 
 
-INITIALISERS = {"orthogonal": orthogonal, "he": he, "glorot": glorot, "fan_in": fan_in}
+def _layer(params: Parameters, i: int, member: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """W and b of layer i: all of a stack, or those of one member."""
+    W, b = params[f"W{i}"], params[f"b{i}"]
+    return (W, b) if member is None else (W[member], b[member])
 
 
 @dataclass(frozen=True)
@@ -94,24 +158,27 @@ class MLP:
     stack       leading axes: () for one network, (K,) for K of them side by side
     constants   that many further outputs which do not depend on x, put *before* the others: learnt numbers such as a
                 state-independent log σ. They make y = [c | xW_L+b_L].
+
+    Raises ValueError for an unknown activation.
     """
 
-    sizes: tuple
+    sizes: tuple[int, ...]
     activation: str = "tanh"
-    stack: tuple = ()
+    stack: tuple[int, ...] = ()
     constants: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.activation not in ("tanh", "relu"):
             raise ValueError(f"unknown activation {self.activation!r}; there are: tanh, relu")
 
     @property
-    def layers(self):
+    def layers(self) -> int:
+        """L, the number of weight matrices."""
         return len(self.sizes) - 1
 
-    def shapes(self):
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name → shape, in the order of the flat vector: W1, b1, W2, b2, … and "constants" last."""
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for i, (rows, cols) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
             shapes[f"W{i}"] = (*self.stack, rows, cols)
             shapes[f"b{i}"] = (*self.stack, cols)
@@ -119,7 +186,8 @@ class MLP:
             shapes["constants"] = (*self.stack, self.constants)
         return shapes
 
-    def initialise(self, params, rng, initialiser="orthogonal", output_gain=1.0):
+    def initialise(self, params: Parameters, rng: np.random.Generator, initialiser: str = "orthogonal",
+                   output_gain: float | np.ndarray = 1.0) -> None:
         """Draw all weights; biases and constants are zero. `output_gain` may be an array, one gain per output.
 
         Zero weights would be a trap: every hidden unit would get the same gradient, and behind tanh or ReLU none at all.
@@ -132,18 +200,19 @@ class MLP:
             W[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, W.shape, gain))
         params[f"W{self.layers}"][...] *= output_gain
 
-    def forward(self, params, x, member=None):
+    def forward(self, params: Parameters, x: np.ndarray, member: int | None = None) -> tuple[np.ndarray, Cache]:
         """Return the outputs (…, B, constants + sizes[-1]) and the cache that `backward` needs.
 
         `member`: ask only that network of a stack; its output is (B, sizes[-1]).
         """
-        y, cache = kernels.backend.mlp_forward(self, params, x, member)
+        y, cache = mlp_forward(self, params, x, member)
         if self.constants:
             c = params["constants"][..., None, :]                           # (…, 1, C)
             y = np.concatenate([np.broadcast_to(c, (*y.shape[:-1], self.constants)), y], axis=-1)
         return y, cache
 
-    def backward(self, params, cache, dy, grads, input_gradient=False, member=None):
+    def backward(self, params: Parameters, cache: Cache, dy: np.ndarray, grads: Parameters | None, input_gradient: bool = False,
+                 member: int | None = None) -> np.ndarray | None:
         """Fill `grads` (unless None) with ∂L/∂params, given dy = ∂L/∂y; return ∂L/∂x, or None unless `input_gradient` is set.
 
         A stack that shared one x returns ∂L/∂x network by network, (K, B, I): sum over the first axis for the whole.
@@ -152,4 +221,38 @@ class MLP:
             if grads is not None:
                 np.sum(dy[..., : self.constants], axis=-2, out=grads["constants"])
             dy = dy[..., self.constants :]
-        return kernels.backend.mlp_backward(self, params, cache, dy, grads, input_gradient, member)
+        return mlp_backward(self, params, cache, dy, grads, input_gradient, member)
+
+
+# -- initialisers: W of shape (…, I, H) ------------------------------------------------------------------------------
+
+
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
+    """W Wᵀ = gain² I (or WᵀW, whichever is smaller): signals and gradients keep their length (Saxe et al. 2014).
+
+    The Q of a Gaussian matrix's QR decomposition, its columns multiplied by sign(diag R) to make it uniformly distributed.
+    """
+    *lead, rows, cols = shape
+    q, r = np.linalg.qr(rng.standard_normal((*lead, max(rows, cols), min(rows, cols))))
+    q *= np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
+    return gain * (q if rows >= cols else q.swapaxes(-1, -2))
+
+
+def he(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
+    """W ~ N(0, 2/I): keeps the variance of ReLU activations over depth (He et al. 2015, eq. 10)."""
+    return gain * math.sqrt(2 / shape[-2]) * rng.standard_normal(shape)
+
+
+def glorot(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
+    """W ~ U(−l, l) with l = √(6/(I+H)): a compromise between forward and backward variance (Glorot & Bengio 2010, eq. 16)."""
+    limit = gain * math.sqrt(6 / (shape[-2] + shape[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+
+def fan_in(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
+    """W ~ U(−1/√I, 1/√I): small first outputs (Lillicrap et al. 2016, section 7; PyTorch's default)."""
+    limit = gain / math.sqrt(shape[-2])
+    return rng.uniform(-limit, limit, shape)
+
+
+INITIALISERS: dict[str, Callable[..., np.ndarray]] = {"orthogonal": orthogonal, "he": he, "glorot": glorot, "fan_in": fan_in}

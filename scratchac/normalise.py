@@ -1,5 +1,7 @@
 """Running normalisation of observations and rewards. Statistics move only in training; evaluation finds them frozen."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -10,14 +12,18 @@ class RunningMeanStd:
     Kept in float64, since the sums grow without end.
     """
 
-    def __init__(self, shape=()):
-        self.count, self.mean, self.m2 = 0, np.zeros(shape), np.zeros(shape)
+    def __init__(self, shape: tuple[int, ...] = ()):
+        self.count = 0
+        self.mean = np.zeros(shape)
+        self.m2 = np.zeros(shape)
 
     @property
-    def std(self):
+    def std(self) -> np.ndarray:
+        """The standard deviation, a little above 0 at least."""
         return np.sqrt(self.m2 / self.count + 1e-8) if self.count else np.ones_like(self.mean)
 
-    def update(self, rows):
+    def update(self, rows: np.ndarray) -> None:
+        """Merge a batch (rows, …) into the statistics."""
         rows = np.asarray(rows, np.float64)
         n, m = self.count, len(rows)
         mean = rows.mean(axis=0)
@@ -26,18 +32,22 @@ class RunningMeanStd:
         self.mean = self.mean + d * (m / (n + m))
         self.count = n + m
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """Count, mean and sum of squares."""
         # With shape () NumPy's arithmetic has made scalars of these; what is kept are arrays, whatever the shape.
         return {"count": self.count, "mean": np.asarray(self.mean), "m2": np.asarray(self.m2)}
 
-    def load_state(self, state):
-        self.count, self.mean, self.m2 = int(state["count"]), np.array(state["mean"]), np.array(state["m2"])
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take statistics over."""
+        self.count = int(state["count"])
+        self.mean = np.array(state["mean"])
+        self.m2 = np.array(state["m2"])
 
 
 class ObservationNormaliser(RunningMeanStd):
     """s ↦ clip((s − mean)/std, ±10). `update` comes *after* the learning step, so that acting and learning see one scale."""
 
-    def __call__(self, obs):
+    def __call__(self, obs: np.ndarray) -> np.ndarray:
         return np.clip((obs - self.mean) / self.std, -10, 10)
 
 
@@ -47,10 +57,11 @@ class RewardScaler:
     Only the scale changes: subtracting a mean would turn short episodes into long ones' equals.
     """
 
-    def __init__(self, envs):
-        self.running, self.std = np.zeros(envs), RunningMeanStd()
+    def __init__(self, n_envs: int):
+        self.running = np.zeros(n_envs)
+        self.std = RunningMeanStd()
 
-    def __call__(self, rewards, done, gamma):
+    def __call__(self, rewards: np.ndarray, done: np.ndarray, gamma: float) -> np.ndarray:
         """Update with rewards and done of shape (T, N), then scale the rewards."""
         seen = np.empty(rewards.shape)
         for t in range(len(rewards)):
@@ -60,9 +71,11 @@ class RewardScaler:
         self.std.update(seen.ravel())
         return rewards * float(1 / self.std.std)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """Running returns and their statistics."""
         return {"running": self.running, "std": self.std.state()}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take running returns and statistics over."""
         self.running = np.array(state["running"])
         self.std.load_state(state["std"])

@@ -1,74 +1,133 @@
-"""Optimisers over flat vectors, gradient clipping, the proximal step and hyperparameter schedules.
+"""Optimisers over flat vectors, gradient clipping, the proximal step, target networks.
 
 An optimiser keeps its moments, takes the learning rate at every step (it may follow a schedule) and works in place.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
 import kernels
+from kernels import kernel
+
+
+class Optimiser(Protocol):
+    """What moves a flat vector of parameters along its gradient."""
+
+    def step(self, grad: np.ndarray, lr: float) -> None:
+        """Move the parameters, in place."""
+
+    def state(self) -> dict[str, Any]:
+        """The moments."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take moments over."""
 
 
 class SGD:
     """p ← p − lr · g."""
 
-    def __init__(self, params):
+    def __init__(self, params: np.ndarray):
         self.params = params
 
-    def step(self, grad, lr):
+    def step(self, grad: np.ndarray, lr: float) -> None:
+        """Move the parameters, in place."""
         self.params -= lr * grad
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """Nothing is kept between steps."""
         return {}
 
-    def load_state(self, state):
-        pass
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Nothing is kept between steps."""
+
+
+@kernel
+def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> None:
+    """One RMSprop step in place: v ← ρv + (1−ρ)g², p ← p − lr · g/√(v + ε).
+
+    ε stands inside the root, as in Mnih et al. 2016 (A3C), eqs. 8-9; outside it the steps are much larger while v is small.
+    """
+    v *= decay
+    v += (1 - decay) * (g * g)
+    p -= lr * g / np.sqrt(v + eps)
 
 
 class RMSprop:
-    """v ← ρv + (1−ρ)g²,  p ← p − lr · g/√(v + ε): each coordinate is scaled by its recent gradients' size.
+    """Each coordinate is scaled by the size of its recent gradients. Defaults from A2C's usual settings (ρ = .99, ε = 1e-5)."""
 
-    Defaults from A2C's usual settings (ρ = .99, ε = 1e-5).
-    """
-
-    def __init__(self, params, decay=0.99, eps=1e-5):
-        self.params, self.decay, self.eps = params, decay, eps
+    def __init__(self, params: np.ndarray, decay: float = 0.99, eps: float = 1e-5):
+        self.params = params
+        self.decay = decay
+        self.eps = eps
         self.v = np.zeros_like(params)
 
-    def step(self, grad, lr):
-        kernels.backend.rmsprop(self.params, grad, self.v, lr, self.decay, self.eps)
+    def step(self, grad: np.ndarray, lr: float) -> None:
+        """Move the parameters, in place."""
+        rmsprop(self.params, grad, self.v, lr, self.decay, self.eps)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """v."""
         return {"v": self.v}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take v over."""
         self.v[:] = kernels.backend.asarray(state["v"])
+
+
+@kernel
+def adam(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float, eps: float,
+         t: int) -> None:
+    """One Adam step on p, m and v in place (Kingma & Ba 2015, algorithm 1), t = 1 at the first step.
+
+        m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  p ← p − lr · m̂ / (√v̂ + ε),  m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
+    """
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    step = np.sqrt(v)
+    step *= 1 / (1 - beta2**t) ** 0.5
+    step += eps
+    np.divide(m, step, out=step)
+    step *= lr / (1 - beta1**t)
+    p -= step
 
 
 class Adam:
     """RMSprop with momentum and bias correction (Kingma & Ba 2015): the first step is about −lr · sign(g)."""
 
-    def __init__(self, params, beta1=0.9, beta2=0.999, eps=1e-8):
-        self.params, self.beta1, self.beta2, self.eps = params, beta1, beta2, eps
-        self.m, self.v, self.t = np.zeros_like(params), np.zeros_like(params), 0
+    def __init__(self, params: np.ndarray, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
+        self.params = params
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+        self.m = np.zeros_like(params)
+        self.v = np.zeros_like(params)
+        self.t = 0
 
-    def step(self, grad, lr):
+    def step(self, grad: np.ndarray, lr: float) -> None:
+        """Move the parameters, in place."""
         self.t += 1
-        kernels.backend.adam(self.params, grad, self.m, self.v, lr, self.beta1, self.beta2, self.eps, self.t)
+        adam(self.params, grad, self.m, self.v, lr, self.beta1, self.beta2, self.eps, self.t)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """m, v and the number of steps."""
         return {"m": self.m, "v": self.v, "t": self.t}
 
-    def load_state(self, state):
-        self.m[:], self.v[:] = kernels.backend.asarray(state["m"]), kernels.backend.asarray(state["v"])
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take m, v and the number of steps over."""
+        self.m[:] = kernels.backend.asarray(state["m"])
+        self.v[:] = kernels.backend.asarray(state["v"])
         self.t = int(state["t"])
 
 
-OPTIMISERS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+OPTIMISERS: dict[str, Callable[[np.ndarray], Optimiser]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
 
 
-def clip_global_norm(grad, max_norm):
+def clip_global_norm(grad: np.ndarray, max_norm: float) -> float:
     """Scale `grad` in place so that ‖grad‖ ≤ max_norm, and return the norm it had (Pascanu et al. 2013).
 
     The direction stays. max_norm = 0 switches clipping off. Raises FloatingPointError if the norm is not finite.
@@ -81,45 +140,24 @@ def clip_global_norm(grad, max_norm):
     return norm
 
 
-def proximal_step(params, params_old, lr, kappa):
+def proximal_step(params: np.ndarray, params_old: np.ndarray, lr: float, kappa: float) -> None:
     """Pull `params`, where an optimiser just put them, back towards `params_old` in place.
 
     The exact minimum of ‖w − w_opt‖²/(2·lr) + κ‖w − w_old‖² lies at w_old + (w_opt − w_old)/(1 + 2·lr·κ). For one plain
     gradient step that is Δ = −lr·g/(1 + 2·lr·κ): with a single step per batch κ only lowers the learning rate; with
-    several it is a leash that tightens with the distance from `params_old`.
+    several, the pull grows with the distance from `params_old`.
     """
     params -= params_old
     params *= 1 / (1 + 2 * lr * kappa)
     params += params_old
 
 
-def polyak(target, online, tau):
-    """target ← (1−τ)·target + τ·online in place: a target network that trails behind (Lillicrap et al. 2016, algorithm 1)."""
-    kernels.backend.polyak(target, online, tau)
+@kernel
+def polyak(target: np.ndarray, online: np.ndarray, tau: float) -> None:
+    """target ← (1−τ)·target + τ·online in place; τ = 1 copies exactly.
 
-
-class Schedule:
-    """A hyperparameter over training: `schedule(progress)` for progress in [0, 1], constant outside of it.
-
-    Written as a number (constant), "linear:START:END", or "exponential:START:END" (a straight line in log space).
+    A target network that follows slowly keeps the targets of Q-learning from moving with every step (Lillicrap et al. 2016,
+    algorithm 1).
     """
-
-    def __init__(self, text):
-        kind, *values = str(text).split(":")
-        try:
-            if kind not in ("linear", "exponential"):
-                kind, values = "constant", [kind, kind, *values]
-            self.start, self.end = (float(x) for x in values)
-        except ValueError:
-            raise ValueError(
-                f"{text!r} is neither a number nor linear:START:END nor exponential:START:END"
-            ) from None
-        if kind == "exponential" and min(self.start, self.end) <= 0:
-            raise ValueError(f"{text!r}: an exponential schedule needs both ends above zero")
-        self.kind = kind
-
-    def __call__(self, progress):
-        progress = min(max(progress, 0.0), 1.0)
-        if self.kind == "exponential":
-            return self.start * (self.end / self.start) ** progress
-        return self.start + (self.end - self.start) * progress
+    target *= 1 - tau
+    target += tau * online

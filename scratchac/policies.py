@@ -1,6 +1,6 @@
 """From an observation to an action and a value: networks, the distribution over actions, and one flat parameter vector.
 
-Architectures with one interface, so that an algorithm's file does not care which it was given:
+Three architectures with one interface (`Model`), so that an algorithm's file does not depend on which it was given:
 
     SeparateBodies      actor  s → y            critic  s → v
     SharedBody          one network  s → [y | v], the last layer split into two heads
@@ -9,21 +9,27 @@ Architectures with one interface, so that an algorithm's file does not care whic
 The first two mask illegal actions if told where the mask is: `masked` is the number of actions, or 0 for no mask.
 """
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
 
-from scratchac.conv import side_by_side
+import numpy as np
+from numpy.typing import DTypeLike
+
+from scratchac.conv import Encoder
+from scratchac.distributions import Deterministic, Distribution, TanhGaussian
 from scratchac.errors import UserError
-from scratchac.nn import MLP, Parameters
+from scratchac.nn import MLP, Parameters, side_by_side
+from scratchac.normalise import ObservationNormaliser
 
 ILLEGAL = -1e9              # a logit whose exp is exactly 0, in float32 too, but finite, so that 0 · log π is 0 and not NaN
 
 
-def mask_illegal(y, s, n):
+def mask_illegal(y: np.ndarray, s: np.ndarray, n: int) -> np.ndarray:
     """Logits y (B, n) without the illegal actions: the last n features of s (B, O) are 1 for legal ones and 0 for others.
 
         y′ⱼ = yⱼ if j is legal, else c        π(j) = exp(y′ⱼ) / Σᵢ exp(y′ᵢ) = exp(yⱼ) / Σ_{i legal} exp(yᵢ), or exactly 0
 
-    for c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would leave an illegal action a weight of exp(0) = 1.
+    with c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would leave an illegal action a weight of exp(0) = 1.
 
     Backward: ∂L/∂yⱼ = ∂L/∂y′ⱼ where j is legal, else 0, for c is constant. `Categorical.backward` gives just that, with no line
     here: its ∂H/∂y′ⱼ = −πⱼ(log πⱼ + H) has the factor πⱼ = 0, and so has ∂log π(a)/∂y′ⱼ = 1[j = a] − πⱼ, as a is legal.
@@ -39,136 +45,195 @@ def mask_illegal(y, s, n):
     return np.where(legal, y, y.dtype.type(ILLEGAL))
 
 
-def mask_size(config, dist, space):
-    """How many features the mask of a config has, 0 without one. Raises UserError where there can be no mask."""
-    if not config.action_mask:
-        return 0
-    if not hasattr(dist, "n"):
-        raise UserError("--action-mask says which of n actions are legal, so the actions must be Discrete")
-    if config.normalise_obs:
-        raise UserError("--action-mask reads zeros and ones from the observations, and --normalise-obs would change them")
-    if len(space.shape) != 1 or space.shape[0] < dist.n:
-        raise UserError(f"--action-mask reads the last {dist.n} features of an observation, and its shape is {space.shape}")
-    return dist.n
+class Networks(NamedTuple):
+    """An agent's actor and critic as plain networks, for whoever looks at them from outside: export, self-play, tests."""
+
+    actor: MLP
+    theta: Parameters
+    critic: MLP | None
+    w: Parameters | None
+    values: Literal["V(s)", "Q(s)", "Q(s, a)"] = "V(s)"
+    policy_outputs: slice = slice(None)     # the columns of the actor's outputs (without constants) that are the policy's
+    value_outputs: slice = slice(0, 1)      # the columns of the critic's outputs that are values
+
+
+class Settings(Protocol):
+    """What a model reads of an algorithm's config."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def initialiser(self) -> str: ...
+
+
+class Model(Protocol):
+    """Actor and critic over one flat vector."""
+
+    flat: np.ndarray                        # parameters (P,)
+    grad: np.ndarray                        # ∂L/∂flat (P,)
+    groups: tuple[slice, ...]               # (actor, critic) in the flat vector, or everything at once
+
+    def policy(self, s: np.ndarray) -> np.ndarray:
+        """y (B, outputs): the distribution's parameters at s (B, O)."""
+
+    def value(self, s: np.ndarray) -> np.ndarray:
+        """v (B, values) at s (B, O)."""
+
+    def forward(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
+        """y (B, outputs), v (B, values), and the cache for `backward`."""
+
+    def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
+        """Fill `grad` from ∂L/∂y and ∂L/∂v."""
+
+    def networks(self) -> Networks:
+        """Actor and critic as plain networks."""
 
 
 class SeparateBodies:
     """An actor and a critic that share nothing but the flat vector [θ | w] which holds both."""
 
-    def __init__(self, inputs, dist, values, hidden, activation, initialiser, rng, dtype=np.float32, masked=0):
+    def __init__(self, inputs: int, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
+                 dtype: DTypeLike = np.float32, masked: int = 0):
         self.masked = masked
-        self.actor = MLP((inputs, *hidden, dist.outputs - dist.constants), activation, constants=dist.constants)
-        self.critic = MLP((inputs, *hidden, values), activation)
-        shapes = self.actor.shapes(), self.critic.shapes()
-        a, c = (Parameters(s, dtype) for s in shapes)
-        self.flat, self.grad = (np.zeros(a.flat.size + c.flat.size, dtype) for _ in range(2))
-        self.groups = slice(0, a.flat.size), slice(a.flat.size, None)           # (actor, critic) in the flat vector
-        self.theta, self.w = (Parameters(s, flat=self.flat[g]) for s, g in zip(shapes, self.groups, strict=True))
-        self.dtheta, self.dw = (Parameters(s, flat=self.grad[g]) for s, g in zip(shapes, self.groups, strict=True))
+        self.actor = MLP((inputs, *config.hidden, dist.outputs - dist.constants), config.activation, constants=dist.constants)
+        self.critic = MLP((inputs, *config.hidden, values), config.activation)
+        parts = [self.actor.shapes(), self.critic.shapes()]
+        self.flat, (self.theta, self.w) = side_by_side(parts, dtype)
+        self.grad, (self.dtheta, self.dw) = side_by_side(parts, dtype)
+        self.groups = slice(0, self.theta.flat.size), slice(self.theta.flat.size, None)
         # A small last layer of the actor: the first policy is near uniform, whatever the state.
-        self.actor.initialise(self.theta, rng, initialiser, output_gain=0.01)
-        self.critic.initialise(self.w, rng, initialiser)
+        self.actor.initialise(self.theta, rng, config.initialiser, output_gain=0.01)
+        self.critic.initialise(self.w, rng, config.initialiser)
 
-    def policy(self, s):
+    def policy(self, s: np.ndarray) -> np.ndarray:
+        """y (B, outputs) at s (B, O)."""
         y = self.actor.forward(self.theta, s)[0]
         return mask_illegal(y, s, self.masked) if self.masked else y
 
-    def value(self, s):
+    def value(self, s: np.ndarray) -> np.ndarray:
+        """v (B, values) at s (B, O)."""
         return self.critic.forward(self.w, s)[0]
 
-    def forward(self, s):
+    def forward(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """s (B, O) → y (B, outputs), v (B, values), cache."""
         y, actor_cache = self.actor.forward(self.theta, s)
         y = mask_illegal(y, s, self.masked) if self.masked else y
         v, critic_cache = self.critic.forward(self.w, s)
         return y, v, (actor_cache, critic_cache)
 
-    def backward(self, cache, dy, dv):
+    def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
         """Fill `grad`. The two losses meet nowhere."""
         self.actor.backward(self.theta, cache[0], dy, self.dtheta)
         self.critic.backward(self.w, cache[1], dv, self.dw)
 
+    def networks(self) -> Networks:
+        """Actor and critic as plain networks."""
+        return Networks(self.actor, self.theta, self.critic, self.w)
+
 
 class SharedBody:
-    """One network with both heads: features are learnt once, and the two losses pull on the same weights."""
+    """One network with both heads: features are learnt once, and the gradients of both losses add up in the same weights."""
 
-    def __init__(self, inputs, dist, values, hidden, activation, initialiser, rng, dtype=np.float32, masked=0):
-        self.outputs, self.masked = dist.outputs, masked
+    def __init__(self, inputs: int, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
+                 dtype: DTypeLike = np.float32, masked: int = 0):
+        self.outputs = dist.outputs
+        self.masked = masked
         mean_outputs = dist.outputs - dist.constants
-        self.net = MLP((inputs, *hidden, mean_outputs + values), activation, constants=dist.constants)
+        self.net = MLP((inputs, *config.hidden, mean_outputs + values), config.activation, constants=dist.constants)
         self.params = Parameters(self.net.shapes(), dtype)
         self.grads = self.params.zeros_like()
-        self.flat, self.grad = self.params.flat, self.grads.flat
+        self.flat = self.params.flat
+        self.grad = self.grads.flat
         self.groups = (slice(None),)
         gains = np.array([0.01] * mean_outputs + [1.0] * values)                # one gain per output: small for the policy
-        self.net.initialise(self.params, rng, initialiser, output_gain=gains)
+        self.net.initialise(self.params, rng, config.initialiser, output_gain=gains)
 
-    def policy(self, s):
+    def policy(self, s: np.ndarray) -> np.ndarray:
+        """y (B, outputs) at s (B, O)."""
         y = self.net.forward(self.params, s)[0][:, : self.outputs]
         return mask_illegal(y, s, self.masked) if self.masked else y
 
-    def value(self, s):
+    def value(self, s: np.ndarray) -> np.ndarray:
+        """v (B, values) at s (B, O)."""
         return self.net.forward(self.params, s)[0][:, self.outputs :]
 
-    def forward(self, s):
+    def forward(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """s (B, O) → y (B, outputs), v (B, values), cache."""
         out, cache = self.net.forward(self.params, s)
         y, v = out[:, : self.outputs], out[:, self.outputs :]
         return mask_illegal(y, s, self.masked) if self.masked else y, v, cache
 
-    def backward(self, cache, dy, dv):
-        """Fill `grad`: ∂L/∂body is the sum of what both heads send down."""
+    def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
+        """Fill `grad`: ∂L/∂body is the sum of what comes back from both heads."""
         self.net.backward(self.params, cache, np.concatenate([dy, dv], axis=-1), self.grads)
+
+    def networks(self) -> Networks:
+        """Actor and critic: the same network, with columns of its own for each head."""
+        heads = self.outputs - self.net.constants
+        return Networks(self.net, self.params, self.net, self.params, "V(s)", slice(heads), slice(heads, heads + 1))
 
 
 class SharedEncoder:
     """An encoder of pictures that both losses train, and on its features an actor and a critic of their own: [φ | θ | w]."""
 
-    def __init__(self, encoder, dist, values, hidden, activation, initialiser, rng, dtype=np.float32):
+    def __init__(self, encoder: Encoder, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
+                 dtype: DTypeLike = np.float32):
         self.encoder = encoder
-        self.actor = MLP((encoder.features, *hidden, dist.outputs - dist.constants), activation, constants=dist.constants)
-        self.critic = MLP((encoder.features, *hidden, values), activation)
-        parts = [network.shapes() for network in (encoder, self.actor, self.critic)]
+        self.actor = MLP((encoder.features, *config.hidden, dist.outputs - dist.constants), config.activation,
+                         constants=dist.constants)
+        self.critic = MLP((encoder.features, *config.hidden, values), config.activation)
+        parts = [encoder.shapes(), self.actor.shapes(), self.critic.shapes()]
         self.flat, (self.phi, self.theta, self.w) = side_by_side(parts, dtype)
         self.grad, (self.dphi, self.dtheta, self.dw) = side_by_side(parts, dtype)
         self.groups = (slice(None),)
-        encoder.initialise(self.phi, rng, initialiser)
-        self.actor.initialise(self.theta, rng, initialiser, output_gain=0.01)
-        self.critic.initialise(self.w, rng, initialiser)
+        encoder.initialise(self.phi, rng, config.initialiser)
+        self.actor.initialise(self.theta, rng, config.initialiser, output_gain=0.01)
+        self.critic.initialise(self.w, rng, config.initialiser)
 
-    def policy(self, s):
+    def policy(self, s: np.ndarray) -> np.ndarray:
+        """y (B, outputs) at pictures s (B, C, H, W)."""
         return self.actor.forward(self.theta, self.encoder.forward(self.phi, s)[0])[0]
 
-    def value(self, s):
+    def value(self, s: np.ndarray) -> np.ndarray:
+        """v (B, values) at pictures s (B, C, H, W)."""
         return self.critic.forward(self.w, self.encoder.forward(self.phi, s)[0])[0]
 
-    def forward(self, s):
+    def forward(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """s (B, C, H, W) → y (B, outputs), v (B, values), cache."""
-        x, seen = self.encoder.forward(self.phi, s)
+        x, encoder_cache = self.encoder.forward(self.phi, s)
         y, actor_cache = self.actor.forward(self.theta, x)
         v, critic_cache = self.critic.forward(self.w, x)
-        return y, v, (seen, actor_cache, critic_cache)
+        return y, v, (encoder_cache, actor_cache, critic_cache)
 
-    def backward(self, cache, dy, dv):
-        """Fill `grad`: ∂L/∂features is the sum of what both heads send down."""
+    def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
+        """Fill `grad`: ∂L/∂features is the sum of what comes back from both heads."""
         dx = self.actor.backward(self.theta, cache[1], dy, self.dtheta, input_gradient=True)
         dx = dx + self.critic.backward(self.w, cache[2], dv, self.dw, input_gradient=True)
         self.encoder.backward(self.phi, cache[0], dx, self.dphi)
 
+    def networks(self) -> Networks:
+        """Actor and critic as plain networks, on features."""
+        return Networks(self.actor, self.theta, self.critic, self.w)
+
 
 class Behaviour:
-    """How an agent acts: normalise what it sees, ask the network, draw from the distribution.
+    """How an on-policy agent acts: normalise what it sees, ask the network, draw from the distribution.
 
     policy       function from normalised observations (B, O) to distribution parameters (B, outputs)
-    shape        of one observation
     normaliser   ObservationNormaliser, or None
     """
 
-    def __init__(self, dist, policy, shape, rng, normaliser=None, dtype=np.float32):
-        self.dist, self.policy, self.observation_shape, self.rng = dist, policy, shape, rng
-        self.normaliser, self.dtype = normaliser, dtype
+    def __init__(self, dist: Distribution, policy: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator,
+                 normaliser: ObservationNormaliser | None = None, dtype: DTypeLike = np.float32):
+        self.dist = dist
+        self.policy = policy
+        self.rng = rng
+        self.normaliser = normaliser
+        self.dtype = dtype
 
-    def see(self, obs):
+    def see(self, obs: np.ndarray) -> np.ndarray:
         """Observations of any leading shape, normalised if the agent normalises, in the dtype of the networks; pictures as they
         are, for an encoder to scale.
         """
@@ -176,22 +241,32 @@ class Behaviour:
             obs = self.normaliser(obs)
         return np.asarray(obs, np.uint8 if obs.dtype == np.uint8 else self.dtype)
 
-    def sample(self, obs):
+    def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for N observations (N, O), as an on-policy agent stores them."""
         return self.dist.sample(self.policy(self.see(obs)), self.dist.noise(self.rng, len(obs)))
 
-    def greedy(self, obs):
+    def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The most likely raw actions for N observations (N, O)."""
         return self.dist.mode(self.policy(self.see(obs)))
 
-    def to_env(self, actions):
-        return self.dist.to_env(actions)
 
-    def act(self, obs, explore=True):
-        return act(self, obs, explore)
+class Actor(Protocol):
+    """What `act` needs of an agent."""
+
+    observation_shape: tuple[int, ...]
+
+    @property
+    def dist(self) -> Distribution | Deterministic | TanhGaussian:
+        """Where actions come from."""
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for N observations, with exploration."""
+
+    def greedy(self, obs: np.ndarray) -> np.ndarray:
+        """The most likely raw actions for N observations."""
 
 
-def act(agent, obs, explore=True):
+def act(agent: Actor, obs: Any, explore: bool = True) -> np.ndarray:
     """Actions an environment accepts, for one observation, (O,) or a picture of three axes, or several, one axis more: sampled, or
     greedy unless `explore`. Raises UserError for observations of another shape.
     """
@@ -199,5 +274,6 @@ def act(agent, obs, explore=True):
     several = obs.ndim == len(shape) + 1
     if obs.shape[several:] != shape or obs.dtype.kind not in "fiub":
         raise UserError(f"observations are numbers of shape {shape}, or several of these, not {obs.dtype} of shape {obs.shape}")
-    actions = agent.to_env((agent.sample if explore else agent.greedy)(obs if several else obs[None]))
+    raw = (agent.sample if explore else agent.greedy)(obs if several else obs[None])
+    actions = agent.dist.to_env(raw)
     return actions if several else actions[0]

@@ -11,15 +11,26 @@ Where only the recursion is cut, the value of what would have followed stands in
 
 import numpy as np
 
-import kernels
+from kernels import kernel
 
 
-def td_target(r, v_next, term, gamma):
+@kernel
+def reverse_scan(x: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    """yₜ = xₜ + decayₜ yₜ₊₁ from the last row to the first; x, decay and y are (T, N), y_T = x_T."""
+    y = np.empty_like(x)
+    carry = np.zeros_like(x[0])
+    for t in range(len(x) - 1, -1, -1):
+        carry = x[t] + decay[t] * carry
+        y[t] = carry
+    return y
+
+
+def td_target(r: np.ndarray, v_next: np.ndarray, term: np.ndarray, gamma: float) -> np.ndarray:
     """r + γ(1−term)V(s′): the one-step target (Sutton & Barto 2018, eq. 6.2)."""
     return r + gamma * (1 - term) * v_next
 
 
-def monte_carlo(r, v_next, term, done, gamma):
+def monte_carlo(r: np.ndarray, v_next: np.ndarray, term: np.ndarray, done: np.ndarray, gamma: float) -> np.ndarray:
     """Gₜ = rₜ + γGₜ₊₁ until the episode ends (Sutton & Barto 2018, eq. 3.9).
 
     Where the rewards break off before a terminal state (a time limit, the end of the rollout), V(s′) stands for the rest;
@@ -27,10 +38,10 @@ def monte_carlo(r, v_next, term, done, gamma):
     """
     cut = done.copy()
     cut[-1] = 1
-    return kernels.backend.reverse_scan(r + gamma * cut * (1 - term) * v_next, gamma * (1 - done))
+    return reverse_scan(r + gamma * cut * (1 - term) * v_next, gamma * (1 - done))
 
 
-def n_step(r, v_next, term, done, gamma, n):
+def n_step(r: np.ndarray, v_next: np.ndarray, term: np.ndarray, done: np.ndarray, gamma: float, n: int) -> np.ndarray:
     """Gₜ⁽ⁿ⁾ = rₜ + γrₜ₊₁ + … + γⁿ⁻¹rₜ₊ₙ₋₁ + γⁿV(sₜ₊ₙ), shorter where the episode or the rollout ends (eq. 7.1).
 
     By induction over the number of steps: G⁽¹⁾ is the TD target and Gₜ⁽ᵏ⁺¹⁾ = rₜ + γGₜ₊₁⁽ᵏ⁾.
@@ -42,18 +53,19 @@ def n_step(r, v_next, term, done, gamma, n):
     return g
 
 
-def lambda_return(r, v_next, term, done, gamma, lam):
+def lambda_return(r: np.ndarray, v_next: np.ndarray, term: np.ndarray, done: np.ndarray, gamma: float, lam: float) -> np.ndarray:
     """Gₜ^λ = rₜ + γ(1−term)[(1−λ)V(s′ₜ) + λGₜ₊₁^λ], the TD(λ) target (Sutton & Barto 2018, eq. 12.18)."""
     cut = done.copy()
     cut[-1] = 1
     bootstrap = np.where(cut > 0, v_next, (1 - lam) * v_next)
-    return kernels.backend.reverse_scan(td_target(r, bootstrap, term, gamma), gamma * lam * (1 - done))
+    return reverse_scan(td_target(r, bootstrap, term, gamma), gamma * lam * (1 - done))
 
 
-def gae(r, v, v_next, term, done, gamma, lam):
+def gae(r: np.ndarray, v: np.ndarray, v_next: np.ndarray, term: np.ndarray, done: np.ndarray, gamma: float,
+        lam: float) -> np.ndarray:
     """Âₜ = δₜ + γλ(1−doneₜ)Âₜ₊₁ with δₜ = rₜ + γ(1−termₜ)V(s′ₜ) − V(sₜ) (Schulman et al. 2016, eqs. 14-16).
 
     λ = 0 gives the TD error (biased by V, little variance), λ = 1 the Monte-Carlo return less V (the reverse).
     """
     delta = td_target(r, v_next, term, gamma) - v
-    return kernels.backend.reverse_scan(delta, gamma * lam * (1 - done))
+    return reverse_scan(delta, gamma * lam * (1 - done))

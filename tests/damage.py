@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from scratchac.errors import CheckpointError
-from scratchac.runs import Run
+from scratchac.experiments.run import Run
 
 CLOCKS = {"wall_s", "update_s"}
 
@@ -57,7 +57,7 @@ def kill_writers(path, times, seed=0):
     rng, seen = np.random.default_rng(seed), Counter()
     Run.create(path, config_of_nothing()).save({"step": 0, "numbers": np.full(SIZE, 0)}, {}, None)
     context = multiprocessing.get_context("forkserver")         # a fork of this process would inherit its threads' locks
-    context.set_forkserver_preload(["scratchac.runs"])
+    context.set_forkserver_preload(["scratchac.experiments.run"])
     newest = 0
     for _ in range(times):
         begun = context.Event()

@@ -26,7 +26,8 @@ import damage
 
 import scratchac
 from scratchac import algorithms
-from scratchac.hyperparameters import configure, find_preset, presets
+from scratchac.algorithms.config import configure
+from scratchac.experiments.presets import find_preset, presets
 
 FILE = Path(__file__).parents[1] / "demos" / "results" / "reliability.json"
 

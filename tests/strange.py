@@ -24,10 +24,11 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import scratchac
-from scratchac import algorithms, lifecycle, plots
+from scratchac import algorithms
+from scratchac.experiments import plots, session
 from scratchac.__main__ import main
 from scratchac.errors import TrainingError, UserError
-from scratchac.hyperparameters import OffPolicy
+from scratchac.algorithms.config import OffPolicy
 
 SECONDS = 60                                        # in which an example must have ended
 

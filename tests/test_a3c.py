@@ -13,13 +13,14 @@ import pytest
 from probes import Bandit, Breaking, Deadly, Poison
 
 import scratchac
-from scratchac import lifecycle, optim
+from scratchac import optim
+from scratchac.experiments import session
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a3c import A3C
 from scratchac.errors import UserError, WorkerDied
-from scratchac.shared import SharedMemoryStore
-from scratchac.training import train
-from scratchac.workers import engine
+from scratchac.parallel.shared import SharedMemoryStore
+from scratchac.training.loops import train
+from scratchac.parallel.workers import engine
 
 
 def blocks(pid):

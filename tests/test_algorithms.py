@@ -9,10 +9,11 @@ from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a2c import Config as A2CConfig
 from scratchac.algorithms.actor_critic import ActorCritic
 from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
-from scratchac.envs import VectorEnv
+from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError, UserError
-from scratchac.memory import Batch
-from scratchac.training import evaluate, train
+from scratchac.training.memory import Batch
+from scratchac.training.evaluation import evaluate
+from scratchac.training.loops import train
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 

@@ -15,9 +15,9 @@ import kernels
 import scratchac
 from kernels.numpy_kernels import NumpyKernels
 from scratchac import gradcheck
-from scratchac.envs import VectorEnv
+from scratchac.environments.vector import VectorEnv
 from scratchac.nn import MLP, Parameters
-from scratchac.training import train
+from scratchac.training.loops import train
 
 REFERENCE = NumpyKernels()
 FAST = [name for name in kernels.BACKENDS if name != "numpy"]

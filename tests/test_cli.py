@@ -89,7 +89,7 @@ def test_presets_and_doctor(capsys):
 
 
 def test_doctor_says_in_one_line_what_is_missing(monkeypatch):
-    from scratchac import doctor
+    from scratchac.tools import doctor
 
     there = doctor.version
     monkeypatch.setattr(doctor, "version", lambda name: None if name in ("pettingzoo", "onnxruntime") else there(name) or "1.0")
@@ -138,7 +138,7 @@ def test_playing_by_key(monkeypatch):
     pygame = pytest.importorskip("pygame")
     from collections import defaultdict
 
-    from scratchac import play
+    from scratchac.tools import keyboard
 
     monkeypatch.setattr(pygame.key, "get_pressed", lambda: defaultdict(bool, {pygame.K_LEFT: True}))
     monkeypatch.setattr(pygame.time, "Clock", lambda: type("Clock", (), {"tick": lambda *_: None})())
@@ -148,6 +148,6 @@ def test_playing_by_key(monkeypatch):
 
 def test_the_main_job_is_a2c_on_the_lander():
     from scratchac.algorithms import ALGORITHMS
-    from scratchac.hyperparameters import presets
+    from scratchac.experiments.presets import presets
 
     assert ALGORITHMS["a2c"][2] == "LunarLander-v3" and "LunarLander-v3" in presets()["a2c"]

@@ -10,14 +10,16 @@ from probes import Match
 
 import kernels
 import scratchac
-from scratchac import algorithms, conv, lifecycle
+from scratchac import algorithms, conv
+from scratchac.experiments import session
 from scratchac.algorithms.sac import SAC
 from scratchac.conv import Encoder, NoEncoder
-from scratchac.envs import VectorEnv, make
+from scratchac.environments.make import make
+from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
-from scratchac.memory import ReplayBuffer, Rollout, Transitions
+from scratchac.training.memory import ReplayBuffer, Rollout, Transitions
 from scratchac.nn import Parameters
-from scratchac.spaces import space_from_json, space_to_json
+from scratchac.environments.spaces import space_from_json, space_to_json
 
 SMALL = gym.spaces.Box(0, 255, (3, 16, 17), np.uint8)
 
@@ -309,7 +311,7 @@ def test_patience_ends_episodes_of_training_alone():
 
 
 def test_a_film_has_every_frame():
-    from scratchac.video import render
+    from scratchac.experiments.video import render
 
     class Still:
         def act(self, obs, explore):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from probes import Aliasing, Bandit, Constant, Counter
 
-from scratchac import envs, spaces
+from scratchac.environments import make, spaces
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import EnvironmentFailed, UserError
-from scratchac.memory import Rollout
+from scratchac.training.memory import Rollout
 
 
 @pytest.mark.parametrize("env", [Counter, Aliasing])

@@ -11,9 +11,9 @@ import pytest
 
 import scratchac
 from scratchac.__main__ import main
-from scratchac.export import PAGES, export
-from scratchac.runs import Run
-from scratchac.spaces import space_to_json
+from scratchac.tools.export import PAGES, export
+from scratchac.experiments.run import Run
+from scratchac.environments.spaces import space_to_json
 
 SMALL = {"hidden": (16, 16)}
 OFF = {**SMALL, "buffer_size": 300}

@@ -20,11 +20,12 @@ from probes import Constant, Poison
 
 import kernels
 import scratchac
-from scratchac import replay, training
+from scratchac.environments import rewind
+from scratchac.training import loops
 from scratchac.__main__ import main
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WriteError
-from scratchac.runs import Run
-from scratchac.spaces import space_from_json, space_to_json
+from scratchac.experiments.run import Run
+from scratchac.environments.spaces import space_from_json, space_to_json
 
 SMALL = {"hidden": (4,)}
 OFF = SMALL | {"learning_starts": 8, "batch_size": 4, "buffer_size": 100}

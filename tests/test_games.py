@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 import scratchac
-from scratchac import envs, games
+from scratchac.environments import games, make
 from scratchac.__main__ import main
 from scratchac.errors import UserError
-from scratchac.games import Game, SelfPlay, Table, expected_score
-from scratchac.runs import Run
-from scratchac.training import evaluate
+from scratchac.environments.games import Game, Table
+from scratchac.training.selfplay import SelfPlay, expected_score
+from scratchac.experiments.run import Run
+from scratchac.training.evaluation import evaluate
 
 pytest.importorskip("pettingzoo", reason="the extra `games` is not installed")
 SMALL = {"hidden": (16,), "envs": 4, "action_mask": True}

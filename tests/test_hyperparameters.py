@@ -5,7 +5,9 @@ import pytest
 import scratchac
 from scratchac import algorithms
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Schedules, configure, find_preset, presets
+from scratchac.algorithms.config import configure
+from scratchac.experiments.presets import find_preset, presets
+from scratchac.schedules import Hyperparameters
 
 A2C = algorithms.find("a2c")
 

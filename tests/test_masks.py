@@ -8,10 +8,10 @@ from gymnasium.spaces import Box, Discrete
 import kernels
 import scratchac
 from scratchac.distributions import Categorical
-from scratchac.envs import VectorEnv
+from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.policies import mask_illegal
-from scratchac.training import evaluate
+from scratchac.training.evaluation import evaluate
 
 
 class Forbidden(gym.Env):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchac.errors import UserError
-from scratchac.memory import ReplayBuffer, Rollout
+from scratchac.training.memory import ReplayBuffer, Rollout
 
 BOX = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
 

@@ -7,11 +7,12 @@ from probes import Bandit, Constant, Match, Target
 
 import scratchac
 from scratchac import algorithms
-from scratchac.envs import VectorEnv
+from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
-from scratchac.memory import Transitions
-from scratchac.training import evaluate, train
+from scratchac.training.memory import Transitions
+from scratchac.training.evaluation import evaluate
+from scratchac.training.loops import train
 
 CONTINUOUS = ["ddpg", "td3", "sac"]
 ALL = [*CONTINUOUS, "discrete-sac"]

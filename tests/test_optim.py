@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scratchac import optim
-from scratchac.optim import SGD, Adam, RMSprop, Schedule
+from scratchac.optim import Adam, RMSprop, SGD
+from scratchac.schedules import Schedule
 
 
 def test_adam_by_hand():

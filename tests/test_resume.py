@@ -8,7 +8,7 @@ import pytest
 from damage import same
 
 from scratchac.__main__ import main
-from scratchac.runs import Run
+from scratchac.experiments.run import Run
 
 OFF = "--buffer-size 500 --learning-starts 100 --batch-size 16 --hidden 8 8"
 CASES = {                                               # arguments of `scratchac train`, 600 steps, stopped after 250

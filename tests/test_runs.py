@@ -14,9 +14,9 @@ import pytest
 from probes import Bandit, Breaking, Constant, Deadly, Poison
 
 import scratchac
-from scratchac import lifecycle, runs
+from scratchac.experiments import run, session
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError
-from scratchac.runs import Run
+from scratchac.experiments.run import Run
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
@@ -68,7 +68,7 @@ def test_state_goes_round_bitwise(algorithm, env, tmp_path):
     agent = scratchac.train(algorithm, env=env, steps=250, out=tmp_path / "run", hidden=(8,))
     saved, *_ = Run.open(tmp_path / "run").restore()
     flat = {}
-    from scratchac.checkpoints import _take_out_arrays
+    from scratchac.experiments.checkpoints import _take_out_arrays
 
     tree = _take_out_arrays(agent.state(), "agent", flat)
     back = {}

@@ -14,8 +14,8 @@ from probes import Bandit, Breaking, DiesOnce
 import scratchac
 from scratchac.__main__ import main
 from scratchac.errors import TrainingError, UserError
-from scratchac.flags import choices_from, seeds_from
-from scratchac.sweep import Sweep, interquartile_mean, spread
+from scratchac.tools.flags import choices_from, seeds_from
+from scratchac.tools.sweep import Sweep, interquartile_mean, spread
 
 FAST = {"steps": 200, "backend": "numpy"}
 

@@ -13,7 +13,7 @@ import pytest
 import kernels
 from scratchac import algorithms
 from scratchac.conv import Encoder
-from scratchac.memory import Transitions
+from scratchac.training.memory import Transitions
 from scratchac.nn import Parameters
 
 torch = pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from stable_baselines3 import DDPG, TD3
 from stable_baselines3.common.noise import NormalActionNoise
 
 import scratchac
-from scratchac.flags import seeds_from
+from scratchac.tools.flags import seeds_from
 
 FOLDER = Path(__file__).parent / "peers"
 

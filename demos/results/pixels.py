@@ -17,9 +17,9 @@ import gymnasium
 import numpy as np
 
 import scratchac
-from scratchac.envs import make
-from scratchac.hyperparameters import find_preset
-from scratchac.runs import Run
+from scratchac.environments.make import make
+from scratchac.experiments.presets import find_preset
+from scratchac.experiments.run import Run
 
 EPISODES, ENV = 20, "CarRacing-v3"
 FOLDER = Path(__file__).parent

@@ -1,31 +1,56 @@
-"""One file per algorithm. Each defines a frozen dataclass `Config` and an agent with
+"""One file per algorithm. Each defines a frozen dataclass `Config` and an agent, whose `update` is the whole learning step.
 
-    act(obs, explore=True)   an action for the environment        update(batch)                metrics of one learning step
-    sample(obs), to_env(a)   what is stored, what is played       state(), load_state(state)   everything that has been learnt
+What every agent is stands in training/agent.py; what several have in common besides learning, in plumbing.py.
 """
 
 from importlib import import_module
+from typing import Any, NamedTuple
 
+import gymnasium as gym
+
+from scratchac.environments.spaces import is_picture
 from scratchac.errors import unknown
+from scratchac.training.agent import Agent
 
-# name → (module, class, the environment it is trained on unless another is named)
+
+class Algorithm(NamedTuple):
+    """Where an algorithm is, and what it is trained on unless another environment is named."""
+
+    module: str
+    agent: str
+    env: str
+    for_pictures: tuple[str, str] | None = None     # module and agent for observations that are pictures, if they are others
+
+
 ALGORITHMS = {
-    "reinforce": ("reinforce", "Reinforce", "CartPole-v1"),
-    "reinforce-baseline": ("reinforce_baseline", "ReinforceBaseline", "CartPole-v1"),
-    "actor-critic": ("actor_critic", "ActorCritic", "CartPole-v1"),
-    "a2c": ("a2c", "A2C", "LunarLander-v3"),
-    "a3c": ("a3c", "A3C", "CartPole-v1"),
-    "ppo": ("ppo", "PPO", "CartPole-v1"),
-    "ddpg": ("ddpg", "DDPG", "Pendulum-v1"),
-    "td3": ("td3", "TD3", "Pendulum-v1"),
-    "sac": ("sac", "SAC", "Pendulum-v1"),
-    "discrete-sac": ("discrete_sac", "DiscreteSAC", "CartPole-v1"),
+    "reinforce": Algorithm("reinforce", "Reinforce", "CartPole-v1"),
+    "reinforce-baseline": Algorithm("reinforce_baseline", "ReinforceBaseline", "CartPole-v1"),
+    "actor-critic": Algorithm("actor_critic", "ActorCritic", "CartPole-v1"),
+    "a2c": Algorithm("a2c", "A2C", "LunarLander-v3"),
+    "a3c": Algorithm("a3c", "A3C", "CartPole-v1"),
+    "ppo": Algorithm("ppo", "PPO", "CartPole-v1"),
+    "ddpg": Algorithm("ddpg", "DDPG", "Pendulum-v1"),
+    "td3": Algorithm("td3", "TD3", "Pendulum-v1"),
+    "sac": Algorithm("sac", "SAC", "Pendulum-v1", for_pictures=("sac_pixels", "PixelSAC")),
+    "discrete-sac": Algorithm("discrete_sac", "DiscreteSAC", "CartPole-v1"),
 }
 
 
-def find(name):
+def find(name: Any) -> Any:
     """The agent class of an algorithm. Raises UserError for an unknown name."""
     if not isinstance(name, str) or name not in ALGORITHMS:
         raise unknown("algorithm", name, list(ALGORITHMS))
-    module, cls, _ = ALGORITHMS[name]
-    return getattr(import_module(f"scratchac.algorithms.{module}"), cls)
+    algorithm = ALGORITHMS[name]
+    return _load(algorithm.module, algorithm.agent)
+
+
+def make(name: str, config: Any, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0) -> Agent:
+    """An untrained agent. Raises UserError for spaces that the algorithm does not support."""
+    agent_class, pictures = find(name), ALGORITHMS[name].for_pictures
+    if pictures and is_picture(observation_space):
+        agent_class = _load(*pictures)
+    return agent_class(config, observation_space, action_space, seed)
+
+
+def _load(module: str, agent: str) -> Any:
+    return getattr(import_module(f"scratchac.algorithms.{module}"), agent)

@@ -8,26 +8,32 @@ with Â and Q̂ as data: no gradient flows through them. Batches are (T, N) in t
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
 from scratchac import losses, optim, returns
+from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive
+from scratchac.algorithms.plumbing import VectorisedAgent
+from scratchac.distributions import Categorical
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
-from scratchac.normalise import ObservationNormaliser, RewardScaler
-from scratchac.policies import Behaviour, SeparateBodies, SharedBody, mask_size
-from scratchac.spaces import check_observation_space, make_distribution
-from scratchac.state import load_state, state
+from scratchac.policies import Behaviour, SeparateBodies, SharedBody
+from scratchac.training import compiled
+from scratchac.training.agent import FastPath, Metrics
+from scratchac.training.memory import Batch
 
 
 @dataclass(frozen=True)
 class Config(Normalising):
+    """Hyperparameters of A2C."""
+
     rollout: Count = 5
     """Steps of each environment between updates (T)."""
     advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
     """Advantage estimator: GAE(λ); TD error; n-step return − V; return − V; or Q − V, both from one critic (discrete)."""
-    n: Count = 5
+    n_step: Count = 5
     """Steps of the nstep estimator."""
     normalise_advantage: bool = False
     """Shift and scale the advantages of each batch to mean 0 and variance 1."""
@@ -49,33 +55,37 @@ class Config(Normalising):
     """One network with two heads instead of two networks."""
 
 
-class A2C:
+class A2C(VectorisedAgent[Config]):
     """Advantage actor-critic. Raises UserError for spaces or options that do not go together."""
 
-    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    config_class = Config
     metrics = ("actor_loss", "critic_loss", "entropy", "grad_norm", "value", "advantage_std")
 
-    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        check_observation_space(observation_space)
-        self.dist = make_distribution(action_space, config.state_dependent_std)
-        if config.advantage == "qv" and not hasattr(self.dist, "n"):
-            raise UserError("--advantage qv estimates Q for every action, so the actions must be Discrete")
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
+                 dtype: DTypeLike = np.float32):
+        super().__init__(config, observation_space, action_space, dtype)
         if config.shared_body and (config.critic_steps > 1 or config.kappa != 0):
             raise UserError("--critic-steps and --kappa move the critic alone, so they need separate bodies")
-        init_rng, action_rng = np.random.default_rng(seed).spawn(2)
-        self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
-        values = 1 + self.dist.n if config.advantage == "qv" else 1                  # [V] or [V | Q(·, 1) … Q(·, n)]
+        values = 1
+        if config.advantage == "qv":
+            if not isinstance(self.dist, Categorical):
+                raise UserError("--advantage qv estimates Q for every action, so the actions must be Discrete")
+            values = 1 + self.dist.n                                                 # [V | Q(·, 1) … Q(·, n)]
+        init_rng, self.rng = np.random.default_rng(seed).spawn(2)
         body = SharedBody if config.shared_body else SeparateBodies
-        self.model = body(observation_space.shape[0], self.dist, values, config.hidden, config.activation, config.initialiser,
-                          init_rng, dtype, mask_size(config, self.dist, observation_space))
+        self.model = body(self.observation_shape[0], self.dist, values, config, init_rng, dtype, self.masked)
         self.optimisers = [optim.OPTIMISERS[config.optimiser](self.model.flat[g]) for g in self.model.groups]
-        self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
-        self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
-        self.behaviour = Behaviour(self.dist, self.model.policy, observation_space.shape, action_rng, self.normaliser, dtype)
-        self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
-        self.envs, self.horizon = config.envs, config.rollout
+        self.behaviour = Behaviour(self.dist, self.model.policy, self.rng, self.normaliser, dtype)
+        self.horizon = config.rollout
 
-    def update(self, batch):
+    def fast_path(self, envs: Any) -> FastPath | None:
+        """With these options a backend may have a compiled loop, which does what `update` says (training/compiled.py)."""
+        c = self.config
+        plain = (c.advantage == "gae" and c.value_loss == "mse" and c.critic_steps == 1 and c.kappa == 0
+                 and not (c.normalise_advantage or c.discount_actor or c.shared_body or c.normalise_obs or c.scale_rewards))
+        return compiled.loop("a2c_gradient", self, envs) if plain else None
+
+    def update(self, batch: Batch) -> Metrics:
         """One gradient step on a Batch of (T, N) transitions; returns the metrics of the update."""
         h = self.schedules(self.step / self.config.steps)
         s, a, target, metrics = self.gradient(batch, h)
@@ -83,23 +93,16 @@ class A2C:
         for optimiser, group, lr in zip(self.optimisers, self.model.groups, (h.actor_lr, h.critic_lr), strict=False):
             optimiser.step(self.model.grad[group], lr)
         if not self.config.shared_body:
-            self.finish_critic(s, a, target, w_old, h)
-
-        if self.normaliser:
-            self.normaliser.update(batch.obs.reshape(s.shape))
-        self.step += len(s)
+            self.critic_steps(s, a, target, w_old, h)
+        self.finish(batch)
         return metrics
 
-    def gradient(self, batch, h):
+    def gradient(self, batch: Batch, h: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, Metrics]:
         """Fill `model.grad` with ∂L, clipped; returns s (B, O), a, the critic's targets (B,), and metrics."""
-        rows = batch.rewards.size                                                    # B = T·N
-        s, s2 = (self.behaviour.see(x).reshape(rows, -1) for x in (batch.obs, batch.next_obs))
-        a = batch.actions.reshape(rows, *self.dist.action_shape)
-        r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards
-
+        s, s2, a, r = self.rows(batch, h.gamma)
         y, v, cache = self.model.forward(s)                                          # (B, outputs), (B, values)
         target, adv = self.estimate(r, v, self.model.value(s2), a, batch, h)         # (B,), (B,)
-        if h.normalise_advantage and rows > 1:
+        if h.normalise_advantage and len(s) > 1:
             adv = (adv - adv.mean()) / (adv.std() + 1e-8)
         if h.discount_actor:
             adv = adv * h.gamma ** batch.t.ravel().astype(self.dtype)
@@ -115,13 +118,14 @@ class A2C:
                    "value": float(v[:, 0].mean()), "advantage_std": float(adv.std())}
         return s, a, target, metrics
 
-    def estimate(self, r, v, v2, a, batch, h):
+    def estimate(self, r: np.ndarray, v: np.ndarray, v2: np.ndarray, a: np.ndarray, batch: Batch,
+                 h: Config) -> tuple[np.ndarray, np.ndarray]:
         """The critic's target Q̂ and the advantage Â, both (B,), from (T, N) rewards and values at s and s′."""
         q_v, v, v2 = v, v[:, 0].reshape(r.shape), v2[:, 0].reshape(r.shape)
         if h.advantage == "td":
             target = returns.td_target(r, v2, batch.term, h.gamma)
         elif h.advantage == "nstep":
-            target = returns.n_step(r, v2, batch.term, batch.done, h.gamma, h.n)
+            target = returns.n_step(r, v2, batch.term, batch.done, h.gamma, h.n_step)
         elif h.advantage == "mc":
             target = returns.monte_carlo(r, v2, batch.term, batch.done, h.gamma)
         else:
@@ -131,7 +135,7 @@ class A2C:
             return target, q_v[np.arange(len(a)), 1 + a] - v.ravel()        # both regress on the same target
         return target, target - v.ravel()
 
-    def critic_loss(self, v, target, a):
+    def critic_loss(self, v: np.ndarray, target: np.ndarray, a: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and ∂L/∂v for the critic's outputs (B, values): V in column 0 and, for qv, Q(s, a) in column 1 + a."""
         value_loss = losses.VALUE_LOSSES[self.config.value_loss]
         dv = np.zeros_like(v)
@@ -142,9 +146,9 @@ class A2C:
             loss += q_loss
         return loss, dv
 
-    def finish_critic(self, s, a, target, w_old, h):
+    def critic_steps(self, s: np.ndarray, a: np.ndarray, target: np.ndarray, w_old: np.ndarray, h: Config) -> None:
         """The critic's further steps on the same targets, each followed by the pull of κ‖w − w_old‖² back to w_old."""
-        model = self.model
+        model = cast(SeparateBodies, self.model)
         optim.proximal_step(model.w.flat, w_old, h.critic_lr, h.kappa)
         for _ in range(self.config.critic_steps - 1):
             v, cache = model.critic.forward(model.w, s)
@@ -154,6 +158,7 @@ class A2C:
             self.optimisers[1].step(model.dw.flat, h.critic_lr)
             optim.proximal_step(model.w.flat, w_old, h.critic_lr, h.kappa)
 
-    def keeps(self):
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
         optimisers = {f"optimiser_{i}": optimiser for i, optimiser in enumerate(self.optimisers)}
         return {"parameters": self.model.flat, "rng": self.rng, "normaliser": self.normaliser, "scaler": self.scaler, **optimisers}

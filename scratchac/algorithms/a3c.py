@@ -4,31 +4,40 @@ N workers, each with an environment of its own and a copy θ′ of the parameter
 
     θ′ ← θ        T steps with π(·|s; θ′)        g ← ∇L(θ′), as in A2C        v ← ρv + (1−ρ)g²        θ ← θ − α g/√(v + ε)
 
-θ and v belong to all of them. While a worker plays, the others move θ on, so that its gradient is that of a somewhat older policy;
-what this costs, the different places that the workers are at should repay. Since time decides who comes first, a run with more
-than one worker cannot be repeated exactly.
+θ and v belong to all of them. While a worker acts, the others move θ on, so its gradient is that of a somewhat older policy. In
+return, the workers are in different places at any time, so successive gradients are less correlated. Timing decides whose step
+comes first, so a run with more than one worker cannot be repeated exactly.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
 import kernels
-from scratchac import optim, training
+from scratchac import optim
 from scratchac.algorithms import a2c
+from scratchac.algorithms.config import Count, Environments, OnPolicy, Positive
+from scratchac.algorithms.plumbing import OnPolicyAgent
 from scratchac.errors import WorkerDied
-from scratchac.hyperparameters import Count, Environments, OnPolicy, Positive, Schedules
-from scratchac.shared import STORES
-from scratchac.state import load_state, state
-from scratchac.workers import engine
+from scratchac.parallel.shared import STORES
+from scratchac.parallel.workers import engine
+from scratchac.training import loops
+from scratchac.training.agent import Metrics
+from scratchac.training.interaction import Interaction
+from scratchac.training.memory import Batch
 
 REPORT_EVERY = 0.1              # seconds between a worker's reports
 
 
 @dataclass(frozen=True)
 class Config(OnPolicy):
+    """Hyperparameters of A3C."""
+
     envs: Environments = 4
     """Workers, each with one environment (N)."""
     rollout: Count = 20
@@ -43,33 +52,42 @@ class Config(OnPolicy):
     """Where the workers run: in processes on this machine, or on a Ray cluster."""
 
 
-class A3C:
+class A3C(OnPolicyAgent[Config]):
     """What the workers learn together, as one agent. Raises UserError for unsupported spaces."""
 
-    Config, loop, metrics, state, load_state = Config, "asynchronous", a2c.A2C.metrics, state, load_state
+    config_class = Config
+    family = "asynchronous"
+    metrics = a2c.A2C.metrics
 
-    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        self.config, self.spaces, self.dtype, self.step = config, (observation_space, action_space), dtype, 0
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
+                 dtype: DTypeLike = np.float32):
+        super().__init__(config, observation_space, action_space, dtype)
+        self.spaces = observation_space, action_space
         self.learner = _learner(config, *self.spaces, seed, dtype)
-        self.model, self.dist, self.behaviour = self.learner.model, self.learner.dist, self.learner.behaviour
+        self.model = self.learner.model
+        self.behaviour = self.learner.behaviour
         self.optimiser = optim.RMSprop(self.model.flat)
-        self.schedules, self.envs = Schedules(config), config.envs
-        self.act, self.sample, self.to_env = self.learner.act, self.learner.sample, self.learner.to_env
+        self.n_envs = config.envs
 
-    def train(self, play, steps, report):
+    def update(self, batch: Batch) -> Metrics:
+        """The workers learn; this agent does not."""
+        raise NotImplementedError("A3C learns in `train`")
+
+    def train(self, interaction: Interaction, steps: int, report: Callable[..., bool]) -> None:
         """Let the workers learn until `steps` environment steps in all. `report` is called with what came in since the last time.
 
         Raises WorkerDied, with all that has been learnt until then in this agent, when a worker fails or is killed.
         """
-        flat, envs, episodes = self.model.flat, play.envs, play.episodes
-        left, play.workers = play.workers or [None] * self.envs, None       # checkpoints on the way do not know where they are
+        flat, envs, episodes = self.model.flat, interaction.envs, interaction.episodes
+        # What each worker left behind; checkpoints on the way do not know where the workers are.
+        left, interaction.workers = interaction.workers or [None] * self.n_envs, None
         with engine(self.config.engine) as workers:
-            store = STORES[self.config.engine](len(flat), self.envs, self.dtype)
+            store = STORES[self.config.engine](len(flat), self.n_envs, self.dtype)
             try:
                 store.fill(flat, self.optimiser.v, self.step)
                 for i, seed in enumerate(envs.seeds):
                     workers.start(work, i, self.config, self.spaces, seed, envs.alone, kernels.backend.name, store, steps, left[i])
-                working = self.envs
+                working = self.n_envs
                 while working:
                     events = workers.poll(REPORT_EVERY)
                     flat[:], self.optimiser.v[:], self.step = store.snapshot()
@@ -83,35 +101,51 @@ class A3C:
                         episodes.finished += finished
                         episodes.recent.extend(recent)
                         for metrics, seconds in updates:
-                            if report(self, play, metrics, seconds, 1):
+                            if report(self, interaction, metrics, seconds, 1):
                                 store.end()
-                play.workers = left
+                interaction.workers = left
             finally:
                 store.close()
 
-    def keeps(self):
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
         return {"parameters": self.model.flat, "optimiser": self.optimiser, "rng": self.learner.rng}
 
 
-def _learner(config, observation_space, action_space, seed, dtype=np.float32):
+def _learner(config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any,
+             dtype: DTypeLike = np.float32) -> a2c.A2C:
     """The A2C agent with one environment that every worker is."""
     given = {name: value for name, value in asdict(config).items() if name not in ("lr", "engine")}
-    config = a2c.Config(**given | {"envs": 1, "actor_lr": config.lr, "critic_lr": config.lr})
-    return a2c.A2C(config, observation_space, action_space, seed, dtype)
+    a2c_config = a2c.Config(**given | {"envs": 1, "actor_lr": config.lr, "critic_lr": config.lr})
+    return a2c.A2C(a2c_config, observation_space, action_space, seed, dtype)
 
 
 class Worker:
     """One worker, as the training loop sees it: A2C but for where its parameters come from and where its gradient goes."""
 
-    loop = "on-policy"
+    family = "on-policy"
 
-    def __init__(self, index, learner, store):
-        self.index, self.learner, self.store, self.config, self.dtype = index, learner, store, learner.config, learner.dtype
-        self.sample, self.to_env, self.horizon = learner.sample, learner.to_env, learner.horizon
-        self.step, self.stopped = store.snapshot()[2], False                        # steps of all workers
+    def __init__(self, index: int, learner: a2c.A2C, store: Any):
+        self.index = index
+        self.learner = learner
+        self.store = store
+        self.config = learner.config
+        self.dtype = learner.dtype
+        self.dist = learner.dist
+        self.horizon = learner.horizon
+        self.step = store.snapshot()[2]                                             # of all workers
+        self.stopped = False
         store.pull(learner.model.flat)
 
-    def update(self, batch):
+    def fast_path(self, envs: Any) -> None:
+        """Nothing is compiled: gradients go to the store."""
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for one observation (1, O)."""
+        return self.learner.sample(obs)
+
+    def update(self, batch: Batch) -> Metrics:
+        """A2C's gradient from a Batch of (T, 1), applied to the parameters of all workers."""
         h = self.learner.schedules(self.step / self.config.steps)
         *_, metrics = self.learner.gradient(batch, h)
         self.step, self.stopped = self.store.push(self.index, self.learner.model.grad, h.actor_lr, batch.rewards.size)
@@ -119,7 +153,8 @@ class Worker:
         return metrics
 
 
-def work(send, index, config, spaces, seed, alone, backend, store, steps, left):
+def work(send: Callable[[Any], None], index: int, config: Config, spaces: tuple[gym.Space, gym.Space], seed: int,
+         alone: Callable[[int], Any], backend: str, store: Any, steps: int, left: dict[str, Any] | None) -> Any:
     """What runs in a worker: the ordinary training loop. Every so often, and at the end, it tells what happened since.
 
     left    what this function returned, after its last page, when the worker was stopped; it goes on there
@@ -129,31 +164,34 @@ def work(send, index, config, spaces, seed, alone, backend, store, steps, left):
     if left:
         worker.learner.rng.bit_generator.state = left["rng"]
     try:
-        training.train(worker, envs, steps, diary, left and left["play"])
-        play = diary.play and diary.play.state()
+        loops.train(worker, envs, steps, diary, left and left["interaction"])  # type: ignore[arg-type]
+        under_way = diary.interaction and diary.interaction.state()
     finally:
         envs.close()
-    return diary.page(), {"rng": worker.learner.rng.bit_generator.state, "play": play} if play else left
+    return diary.page(), {"rng": worker.learner.rng.bit_generator.state, "interaction": under_way} if under_way else left
 
 
 class Diary:
     """The `report` of a worker's loop: keeps the episodes that ended and each update's metrics and seconds, and sends them."""
 
-    def __init__(self, send, left):
-        self.send, self.updates, self.due, self.play = send, [], 0.0, None
-        self.told = left["play"]["episodes"]["finished"] if left else 0     # episodes
+    def __init__(self, send: Callable[[Any], None], left: dict[str, Any] | None):
+        self.send = send
+        self.updates: list[tuple[Metrics, float]] = []
+        self.due = 0.0
+        self.interaction: Interaction | None = None
+        self.told = left["interaction"]["episodes"]["finished"] if left else 0      # episodes
 
-    def __call__(self, worker, play, metrics, seconds, _):
-        self.play = play
+    def __call__(self, worker: Worker, interaction: Interaction, metrics: Metrics, seconds: float, _: int) -> bool:
+        self.interaction = interaction
         self.updates.append((metrics, seconds))
         if time.monotonic() > self.due:
             self.send(self.page())
             self.due = time.monotonic() + REPORT_EVERY
         return worker.stopped
 
-    def page(self):
+    def page(self) -> tuple[int, list[tuple[float, int]], list[tuple[Metrics, float]]]:
         """What is not yet told: the number of episodes, (return, length) of the last ones, (metrics, seconds) of each update."""
-        new = self.play.episodes.finished - self.told if self.play else 0
-        recent = list(self.play.episodes.recent)[-new:] if new else []
+        new = self.interaction.episodes.finished - self.told if self.interaction else 0
+        recent = list(self.interaction.episodes.recent)[-new:] if self.interaction and new else []
         updates, self.updates, self.told = self.updates, [], self.told + new
         return new, recent, updates

@@ -11,25 +11,29 @@ gradient steps; semi-gradient, for V(S′) is not differentiated. A time limit i
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
-from scratchac.hyperparameters import Count, Fraction, Layers, Positive, Schedules
+from scratchac.algorithms.config import Count, Fraction, Positive, SingleEnvironment
+from scratchac.algorithms.plumbing import OnPolicyAgent
 from scratchac.policies import Behaviour, SeparateBodies
-from scratchac.spaces import check_observation_space, make_distribution
-from scratchac.state import load_state, state
+from scratchac.training import compiled
+from scratchac.training.agent import FastPath, Metrics
+from scratchac.training.memory import Batch
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(SingleEnvironment):
+    """Hyperparameters of the one-step actor-critic."""
+
     steps: Count = 800_000
     """Environment steps in total; schedules run from 0 to here."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
-    actor_lr: Positive = "linear:1e-4:0"
+    actor_lr: Positive = "linear:1e-4:0"  # type: ignore[assignment]
     """α_θ, step size of the actor."""
-    critic_lr: Positive = "linear:5e-4:0"
+    critic_lr: Positive = "linear:5e-4:0"  # type: ignore[assignment]
     """α_w, step size of the critic."""
     lam_actor: Fraction = 0.0
     """λ_θ, decay of the actor's eligibility trace; 0 is the one-step algorithm."""
@@ -37,36 +41,34 @@ class Config:
     """λ_w, decay of the critic's eligibility trace; 0 is the one-step algorithm."""
     discount_actor: bool = True
     """Weight the actor's steps by I = γᵗ."""
-    hidden: Layers = (64, 64)
-    """Hidden layers of both networks."""
     activation: Literal["tanh", "relu"] = "relu"
     """Activation of the hidden layers."""
     initialiser: Literal["orthogonal", "he", "glorot"] = "he"
     """Initialiser of the weights."""
-    state_dependent_std: bool = False
-    """Continuous actions: let σ depend on the state."""
 
 
-class ActorCritic:
+class ActorCritic(OnPolicyAgent[Config]):
     """Actor-critic that learns from each single step. Raises UserError for spaces that are not supported."""
 
-    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    config_class = Config
     metrics = ("actor_loss", "critic_loss", "entropy", "td_error", "value")
-    envs, horizon = 1, 1                                                    # one environment, one step per update
+    horizon = 1
 
-    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        check_observation_space(observation_space)
-        self.dist = make_distribution(action_space, config.state_dependent_std)
-        init_rng, action_rng = np.random.default_rng(seed).spawn(2)
-        self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
-        self.model = SeparateBodies(observation_space.shape[0], self.dist, 1, config.hidden, config.activation,
-                                    config.initialiser, init_rng, dtype)
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
+                 dtype: DTypeLike = np.float32):
+        super().__init__(config, observation_space, action_space, dtype)
+        init_rng, self.rng = np.random.default_rng(seed).spawn(2)
+        self.model: SeparateBodies = SeparateBodies(self.observation_shape[0], self.dist, 1, config, init_rng, dtype)
         self.trace = np.zeros_like(self.model.flat)                         # [z_θ | z_w], laid out like [θ | w]
-        self.behaviour = Behaviour(self.dist, self.model.policy, observation_space.shape, action_rng, dtype=dtype)
-        self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
-        self.one, self.zero = np.ones(1, dtype), np.zeros(1, dtype)
+        self.behaviour = Behaviour(self.dist, self.model.policy, self.rng, dtype=dtype)
+        self.one = np.ones(1, dtype)
+        self.zero = np.zeros(1, dtype)
 
-    def update(self, batch):
+    def fast_path(self, envs: Any) -> FastPath | None:
+        """Discrete actions may have a compiled loop, which does what `update` says (training/compiled.py)."""
+        return compiled.loop("one_step_actor_critic", self, envs)
+
+    def update(self, batch: Batch) -> Metrics:
         """One step of both networks on one transition, a Batch of (1, 1); returns the metrics of the update."""
         h = self.schedules(self.step / self.config.steps)
         s, s2 = self.behaviour.see(batch.obs[0]), self.behaviour.see(batch.next_obs[0])     # (1, O)
@@ -94,5 +96,6 @@ class ActorCritic:
         return {"actor_loss": -delta * float(logp[0]), "critic_loss": 0.5 * delta * delta, "entropy": float(entropy[0]),
                 "td_error": delta, "value": float(v[0, 0])}
 
-    def keeps(self):
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
         return {"parameters": self.model.flat, "trace": self.trace, "rng": self.rng}

@@ -1,30 +1,29 @@
 """Deep deterministic policy gradient (Lillicrap et al. 2016): Q-learning for continuous actions, with an actor as its argmax.
 
-    y = r + γ(1 − term) Q′(s′, π′(s′))          critic: L = mean ½(Q(s, a) − y)²
+    target = r + γ(1 − term) Q′(s′, π′(s′))          critic: L = mean ½(Q(s, a) − target)²
     actor: L = −mean Q(s, π(s)),  ∂L/∂θ = −mean ∂Q/∂a · ∂π/∂θ          targets: w′ ← (1−τ)w′ + τw
 
 Actions are in [−1, 1]; π(s) = tanh(network(s)).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
-import kernels
 from scratchac import losses, optim
-from scratchac.distributions import ActionScale
-from scratchac.exploration import NOISES
-from scratchac.hyperparameters import OffPolicy, Positive, Schedules, check_off_policy
-from scratchac.memory import ReplayBuffer
-from scratchac.nn import MLP, Parameters
-from scratchac.policies import act
-from scratchac.spaces import check_action_box, check_observation_space
-from scratchac.state import load_state, state
+from scratchac.algorithms.config import OffPolicy, Positive
+from scratchac.algorithms.plumbing import DeterministicAgent
+from scratchac.training.agent import Metrics
+from scratchac.training.memory import Transitions
 
 
 @dataclass(frozen=True)
 class Config(OffPolicy):
+    """Hyperparameters of DDPG."""
+
     actor_lr: Positive = 1e-3
     """Learning rate of the actor."""
     critic_lr: Positive = 1e-3
@@ -35,81 +34,42 @@ class Config(OffPolicy):
     """σ of the exploration noise, in units of half the action range."""
 
 
-class DDPG:
+class DDPG(DeterministicAgent[Config]):
     """Deep deterministic policy gradient. Raises UserError for spaces that are not supported."""
 
-    Config, loop, act, state, load_state = Config, "off-policy", act, state, load_state
+    config_class = Config
     metrics = ("actor_loss", "critic_loss", "q", "td_error", "q_promised", "q_realised")
 
-    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        check_observation_space(observation_space)
-        check_action_box(action_space, "ddpg")
-        check_off_policy(config)
-        self.observation_shape = observation_space.shape
-        init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
-        self.config, self.schedules, self.step, self.dtype = config, Schedules(config), 0, dtype
-        self.scale = ActionScale(action_space.low, action_space.high)
-        O, A = observation_space.shape[0], self.scale.features
-        self.actor = MLP((O, *config.hidden, A), config.activation)
-        self.critic = MLP((O + A, *config.hidden, 1), config.activation)
-        self.theta, self.theta_target, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(3))
-        self.w, self.w_target, self.dw = (Parameters(self.critic.shapes(), dtype) for _ in range(3))
-        self.actor.initialise(self.theta, init_rng, config.initialiser)
-        self.critic.initialise(self.w, init_rng, config.initialiser)
-        self.theta_target.flat[:], self.w_target.flat[:] = self.theta.flat, self.w.flat
-        self.actor_optimiser, self.critic_optimiser = optim.Adam(self.theta.flat), optim.Adam(self.w.flat)
-        self.memory = ReplayBuffer(config.buffer_size, observation_space, (A,), dtype=dtype)
-        self.noise = NOISES[config.noise](config.noise_scale, (config.envs, A))
-        self.random, self.to_env, self.restart = self.random_actions, self.scale.to_env, self.noise.restart
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
+                 dtype: DTypeLike = np.float32):
+        super().__init__(config, observation_space, action_space, "ddpg", (), seed, dtype)
 
-    def random_actions(self, rows):
-        return self.scale.random(self.rng, rows)
-
-    def pi(self, params, s):
-        """π(s) = tanh(network(s)) in [−1, 1], and the network's cache."""
-        u, cache = self.actor.forward(params, s)
-        return np.tanh(u), cache
-
-    def greedy(self, obs):
-        return kernels.backend.to_numpy(self.pi(self.theta, kernels.backend.asarray(obs, self.dtype))[0])
-
-    def sample(self, obs):
-        """π(s) + noise, for the N environments of training."""
-        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)
-
-    def update(self, batch):
+    def update(self, batch: Transitions) -> Metrics:
         """One step of the critic, one of the actor, one of the targets, from a minibatch; returns the metrics."""
         h = self.schedules(self.step / self.config.steps)
-        s, a, r, s2, term = batch                                           # (B, O), (B, A), (B,), (B, O), (B,)
-
-        # Critic: the target is data, computed by the target networks.
-        a2, _ = self.pi(self.theta_target, s2)
-        q2 = self.critic.forward(self.w_target, np.concatenate([s2, a2], axis=1))[0][:, 0]
-        y = r + h.gamma * (1 - term) * q2                                   # (B,)
-        q, cache = self.critic.forward(self.w, np.concatenate([s, a], axis=1))
-        critic_loss, dq = losses.mse(q[:, 0], y)
-        self.critic.backward(self.w, cache, dq[:, None], self.dw)
-        self.critic_optimiser.step(self.dw.flat, h.critic_lr)
-
-        # Actor: L = −mean Q(s, π(s)). The chain rule runs through the critic to its action input; the critic stays as it is.
-        pi, actor_cache = self.pi(self.theta, s)                            # (B, A)
-        q_pi, cache = self.critic.forward(self.w, np.concatenate([s, pi], axis=1))
-        dq = np.full_like(q_pi, -1 / len(s))
-        da = self.critic.backward(self.w, cache, dq, None, input_gradient=True)[:, s.shape[1]:]
-        self.actor.backward(self.theta, actor_cache, da * (1 - pi * pi), self.dtheta)          # tanh′ = 1 − tanh²
-        self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
-
+        metrics = self.critic_step(batch, h) | self.actor_step(batch.obs, h)
         optim.polyak(self.w_target.flat, self.w.flat, h.tau)
         optim.polyak(self.theta_target.flat, self.theta.flat, h.tau)
-        return {"actor_loss": -q_pi.mean(), "critic_loss": critic_loss, "q": q.mean(), "td_error": np.abs(y - q[:, 0]).mean()}
+        return metrics
 
-    def value(self, obs, actions):
-        """Q(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        sa = kernels.backend.asarray(np.concatenate([obs, actions], axis=1), self.dtype)
-        return kernels.backend.to_numpy(self.critic.forward(self.w, sa)[0][:, 0])
+    def critic_step(self, batch: Transitions, h: Config) -> Metrics:
+        """One step of the critic on L = mean ½(Q(s, a) − target)². The target is data, computed by the target networks."""
+        s, a, r, s2, term = batch                                           # (B, O), (B, A), (B,), (B, O), (B,)
+        a2, _ = self.pi(self.theta_target, s2)
+        q2 = self.critic.forward(self.w_target, np.concatenate([s2, a2], axis=1))[0][:, 0]
+        target = r + h.gamma * (1 - term) * q2                              # (B,)
+        q, cache = self.critic.forward(self.w, np.concatenate([s, a], axis=1))
+        loss, dq = losses.mse(q[:, 0], target)
+        self.critic.backward(self.w, cache, dq[:, None], self.dw)
+        self.critic_optimiser.step(self.dw.flat, h.critic_lr)
+        return {"critic_loss": loss, "q": q.mean(), "td_error": np.abs(target - q[:, 0]).mean()}
 
-    def keeps(self):
-        return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
-                "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
-                "critic_optimiser": self.critic_optimiser, "noise": self.noise, "memory": self.memory,
-                "rng": self.rng, "batch_rng": self.batch_rng}
+    def actor_step(self, s: np.ndarray, h: Config) -> Metrics:
+        """One step of the actor on L = −mean Q(s, π(s)): the chain rule through the critic, which stays as it is, to its action."""
+        pi, actor_cache = self.pi(self.theta, s)                            # (B, A)
+        q, cache = self.critic.forward(self.w, np.concatenate([s, pi], axis=1))
+        dq = np.full_like(q, -1 / len(s))
+        da = self.critic.backward(self.w, cache, dq, None, input_gradient=True)[:, s.shape[1]:]
+        self.actor.backward(self.theta, actor_cache, self.dist.mode_backward(pi, da), self.dtheta)
+        self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
+        return {"actor_loss": -q.mean()}

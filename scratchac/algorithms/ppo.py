@@ -10,22 +10,31 @@ that the gradient of its row is zero.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
 from scratchac import losses, optim, returns
-from scratchac.conv import encoder_for, is_picture
+from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive
+from scratchac.algorithms.plumbing import VectorisedAgent
+from scratchac.conv import Encoder
+from scratchac.distributions import Categorical
+from scratchac.environments.spaces import is_picture
 from scratchac.errors import UserError
-from scratchac.hyperparameters import Count, NonNegative, Normalising, Positive, Schedules
-from scratchac.normalise import ObservationNormaliser, RewardScaler
-from scratchac.policies import Behaviour, SeparateBodies, SharedEncoder, mask_size
-from scratchac.spaces import check_observation_space, make_distribution
-from scratchac.state import load_state, state
+from scratchac.policies import Behaviour, Model, SeparateBodies, SharedEncoder
+from scratchac.training import compiled
+from scratchac.training.agent import FastPath, Metrics
+from scratchac.training.memory import Batch
 
 
 @dataclass(frozen=True)
 class Config(Normalising):
+    """Hyperparameters of PPO."""
+
     rollout: Count = 256
     """Steps of each environment between updates (T)."""
     epochs: Count = 10
@@ -44,76 +53,73 @@ class Config(Normalising):
     """Continuous actions: σ before anything is learnt, unless it depends on the state."""
 
 
-class PPO:
+class PPO(VectorisedAgent[Config]):
     """Proximal policy optimisation. Raises UserError for unsupported spaces and for minibatches larger than a rollout."""
 
-    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    config_class = Config
     metrics = ("actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value")
+    model: Model
 
-    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        check_observation_space(observation_space, pictures=True)
-        pictures = is_picture(observation_space)
-        if pictures and config.normalise_obs:
-            raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
+                 dtype: DTypeLike = np.float32):
+        super().__init__(config, observation_space, action_space, dtype, pictures=True)
         if config.batch_size > config.envs * config.rollout:
             raise UserError(f"--batch-size {config.batch_size} is more than the {config.envs * config.rollout} rows of a rollout "
                             f"(--envs {config.envs} × --rollout {config.rollout})")
-        self.dist = make_distribution(action_space, config.state_dependent_std)
-        init_rng, action_rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
-        self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
-        masked = mask_size(config, self.dist, observation_space)
-        networks = self.dist, 1, config.hidden, config.activation, config.initialiser, init_rng, dtype
-        self.model = SharedEncoder(encoder_for(observation_space), *networks) if pictures else \
-            SeparateBodies(observation_space.shape[0], *networks, masked)
+        init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
+        if is_picture(observation_space):
+            self.model = SharedEncoder(Encoder(self.observation_shape), self.dist, 1, config, init_rng, dtype)
+        else:
+            self.model = SeparateBodies(self.observation_shape[0], self.dist, 1, config, init_rng, dtype, self.masked)
         if self.dist.constants:
-            self.model.theta["constants"][:] = math.log(self.schedules(0).initial_std)
-        self.optimiser = optim.Adam(self.model.flat, eps=1e-5)
-        self.normaliser = ObservationNormaliser(observation_space.shape) if config.normalise_obs else None
-        self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
-        self.behaviour = Behaviour(self.dist, self.model.policy, observation_space.shape, action_rng, self.normaliser, dtype)
-        self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
-        self.envs, self.horizon = config.envs, config.rollout
+            self.model.networks().theta["constants"][:] = math.log(self.schedules(0).initial_std)
+        self.optimiser: optim.Optimiser = optim.Adam(self.model.flat, eps=1e-5)
+        self.behaviour = Behaviour(self.dist, self.model.policy, self.rng, self.normaliser, dtype)
+        self.horizon = config.rollout
 
-    def update(self, batch):
+    def fast_path(self, envs: Any = None) -> FastPath | None:
+        """With these options a backend may have a compiled function that does what `gradient` says (training/compiled.py)."""
+        plain = isinstance(self.dist, Categorical) and isinstance(self.model, SeparateBodies) and not self.masked
+        return compiled.gradient("ppo_gradient", self) if plain and self.config.clip_value == 0 else None
+
+    def update(self, batch: Batch) -> Metrics:
         """All epochs on a Batch of (T, N) transitions; returns the means of the minibatches' metrics."""
         h = self.schedules(self.step / self.config.steps)
-        B = batch.rewards.size                                                       # T·N
-        s, s2 = (self.behaviour.see(x).reshape(B, *x.shape[2:]) for x in (batch.obs, batch.next_obs))
-        a = batch.actions.reshape(B, *self.dist.action_shape)
-        r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards
+        s, s2, a, r = self.rows(batch, h.gamma)
 
         # Data from here on: what the old policy thought, and what came of it.
-        y, v, _ = self.model.forward(s)
+        y, v, _ = self.model.forward(s)                                              # (B, outputs), (B, 1)
         logp = self.dist.evaluate(y, a)[0]                                           # (B,)
         v, v2 = v[:, 0], self.model.value(s2)[:, 0]
         adv = returns.gae(r, v.reshape(r.shape), v2.reshape(r.shape), batch.term, batch.done, h.gamma, h.lam).ravel()
         rollout = s, a, logp.astype(self.dtype), v, adv.astype(self.dtype)
 
+        gradient = compiled.ppo_gradient(self.model) if self.fast_path() else self.gradient
         seen = []
         for _ in range(self.config.epochs):
-            order = self.batch_rng.permutation(B)
-            for start in range(0, B, self.config.batch_size):
+            order = self.batch_rng.permutation(len(s))
+            for start in range(0, len(s), self.config.batch_size):
                 rows = order[start : start + self.config.batch_size]
-                seen.append(self.step_on(*(x[rows] for x in rollout), h))
+                seen.append(self.minibatch_step(*(x[rows] for x in rollout), h, gradient))
             if 0 < h.target_kl < seen[-1]["kl"]:
                 break
 
-        if self.normaliser:
-            self.normaliser.update(batch.obs.reshape(B, -1))
-        self.step += B
+        self.finish(batch)
         return {name: float(np.mean([metrics[name] for metrics in seen])) for name in self.metrics}
 
-    def step_on(self, s, a, logp_old, v_old, adv, h):
-        """One gradient step on a minibatch; returns its metrics."""
+    def minibatch_step(self, s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, h: Config,
+                       gradient: Callable[..., Metrics] | None = None) -> Metrics:
+        """One gradient step on a minibatch, by `gradient` or a function that does the same; returns its metrics."""
         target = v_old + adv
         if len(adv) > 1:
             adv = (adv - adv.mean()) / (adv.std() + 1e-8)
-        metrics = self.gradient(s, a, logp_old, v_old, adv, target, h)
+        metrics = (gradient or self.gradient)(s, a, logp_old, v_old, adv, target, h)
         metrics["grad_norm"] = optim.clip_global_norm(self.model.grad, h.max_grad_norm)
         self.optimiser.step(self.model.grad, h.lr)
         return metrics
 
-    def gradient(self, s, a, logp_old, v_old, adv, target, h):
+    def gradient(self, s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, target: np.ndarray,
+                 h: Config) -> Metrics:
         """Fill `model.grad` with ∂L for a minibatch; returns metrics."""
         y, v, cache = self.model.forward(s)
         logp, entropy, dist_cache = self.dist.evaluate(y, a)
@@ -127,6 +133,7 @@ class PPO:
         return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy.mean(), "value": v.mean(),
                 "kl": (ratio - 1 - log_ratio).mean(), "clipped": (np.abs(ratio - 1) > h.clip).mean()}
 
-    def keeps(self):
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
         return {"parameters": self.model.flat, "optimiser": self.optimiser, "normaliser": self.normaliser, "scaler": self.scaler,
                 "rng": self.rng, "batch_rng": self.batch_rng}

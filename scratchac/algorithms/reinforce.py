@@ -5,65 +5,48 @@ The sum over the episode is not divided by its length: a mean would weigh a step
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
 from scratchac import losses, optim, returns
-from scratchac.hyperparameters import Count, Fraction, Layers, NonNegative, Positive, Schedules
+from scratchac.algorithms.config import Episodic, Positive
+from scratchac.algorithms.plumbing import OnPolicyAgent
 from scratchac.nn import MLP, Parameters
-from scratchac.policies import Behaviour
-from scratchac.spaces import check_observation_space, make_distribution
-from scratchac.state import load_state, state
+from scratchac.policies import Behaviour, Networks
+from scratchac.training.agent import Metrics
+from scratchac.training.memory import Batch
 
 
 @dataclass(frozen=True)
-class Config:
-    steps: Count = 200_000
-    """Environment steps in total; schedules run from 0 to here."""
-    gamma: Fraction = 0.99
-    """Discount factor γ."""
+class Config(Episodic):
+    """Hyperparameters of REINFORCE."""
+
     lr: Positive = 1e-3
     """Learning rate."""
-    optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
-    """Optimiser."""
-    max_grad_norm: NonNegative = 0.0
-    """Largest global gradient norm; 0 switches clipping off."""
-    discount_actor: bool = False
-    """Weight the gradient by γᵗ. Gₜ discounts from t on; the factor for the t steps before is this one, and most leave it out."""
-    hidden: Layers = (64, 64)
-    """Hidden layers."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Activation of the hidden layers."""
-    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
-    """Initialiser of the weights."""
-    state_dependent_std: bool = False
-    """Continuous actions: let σ depend on the state."""
 
 
-class Reinforce:
+class Reinforce(OnPolicyAgent[Config]):
     """REINFORCE without a baseline. Raises UserError for spaces that are not supported."""
 
-    Config, loop, state, load_state = Config, "on-policy", state, load_state
+    config_class = Config
     metrics = ("actor_loss", "entropy", "grad_norm")
-    envs, horizon = 1, None                                                 # one environment, a whole episode per update
 
-    def __init__(self, config, observation_space, action_space, seed=0, dtype=np.float32):
-        check_observation_space(observation_space)
-        self.dist = make_distribution(action_space, config.state_dependent_std)
-        init_rng, action_rng = np.random.default_rng(seed).spawn(2)
-        self.config, self.schedules, self.step, self.rng, self.dtype = config, Schedules(config), 0, action_rng, dtype
-        outputs, constants = self.dist.outputs, self.dist.constants
-        self.net = MLP((observation_space.shape[0], *config.hidden, outputs - constants), config.activation, constants=constants)
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
+                 dtype: DTypeLike = np.float32):
+        super().__init__(config, observation_space, action_space, dtype)
+        init_rng, self.rng = np.random.default_rng(seed).spawn(2)
+        sizes = self.observation_shape[0], *config.hidden, self.dist.outputs - self.dist.constants
+        self.net = MLP(sizes, config.activation, constants=self.dist.constants)
         self.params = Parameters(self.net.shapes(), dtype)
         self.grads = self.params.zeros_like()
         self.net.initialise(self.params, init_rng, config.initialiser, output_gain=0.01)
         self.optimiser = optim.OPTIMISERS[config.optimiser](self.params.flat)
-        self.behaviour = Behaviour(self.dist, lambda s: self.net.forward(self.params, s)[0], observation_space.shape, action_rng,
-                                   dtype=dtype)
-        self.act, self.sample, self.to_env = self.behaviour.act, self.behaviour.sample, self.dist.to_env
+        self.behaviour = Behaviour(self.dist, lambda s: self.net.forward(self.params, s)[0], self.rng, dtype=dtype)
 
-    def update(self, batch):
+    def update(self, batch: Batch) -> Metrics:
         """One gradient step on one episode, a Batch of (T, 1) transitions; returns the metrics of the update."""
         h = self.schedules(self.step / self.config.steps)
         T = len(batch.rewards)
@@ -71,11 +54,12 @@ class Reinforce:
         a = batch.actions[:, 0]                                             # (T,) or (T, A)
 
         # Without a critic nothing can stand in for what a time limit cut off: such returns are too short.
-        g = returns.monte_carlo(batch.rewards, np.zeros_like(batch.rewards), batch.term, batch.done, h.gamma)[:, 0]
+        no_values = np.zeros_like(batch.rewards)
+        g = returns.monte_carlo(batch.rewards, no_values, batch.term, batch.done, h.gamma)[:, 0]       # (T,)
         weight = h.gamma ** batch.t[:, 0].astype(self.dtype) * g if h.discount_actor else g
 
-        y, cache = self.net.forward(self.params, s)
-        logp, entropy, dist_cache = self.dist.evaluate(y, a)
+        y, cache = self.net.forward(self.params, s)                         # (T, outputs)
+        logp, entropy, dist_cache = self.dist.evaluate(y, a)                # (T,), (T,)
         loss, dlogp = losses.policy_gradient(logp, T * weight)              # T · mean = Σₜ
         self.net.backward(self.params, cache, self.dist.backward(dist_cache, dlogp, np.zeros_like(dlogp)), self.grads)
         grad_norm = optim.clip_global_norm(self.grads.flat, h.max_grad_norm)
@@ -84,5 +68,10 @@ class Reinforce:
         self.step += T
         return {"actor_loss": loss, "entropy": float(entropy.mean()), "grad_norm": grad_norm}
 
-    def keeps(self):
+    def networks(self) -> Networks:
+        """The actor; there is no critic."""
+        return Networks(self.net, self.params, None, None)
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
         return {"parameters": self.params.flat, "rng": self.rng, "optimiser": self.optimiser}

@@ -10,8 +10,8 @@ from scratchac import losses
 from scratchac.algorithms import ddpg, discrete_sac, sac, td3
 from scratchac.gradcheck.differences import H, check, numerical_gradient
 from scratchac.gradcheck.networks import PICTURES, TINY, pictures_for, spaces
-from scratchac.memory import Transitions
 from scratchac.optim import SGD
+from scratchac.training.memory import Transitions
 
 
 class Unmoved:

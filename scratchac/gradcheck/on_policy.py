@@ -13,8 +13,8 @@ from scratchac import losses
 from scratchac.algorithms import a2c, ppo
 from scratchac.gradcheck.differences import check, numerical_gradient
 from scratchac.gradcheck.networks import PICTURES, TINY, pictures_for, spaces
-from scratchac.memory import Batch
 from scratchac.optim import SGD
+from scratchac.training.memory import Batch
 
 
 def _a2c_check(rng, spaces, mistake, **options):

@@ -1,0 +1,93 @@
+"""Which function a call of a kernel runs: the reference, or what the active backend has instead.
+
+A backend's function repeats the arithmetic of a reference, so it is used only while the reference is the one that it was compared
+with. Whoever edits a chapter of the library runs the edited code on every backend, and one line on stderr says so.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from inspect import isfunction
+from typing import Any, TypeVar, cast
+
+from kernels.backend import Backend
+from kernels.shipped import is_shipped, why_not
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+REFERENCES: dict[str, Callable[..., Any]] = {}      # "module.name" → the reference
+_running: dict[str, Callable[..., Any]] = {}        # "module.name" → what a call runs now
+_active: Backend = Backend()
+_said: set[str] = set()
+
+
+def kernel(reference: Function) -> Function:
+    """Mark a function as the reference of a kernel, which a backend may override by its name.
+
+    An override takes the same arguments and returns the same results. For arguments that it cannot take it returns NotImplemented,
+    and the reference runs.
+    """
+    key = f"{reference.__module__}.{reference.__name__}"
+    if key in REFERENCES:                               # its module is loaded anew: its file may have been edited
+        is_shipped.cache_clear()
+    REFERENCES[key] = reference
+    _choose(key)
+
+    @wraps(reference)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = _running[key](*args, **kwargs)
+        return REFERENCES[key](*args, **kwargs) if result is NotImplemented else result
+
+    return cast(Function, call)
+
+
+def activate(backend: Backend) -> None:
+    """Send all calls to this backend's overrides, and to the references where it has none."""
+    global _active
+    _active = backend
+    for key in REFERENCES:
+        _choose(key)
+
+
+def compiled(name: str, agent: object) -> Callable[..., Any] | None:
+    """The active backend's update of that name if it does what the methods of `agent` do, else None.
+
+    It is used only for an agent of the very class that it was written for, none of whose methods is replaced, while all the code
+    that it repeats is the shipped one. Where that is not so, one line on stderr says why, once.
+    """
+    update = _active.updates.get(name)
+    if update is None:
+        return None
+    reason = _changed(agent, update.stands_for) or next((why_not(x) for x in update.modules if not is_shipped(x)), None)
+    if reason:
+        _say(f"{reason}: the reference runs, not the compiled {name}")
+        return None
+    return update.function
+
+
+def _changed(agent: object, stands_for: str) -> str | None:
+    """Why an agent is not exactly what a compiled update stands for, or None."""
+    cls = type(agent)
+    if f"{cls.__module__}.{cls.__qualname__}" != stands_for:
+        return f"{cls.__module__}.{cls.__qualname__} is not {stands_for}"
+    if replaced := sorted(name for name in vars(agent) if isfunction(getattr(cls, name, None))):
+        return f"this agent's {replaced[0]} is not that of its class"
+    for name, method in vars(cls).items():
+        if isfunction(method) and not is_shipped(method.__module__):
+            return f"{stands_for}.{name} has been replaced"
+    return None
+
+
+def _choose(key: str) -> None:
+    function = REFERENCES[key]
+    override = _active.overrides.get(function.__name__)
+    if override is not None and not is_shipped(function.__module__):
+        _say(f"{why_not(function.__module__)}: its kernels run as it says, not as backend {_active.name} would compute them")
+        override = None
+    _running[key] = override or function
+
+
+def _say(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        print(f"scratchac: {text}", file=sys.stderr)

@@ -1,0 +1,66 @@
+"""Whether a module's code is the one that compiled code was compared with.
+
+    python -m kernels           records the present code of these modules in shipped.json
+
+A fingerprint is the hash of a file without its comments, docstrings and empty lines: these may change, and any other edit shows.
+After an edit to a reference, make the overrides agree with it again (tests/test_backends.py), then record it.
+"""
+
+import hashlib
+import io
+import json
+import sys
+import tokenize
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+FILE = Path(__file__).with_name("shipped.json")
+STARTS_STATEMENT = {tokenize.ENCODING, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+@cache
+def recorded() -> dict[str, str]:
+    """Module → fingerprint, as shipped.json says."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def fingerprint(source: str) -> str:
+    """The hash of a program's text without comments, docstrings and empty lines."""
+    lines, spans = source.splitlines(), []
+    before = tokenize.ENCODING
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and before in STARTS_STATEMENT):
+            spans.append((*token.start, *token.end))
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            before = token.type
+    for first, start, last, end in reversed(spans):         # from the end, so that the places of the others stay
+        lines[first - 1 : last] = [lines[first - 1][:start] + lines[last - 1][end:]]
+    text = "\n".join(line.rstrip() for line in lines if line.strip())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def is_shipped(module: str) -> bool:
+    """Whether the file of an imported module is the recorded one. Without a file to edit it is."""
+    if module not in recorded():
+        return False
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None or not Path(path).is_file() or not path.endswith(".py"):
+        return True
+    return fingerprint(Path(path).read_text(encoding="utf-8")) == recorded()[module]
+
+
+def why_not(module: str) -> str:
+    """Why a module is not the shipped one, in words."""
+    return f"{module} has been edited" if module in recorded() else f"{module} is not a module of scratchac's"
+
+
+def record(modules: list[str]) -> None:
+    """Write the present fingerprints of these modules into shipped.json."""
+    prints = {}
+    for module in modules:
+        spec = find_spec(module)
+        assert spec is not None and spec.origin is not None
+        prints[module] = fingerprint(Path(spec.origin).read_text(encoding="utf-8"))
+    FILE.write_text(json.dumps(prints, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,204 @@
+"""Hyperparameters: what a value may be, and the fields that several algorithms share.
+
+Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive
+and NonNegative take a number or a schedule, "linear:START:END" or "exponential:START:END" (see schedules.py).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from scratchac.errors import UserError, unknown
+from scratchac.schedules import Schedule, Scheduled
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers from `low`, or only above it, up to `high`."""
+
+    low: float = 0.0
+    high: float = float("inf")
+    open_low: bool = False
+
+    def __contains__(self, x: float) -> bool:
+        return (self.low < x if self.open_low else self.low <= x) and x <= self.high and math.isfinite(x)
+
+    def __str__(self) -> str:
+        if self.high == float("inf"):
+            return f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:.10g}]"
+
+
+Count = Annotated[int, Range(1)]
+Environments = Annotated[int, Range(1, 10_000)]
+Fraction = Annotated[Scheduled, Range(0, 1)]                        # may follow a schedule, as may the next two
+Positive = Annotated[Scheduled, Range(0, open_low=True)]
+NonNegative = Annotated[Scheduled, Range(0)]
+Layers = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SingleEnvironment:
+    """What REINFORCE, REINFORCE with a baseline and the one-step actor-critic have in common: one environment."""
+
+    steps: Count = 200_000
+    """Environment steps in total; schedules run from 0 to here."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    discount_actor: bool = False
+    """Weight the actor's gradient by γᵗ. Gₜ discounts from t on; this is the factor for the t steps before, often left out."""
+    hidden: Layers = (64, 64)
+    """Hidden layers of all networks."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation of the hidden layers."""
+    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
+    """Initialiser of the weights."""
+    state_dependent_std: bool = False
+    """Continuous actions: let σ depend on the state."""
+
+
+@dataclass(frozen=True)
+class Episodic(SingleEnvironment):
+    """What REINFORCE without and with a baseline have in common: an update after each episode."""
+
+    optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
+    """Optimiser."""
+    max_grad_norm: NonNegative = 0.0
+    """Largest gradient norm of each network; 0 switches clipping off."""
+
+
+@dataclass(frozen=True)
+class OnPolicy:
+    """What A2C, A3C and PPO have in common."""
+
+    steps: Count = 500_000
+    """Environment steps in total, over all environments; schedules run from 0 to here."""
+    envs: Environments = 8
+    """Environments side by side (N)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    lam: Fraction = 0.95
+    """λ of GAE: 0 is the TD error, 1 the return."""
+    entropy_coef: NonNegative = 0.0
+    """β, weight of the entropy bonus."""
+    value_coef: NonNegative = 0.5
+    """c_v, weight of the critic's loss."""
+    max_grad_norm: NonNegative = 0.5
+    """Largest global gradient norm; 0 switches clipping off."""
+    hidden: Layers = (64, 64)
+    """Hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation of the hidden layers."""
+    initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
+    """Initialiser of the weights."""
+    state_dependent_std: bool = False
+    """Continuous actions: let σ depend on the state."""
+
+
+@dataclass(frozen=True)
+class Normalising(OnPolicy):
+    """What A2C and PPO have in common. A3C's workers, which learn apart, would each have running statistics of their own."""
+
+    normalise_obs: bool = False
+    """Shift and scale observations by running statistics."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+    action_mask: bool = False
+    """The last n features of an observation say which of the n actions are legal."""
+
+
+@dataclass(frozen=True)
+class OffPolicy:
+    """What DDPG, TD3 and SAC have in common."""
+
+    steps: Count = 100_000
+    """Environment steps in total; schedules run from 0 to here."""
+    envs: Environments = 1
+    """Environments side by side (N)."""
+    gamma: Fraction = 0.99
+    """Discount factor γ."""
+    tau: Fraction = 0.005
+    """τ, how far the target networks move at each update."""
+    batch_size: Count = 256
+    """Transitions in a minibatch (B)."""
+    buffer_size: Count = 1_000_000
+    """Transitions the memory holds."""
+    learning_starts: Count = 10_000
+    """Steps with uniformly random actions before learning begins."""
+    train_every: Count = 1
+    """Environment steps between rounds of updates."""
+    gradient_steps: Count = 1
+    """Updates in a round."""
+    hidden: Layers = (256, 256)
+    """Hidden layers of all networks."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Activation of the hidden layers."""
+    initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
+    """Initialiser of the weights."""
+
+
+def whole(flag: str, value: Any, low: int, high: float = math.inf) -> int:
+    """A whole number as an int; NumPy's are taken, too. Raises UserError for anything else, and for one out of range."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        raise UserError(f"{flag} must be a whole number {Range(low, high)}, not {value!r}")
+    return int(value)
+
+
+def check(config: Any) -> None:
+    """Raise UserError for the first field whose value is of the wrong kind or out of range."""
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        value, flag = getattr(config, name), f"--{name.replace('_', '-')}"
+        if get_origin(hint) is Literal:
+            if not isinstance(value, str) or value not in get_args(hint):
+                raise unknown(flag, value, [str(x) for x in get_args(hint)])
+        elif get_origin(hint) is Annotated:
+            kind, allowed = get_args(hint)
+            if kind is int and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UserError(f"{flag} must be a whole number, not {value!r}")
+            try:
+                schedule = Schedule(value)
+            except ValueError as error:
+                raise UserError(f"{flag}: {error}") from None
+            ends_at_limit = schedule.kind != "constant" and schedule.end == allowed.low     # a rate may fall to 0
+            if schedule.start not in allowed or not (schedule.end in allowed or ends_at_limit):
+                raise UserError(f"{flag} must be {allowed}, not {value!r}")
+        elif hint is bool and not isinstance(value, bool):
+            raise UserError(f"{flag} must be true or false, not {value!r}")
+        elif hint == Layers and not (isinstance(value, tuple) and all(type(x) is int and x > 0 for x in value)):
+            raise UserError(f"{flag} must be whole numbers above 0, not {value!r}")
+
+
+def check_off_policy(config: OffPolicy) -> None:
+    """Raise UserError for a minibatch that is larger than what has been collected, or can be kept, when learning starts."""
+    if config.batch_size > config.learning_starts:
+        raise UserError(f"--batch-size {config.batch_size} is more than the --learning-starts {config.learning_starts} transitions "
+                        "collected before the first update")
+    if config.batch_size > config.buffer_size:
+        raise UserError(f"--batch-size {config.batch_size} is more than the --buffer-size {config.buffer_size} transitions kept")
+
+
+def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any]) -> Config:
+    """A config from the class's defaults and the values `given`, such as a preset's and what was asked for instead.
+
+    Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
+    """
+    names = [f.name for f in fields(config_class)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in names:
+            raise unknown(f"hyperparameter of {algorithm}", name, names)
+    config = config_class(**{name: _plain(x) for name, x in given.items()})
+    check(config)
+    return config
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, lists as tuples."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value

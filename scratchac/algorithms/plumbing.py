@@ -1,0 +1,290 @@
+"""What agents have besides their learning step: settings, random generators, how they act, what is saved.
+
+Nothing here learns. Each algorithm's file holds its whole learning step.
+"""
+
+import math
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import DTypeLike
+
+import kernels
+from scratchac import optim
+from scratchac.algorithms.config import Normalising, OffPolicy, check_off_policy
+from scratchac.algorithms.saving import load_state, state
+from scratchac.distributions import Categorical, Deterministic, Distribution, TanhGaussian
+from scratchac.environments.spaces import check_action_box, check_observation_space, is_picture, make_distribution
+from scratchac.errors import UserError
+from scratchac.exploration import NOISES, Noise
+from scratchac.nn import MLP, Parameters
+from scratchac.normalise import ObservationNormaliser, RewardScaler
+from scratchac.policies import Behaviour, Model, Networks, act
+from scratchac.schedules import Hyperparameters
+from scratchac.training.agent import FastPath
+from scratchac.training.memory import Batch, ReplayBuffer
+
+Config = TypeVar("Config", bound=Any)
+Vectorised = TypeVar("Vectorised", bound=Normalising)
+Replayed = TypeVar("Replayed", bound=OffPolicy)
+Shifted = TypeVar("Shifted", bound=Any)
+
+
+class OnPolicyAgent(Generic[Config]):
+    """An agent that draws actions from a distribution and learns from what it has just done.
+
+    Raises UserError for spaces that are not supported.
+    """
+
+    family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "on-policy"
+    n_envs = 1
+    horizon: int | None = None
+    masked = 0                              # actions that a mask in the observations may forbid
+    noise = None
+    memory = None
+    normaliser: ObservationNormaliser | None = None
+    scaler: RewardScaler | None = None
+    model: Model
+    behaviour: Behaviour
+
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
+                 pictures: bool = False):
+        check_observation_space(observation_space, pictures)
+        self.config: Config = config
+        self.schedules: Hyperparameters[Config] = Hyperparameters(config)
+        self.step = 0
+        self.dtype = dtype
+        self.observation_shape: tuple[int, ...] = observation_space.shape
+        self.dist: Distribution = make_distribution(action_space, config.state_dependent_std)
+
+    def act(self, obs: Any, explore: bool = True) -> np.ndarray:
+        """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
+        return act(self, obs, explore)
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for N observations (N, O), drawn from the policy."""
+        return self.behaviour.sample(obs)
+
+    def greedy(self, obs: np.ndarray) -> np.ndarray:
+        """The most likely raw actions for N observations (N, O)."""
+        return self.behaviour.greedy(obs)
+
+    def fast_path(self, envs: Any) -> FastPath | None:
+        """Nothing is compiled: the code of the algorithm's file runs."""
+        return None
+
+    def networks(self) -> Networks:
+        """Actor and critic as plain networks."""
+        return self.model.networks()
+
+    def temperature(self) -> float:
+        """The critic's values hold no entropy."""
+        return 0.0
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved: arrays, generators, and objects with a state of their own."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on exactly."""
+        return state(self)
+
+    def load_state(self, saved: dict[str, Any]) -> None:
+        """Take a state over. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
+        load_state(self, saved)
+
+
+class VectorisedAgent(OnPolicyAgent[Vectorised]):
+    """What A2C and PPO have in common: N environments, rollouts of T steps, running statistics, illegal actions."""
+
+    def __init__(self, config: Vectorised, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
+                 pictures: bool = False):
+        super().__init__(config, observation_space, action_space, dtype, pictures)
+        if config.normalise_obs and is_picture(observation_space):
+            raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
+        self.n_envs = config.envs
+        self.masked = self._mask_size(observation_space)
+        self.normaliser = ObservationNormaliser(self.observation_shape) if config.normalise_obs else None
+        self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
+
+    def _mask_size(self, space: gym.Space) -> int:
+        """How many features of an observation are the mask of legal actions; 0 without a mask."""
+        if not self.config.action_mask:
+            return 0
+        if not isinstance(self.dist, Categorical):
+            raise UserError("--action-mask says which of n actions are legal, so the actions must be Discrete")
+        if self.config.normalise_obs:
+            raise UserError("--action-mask reads zeros and ones from the observations, and --normalise-obs would change them")
+        if len(self.observation_shape) != 1 or self.observation_shape[0] < self.dist.n:
+            raise UserError(f"--action-mask reads the last {self.dist.n} features of an observation, and its shape is "
+                            f"{space.shape}")
+        return self.dist.n
+
+    def rows(self, batch: Batch, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """A Batch of (T, N) as (s, s′, a, r): s and s′ (B, O) normalised, a (B, …), r (T, N) scaled; B = T·N."""
+        B = batch.rewards.size
+        s, s2 = (self.behaviour.see(x).reshape(B, *x.shape[2:]) for x in (batch.obs, batch.next_obs))
+        a = batch.actions.reshape(B, *self.dist.action_shape)
+        r = self.scaler(batch.rewards, batch.done, gamma) if self.scaler else batch.rewards
+        return s, s2, a, r
+
+    def finish(self, batch: Batch) -> None:
+        """After the learning step, and not before it, the statistics move: acting and learning see one scale."""
+        if self.normaliser:
+            self.normaliser.update(batch.obs.reshape(batch.rewards.size, -1))
+        self.step += batch.rewards.size
+
+
+class OffPolicyAgent(Generic[Replayed]):
+    """An agent that learns from a replay buffer. Raises UserError for spaces that are not supported.
+
+    dist    what its policy is, already made
+    """
+
+    family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "off-policy"
+    normaliser = None
+    scaler = None
+    noise: Noise | None = None
+    actor: MLP
+    critic: MLP
+    theta: Parameters
+    w: Parameters
+    values: Literal["Q(s)", "Q(s, a)"] = "Q(s, a)"
+
+    def __init__(self, config: Replayed, observation_space: gym.Space, action_shape: tuple[int, ...], seed: Any, dtype: DTypeLike,
+                 pictures: bool = False, action_dtype: DTypeLike = np.float32):
+        check_observation_space(observation_space, pictures)
+        check_off_policy(config)
+        self.config: Replayed = config
+        self.schedules: Hyperparameters[Replayed] = Hyperparameters(config)
+        self.step = 0
+        self.dtype = dtype
+        self.n_envs: int = config.envs
+        self.observation_shape: tuple[int, ...] = observation_space.shape
+        self.init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
+        self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
+
+    def upload(self, x: np.ndarray) -> np.ndarray:
+        """Numbers from the host as an array where the backend computes, in the dtype of the networks."""
+        return kernels.backend.asarray(x, self.dtype)
+
+    def restart(self, done: np.ndarray) -> None:
+        """Nothing is kept from one step of an episode to the next."""
+
+    def fast_path(self, envs: Any) -> FastPath | None:
+        """Nothing is compiled but kernels: the code of the algorithm's file runs."""
+        return None
+
+    def networks(self) -> Networks:
+        """Actor and critic as plain networks."""
+        return Networks(self.actor, self.theta, self.critic, self.w, self.values)
+
+    def temperature(self) -> float:
+        """The critic's values hold no entropy."""
+        return 0.0
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved: arrays, generators, and objects with a state of their own."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on exactly."""
+        return state(self)
+
+    def load_state(self, saved: dict[str, Any]) -> None:
+        """Take a state over. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
+        load_state(self, saved)
+
+
+class DeterministicAgent(OffPolicyAgent[Shifted]):
+    """What DDPG and TD3 have in common: a deterministic policy π(s) in [−1, 1], noise for exploration, target networks.
+
+    critics     () for one critic, (2,) for two of them stacked
+    """
+
+    def __init__(self, config: Shifted, observation_space: gym.Space, action_space: gym.Space, name: str, critics: tuple[int, ...],
+                 seed: Any, dtype: DTypeLike):
+        check_action_box(action_space, name)
+        self.dist = Deterministic(action_space.low, action_space.high)  # type: ignore[attr-defined]
+        A = self.dist.features
+        super().__init__(config, observation_space, (A,), seed, dtype)
+        O = self.observation_shape[0]
+        self.actor = MLP((O, *config.hidden, A), config.activation)
+        self.critic = MLP((O + A, *config.hidden, 1), config.activation, stack=critics)
+        self.theta, self.theta_target, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(3))
+        self.w, self.w_target, self.dw = (Parameters(self.critic.shapes(), dtype) for _ in range(3))
+        self.actor.initialise(self.theta, self.init_rng, config.initialiser)
+        self.critic.initialise(self.w, self.init_rng, config.initialiser)
+        self.theta_target.flat[:] = self.theta.flat
+        self.w_target.flat[:] = self.w.flat
+        self.actor_optimiser: optim.Optimiser = optim.Adam(self.theta.flat)
+        self.critic_optimiser: optim.Optimiser = optim.Adam(self.w.flat)
+        self.noise: Noise = NOISES[config.noise](config.noise_scale, (config.envs, A))
+
+    def pi(self, params: Parameters, s: np.ndarray) -> tuple[np.ndarray, Any]:
+        """π(s) = tanh(network(s)) in [−1, 1], (B, A), and the network's cache."""
+        u, cache = self.actor.forward(params, s)
+        return self.dist.mode(u), cache
+
+    def act(self, obs: Any, explore: bool = True) -> np.ndarray:
+        """Actions for the environment, for one observation or several: with noise, or without unless `explore`."""
+        return act(self, obs, explore)
+
+    def greedy(self, obs: np.ndarray) -> np.ndarray:
+        """π(s) for N observations (N, O)."""
+        return kernels.backend.to_numpy(self.pi(self.theta, self.upload(obs))[0])
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """π(s) + noise, for the N environments of training."""
+        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)
+
+    def random(self, rows: int) -> np.ndarray:
+        """Uniform actions in [−1, 1]."""
+        return self.dist.random(self.rng, rows)
+
+    def restart(self, done: np.ndarray) -> None:
+        """The noise starts anew with an episode."""
+        self.noise.restart(done)
+
+    def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Q(s, a), or Q₁ of two critics, (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
+        sa = self.upload(np.concatenate([obs, actions], axis=1))
+        q, _ = self.critic.forward(self.w, sa, member=0 if self.critic.stack else None)
+        return kernels.backend.to_numpy(q[:, 0])
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
+        return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
+                "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
+                "critic_optimiser": self.critic_optimiser, "noise": self.noise, "memory": self.memory,
+                "rng": self.rng, "batch_rng": self.batch_rng}
+
+
+class SoftAgent(OffPolicyAgent[Shifted]):
+    """What soft actor-critics have in common: a stochastic policy, and the temperature α = exp(log α), learnt or given."""
+
+    log_alpha: np.ndarray                   # (1,)
+    dist: Categorical | TanhGaussian
+
+    def act(self, obs: Any, explore: bool = True) -> np.ndarray:
+        """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
+        return act(self, obs, explore)
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for N observations, drawn from the policy."""
+        raise NotImplementedError
+
+    def greedy(self, obs: np.ndarray) -> np.ndarray:
+        """The most likely raw actions for N observations."""
+        raise NotImplementedError
+
+    def entropy_weight(self, h: Any) -> np.ndarray:
+        """α (1,): what has been learnt or, if it is not learnt, what the config says at this point of training."""
+        if not self.config.learn_alpha:
+            self.log_alpha[0] = math.log(h.alpha)
+        return np.exp(self.log_alpha)
+
+    def temperature(self) -> float:
+        """α."""
+        return math.exp(self.log_alpha[0])

@@ -1,0 +1,233 @@
+"""Whole updates beside the matrix products they cannot do without, whole training loops, and where a loop's time goes."""
+
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import gymnasium as gym
+import numpy as np
+
+import kernels
+from scratchac import algorithms, api
+from scratchac.bench import peers as others
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import UserError
+from scratchac.training.loops import one_blas_thread, train
+
+REPEATS = 7
+SECONDS = 0.4                   # of a turn
+
+# title → observations, actions, hidden layers, batch
+SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),
+         "3 observations, 1 action, 64-64, batch 100": (3, 1, (64, 64), 100)}
+ALGORITHMS = "ddpg", "td3", "sac"
+
+# title → (algorithm, environment, environment steps to time, hyperparameters)
+TRAININGS = {
+    "one-step actor-critic, CartPole-v1": ("actor-critic", "CartPole-v1", 10_000, {}),
+    "A2C, CartPole-v1, 8 environments × 5 steps": ("a2c", "CartPole-v1", 20_000, {}),
+    "A2C, LunarLander-v3 with the preset": ("a2c", "LunarLander-v3", 10_000, {}),
+    "PPO, CartPole-v1, 8 environments × 256 steps, 10 epochs, batch 64":
+        ("ppo", "CartPole-v1", 8_192, {"rollout": 256, "epochs": 10, "batch_size": 64}),
+    "PPO, CartPole-v1, 4 environments × 128 steps, 4 epochs of 4 minibatches":             # PureJaxRL's settings
+        ("ppo", "CartPole-v1", 8_192, {"envs": 4, "rollout": 128, "epochs": 4, "batch_size": 128}),
+    "SAC, Pendulum-v1, 64-64, batch 100": ("sac", "Pendulum-v1", 2_000, {"batch_size": 100, "learning_starts": 100}),
+    **{f"{name.upper()}, HalfCheetah-v5, 256-256, batch 256":
+       (name, "HalfCheetah-v5", 400, {"batch_size": 256, "learning_starts": 256}) for name in ALGORITHMS},
+}
+
+
+# -- updates alone ----------------------------------------------------------------------------------------------------
+
+
+def agent_on_noise(algorithm, observations, actions, hidden, batch):
+    """An agent whose memory is full of transitions without any meaning."""
+    space = gym.spaces.Box(-np.inf, np.inf, (observations,), np.float32)
+    box = gym.spaces.Box(-1, 1, (actions,), np.float32)
+    config = algorithms.find(algorithm).config_class(hidden=hidden, batch_size=batch, buffer_size=10_000)
+    agent = algorithms.make(algorithm, config, space, box)
+    rng, n = np.random.default_rng(0), 10_000
+    agent.memory.add(obs=rng.standard_normal((n, observations)), actions=rng.uniform(-1, 1, (n, actions)),
+                     rewards=rng.standard_normal(n), next_obs=rng.standard_normal((n, observations)),
+                     term=np.zeros(n), trunc=np.zeros(n))
+    return agent
+
+
+def update_rates(names, peers=False):
+    """Rows of {"what", column: updates/s, …, "floor": updates/s}, and rows of the seconds that each column's first update took."""
+    rows, first = [], []
+    for title, size in SIZES.items():
+        for algorithm in ALGORITHMS:
+            turns = {name: our_updates(name, algorithm, *size) for name in names}
+            if peers:
+                turns |= {name: turn_of(1, call) for name, call in others.updates(algorithm, *size).items()}
+            what = {"what": f"{algorithm.upper()}, {title}"}
+            first.append(what | {name: 1 / turn(0.0) for name, turn in turns.items()})
+            rows.append(what | in_turn(turns | {"floor": floor(algorithm, *size)}))
+    return rows, first
+
+
+def in_turn(turns):
+    """{column: median rate} of REPEATS rounds in which each column has its turn, so that a slow minute is slow for all of them."""
+    rounds = [{name: turn() for name, turn in turns.items()} for _ in range(REPEATS + 1)]
+    return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
+
+
+def turn_of(count, call, usual=SECONDS):
+    """A turn: `call`, which does `count` of something, at least once and for some seconds; it gives the rate per second."""
+    def turn(seconds=usual):
+        calls, elapsed, started = 0, 0.0, time.perf_counter()
+        while elapsed < seconds or calls == 0:
+            call()
+            calls += 1
+            elapsed = time.perf_counter() - started
+        kernels.backend.wait()
+        return calls * count / (time.perf_counter() - started)
+    return turn
+
+
+def our_updates(backend, algorithm, *size):
+    with kernels.using(backend):
+        agent = agent_on_noise(algorithm, *size)
+    turn = turn_of(1, lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
+
+    @one_blas_thread
+    def with_backend(*seconds):
+        with kernels.using(backend):
+            return turn(*seconds)
+    return with_backend
+
+
+def floor(algorithm, *size):
+    """A turn: updates per second if nothing but the matrix products took time, two threads each doing half of them."""
+    shapes, updates = products(algorithm, *size)
+    rng = np.random.default_rng(0)
+
+    def arrays():
+        return [(rng.standard_normal((a, b), np.float32), rng.standard_normal((b, c), np.float32), np.empty((a, c), np.float32))
+                for a, b, c in shapes]
+
+    def work(triples):
+        for x, W, y in triples:
+            np.matmul(x, W, out=y)
+
+    halves, pool = (arrays(), arrays()), ThreadPoolExecutor(2)
+    return one_blas_thread(turn_of(updates, lambda: list(pool.map(work, halves))))
+
+
+def products(algorithm, observations, actions, hidden, batch):
+    """The products (a, b) @ (b, c) that each of two threads does, and for how many updates.
+
+    A member of a pair of critics goes to one thread as a whole, anything else by half a batch. A layer is one product on the way
+    forward and two on the way back, ∂L/∂W and ∂L/∂input; the first layer's input gradient is needed in the actor's step alone,
+    and there only from the critic that gave the minimum.
+    """
+    actor = list(pairwise((observations, *hidden, 2 * actions if algorithm == "sac" else actions)))
+    critic = list(pairwise((observations + actions, *hidden, 1)))
+    half = batch // 2
+    rows = half if algorithm == "ddpg" else batch                           # of a critic on one thread
+
+    def forward(net, rows):
+        return [(rows, I, H) for I, H in net]
+
+    def backward(net, rows):
+        return [(I, rows, H) for I, H in net] + [(rows, H, I) for I, H in net[1:]]
+
+    critics = forward(actor, half) + 2 * forward(critic, rows) + backward(critic, rows)
+    asked = forward(critic, batch if algorithm == "sac" else half)          # SAC asks both critics, TD3 the first
+    policy = forward(actor, half) + asked + [(half, H, I) for I, H in critic] + backward(actor, half)
+    return (2 * critics + policy, 2) if algorithm == "td3" else (critics + policy, 1)
+
+
+# -- whole training loops ------------------------------------------------------------------------------------------------
+
+
+def training_rates(names, peers=False):
+    """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out."""
+    rows = []
+    for title, (algorithm, env, steps, options) in TRAININGS.items():
+        try:
+            turns = {name: our_training(name, algorithm, env, steps, options) for name in able(names, algorithm)}
+        except UserError:
+            continue
+        if peers:
+            agent = api.make_agent(algorithm, env, **options)
+            calls = others.trainings(algorithm, env, steps // 4, agent)       # they are the slower ones
+            turns |= {name: turn_of(steps // 4, call, 0.0) for name, call in calls.items()}
+        rows.append({"what": title, **in_turn(turns)})
+    return rows
+
+
+def able(names, algorithm):
+    """The backends that train an algorithm: on-policy ones compute on the CPU."""
+    on_cpu = algorithms.find(algorithm).family == "on-policy"
+    return [name for name in names if not on_cpu or kernels.load(name).device == "cpu"]
+
+
+def prepare(algorithm, env, steps, options):
+    """An agent and its environments after a start that compiles and fills the memory."""
+    agent = api.make_agent(algorithm, env, **{"steps": 100 * steps, **options})
+    envs = VectorEnv(env, agent.n_envs, 0)
+    train(agent, envs, vars(agent.config).get("learning_starts", 0) + 100, lambda *_: False)
+    return agent, envs
+
+
+def our_training(backend, algorithm, env, steps, options):
+    with kernels.using(backend):
+        agent, envs = prepare(algorithm, env, steps, options)
+
+    def turn():
+        with kernels.using(backend):
+            first, started = agent.step, time.perf_counter()
+            train(agent, envs, first + steps, lambda *_: False)
+            return (agent.step - first) / (time.perf_counter() - started)
+    return turn
+
+
+def profiles(name):
+    """Rows of {"what", "environment", "act", "store", "sample", "update", "rest"} in µs per step, with one backend.
+
+    A compiled loop acts by itself: there "act" is part of the rest.
+    """
+    rows = []
+    with kernels.using(name):
+        for title, training in TRAININGS.items():
+            with contextlib.suppress(UserError):                            # an environment that is not installed
+                if able([name], training[0]):
+                    rows.append({"what": title, **profile(*training)})
+    return rows
+
+
+def profile(algorithm, env, steps, options):
+    agent, envs = prepare(algorithm, env, steps, options)
+    parts = dict.fromkeys(("environment", "act", "store", "sample", "update"), 0.0)
+
+    def watch(owner, method, part):
+        original = getattr(owner, method)
+
+        def call(*args, **kwargs):
+            started = time.perf_counter()
+            result = original(*args, **kwargs)
+            parts[part] += time.perf_counter() - started
+            return result
+
+        setattr(owner, method, call)
+
+    def report(agent, interaction, metrics, update_seconds, updates):
+        parts["update"] += update_seconds                   # as the loop takes it: the agent's own update or a compiled one
+
+    for member in envs.members:
+        watch(member, "step", "environment")
+    # Not the agent itself where it has a fast path: a changed agent would be trained by the reference.
+    watch(agent.behaviour if agent.family == "on-policy" else agent, "sample", "act")
+    if agent.memory is not None:
+        watch(agent.memory, "add", "store")
+        watch(agent.memory, "sample", "sample")
+    first, started = agent.step, time.perf_counter()
+    train(agent, envs, first + steps, report)
+    total, done = time.perf_counter() - started, agent.step - first
+    envs.close()
+    parts["update"] -= parts["sample"]                      # which the loop counts as part of it
+    parts["rest"] = total - sum(parts.values())
+    return {part: 1e6 * seconds / done for part, seconds in parts.items()}

@@ -1,0 +1,111 @@
+"""Two-player games, and self-play: a learner against its own past.
+
+PettingZoo keeps the rules. What a player sees is one vector of zeros and ones,
+
+    [its own stones | the other's stones | 1 for every legal action]
+
+and its reward, at the end, is +1 for a game won, 0 for a draw, −1 for a game lost. One step of the learner is its own move and
+the other's answer, so both games are ordinary environments whose other player happens to be part of the world.
+"""
+
+from importlib import import_module
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.errors import UserError
+
+# name → the module with the rules
+GAMES = {"tictactoe_v3": "pettingzoo.classic.tictactoe.tictactoe",
+         "connect_four_v3": "pettingzoo.classic.connect_four.connect_four"}
+INSTALL = "pip install 'pettingzoo>=1.25'"
+
+class Table:
+    """A board and its rules. Players are 0 and 1, and 0 begins. Raises UserError for a missing package or an illegal action."""
+
+    def __init__(self, name, render_mode=None):
+        try:
+            # Not `env()`: its wrappers take as long as the rules, and make a lost game of an illegal action.
+            self.rules = import_module(GAMES[name]).raw_env(render_mode=render_mode)
+        except ImportError:
+            raise UserError(f"{name} needs a package that is missing: {INSTALL}") from None
+        self.name, self.players = name, self.rules.possible_agents
+        self.begin()
+        self.observation_space = gym.spaces.Box(0, 1, self.seen.shape, np.float32)
+        self.action_space = gym.spaces.Discrete(len(self.rules.observe(self.players[0])["action_mask"]))
+
+    def begin(self, moves=()):
+        """A new game, and in it the moves that are given."""
+        self.rules.reset()
+        self.moves = []
+        self._look()
+        for action in moves:
+            self.play(action)
+
+    def play(self, action):
+        """The move of the player whose turn it is."""
+        if action not in self.legal:
+            raise UserError(f"{self.name}: {action} is no legal action now; these are: {', '.join(map(str, self.legal)) or 'none'}")
+        self.rules.step(int(action))
+        self.moves.append(int(action))
+        self._look()
+
+    def _look(self):
+        self.to_move = self.players.index(self.rules.agent_selection)
+        self.over = self.rules.terminations[self.players[0]]
+        self.seen, self.legal = self._view(self.to_move)
+
+    def _view(self, player):
+        view = self.rules.observe(self.players[player])
+        stones, mask = view["observation"], view["action_mask"]             # (rows, columns, 2), own ones first; (n,)
+        seen = np.concatenate([stones[..., 0].ravel(), stones[..., 1].ravel(), mask], dtype=np.float32)
+        return seen, np.flatnonzero(mask).tolist()
+
+    def seen_by(self, player):
+        """(O,). After the end nobody has a turn, and the mask means nothing."""
+        return self.seen if player == self.to_move else self._view(player)[0]
+
+    def score(self, player):
+        return float(self.rules.rewards[self.players[player]])
+
+
+def at_random(obs, legal, rng):
+    """An opponent that takes any legal action."""
+    return rng.choice(legal)
+
+
+class Game(gym.Env):
+    """A game as an environment, against one opponent.
+
+    opponent    called with what it sees, its legal actions and a Generator, returns one of the actions
+
+    `reset(seed=s)` lets the learner begin if s is even; without a seed the players take turns at beginning.
+    Raises UserError for an illegal action.
+    """
+
+    def __init__(self, name, opponent=at_random, render_mode=None):
+        self.table, self.opponent, self.side, self.render_mode = Table(name, render_mode), opponent, 1, render_mode
+        self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.side = 1 - self.side if seed is None else seed % 2
+        self.table.begin()
+        self._answer()
+        return self.table.seen, {}
+
+    def step(self, action):
+        self.table.play(action)
+        self._answer()
+        over = self.table.over
+        return self.table.seen_by(self.side), self.table.score(self.side), over, False, {}
+
+    def render(self):
+        return self.table.rules.render()[::2, ::2]                          # half the size is large enough
+
+    def close(self):
+        self.table.rules.close()
+
+    def _answer(self):
+        if not self.table.over and self.table.to_move != self.side:
+            self.table.play(self.opponent(self.table.seen, self.table.legal, self.np_random))

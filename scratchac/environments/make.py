@@ -1,0 +1,101 @@
+"""Environments: made from an id or a callable, checked, put side by side, and randomised.
+
+Gymnasium does the work. What is added here is what goes wrong silently elsewhere: the true last observation of an episode,
+a different seed for every environment, and an error in one line where something is missing.
+"""
+
+import os
+import sys
+import warnings
+
+import gymnasium as gym
+
+from scratchac.environments.games import GAMES, Game
+from scratchac.environments.pixels import wrap
+from scratchac.environments.randomised import RandomisedLander
+from scratchac.errors import UserError, unknown
+
+# a word of Gymnasium's message about a missing package → the command that installs it
+INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
+
+
+def name_of(env):
+    """The id of an environment, or the name of the callable that makes it."""
+    return env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
+
+
+def make(env, randomise=None, pixels=None, training=False, **kwargs):
+    """Make one environment from a Gymnasium id, the name of a game or a callable that returns one; `kwargs` go to its constructor.
+
+    randomise   a Generator; every episode then has a world of its own (see `RandomisedLander`)
+    pixels      settings for observations that are pictures (see `pixels.py`)
+    training    whether the episodes are for learning; what else they are for is played in full
+
+    Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
+    """
+    if not isinstance(env, str) and not callable(env):
+        raise UserError(f"an environment is a Gymnasium id or a callable that returns one, not {type(env).__name__}")
+    try:
+        made = _from_id(env, kwargs) if isinstance(env, str) else env(**kwargs)
+    except UserError:
+        raise
+    except gym.error.DependencyNotInstalled as error:
+        command = next((command for word, command in INSTALL.items() if word in str(error).lower()), str(error))
+        raise UserError(f"{env} needs a package that is missing: {command}") from None
+    except gym.error.UnregisteredEnv as error:
+        if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
+            raise unknown("environment", env, sorted([*gym.registry, *GAMES])) from None
+        raise UserError(str(error)) from None
+    except (gym.error.DeprecatedEnv, ImportError) as error:
+        raise UserError(str(error).replace("\n", " ")) from None
+    except TypeError as error:
+        raise UserError(f"{name_of(env)} does not take these arguments: {error}") from error
+    except Exception as error:                                              # what its constructor may raise, nobody knows
+        raise UserError(f"{name_of(env)} cannot be made: {type(error).__name__}: {error}".replace("\n", " ")) from error
+    if not isinstance(made, gym.Env):
+        raise UserError(f"{name_of(env)} gave {made!r}, not an environment of Gymnasium's")
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(made, name, None), gym.Space):
+            raise UserError(f"the {name} of {name_of(env)} is {getattr(made, name, None)!r}, not one of Gymnasium's spaces")
+    if randomise is not None:
+        made = RandomisedLander(made, randomise)
+    return made if pixels is None else wrap(made, pixels, training)
+
+
+def _from_id(env, kwargs):
+    if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
+        hear_mujoco()
+    with warnings.catch_warnings(record=True) as caught:                    # an error says it all in its one line
+        warnings.simplefilter("always")
+        made = Game(env, **kwargs) if env in GAMES else gym.make(env, **kwargs)
+    for warning in caught:
+        warnings.warn(warning.message, stacklevel=3)
+    return made
+
+
+def check_arguments(given):
+    """Keyword arguments of an environment as a dict, none for None. Raises UserError for anything else."""
+    if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) for name in given)):
+        raise UserError(f"env_args must be a dict of names and values, not {given!r}")
+    return given or {}
+
+
+def has_screen():
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def hear_mujoco():
+    """MuJoCo's warnings go to stderr, one line each, and no longer into a file MUJOCO_LOG.TXT in the working directory.
+
+    Words about deprecated XML are left out: it is Gymnasium's, and nobody can mend it here.
+    """
+    try:
+        import mujoco
+    except ImportError:         # gym.make has the words for that
+        return
+
+    def tell(text):
+        if "deprecated" not in text:
+            print(f"MuJoCo: {text}", file=sys.stderr)
+
+    mujoco.set_mju_user_warning(tell)

@@ -1,0 +1,28 @@
+"""Domain randomisation: LunarLander in another world each episode."""
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.errors import UserError
+
+
+class RandomisedLander(gym.Wrapper):
+    """LunarLander in a new world every episode: gravity, wind and turbulence are drawn at each reset.
+
+    g ~ N(−10, 2) in [−11.99, −0.01], wind on or off, wind power ~ N(15, 2) in [0.01, 19.99], turbulence ~ N(1.5, 1) in
+    [0.01, 1.99]: means are the environment's own values, limits its recommended bounds.
+    """
+
+    def __init__(self, env, rng):
+        super().__init__(env)
+        if not hasattr(env.unwrapped, "turbulence_power"):
+            raise UserError(f"domain randomisation knows LunarLander only, not {env.spec.id if env.spec else env}")
+        self.rng = rng
+
+    def reset(self, **kwargs):
+        lander, draw = self.env.unwrapped, self.rng.normal
+        lander.gravity = float(np.clip(draw(-10, 2), -11.99, -0.01))
+        lander.enable_wind = bool(self.rng.random() < 0.5)
+        lander.wind_power = float(np.clip(draw(15, 2), 0.01, 19.99))
+        lander.turbulence_power = float(np.clip(draw(1.5, 1), 0.01, 1.99))
+        return self.env.reset(**kwargs)

@@ -1,0 +1,111 @@
+"""Environments whose mistakes are reported by their number, and that can be brought back to where they were in another process."""
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.errors import EnvironmentFailed
+
+LONGEST = 100_000           # actions of an episode that are kept; one that lasts longer is not brought back, nor does memory grow
+
+
+NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
+
+
+class Checked(gym.Wrapper):
+    """Raises EnvironmentFailed for whatever a reset or a step raises, and for observations, rewards and endings that are not what
+    Gymnasium's interface and the environment's own space say: NumPy would stretch an array of one number over a whole observation.
+
+    number   which one it is among others
+    """
+
+    def __init__(self, env, number=0):
+        super().__init__(env)
+        self.number, self.obs, self.shape, self.dtype = number, None, env.observation_space.shape, None
+
+    def reset(self, *, seed=None, options=None):
+        try:
+            self.obs, info = self.env.reset(seed=seed, options=options)
+            self._check(0.0, False, False)
+        except Exception as error:
+            raise self._failed("at its reset raised", error) from error
+        return self.obs, info
+
+    def step(self, action):
+        try:
+            self.obs, reward, term, trunc, info = self.env.step(action)
+            obs = self.obs
+            if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
+                    and type(term) in FLAGS and type(trunc) in FLAGS):      # the usual case, quickly
+                self._check(reward, term, trunc)
+        except Exception as error:
+            raise self._failed("raised", error) from error
+        return obs, reward, term, trunc, info
+
+    def _check(self, reward, term, trunc):
+        obs = np.asarray(self.obs)
+        if obs.shape != self.shape or obs.dtype.kind not in "fiub":
+            raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
+        for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
+            if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
+                raise ValueError(f"the {name} is {value!r}, not a {'number' if kinds[0] == 'f' else 'truth value'}")
+        self.dtype = obs.dtype
+
+    def _failed(self, what, error):
+        return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")
+
+
+class Rewindable(Checked):
+    """Keeps what made an environment's present state: its generators at the last reset, and the actions since.
+
+    The state itself cannot be had: much of it lies in C libraries, and copies and pickles lose that silently. But what draws from
+    nothing else is deterministic: the same generators and the same actions lead to the same place, bit by bit.
+
+    world    a further Generator that the environment draws from, or None
+    """
+
+    def __init__(self, env, number=0, world=None):
+        super().__init__(env, number)
+        self.world, self.seed, self.before, self.actions = world, None, None, []
+        self.saved = None               # what `replay` brings back; an attribute, since AsyncVectorEnv sends each worker its own so
+
+    def _generators(self, seed):
+        """Those that the next reset draws from. A seed makes a new one of the environment's own."""
+        return [rng for rng in (self.unwrapped.np_random if seed is None else None, self.world) if rng is not None]
+
+    def reset(self, *, seed=None, options=None):
+        try:
+            self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
+        except AttributeError as error:                     # a RandomState, say
+            raise self._failed("has a generator that is not NumPy's Generator:", error) from error
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change it
+        stepped = super().step(action)
+        if len(self.actions) <= LONGEST:
+            self.actions.append(kept)
+        return stepped
+
+    def past(self):
+        actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
+        return {"seed": self.seed, "before": self.before, "actions": actions, "obs": np.array(self.obs)}
+
+    def replay(self):
+        """Go where `saved`, a `past`, leads: (observation, True), or that of a new episode and False if it is not the same."""
+        seed = self.saved["seed"]
+        for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
+            rng.bit_generator.state = state
+        self.reset(seed=seed)
+        same = self.saved["actions"] is not None and self._repeat(self.saved["actions"])
+        return (self.obs if same else self.reset()[0]), same
+
+    def _repeat(self, actions):
+        """Whether these actions lead to the saved observation, and not to an end or an error on the way."""
+        for number, action in enumerate(actions, start=1):
+            try:
+                *_, term, trunc, _ = self.step(action)
+            except EnvironmentFailed:
+                return False
+            if (term or trunc) and number < len(actions):
+                return False
+        return np.array_equal(self.obs, self.saved["obs"])

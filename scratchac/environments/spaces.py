@@ -1,0 +1,83 @@
+"""Spaces of observations and actions: which are supported, the distribution that fits one, and how one is saved."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.distributions import Categorical, Distribution, Gaussian
+from scratchac.errors import UserError
+
+
+def is_picture(space: gym.Space) -> bool:
+    """Whether observations are pictures: uint8 with three axes."""
+    return space.dtype == np.uint8 and space.shape is not None and len(space.shape) == 3
+
+
+def _has_vectors(space: gym.Space) -> bool:
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0
+
+
+def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
+    """Raise UserError unless observations are vectors or, if `pictures` may come too, uint8 of shape (C, H, W) or (H, W, C)."""
+    if is_picture(space):
+        if not pictures:
+            raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
+                            "dimension")
+        return
+    if not _has_vectors(space):
+        raise UserError(
+            f"observation space {space} is not supported; it must be a Box of one dimension "
+            "(gymnasium.wrappers.FlattenObservation makes one)"
+        )
+
+
+def check_action_box(space: gym.Space, algorithm: str) -> None:
+    """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
+    if isinstance(space, gym.spaces.Discrete):
+        raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
+    if not _has_vectors(space):
+        raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
+    if not space.is_bounded():
+        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
+
+
+def make_distribution(space: gym.Space, state_dependent_std: bool = False) -> Distribution:
+    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
+    if isinstance(space, gym.spaces.Discrete):
+        return Categorical(int(space.n), int(space.start))
+    if _has_vectors(space):
+        return Gaussian(space.low, space.high, state_dependent_std)
+    raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
+
+
+# -- as JSON: enough to build the agent again without its environment ----------------------------------------------------
+
+
+def space_to_json(space: Any) -> dict[str, Any]:
+    """A space as JSON has it."""
+    if isinstance(space, gym.spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if is_picture(space):
+        return {"kind": "Picture", "shape": list(space.shape)}
+    low, high = ([x.item() if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
+    return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype)}
+
+
+def space_from_json(saved: Any) -> gym.Space:
+    """The space again. Raises UserError for what `space_to_json` cannot have made."""
+    try:
+        return _space_from(saved)
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        raise UserError(f"config.json describes a space that there is not: {error}") from None
+
+
+def _space_from(saved: Any) -> gym.Space:
+    if saved["kind"] == "Discrete":
+        return gym.spaces.Discrete(saved["n"], start=saved["start"])
+    if saved["kind"] == "Picture":
+        return gym.spaces.Box(0, 255, tuple(saved["shape"]), np.uint8)
+    low = [-np.inf if x is None else x for x in saved["low"]]
+    high = [np.inf if x is None else x for x in saved["high"]]
+    dtype = np.dtype(saved["dtype"])
+    return gym.spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)

@@ -1,0 +1,143 @@
+"""Environments side by side: stepped together, each with a seed of its own, with the true last observation of every episode."""
+
+import weakref
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+from scratchac.environments.make import make
+from scratchac.environments.rewind import Rewindable
+from scratchac.errors import EnvironmentFailed, UserError, unknown
+from scratchac.parallel.workers import without_interrupts
+
+
+class VectorEnv:
+    """N copies of an environment, stepped together and reset as their episodes end.
+
+    vector      "sync" steps them one after another in a plain loop; "async" each in a process of its own, by Gymnasium's
+                AsyncVectorEnv in its SAME_STEP mode (NEXT_STEP would insert a phantom step that ignores the action)
+    seed        makes every environment start differently, and the whole repeatable
+    randomise   a world of its own for every episode; drawn from Generators spawned *here*, in the parent, since forked
+                workers would otherwise all inherit the same one
+    """
+
+    def __init__(self, env, n, seed, vector="sync", randomise=False, **kwargs):
+        sequence = np.random.SeedSequence(seed)
+        self.seeds = [int(x) for x in sequence.generate_state(n)]
+        worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
+        if vector not in ("sync", "async"):
+            raise unknown("vector mode", vector, ["sync", "async"])
+        self.makers = [partial(_replayable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
+        self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
+        first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
+        self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
+        self.workers, self.members = None, [first]
+        if vector == "async":
+            first.close()
+            try:
+                with without_interrupts():
+                    self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            except OSError as error:
+                raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
+            # They do not hear SIGTERM, by which Python ends such processes at its own end, and would be waited for.
+            self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
+
+    def reset(self):
+        if self.workers:
+            return self._of_workers(self.workers.reset, seed=self.seeds)[0]
+        self._complete()
+        return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
+
+    def _complete(self):
+        self.members += [make() for make in self.makers[len(self.members):]]
+
+    def step(self, actions):
+        """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
+        if self.workers:
+            return self._step_workers(actions)
+        next_obs = np.empty((self.n, *self.observation_space.shape), self.observation_space.dtype)
+        reward, term, trunc = np.empty(self.n), np.empty(self.n, bool), np.empty(self.n, bool)
+        for i, env in enumerate(self.members):
+            next_obs[i], reward[i], term[i], trunc[i], _ = env.step(actions[i])
+        done = term | trunc
+        obs = next_obs
+        if done.any():
+            obs = next_obs.copy()
+            for i in np.flatnonzero(done):
+                obs[i] = self.members[i].reset()[0]
+        return obs, reward, next_obs, term, trunc
+
+    def _of_workers(self, ask, *arguments, **named):
+        """What all the workers answer. Raises EnvironmentFailed for those that have died."""
+        try:
+            return ask(*arguments, **named)
+        except (EOFError, OSError):
+            for process in self.workers.processes:
+                process.join(0.2)                                           # its pipe may be closed before its end is known
+            dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
+            raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
+
+    def _step_workers(self, actions):
+        obs, reward, term, trunc, info = self._of_workers(self.workers.step, actions)
+        next_obs = obs
+        if "final_obs" in info:
+            next_obs = obs.copy()
+            for i in np.flatnonzero(info["_final_obs"]):
+                next_obs[i] = info["final_obs"][i]
+        return obs, reward, next_obs, term, trunc
+
+    def state(self):
+        """How each environment came to be where it is."""
+        return self._of_workers(self.workers.call, "past") if self.workers else [env.past() for env in self.members]
+
+    def load_state(self, state):
+        """Bring the environments back: (observations, numbers of those that did not come back and begin a new episode)."""
+        if self.workers:
+            self._of_workers(self.workers.set_attr, "saved", list(state))
+            came = self._of_workers(self.workers.call, "replay")
+        else:
+            self._complete()
+            for env, past in zip(self.members, state, strict=True):
+                env.saved = past
+            came = [env.replay() for env in self.members]
+        return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
+
+    def metrics(self):
+        return {}
+
+    def close(self):
+        if self.workers:
+            self.end_workers()
+            self.workers.closed = True
+        else:
+            for env in self.members:
+                env.close()
+
+
+def _kill(processes, pipes):
+    for process, pipe in zip(processes, pipes, strict=True):
+        process.kill()
+        process.join()
+        if pipe is not None:                                                # those that failed have none any more
+            pipe.close()
+
+
+class FreshObservation(gym.Wrapper):
+    """Copies every observation: some environments hand out one array again and again, and a worker of AsyncVectorEnv resets its
+    environment before it sends the last observation on.
+    """
+
+    def reset(self, **kwargs):
+        obs, info = self.env.reset(**kwargs)
+        return np.array(obs), info
+
+    def step(self, action):
+        obs, *rest = self.env.step(action)
+        return np.array(obs), *rest
+
+
+def _replayable(env, number, world, fresh, **kwargs):
+    made = Rewindable(make(env, world, training=True, **kwargs), number, world)
+    return FreshObservation(made) if fresh else made

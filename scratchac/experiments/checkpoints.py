@@ -1,0 +1,111 @@
+"""The file checkpoint.npz: arrays, and a JSON manifest for everything that is not one. No pickle, so reading one runs no code.
+
+    format              the version of this format; this page describes version 4
+    algorithm, observation_space, action_space          as in config.json
+    arrays              the name of every other array: its shape and dtype
+    tree                what was saved: {"dict": {…}} is a dict, a list is a list, {"array": NAME} one of the arrays
+    versions            of scratchac, NumPy, Gymnasium and Python
+"""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.errors import CheckpointError
+from scratchac.experiments.files import atomic_file
+from scratchac.version import __version__
+
+FORMAT = 4
+BELONGS_TO = ("algorithm", "observation_space", "action_space")         # what a checkpoint and config.json must agree on
+
+
+def write(path: Path, config: dict[str, Any], state: Any) -> None:
+    """Replace the checkpoint `path` by a new one with `state`: nested dicts and lists with arrays, numbers and text.
+
+    The one before stays beside it, as `previous(path)`. Arrays are written one after the other, none is copied.
+    Raises WriteError; the checkpoint is then still the one before.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    tree = _take_out_arrays(state, "", arrays)
+    manifest = {
+        "format": FORMAT, **{name: config[name] for name in BELONGS_TO}, "tree": tree, "arrays": _described(arrays),
+        "versions": {"scratchac": __version__, "numpy": np.__version__, "gymnasium": gym.__version__,
+                     "python": platform.python_version()},
+    }
+    text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
+    with atomic_file(path, keep=previous(path)) as file:
+        np.savez(file, manifest=text, **arrays)
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def read(path: Path, config: dict[str, Any]) -> Any:
+    """The state in a checkpoint. Everything is read and checked before anything is returned.
+
+    Raises CheckpointError for a file that is missing, damaged, of another algorithm or other spaces, or no checkpoint at all.
+    """
+    try:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is not an .npz archive")
+            arrays = {name: archive[name] for name in archive.files}    # reads, and checks each member's CRC
+        manifest = json.loads(arrays.pop("manifest").tobytes())
+        if manifest["format"] not in (3, FORMAT):
+            raise ValueError(f"it has format {manifest['format']}, and this version of scratchac reads formats 3 and {FORMAT}")
+        if manifest["arrays"] != _described(arrays):
+            raise ValueError("its arrays are not those that its manifest lists")
+        for name in BELONGS_TO:
+            if manifest[name] != config[name]:
+                raise ValueError(f"its {name.replace('_', ' ')} is {manifest[name]}, and that of config.json is {config[name]}")
+        state = _put_back_arrays(manifest["tree"], arrays)
+        return _from_format_3(state) if manifest["format"] == 3 else state
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
+    except Exception as error:          # ZIP, zlib, the headers of arrays and JSON each have their ways of saying "damaged"
+        kept = f"; {previous(path)} is the one before it: rename it to go on from there" if previous(path).exists() else ""
+        raise CheckpointError(f"{path} cannot be used: {error or type(error).__name__}{kept}") from None
+
+
+def _from_format_3(state: Any) -> Any:
+    """What was called "play" is called "interaction", at the top and in what each of A3C's workers left behind."""
+    state["interaction"] = state.pop("play")
+    for worker in (state["interaction"] or {}).get("workers") or []:
+        if worker:
+            worker["interaction"] = worker.pop("play")
+    return state
+
+
+def _described(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()}
+
+
+def _take_out_arrays(node: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    """A copy of `node` fit for JSON: each array is put into `arrays` and replaced by {"array": its name}."""
+    if isinstance(node, np.ndarray):
+        if node.dtype.hasobject:                            # NumPy would pickle it
+            raise TypeError(f"{path} is an array of objects")
+        arrays[path] = node
+        return {"array": path}
+    if isinstance(node, dict):
+        return {"dict": {key: _take_out_arrays(value, f"{path}.{key}".lstrip("."), arrays) for key, value in node.items()}}
+    if isinstance(node, (list, tuple)):
+        return [_take_out_arrays(value, f"{path}.{i}", arrays) for i, value in enumerate(node)]
+    return node
+
+
+def _put_back_arrays(node: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(node, list):
+        return [_put_back_arrays(value, arrays) for value in node]
+    if isinstance(node, dict):
+        if "array" in node:
+            return arrays[node["array"]]
+        return {key: _put_back_arrays(value, arrays) for key, value in node["dict"].items()}
+    return node

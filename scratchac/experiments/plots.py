@@ -1,0 +1,115 @@
+"""Pictures from the folders of runs."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from scratchac.errors import UserError
+from scratchac.experiments.files import atomic_file
+from scratchac.experiments.run import Run
+
+PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
+          ("actor_loss", "actor loss"), ("critic_loss", "critic loss"), ("entropy", "entropy"), ("alpha", "temperature α"),
+          ("td_error", "mean size of the TD error"),
+          ("q_promised", "discounted return of an episode, as Q promised it")]
+Spread = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+COLOURS = matplotlib.colormaps["tab10"].colors
+
+
+def curves(run: Run, path: Any) -> None:
+    """What PANELS lists and the run has measured, over steps; the return with its spread over episodes."""
+    metrics = run.metrics()
+    figure, axes = _panels(metrics)
+    for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in metrics], strict=True):
+        ax.plot(metrics["step"], metrics[name], color=COLOURS[0], lw=1.2)
+        if name == "return_mean":
+            low, high = (metrics[name] + sign * metrics["return_std"] for sign in (-1, 1))
+            ax.fill_between(metrics["step"], low, high, color=COLOURS[0], alpha=0.2, lw=0)
+            ax.set_title("return: last 100 episodes, mean ± standard deviation", fontsize=9)
+        elif name == "q_promised":
+            ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="and as it came")
+            ax.legend(fontsize=8)
+    config = run.config
+    figure.suptitle(f"{config['algorithm']} on {config['env']}, seed {config['seed']}")
+    save(figure, path)
+
+
+def compare(paths: Sequence[Any], out: Any) -> Path:
+    """Several runs in one picture: one colour per algorithm and environment, mean and range over its runs.
+
+    Returns the path of the picture. Raises UserError if it exists already or a folder is not a run.
+    """
+    if Path(out).exists():
+        raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
+    groups = {}
+    for path in paths:
+        run = Run.open(path)
+        groups.setdefault(f"{run.config['algorithm']} on {run.config['env']}", []).append(run.metrics())
+    shown = {name for runs in groups.values() for metrics in runs for name in metrics}
+    figure, axes = _panels(shown)
+    for (label, runs), colour in zip(groups.items(), COLOURS * len(groups), strict=False):
+        for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in shown], strict=True):
+            band(ax, [m["step"] for m in runs if name in m], [m[name] for m in runs if name in m],
+                 f"{label} ({len(runs)} run{'s' if len(runs) > 1 else ''})", colour)
+    axes[0].legend(fontsize=8)
+    save(figure, out)
+    return Path(out)
+
+
+def spreads(groups: dict[str, list[dict[str, np.ndarray]]], spread: Spread, title: str, path: Any) -> None:
+    """The returns of several groups of runs, {label: their metrics}: one line each, in the band that `spread` says.
+
+    spread   lines (S, points) of S runs → (middle, low, high)
+    """
+    figure, (ax,) = _panels(["return_mean"])
+    for (label, metrics), colour in zip(groups.items(), COLOURS * len(groups), strict=False):
+        band(ax, [m["step"] for m in metrics], [m["return_mean"] for m in metrics], f"{label} ({len(metrics)})", colour, spread)
+    ax.set_title("return: interquartile mean over seeds, and its 95% bootstrap interval", fontsize=9)
+    if groups:
+        ax.legend(fontsize=8)
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def mean_and_range(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lines (S, points) of S runs → (mean, lowest, highest)."""
+    return lines.mean(axis=0), lines.min(axis=0), lines.max(axis=0)
+
+
+def band(ax: Any, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: str, colour: Any,
+         spread: Spread = mean_and_range) -> None:
+    """A line for several curves together, and a band around it, on a common grid of x."""
+    if not xs:
+        return
+    grid = np.linspace(max(x[0] for x in xs), min(x[-1] for x in xs), 200)
+    lines = np.array([np.interp(grid, x[np.isfinite(y)], y[np.isfinite(y)]) for x, y in zip(xs, ys, strict=True)])
+    middle, low, high = spread(lines)
+    ax.plot(grid, middle, color=colour, lw=1.4, label=label)
+    ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
+
+
+def save(figure: Figure, path: Any) -> None:
+    """Write a figure; no window is opened. Raises UserError for a folder or file format that does not exist."""
+    try:
+        with atomic_file(path) as file:
+            figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=110)
+    except ValueError as error:
+        raise UserError(f"cannot draw {path}: {error}") from None
+
+
+def _panels(names: Collection[str]) -> tuple[Figure, Any]:
+    shown = [panel for panel in PANELS if panel[0] in names]
+    figure = Figure(figsize=(5.2 * min(2, len(shown)), 3.2 * ((len(shown) + 1) // 2)), layout="constrained")
+    axes = figure.subplots((len(shown) + 1) // 2, min(2, len(shown)), squeeze=False).ravel()
+    for ax in axes[len(shown):]:
+        ax.remove()
+    for ax, (_, title) in zip(axes, shown, strict=False):
+        ax.set_title(title, fontsize=9)
+        ax.set_xlabel("environment steps")
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes[: len(shown)]

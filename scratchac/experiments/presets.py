@@ -1,0 +1,29 @@
+"""Tuned hyperparameters: presets.toml, one table for each algorithm and environment."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scratchac.errors import unknown
+
+
+@cache
+def presets() -> dict[str, dict[str, dict[str, Any]]]:
+    """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}; "ENV:NAME" is a further one for ENV."""
+    with open(Path(__file__).parent / "presets.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+def find_preset(algorithm: str, env: str, name: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The hyperparameters and the environment's arguments of a preset; both are empty where (algorithm, env) has none.
+
+    Raises UserError for a `name` that does not exist.
+    """
+    tables = presets().get(algorithm, {})
+    if name is not None and f"{env}:{name}" not in tables:
+        raise unknown(f"preset of {algorithm} for {env}", name, [key.removeprefix(f"{env}:") for key in tables
+                                                                 if key.startswith(f"{env}:")])
+    values = dict(tables.get(env if name is None else f"{env}:{name}", {}))
+    env_args = values.pop("env_args", {})
+    return values, env_args

@@ -1,0 +1,153 @@
+"""What happens between two updates of a run: the progress bar, rows of metrics, checkpoints, and Ctrl-C."""
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import kernels
+from scratchac.algorithms.saving import not_finite
+from scratchac.errors import CheckpointError, TrainingError, WriteError
+from scratchac.experiments.run import Run
+from scratchac.training.agent import Agent, Metrics
+from scratchac.training.interaction import Interaction
+
+ROWS = 200                      # rows of metrics.csv in a run
+CHECKPOINTS = 20
+COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
+SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and what a cluster sends before it takes a machine away
+
+
+def check_history(history: Any) -> None:
+    """Raise CheckpointError unless this is the progress that a Reporter has saved."""
+    for name, like in (COUNTERS | {"target": 0, "sums": {}}).items():
+        if not isinstance(history, dict) or type(history.get(name)) is not type(like):
+            raise CheckpointError(f"a checkpoint whose progress has no {name} cannot be resumed")
+
+
+class Reporter:
+    """The `report` of a training loop; also a context manager around it.
+
+    run          the Run to write to, or None to write nothing
+    target       environment steps at which training ends
+    history      the progress saved in a checkpoint, when a run is resumed
+    on_row       called with each row of metrics, or None
+    stop_after   environment steps at which to stop as if by Ctrl-C, or None
+    save_every   environment steps between checkpoints; a twentieth of the whole if None
+
+    Raises TrainingError for parameters and losses that are not finite: no such checkpoint is written.
+    """
+
+    def __init__(self, run: Run | None, target: int, start: int = 0, history: dict[str, Any] | None = None, quiet: bool = False,
+                 on_row: Callable[[dict[str, Any]], object] | None = None, stop_after: int | None = None,
+                 save_every: int | None = None):
+        self.run = run
+        self.target = target
+        self.interrupted = False
+        self.on_row = on_row
+        self.stop_after = stop_after
+        self.progress: dict[str, Any] = COUNTERS | (history or {}) | {"target": target}
+        self.interaction: Interaction | None = None
+        self.start = start
+        self.resumed = history is not None
+        self.saved = False
+        self.wall_s_before = self.progress["wall_s"]
+        self.row_every = max(1, target // ROWS)
+        self.save_every = save_every or max(1, target // CHECKPOINTS)
+        self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
+        self.next_save = start + self.save_every
+        # Sums of metrics since the last row, and of how many; NumPy's scalars, so that resumed sums have the same type.
+        self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
+        self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
+                        smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
+                                                   "{remaining} left{postfix}")
+
+    def __enter__(self) -> "Reporter":
+        self.started = time.perf_counter()
+        # Only the main thread may set a signal handler, and only a run with a folder has something to save.
+        catches = self.run is not None and threading.current_thread() is threading.main_thread()
+        self.handlers = {number: signal.signal(number, self.interrupt) for number in SIGNALS} if catches else {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def interrupt(self, *_: object) -> None:
+        """The first Ctrl-C: finish the step and save. The second one aborts at once."""
+        if self.interrupted:
+            raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
+        self.interrupted = True
+
+    def __call__(self, agent: Agent, interaction: Interaction, metrics: Metrics, update_seconds: float, updates: int) -> bool:
+        progress, self.interaction, self.saved = self.progress, interaction, False
+        if self.resumed and self.run is not None:           # not earlier: until here nothing in the folder has been touched
+            self.run.forget_rows_after(self.start)
+            self.resumed = False
+        progress["episodes"] = interaction.episodes.finished
+        progress["updates"] += updates
+        progress["update_s"] += update_seconds
+        progress["wall_s"] = self.wall_s_before + time.perf_counter() - self.started
+        for name, value in metrics.items():
+            total, n = self.sums.get(name, (0, 0))
+            self.sums[name] = total + value, n + 1
+        if agent.step >= self.next_row:
+            self.write_row(agent, interaction)
+            self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
+        if self.run is not None and agent.step >= self.next_save:
+            self.or_later(self.save, agent)
+            self.next_save = agent.step + self.save_every
+        self.interrupted = self.interrupted or (self.stop_after is not None and agent.step >= self.stop_after)
+        return self.interrupted
+
+    def or_later(self, write: Callable[..., None], *arguments: Any) -> None:
+        """Write something; if that fails, say so and go on: the disk may have room again when the next one is due."""
+        try:
+            write(*arguments)
+        except WriteError as error:
+            print(f"scratchac: {error}; training goes on", file=sys.stderr)
+
+    def write_row(self, agent: Agent, interaction: Interaction) -> None:
+        """One row: episode statistics over the last 100 episodes, metrics averaged since the row before."""
+        row = {"step": agent.step, "episodes": self.progress["episodes"], "return_mean": "", "length_mean": "",
+               "wall_s": self.progress["wall_s"], "return_std": "", **dict.fromkeys(agent.metrics, "")}
+        if interaction.episodes.recent:
+            returns, lengths = np.array(interaction.episodes.recent).T
+            row |= {"return_mean": float(returns.mean()), "return_std": float(returns.std()), "length_mean": float(lengths.mean())}
+            self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
+        row |= {name: float(kernels.backend.to_numpy(total / n)) for name, (total, n) in self.sums.items()}
+        row |= interaction.envs.metrics()
+        self.sums = {}
+        self.bar.update(min(agent.step, self.target) - self.bar.n)
+        for name, value in row.items():
+            if name.endswith("_loss") and value != "" and not math.isfinite(value):
+                raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
+        if self.run is not None:
+            self.or_later(self.run.log, row)
+        if self.on_row is not None:
+            self.on_row(row)
+
+    def finish(self, agent: Agent) -> None:
+        """Write the last rows, if some still wait, and a checkpoint, unless that has just been done. Raises WriteError."""
+        self.run.write_rows()
+        if not self.saved or self.interaction.elsewhere:           # where workers are is known only when they have ended
+            self.save(agent)
+
+    def save(self, agent: Agent, failed: bool = False) -> None:
+        """Write a checkpoint, after the rows that wait: those before it are not made again. Raises WriteError."""
+        self.run.write_rows()
+        state = agent.state()
+        if name := not_finite(state):
+            raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
+        progress = self.progress | {
+            "next_row": None if self.next_row == np.inf else self.next_row,
+            "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
+        self.run.save(state, progress, self.interaction and self.interaction.state(failed))
+        self.saved = True

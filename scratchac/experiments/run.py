@@ -1,0 +1,243 @@
+"""A run's folder: the interface between commands, and all that a trained agent is.
+
+    config.json      algorithm, environment, spaces, seed, hyperparameters
+    metrics.csv      one row every so often
+    checkpoint.npz   what was learnt and what is under way (see checkpoints.py), and checkpoint.previous.npz, the one before
+    summary.json     the outcome, written at the end
+    curves.png, video.mp4 or .gif
+"""
+
+import csv
+import errno
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+from scratchac.environments.spaces import space_from_json
+from scratchac.errors import UserError, WriteError
+from scratchac.experiments import checkpoints
+from scratchac.experiments.files import atomic_file
+
+# what config.json must have, and of which kind
+CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
+          "env_args": dict, "hyperparameters": dict, "observation_space": dict, "action_space": dict}
+FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
+
+
+def new_folder(algorithm: str, env: str, seed: int, root: str = "runs") -> Path:
+    """A folder's name for a run that is not taken: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
+    return free_folder(Path(root) / f"{algorithm}-{env.replace('/', '-')}-seed{seed}")
+
+
+def free_folder(name: Path) -> Path:
+    """`name` if there is no such folder yet, or the first of NAME-2, NAME-3, … that does not exist."""
+    path, i = name, 1
+    while path.exists():
+        i += 1
+        path = name.with_name(f"{name.name}-{i}")
+    return path
+
+
+def as_path(path: Any) -> Path:
+    """A path from text or bytes. Raises UserError for anything else."""
+    try:
+        return Path(os.fsdecode(path))
+    except TypeError:
+        raise UserError(f"a run's folder is a path, not {path!r}") from None
+
+
+class Run:
+    """A folder with a run in it. `Run.create` starts one and `Run.open` reads one; both raise UserError if that cannot be."""
+
+    def __init__(self, path: Any, config: dict[str, Any]):
+        self.path = as_path(path)
+        self.config = config
+        self.columns: list[str] | None = None               # of metrics.csv
+        self.waiting: list[dict[str, Any]] = []             # rows that are not written yet
+
+    @classmethod
+    def create(cls, path: Any, config: dict[str, Any]) -> "Run":
+        """Make the folder, which must not exist, and write config.json into it; where that fails, nothing is left."""
+        run = cls(path, config)
+        try:
+            json.dumps(config)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"config.json cannot hold the arguments of this run: {error}") from None
+        try:
+            run.path.mkdir(parents=True)
+        except FileExistsError:
+            raise UserError(f"{path} exists already, and nothing is overwritten: name another folder, or remove it") from None
+        except (OSError, ValueError) as error:              # ValueError: a zero byte in its name
+            raise UserError(f"cannot make the folder {path}: {getattr(error, 'strerror', error)}") from None
+        try:
+            run.write_json("config.json", config)
+        except WriteError:
+            run.path.rmdir()
+            raise
+        return run
+
+    @classmethod
+    def open(cls, path: Any) -> "Run":
+        """A run by its folder. Raises UserError if there is none."""
+        path = as_path(path)
+        try:
+            config = json.loads((path / "config.json").read_text())
+            for name, kind in CONFIG.items():
+                if not isinstance(config, dict) or not isinstance(config.get(name), kind):
+                    raise ValueError(f"it has no {name}")
+        except FileNotFoundError:
+            raise UserError(f"{path} is not a run: it has no config.json") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
+        return cls(path, config)
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder if nothing has been learnt into it: its name shall be free again."""
+        if {file.name for file in self.path.iterdir()} == {"config.json"}:
+            (self.path / "config.json").unlink()
+            self.path.rmdir()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """While this lasts, no other process can claim the folder. Raises UserError if another one has.
+
+        The lock belongs to this process: the system takes it away at its end, however it ends, and no child inherits it.
+        """
+        if fcntl is None:                                   # Windows
+            yield
+            return
+        path = self.path / ".lock"
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT)
+        except OSError as error:
+            raise WriteError(f"{path} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise UserError(f"another process trains {self.path}: wait for its end, or stop it") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+
+    def spaces(self) -> tuple[gym.Space, gym.Space]:
+        """Those of observations and actions. Raises UserError where config.json describes none."""
+        return space_from_json(self.config["observation_space"]), space_from_json(self.config["action_space"])
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Replace a JSON file in the folder. Raises WriteError."""
+        with atomic_file(self.path / name) as file:
+            file.write((json.dumps(value, indent=2) + "\n").encode())
+
+    def summary_is_of(self, step: int) -> bool:
+        """Whether summary.json tells of a run of so many steps."""
+        try:
+            return json.loads((self.path / "summary.json").read_text())["steps"] == step
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    # -- metrics -----------------------------------------------------------------------------------------------------
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Append a row (a dict) to metrics.csv. The first row decides the columns.
+
+        Raises WriteError if that cannot be done, the disk being full; the row then waits for the next `log` or `write_rows`.
+        """
+        self.waiting.append(row)
+        self.write_rows()
+
+    def write_rows(self) -> None:
+        """Write the rows that wait, all or none of them. Raises WriteError."""
+        if not self.waiting:
+            return
+        path, text = self.path / "metrics.csv", io.StringIO(newline="")
+        try:
+            if self.columns is None and path.exists() and path.stat().st_size:
+                with open(path, newline="") as file:
+                    self.columns = next(csv.reader(file))
+            rows = csv.writer(text)
+            columns = self.columns
+            if columns is None:
+                columns = FIRST_COLUMNS + [name for name in self.waiting[0] if name not in FIRST_COLUMNS]
+                rows.writerow(columns)
+            rows.writerows([_short(row.get(name, "")) for name in columns] for row in self.waiting)
+            _append(path, text.getvalue().encode())
+        except OSError as error:
+            raise WriteError(f"{path} cannot be written: {error.strerror}") from error
+        self.columns, self.waiting = columns, []
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """metrics.csv as {column: float array}; an empty cell is NaN. Raises UserError if there are no rows yet."""
+        path = self.path / "metrics.csv"
+        try:
+            header, *rows = csv.reader(_whole_lines(path))
+            columns = [[float(cell or "nan") for cell in column] for column in zip(*rows, strict=True)]
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
+        if not rows:
+            raise UserError(f"{path} has no rows yet")
+        return dict(zip(header, map(np.array, columns), strict=True))
+
+    def forget_rows_after(self, step):
+        """Take rows out of metrics.csv that were written after the checkpoint at this step, for they are made again.
+
+        Raises UserError for a file that is not of this kind.
+        """
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return
+        try:
+            kept = [line for i, line in enumerate(_whole_lines(path)) if i == 0 or int(line.partition(",")[0]) <= step]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
+        with atomic_file(path) as file:
+            file.write("".join(kept).encode())
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def save(self, agent: dict[str, Any], progress: dict[str, Any], interaction: dict[str, Any] | None) -> None:
+        """Replace checkpoint.npz with the states of agent, progress and what is under way. Raises WriteError."""
+        state = {"agent": agent, "progress": progress, "interaction": interaction}
+        checkpoints.write(self.path / "checkpoint.npz", self.config, state)
+
+    def restore(self) -> tuple[Any, Any, Any]:
+        """The states of (agent, progress, interaction) from checkpoint.npz. Raises CheckpointError."""
+        state = checkpoints.read(self.path / "checkpoint.npz", self.config)
+        return state["agent"], state["progress"], state["interaction"]
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Append bytes to a file, all or none."""
+    with open(path, "ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with suppress(OSError):                         # a device has no length
+                file.truncate(size)
+            raise
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a text file, without a last one that was not finished: whoever wrote it was killed."""
+    with open(path, newline="") as file:
+        return [line for line in file if line.endswith("\n")]
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

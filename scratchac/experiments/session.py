@@ -1,0 +1,187 @@
+"""The steps of a run that `train`, `resume` and the other commands have in common: what is needed before the first update, and what
+comes after the last one.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import gymnasium as gym
+
+import kernels
+from scratchac import algorithms
+from scratchac.algorithms.config import configure
+from scratchac.environments.games import GAMES
+from scratchac.environments.make import name_of
+from scratchac.environments.spaces import space_to_json
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
+from scratchac.experiments.reporter import Reporter
+from scratchac.experiments.run import Run
+from scratchac.parallel.workers import check_engine
+from scratchac.training import evaluation, loops
+from scratchac.training.agent import Agent
+from scratchac.training.checks import check_rollout
+from scratchac.training.selfplay import SelfPlay
+
+EVALUATION_EPISODES = 100
+LARGE = 2**28                   # bytes of a replay buffer from which on a checkpoint's size is announced
+
+# Hyperparameters that were called otherwise in earlier versions: config.json of an older run may have them.
+RENAMED = {"n": "n_step"}
+
+
+@contextmanager
+def backend(name: str | None) -> Iterator[kernels.Backend]:
+    """A block with the backend of that name, or without one $SCRATCHAC_BACKEND or "auto", as the active one. Raises UserError."""
+    try:
+        chosen = kernels.load(os.environ.get("SCRATCHAC_BACKEND", "auto") if name is None else name)
+    except kernels.BackendError as error:
+        raise UserError(str(error)) from None
+    with kernels.using(chosen.name):
+        yield kernels.backend
+
+
+def check_device(active: kernels.Backend, agent_class: Any, algorithm: str) -> None:
+    """Raise UserError for an algorithm that does not compute where the backend does."""
+    if active.device != "cpu" and agent_class.family != "off-policy":
+        able = [name for name in algorithms.ALGORITHMS if algorithms.find(name).family == "off-policy"]
+        raise UserError(f"backend {active.name} trains {', '.join(able)}; {algorithm} computes on the CPU (--backend auto)")
+
+
+def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space) -> Agent:
+    """The agent, or a copy with its arrays in ordinary memory: it has to act on whatever backend is active later."""
+    if kernels.backend.device == "cpu":
+        return agent
+    kept = agent.state()
+    with kernels.using("numpy"):
+        agent = type(agent)(agent.config, observation_space, action_space)  # type: ignore[call-arg]
+        agent.load_state(kept)
+    return agent
+
+
+def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dict[str, Any]) -> VectorEnv | SelfPlay:
+    """The environments that an agent trains in. Raises UserError for what does not go together."""
+    if agent_class.family == "asynchronous":
+        check_engine(config.engine)
+        if settings["vector"] != "sync":
+            raise UserError("every worker is a process with one environment already, so --vector sync is all there is")
+    n = config.envs if "envs" in vars(config) else agent_class.n_envs
+    if name_of(env) in GAMES:
+        if agent_class.family != "on-policy":
+            raise UserError(f"{env} has illegal actions: it takes a2c or ppo, and --action-mask")
+        if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"]:
+            raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
+        return SelfPlay(env, n, seed)
+    return VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
+
+
+def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
+    """Raise UserError unless these environments have the spaces that the run was started with."""
+    for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
+        if space_to_json(now) != space_to_json(saved):
+            raise UserError(f"{run.path} was trained with the space {saved}, and this environment has {now}")
+
+
+def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
+    """Tell games of self-play who learns. Raises UserError for a rollout that does not fit into memory."""
+    if "rollout" in vars(agent.config):
+        check_rollout(agent.config.rollout, agent_envs.n, agent_envs.observation_space)
+    if isinstance(agent_envs, SelfPlay):
+        agent_envs.meet(agent)
+
+
+def environment_of(config: dict[str, Any], env: Any, verb: str) -> Any:
+    """The environment of a run, or the one that is given. Raises UserError for a run on a callable that is not."""
+    if env is None and config["env_is_callable"]:
+        raise UserError(f"this run was trained on the callable {config['env']}; use scratchac.{verb}(…, env=…) from Python")
+    return config["env"] if env is None else env
+
+
+def restore(run: Run) -> tuple[Agent, Any, Any]:
+    """The agent, progress and interaction of a run's checkpoint. Raises UserError for a config.json, CheckpointError for a
+    checkpoint that there cannot be.
+    """
+    config = run.config
+    agent_class = algorithms.find(config["algorithm"])
+    given = {RENAMED.get(name, name): value for name, value in config["hyperparameters"].items()}
+    agent = algorithms.make(config["algorithm"], configure(agent_class.config_class, config["algorithm"], given), *run.spaces(),
+                            config["seed"])
+    state, progress, interaction = run.restore()
+    try:
+        agent.load_state(state)
+    except ValueError as error:
+        raise CheckpointError(f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json: {error}") from None
+    return agent, progress, interaction
+
+
+def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
+          history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
+          stop_after: int | None = None) -> None:
+    """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
+    progress, under_way = history
+    fast = agent.fast_path(agent_envs)
+    if fast and not quiet:
+        print(f"scratchac: backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
+              "--backend numpy runs that code itself", file=sys.stderr)
+    save_every = run and run.config.get("checkpoint_every")
+    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
+    if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
+        print(f"scratchac: a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
+              f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept", file=sys.stderr)
+    try:
+        with reporter, run.claimed() if run else nullcontext():
+            loops.train(agent, agent_envs, target, reporter, under_way)
+            if run:
+                reporter.finish(agent)
+    except TrainingError as error:
+        if isinstance(error, (EnvironmentFailed, WorkerDied)) and run and (reporter.interaction or progress is None):
+            reporter.or_later(reporter.save, agent, True)                   # else the checkpoint that was resumed says more
+        kept = run.path / "checkpoint.npz" if run else None
+        raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from error
+    except WriteError as error:
+        kept = (run.path / "checkpoint.npz").exists()
+        hint = f"; go on from the last checkpoint with: scratchac resume {run.path}" if kept else ""
+        raise WriteError(f"{error}{hint}") from error
+    if run is None or (stop_after is not None and agent.step >= stop_after):
+        return
+    if reporter.interrupted:
+        raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
+    conclude(agent, run, env, reporter.progress, video, fast and fast.name)
+
+
+def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool, compiled: str | None) -> None:
+    """Evaluate a trained agent: summary, curves and, if asked for, a film. `compiled` is the fast path that trained it."""
+    try:
+        _conclude(agent, run, env, progress, video, compiled)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
+
+
+def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool, compiled: str | None) -> None:
+    summary = _summary(agent, run.config, env, progress) | {"compiled": compiled}
+    # matplotlib takes longer to load than a short run lasts, so it waits until it is needed.
+    from scratchac.experiments import plots
+
+    plots.curves(run, run.path / "curves.png")
+    if video:
+        from scratchac.experiments.video import record
+
+        try:
+            record(agent, env, run.path, **run.config["env_args"])
+        except (UserError, EnvironmentFailed) as error:     # the training is done and saved all the same
+            print(f"scratchac: no film: {error}", file=sys.stderr)
+    run.write_json("summary.json", summary)                 # last: where it is, nothing is missing
+
+
+def _summary(agent: Agent, config: dict[str, Any], env: Any, progress: dict[str, Any]) -> dict[str, Any]:
+    returns = evaluation.evaluate(agent, env, EVALUATION_EPISODES, **config["env_args"])
+    return {
+        **{key: config[key] for key in ("algorithm", "env", "seed", "backend")},
+        "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
+        "steps_per_s": agent.step / progress["wall_s"], "updates": progress["updates"],
+        "updates_per_s": progress["updates"] / progress["update_s"] if progress["updates"] else 0.0,
+        "eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns),
+    }

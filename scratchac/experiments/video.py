@@ -1,0 +1,74 @@
+"""A film of a policy: video.mp4 where the `video` extra is installed, otherwise video.gif."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from PIL import Image
+
+from scratchac.algorithms.config import whole
+from scratchac.environments.games import GAMES
+from scratchac.environments.make import has_screen, make, name_of
+from scratchac.environments.rewind import Checked
+from scratchac.errors import UserError
+from scratchac.training.agent import Agent
+
+FPS = 50
+GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole: half of them will do
+
+
+def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> Path:
+    """Play deterministically and write the film into `folder`, over an earlier one. Returns its path.
+
+    Raises UserError if the environment cannot render.
+    """
+    frames = render(agent, env, episodes, seed, **kwargs)
+    fps, every = (1, 1) if name_of(env) in GAMES else (FPS, GIF_EVERY)     # a position on a board wants a second
+    if importlib.util.find_spec("imageio_ffmpeg"):
+        import imageio.v3 as imageio
+
+        path = Path(folder) / "video.mp4"
+        height, width = (size // 2 * 2 for size in frames[0].shape[:2])     # the codec wants even sizes
+        imageio.imwrite(path, np.stack(frames)[:, :height, :width], fps=fps, macro_block_size=1)
+    else:
+        path = Path(folder) / "video.gif"
+        first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames[::every])
+        first.save(path, save_all=True, append_images=rest, duration=1000 * every // fps, loop=0)
+    return path
+
+
+def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> list[np.ndarray]:
+    """The frames (H, W, 3) of some deterministic episodes."""
+    episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # pictures in memory need no screen
+    if not has_screen():
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        made = Checked(make(env, render_mode="rgb_array", **kwargs))
+    except TypeError as error:
+        raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
+    frames: list[np.ndarray] = []
+    for episode in range(episodes):
+        obs, _ = made.reset(seed=seed + episode)
+        over = False
+        while not over:
+            frames += _draw(made)
+            obs, _, term, trunc, _ = made.step(agent.act(obs, explore=False))
+            over = term or trunc
+        frames += _draw(made)
+    made.close()
+    if not isinstance(frames[0], np.ndarray):
+        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
+    return frames
+
+
+def _draw(env: gym.Env) -> list[np.ndarray]:
+    """What there is to see since the last call: a picture, or several where actions are repeated."""
+    try:
+        picture = env.render()
+        return picture if isinstance(picture, list) else [picture]
+    except Exception as error:                              # drivers fail in ways of their own
+        raise UserError(f"the environment cannot draw here: {error}") from None

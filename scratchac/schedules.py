@@ -1,0 +1,66 @@
+"""Hyperparameters over the course of training: constant, linear or exponential."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hints
+
+# A field that may follow a schedule is a number or text such as "linear:1e-3:0" in a config as it is given, and always a number in
+# what `Hyperparameters` returns. For a type checker, which sees the latter in every formula, it is a number.
+Scheduled = float if TYPE_CHECKING else float | str
+
+Config = TypeVar("Config")
+
+
+class Schedule:
+    """A hyperparameter over training: `schedule(progress)` for progress in [0, 1], constant outside of it.
+
+    Written as a number (constant), "linear:START:END", or "exponential:START:END" (a straight line in log space).
+    Raises ValueError for any other text.
+    """
+
+    def __init__(self, text: object):
+        kind, *values = str(text).split(":")
+        try:
+            if kind not in ("linear", "exponential"):
+                kind, values = "constant", [kind, kind, *values]
+            self.start, self.end = (float(x) for x in values)
+        except ValueError:
+            raise ValueError(f"{text!r} is neither a number nor linear:START:END nor exponential:START:END") from None
+        if kind == "exponential" and min(self.start, self.end) <= 0:
+            raise ValueError(f"{text!r}: an exponential schedule needs both ends above zero")
+        self.kind = kind
+
+    def __call__(self, progress: float) -> float:
+        progress = min(max(progress, 0.0), 1.0)
+        if self.kind == "exponential":
+            return self.start * (self.end / self.start) ** progress
+        return self.start + (self.end - self.start) * progress
+
+
+class Hyperparameters(Generic[Config]):
+    """`hyperparameters(progress)`: the config as it is at that point of training, progress in [0, 1].
+
+    Fields that follow a schedule have their present number; the others are those of the config. The result is a config of the same
+    class, new and frozen, or always the same one where no field follows a schedule.
+    """
+
+    def __init__(self, config: Config):
+        self.config_class: type[Config] = type(config)
+        self.values: dict[str, Any] = {f.name: getattr(config, f.name) for f in fields(config)}  # type: ignore[arg-type]
+        self.moving: dict[str, Schedule] = {}
+        for name, hint in get_type_hints(self.config_class, include_extras=True).items():
+            if name in self.values and get_args(hint)[:1] == (float | str,):
+                schedule = Schedule(self.values[name])
+                self.values[name] = schedule(0)
+                if schedule.kind != "constant":
+                    self.moving[name] = schedule
+        self.constant = None if self.moving else self._config({})
+
+    def __call__(self, progress: float) -> Config:
+        return self.constant or self._config({name: schedule(progress) for name, schedule in self.moving.items()})
+
+    def _config(self, present: dict[str, float]) -> Config:
+        # Not by its constructor, which would take ten times as long: an agent may ask at every environment step.
+        config = object.__new__(self.config_class)
+        config.__dict__.update(self.values)
+        config.__dict__.update(present)
+        return config

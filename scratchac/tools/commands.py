@@ -1,0 +1,233 @@
+"""The subcommands of `scratchac` but `train`. tyro reads the flags from each signature, and their help from its docstring."""
+
+from dataclasses import asdict
+from itertools import chain
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from scratchac.errors import UserError
+from scratchac.tools.flags import Backend, choices_from, env_args_from, seeds_from
+
+RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False) -> None:
+    """Play fresh episodes with a trained policy and print its returns.
+
+    Args:
+        run: folder of a run
+        episodes: how many to play; episode i is seeded with seed + i
+        seed: seed of the first episode
+        stochastic: sample actions instead of taking the most likely one
+        json: print one JSON object
+    """
+    import numpy as np
+
+    from scratchac import api
+    from scratchac.experiments import session
+    from scratchac.experiments.run import Run
+
+    config = Run.open(run).config
+    env = session.environment_of(config, None, "evaluate")
+    returns = api.evaluate(api.load(run), env, episodes, seed, stochastic, **config["env_args"])
+    result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
+              **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
+              "returns": returns.tolist()}
+    if json:
+        print(dumps(result))
+    else:
+        print("{algorithm} on {env}, {episodes} episodes: mean {mean:.1f} ± {std:.1f}, median {median:.1f}, "
+              "from {min:.1f} to {max:.1f}".format(**result))
+
+
+def resume(run: RunFolder, steps: int | None = None, quiet: bool = False, video: bool = True) -> None:
+    """Go on with a run from its last checkpoint.
+
+    Args:
+        run: folder of a run
+        steps: total steps to reach; what the run was started with if not given
+        quiet: no progress bar
+        video: record a video at the end
+    """
+    from scratchac import api
+
+    api.resume(run, steps, quiet=quiet, video=video)
+    print(run)
+
+
+def sweep(
+    algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")],
+    env: str | None = None,
+    seeds: str = "0-4",
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+    steps: int | None = None,
+    engine: Literal["processes", "ray"] = "processes",
+    jobs: int | None = None,
+    out: Path | None = None,
+    backend: Backend | None = None,
+    preset: str | None = None,
+    env_args: tuple[str, ...] = (),
+    quiet: bool = False,
+) -> None:
+    """Train on many seeds, and with several values of hyperparameters, side by side; one table and one picture of them all.
+
+    Args:
+        algorithm: what to train
+        env: Gymnasium id of the environment; the algorithm's usual one if not given
+        seeds: such as 0-9 or 0,2,5-7
+        set: hyperparameters and the values to try, as name=v1,v2 other=v3,v4; every combination is run
+        steps: environment steps of each run; the preset's number if not given
+        engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that starts by itself
+        jobs: runs at a time; as many as there are cores if not given
+        out: new folder; sweeps/ALGO-ENV if not given
+        backend: who does the arithmetic
+        preset: a further preset by its name
+        env_args: arguments of the environment, as name=value
+        quiet: no progress bar
+    """
+    from scratchac import algorithms
+    from scratchac.experiments.run import free_folder
+    from scratchac.tools.sweep import Sweep
+
+    algorithms.find(algorithm)
+    env = algorithms.ALGORITHMS[algorithm].env if env is None else env
+    out = out or free_folder(Path("sweeps") / f"{algorithm}-{env.replace('/', '-')}")
+    made = Sweep(algorithm, env, seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps, backend=backend,
+                 preset=preset, env_args=env_args_from(env_args) or None)
+    made.run(quiet)
+    print(f"{made.table()}\n\n{out}")
+
+
+def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None) -> None:
+    """Draw learning curves: one run's own picture, or several runs compared.
+
+    Args:
+        runs: folders of runs
+        out: the picture; curves.png in the run's folder for one run, comparison.png for several
+    """
+    from scratchac.experiments import plots
+    from scratchac.experiments.run import Run
+
+    if not runs:
+        raise UserError("plot needs at least one run's folder")
+    if len(runs) == 1 and out is None:
+        out = Path(runs[0]) / "curves.png"
+        plots.curves(Run.open(runs[0]), out)
+        print(out)
+    else:
+        print(plots.compare(runs, out or Path("comparison.png")))
+
+
+def video(run: RunFolder, episodes: int = 1, seed: int = 0) -> None:
+    """Film a trained policy; the film goes into the run's folder.
+
+    Args:
+        run: folder of a run
+        episodes: how many to film
+        seed: seed of the first episode
+    """
+    from scratchac import api
+    from scratchac.experiments import session
+    from scratchac.experiments import video as film
+    from scratchac.experiments.run import Run
+
+    config = Run.open(run).config
+    env = session.environment_of(config, None, "evaluate")
+    print(film.record(api.load(run), env, run, episodes, seed, **config["env_args"]))
+
+
+def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path | None = None) -> None:
+    """Turn a trained policy into a web page that plays it, or into an ONNX graph.
+
+    Args:
+        run: folder of a run
+        format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; or onnx, for all
+        out: the new file; policy.html or policy.onnx in the run's folder if not given
+    """
+    from scratchac.tools.export import export as write
+
+    print(write(run, format, out))
+
+
+def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None, env: str | None = None,
+         seed: int | None = None) -> None:
+    """Play with the arrow keys or, in the terminal, a game against a trained run.
+
+    Args:
+        run: folder of a run on a game, to play against
+        env: environment id; LunarLander-v3, or the run's own game, if not given
+        seed: seed of the first episode
+    """
+    from scratchac import api
+    from scratchac.environments.games import GAMES
+    from scratchac.experiments.run import Run
+    from scratchac.tools import keyboard
+
+    if run is None and env not in GAMES:
+        returns = keyboard.play("LunarLander-v3" if env is None else env, seed)
+        if returns:
+            print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
+        return
+    if run is None:
+        raise UserError(f"{env} is played against a trained run: scratchac play RUN")
+    name = Run.open(run).config["env"]
+    if name not in GAMES or env not in (None, name):
+        raise UserError(f"{run} is a run on {name}, not on {env or ' or '.join(GAMES)}")
+    outcomes = keyboard.play_game(api.load(run), name, seed)
+    won, drawn, lost = (outcomes.count(x) for x in (1, 0, -1))
+    print(f"\n{won} won, {drawn} drawn, {lost} lost")
+
+
+def gradcheck(json: bool = False) -> None:
+    """Check every hand-written gradient against finite differences, and that a spoilt one is caught.
+
+    Args:
+        json: print a JSON list
+    """
+    from scratchac import gradcheck as checks
+
+    results = checks.run_all()
+    print(dumps([asdict(r) | {"passed": r.passed} for r in results]) if json else checks.table(results))
+    if not all(r.passed for r in results):
+        raise SystemExit(1)
+
+
+def bench(profile: bool = False, peers: bool = False, json: bool = False) -> None:
+    """Time every kernel on every backend, then updates and training, on a machine that does nothing else.
+
+    Args:
+        profile: where the time of a training loop goes, instead
+        peers: other libraries beside it, where they are installed
+        json: print one JSON object
+    """
+    from scratchac.bench import report as timing
+
+    results = timing.report(profile, peers)
+    if json:
+        print(dumps(timing.circumstances() | {title: {"unit": unit, "rows": rows} for title, (rows, unit, _) in results.items()},
+                    indent=1))
+        return
+    for title, (rows, unit, better) in results.items():
+        print(f"{title}\n\n{timing.table(rows, unit, better)}\n")
+
+
+def presets() -> None:
+    """List the tuned presets."""
+    from scratchac.experiments.presets import presets as tables
+
+    for algorithm, by_env in tables().items():
+        for env, values in by_env.items():
+            env, _, name = env.partition(":")
+            print(f"{algorithm} on {env}" + (f", --preset {name}" if name else ""))
+            print("    " + "  ".join(f"{name}={value}" for name, value in values.items()))
+
+
+def doctor() -> None:
+    """Print what a bug report needs, and what is missing."""
+    from scratchac.tools.doctor import report
+
+    for name, value in report():
+        print(f"{name:16} {value}")

@@ -1,0 +1,92 @@
+"""What a bug report needs: versions, BLAS, threads, backends, GPU, rendering; and what is missing, in one line."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+import kernels
+from scratchac.environments import games
+from scratchac.environments.make import INSTALL, has_screen
+from scratchac.parallel import workers
+from scratchac.tools import export
+from scratchac.version import __version__
+
+# a package of the extras → the command that installs it
+OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": kernels.BACKENDS["numba"][2],
+            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
+ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+               "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
+# Drawn in a process of its own: what is wrong with a driver may end the process.
+DRAW = {"pictures": "import gymnasium; e = gymnasium.make('CartPole-v1', render_mode='rgb_array'); e.reset(); e.render()",
+        "pictures, MuJoCo": "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8)"}
+
+
+def report() -> list[tuple[str, str]]:
+    """Lines of (name, value); values of missing parts say how to get them."""
+    memory = kernels.load("numpy").memory() / 2**30
+    lines = [("scratchac", __version__), ("python", platform.python_version()),
+             ("machine", f"{platform.platform()}, {os.cpu_count()} CPUs, {memory:.1f} GiB")]
+    lines += [(name, version(name) or "missing") for name in ("numpy", "gymnasium", "matplotlib", "tqdm", "tyro")]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    threads = [str(library["num_threads"]) for library in threadpool_info() if library["user_api"] == "blas"]
+    lines.append(("BLAS", f"{blas['name']} {blas['version']}, {' and '.join(threads) or '?'} threads, one while training"))
+    settings = [f"{name}={os.environ[name]}" for name in ENVIRONMENT if name in os.environ]
+    lines.append(("environment", " ".join(settings) or "nothing set"))
+    for name in kernels.BACKENDS:
+        try:
+            kernels.load(name)
+            lines.append((f"backend {name}", "ready"))
+        except kernels.BackendError as error:
+            lines.append((f"backend {name}", str(error)))
+    lines.append(("GPU", gpu() or "none"))
+    lines += [(name, version(name) or f"missing: {command}") for name, command in OPTIONAL.items()]
+    lines.append(("screen", "yes" if has_screen() else "none: train, evaluate and video work, play does not"))
+    lines += [(name, drawn(program)) for name, program in DRAW.items() if "MuJoCo" not in name or version("mujoco")]
+    return [*lines, ("missing", missing())]
+
+
+def missing() -> str:
+    """All that is missing, and one command that installs it."""
+    commands = {name: command for name, command in OPTIONAL.items() if not version(name)}
+    if gpu() and not find_spec("cupy"):
+        commands["cupy"] = kernels.BACKENDS["cupy"][2]
+    if not commands:
+        return "nothing"
+    packages = " ".join(command.removeprefix("pip install ") for command in commands.values())
+    return f"{', '.join(commands)}: pip install {packages}"
+
+
+def version(package: str) -> str | None:
+    """Of an installed package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def gpu() -> str:
+    """Names and drivers of NVIDIA's, as their own tool tells; empty without one."""
+    try:
+        return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True,
+                              text=True, check=True, timeout=20).stdout.strip().replace("\n", "; ")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def drawn(program: str) -> str:
+    """Whether a picture can be drawn without a screen."""
+    settings = {"SDL_VIDEODRIVER": "dummy"} | ({} if has_screen() else {"MUJOCO_GL": "egl"}) | os.environ
+    try:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=settings)
+    except subprocess.SubprocessError:
+        return "no answer within a minute"
+    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return "ready" if done.returncode == 0 else f"fails: {said[-1]}"

@@ -1,0 +1,186 @@
+"""A trained policy for other places: a web page that plays it, or an ONNX graph.
+
+Both are made from one plain description of the agent, `policy_of`. The page's parts lie in scratchac/tools/page/ and become a
+single file that loads nothing else.
+"""
+
+import json
+import re
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchac import api
+from scratchac.distributions import Categorical, Gaussian, TanhGaussian
+from scratchac.errors import UserError
+from scratchac.experiments.files import atomic_file
+from scratchac.experiments.run import Run
+from scratchac.nn import MLP, Parameters
+from scratchac.training.agent import Agent
+from scratchac.version import __version__
+
+PAGES = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0")
+INSTALL = "pip install onnx onnxruntime"
+
+
+def export(run_dir: Any, kind: str = "html", out: Any = None) -> Path:
+    """Write the policy of a run as "html" or "onnx" into the new file `out`, RUN/policy.KIND if not given; return its path.
+
+    Raises UserError for a folder that is no run, a file that exists, and a policy that this format cannot hold.
+    """
+    run = Run.open(run_dir)
+    out = Path(out or run.path / f"policy.{kind}")
+    if out.exists():
+        raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
+    space = run.config["observation_space"]
+    if space["kind"] == "Picture":
+        raise UserError(f"a policy that sees pictures, here of shape {tuple(space['shape'])}, cannot be exported")
+    content = {"html": web_page, "onnx": onnx_graph}[kind](run)
+    with atomic_file(out) as file:
+        file.write(content)
+    return out
+
+
+# -- what a policy is ------------------------------------------------------------------------------------------------
+
+
+def policy_of(agent: Agent) -> dict[str, Any]:
+    """An agent's policy and critic as names, numbers and lists: {activation, normaliser, actor, head, critic}.
+
+    actor    layers {W (I, H), b (H)} whose outputs the head reads
+    head     `kind` categorical (start), gaussian, tanh (noise) or tanh-gaussian; all but the first with low and high. `log_std` is
+             a learnt vector, None where the actor's first outputs are log σ, or how a tanh-gaussian bounds it
+    critic   None, or networks of layers with `kind` "V(s)", "Q(s)" (a vector over actions) or "Q(s, a)" (a in [−1, 1])
+    """
+    networks, normaliser = agent.networks(), agent.normaliser
+    critic = None
+    if networks.critic is not None and networks.w is not None:
+        columns = networks.value_outputs if networks.values == "V(s)" else slice(None)
+        h = agent.schedules(agent.step / agent.config.steps)
+        critic = {
+            "kind": networks.values,
+            "networks": [_layers(networks.critic, networks.w, member, columns) for member in np.ndindex(networks.critic.stack)],
+            "gamma": float(h.gamma),
+            "alpha": agent.temperature(),
+            "reward_scale": float(1 / agent.scaler.std.std) if agent.scaler else 1.0,
+        }
+    return {
+        "activation": agent.config.activation,
+        "normaliser": normaliser and {"mean": normaliser.mean.tolist(), "std": normaliser.std.tolist()},
+        "actor": _layers(networks.actor, networks.theta, columns=networks.policy_outputs),
+        "head": _head(agent, networks.theta["constants"] if networks.actor.constants else None),
+        "critic": critic,
+    }
+
+
+def _head(agent: Agent, constants: np.ndarray | None) -> dict[str, Any]:
+    dist = agent.dist
+    if isinstance(dist, Categorical):
+        return {"kind": "categorical", "start": dist.start}
+    box = {"low": _numbers(dist.low), "high": _numbers(dist.high)}
+    if isinstance(dist, Gaussian):
+        return {"kind": "gaussian", "log_std": None if constants is None else _numbers(constants), **box}
+    if isinstance(dist, TanhGaussian):
+        return {"kind": "tanh-gaussian", "log_std": dist.log_std, **box}
+    assert agent.noise is not None
+    return {"kind": "tanh", "noise": {"scale": agent.noise.scale, "theta": agent.noise.theta}, **box}
+
+
+def _layers(mlp: MLP, params: Parameters, member: tuple[int, ...] = (), columns: slice = slice(None)) -> list[dict[str, Any]]:
+    """Layers of an MLP, or of one member of a stack; `columns` picks outputs of the last layer."""
+    layers = [{name: params[f"{name}{i}"][member] for name in ("W", "b")} for i in range(1, mlp.layers + 1)]
+    layers[-1] = {name: x[..., columns] for name, x in layers[-1].items()}
+    return [{name: _numbers(x) for name, x in layer.items()} for layer in layers]
+
+
+def _numbers(x: Any) -> list[Any]:
+    """Nested lists of the shortest decimals that are these float32 numbers and no others."""
+    return np.asarray(x, np.float32).astype(str).astype(float).tolist()
+
+
+# -- a web page ------------------------------------------------------------------------------------------------------
+
+
+def web_page(run: Run) -> bytes:
+    """The bytes of the page. Raises UserError for an environment whose physics it does not have."""
+    config = run.config
+    if config["env"] not in PAGES:
+        raise UserError(f"{config['env']} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
+    agent = api.load(run.path)
+    data = {"env": config["env"], "env_args": config["env_args"], **policy_of(agent)}
+    parts = {path.name: path.read_text(encoding="utf-8") for path in (files("scratchac.tools") / "page").iterdir()}
+    parts["policy"] = json.dumps(data, allow_nan=False).replace("<", "\\u003c")     # so that no string can end the script
+    parts["algorithm"], parts["env"] = escape(config["algorithm"]), escape(config["env"])
+    parts["facts"] = f"seed {config['seed']} · {agent.step:,} steps · scratchac {__version__}"
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda match: parts[match[1]], parts["page.html"]).encode()
+
+
+# -- an ONNX graph ---------------------------------------------------------------------------------------------------
+
+
+def onnx_graph(run: Run) -> bytes:
+    """The bytes of a graph obs (batch, O) → action (batch, A), float32, or (batch,), int64: `agent.act(obs, explore=False)`.
+
+    It has passed ONNX's checker, and played as the agent does on random observations. Raises UserError without the packages.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError:
+        raise UserError(f"--format onnx needs packages that are missing: {INSTALL}") from None
+    agent = api.load(run.path)
+    policy = policy_of(agent)
+    model = _graph(onnx, policy, run.config)
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+
+    obs = np.random.default_rng(0).standard_normal((100, len(policy["actor"][0]["W"]))).astype(np.float32)
+    played, = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
+    if not np.allclose(played, agent.act(obs, explore=False), rtol=1e-4, atol=1e-4):
+        raise UserError("the ONNX graph does not play as the agent does; nothing is written")
+    return content
+
+
+def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
+    make, head = onnx.helper, policy["head"]
+    nodes: list[Any] = []
+    constants: list[Any] = []
+
+    def node(op: str, x: str, *values: Any, dtype: Any = np.float32, **attributes: Any) -> str:
+        """Append a node that takes `x` and constant values; return the name of its output."""
+        names = [f"{op}_{len(nodes)}_{i}" for i in range(len(values))]
+        constants.extend(onnx.numpy_helper.from_array(np.asarray(value, dtype), name)
+                         for value, name in zip(values, names, strict=True))
+        nodes.append(make.make_node(op, [x, *names], [f"{op}_{len(nodes)}"], **attributes))
+        return nodes[-1].output[0]
+
+    x = "obs"
+    if policy["normaliser"]:
+        x = node("Div", node("Sub", x, policy["normaliser"]["mean"]), policy["normaliser"]["std"])
+        x = node("Clip", x, -10, 10)
+    for layer in policy["actor"][:-1]:
+        x = node({"tanh": "Tanh", "relu": "Relu"}[policy["activation"]], node("Gemm", x, layer["W"], layer["b"]))
+    last = policy["actor"][-1]
+    if head["kind"] == "categorical":
+        x = node("ArgMax", node("Gemm", x, last["W"], last["b"]), axis=1, keepdims=0)
+        x = node("Add", x, head["start"], dtype=np.int64)
+        shape: tuple[Any, ...] = ("batch",)
+    else:
+        A, low, high = len(head["low"]), np.array(head["low"]), np.array(head["high"])
+        x = node("Gemm", x, np.array(last["W"])[:, -A:], last["b"][-A:])    # μ: a network's own log σ comes before it
+        if head["kind"] != "gaussian":
+            x = node("Add", node("Mul", node("Tanh", x), 0.5 * (high - low)), 0.5 * (high + low))
+        x = node("Min", node("Max", x, low), high)
+        shape = "batch", A
+    nodes[-1].output[0] = "action"
+
+    kind = onnx.TensorProto.INT64 if head["kind"] == "categorical" else onnx.TensorProto.FLOAT
+    graph = make.make_graph(nodes, f"{config['algorithm']} on {config['env']}",
+                            [make.make_tensor_value_info("obs", onnx.TensorProto.FLOAT, ["batch", len(policy["actor"][0]["W"])])],
+                            [make.make_tensor_value_info("action", kind, shape)], constants)
+    # An old operator set and format: all that is needed is in them, and old runtimes read them.
+    return make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8, producer_name="scratchac",
+                           producer_version=__version__)

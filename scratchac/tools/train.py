@@ -1,0 +1,81 @@
+"""The subcommand `train`: its options are the parameters of `scratchac.train`, and the hyperparameters of one algorithm."""
+
+import inspect
+import os
+import re
+import sys
+from dataclasses import asdict, field, make_dataclass
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from scratchac.errors import UserError
+from scratchac.tools.flags import Backend, env_args_from, parse, value_after
+
+# Parameters of `scratchac.train` that are something else on a command line: name → (type, default).
+ON_A_COMMAND_LINE = {
+    "backend": (Backend, field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))),
+    "out": (Path | None, None),                         # runs/ALGO-ENV-seedS, and not nothing
+    "quiet": (bool, False),
+    "video": (bool, True),
+    "env_args": (tuple[str, ...], ()),                  # name=value
+}
+NOT_THERE = {"steps", "on_row", "hyperparameters"}      # `steps` is a hyperparameter here
+
+
+def train(argv: list[str]) -> None:
+    """Train an agent; the flags depend on the algorithm, so they are read in two passes."""
+    import kernels
+    from scratchac import algorithms, api
+    from scratchac.algorithms.config import configure
+    from scratchac.experiments.presets import find_preset
+    from scratchac.experiments.run import new_folder
+
+    names = ", ".join(algorithms.ALGORITHMS)
+    algorithm = argv[0] if argv and not argv[0].startswith("-") else None
+    if algorithm is None:
+        if not {"-h", "--help"} & set(argv):
+            raise UserError(f"train needs an algorithm first: {names}")
+        print(f"usage: scratchac train ALGO [options]\n\nALGO: {names}\n\n`scratchac train ALGO --help` lists the options of one.")
+        return
+    config_class = algorithms.find(algorithm).config_class
+    env = value_after("--env", argv, algorithms.ALGORITHMS[algorithm].env)
+    preset = value_after("--preset", argv)
+    tuned, env_args = find_preset(algorithm, env, preset)
+    config = configure(config_class, algorithm, tuned)
+    words = tuple(f"{name}={dumps(value)}" for name, value in env_args.items())
+    run_class = options_of(api.train)
+    defaults = run_class(algorithm=algorithm, env=env, preset=preset, env_args=words)
+    options_class = make_dataclass("Options", [
+        ("run", tyro.conf.OmitArgPrefixes[run_class], field(default_factory=lambda: defaults)),         # type: ignore[valid-type]
+        ("hyperparameters", tyro.conf.OmitArgPrefixes[config_class], field(default_factory=lambda: config)),
+    ], frozen=True)
+    tuned_for = f"{env}, {preset}" if preset else env
+    parsed = parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
+    options = vars(parsed.run) | {"env_args": env_args_from(parsed.run.env_args)}
+    if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
+        print(f"scratchac: NumPy computes; what makes it faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
+    out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])
+    api.train(**options, out=out, **asdict(parsed.hyperparameters))
+    print(out)
+
+
+def options_of(function: Any) -> Any:
+    """A dataclass of the parameters of `scratchac.train`, each with the line of the docstring that explains it."""
+    lines = dict(re.findall(r"^ {8}(\w+): (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
+    lines |= dict(re.findall(r"^ {4}(\w+): (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
+    fields: list[Any] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in NOT_THERE:
+            continue
+        kind, default = ON_A_COMMAND_LINE.get(name, (parameter.annotation, parameter.default))
+        if name == "algorithm":
+            kind, default = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO", help="what to train")], ""
+        elif name == "env":
+            kind, default = Annotated[str, tyro.conf.arg(help="Gymnasium id of the environment, or a game's name")], ""
+        else:
+            kind = Annotated[kind, tyro.conf.arg(help=lines[name])]
+        fields.append((name, kind, default))
+    return make_dataclass("Run", fields, frozen=True)

@@ -1,0 +1,34 @@
+"""What is checked before training and in it: values that are no numbers, episodes that never end, memory that there is not."""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+
+import kernels
+from scratchac.errors import TrainingError, UserError
+
+LONGEST = 100_000               # steps of an episode that must end
+
+
+NEVER_ENDS = f"an episode has not ended after {LONGEST:,} steps: the environment needs a limit (gymnasium.wrappers.TimeLimit)"
+
+
+def require_finite(step: int, **values: np.ndarray) -> None:
+    """Raise TrainingError naming the environment and the step of the first NaN or infinity in arrays (T, N, …)."""
+    for name, x in values.items():
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(x.sum()):                      # quick, and the usual case: a sum is finite only if all its terms are
+                continue
+        wrong = np.argwhere(~np.isfinite(x))
+        if len(wrong):
+            t, i = wrong[0][:2]
+            raise TrainingError(f"{name} of environment {i} are not finite at about step {step + t * x.shape[1]}")
+
+
+def check_rollout(steps: int, n_envs: int, observation_space: gym.Space) -> None:
+    """Raise UserError unless a rollout of so many steps of each environment fits into memory."""
+    size, memory = steps * n_envs * (2 * math.prod(observation_space.shape or ()) + 5) * 4, kernels.backend.memory()
+    if size > memory:
+        raise UserError(f"--rollout {steps} with --envs {n_envs} needs {size // 2**30} GiB of memory and there are "
+                        f"{memory / 2**30:.1f}")

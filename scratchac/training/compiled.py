@@ -1,0 +1,162 @@
+"""Compiled loops and gradients, which an algorithm asks for in its `fast_path`.
+
+For small networks Python's calls cost more than the arithmetic, so acting is one compiled call and an update is another. They do
+what the algorithm's own `sample` and `update` do in `loops.train_on_policy`: the same random numbers, the same parameters, the same
+reports. Those stay the reference, and they run as soon as one of them is changed (see kernels/registry.py).
+"""
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+
+import kernels
+from scratchac import optim
+from scratchac.distributions import Categorical
+from scratchac.errors import TrainingError
+from scratchac.policies import Model, SeparateBodies
+from scratchac.training.agent import FastPath, Metrics
+from scratchac.training.checks import require_finite
+from scratchac.training.interaction import Interaction
+from scratchac.training.loops import Report
+
+
+class DiscreteAgent(Protocol):
+    """What the compiled loops need of an on-policy agent."""
+
+    config: Any
+    schedules: Any
+    step: int
+    dtype: Any
+    dist: Categorical
+    model: SeparateBodies
+    rng: np.random.Generator
+
+
+def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
+    """The fast path around the active backend's compiled update of that name, or None where there is none for this agent.
+
+    It is for discrete actions without a mask, and for environments that are stepped in this process.
+    """
+    if not isinstance(agent.dist, Categorical) or agent.masked or envs.workers:
+        return None
+    if kernels.compiled(name, agent) is None:
+        return None
+    return FastPath(name, f"{type(agent).__name__}.update", LOOPS[name])
+
+
+def gradient(name: str, agent: Any) -> FastPath | None:
+    """The fast path for a compiled gradient alone, or None."""
+    return None if kernels.compiled(name, agent) is None else FastPath(name, f"{type(agent).__name__}.gradient")
+
+
+def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """The actor (0) or the critic (1) of a model, as numba_networks.Network: parameters, gradient, sizes, activation."""
+    from kernels.numba_networks import CODES, Network
+
+    group, mlp = model.groups[which], (model.actor, model.critic)[which]
+    return tuple(Network(model.flat[group], model.grad[group], np.array(mlp.sizes), CODES[mlp.activation]))  # type: ignore
+
+
+def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
+    """`ActorCritic.update` at every step of one environment."""
+    from kernels.numba_networks import act
+    from kernels.numba_networks import one_step_actor_critic as learn
+
+    dtype, config, start = agent.dtype, agent.config, agent.dist.start
+    actor, critic = (
+        (*network(agent.model, i), agent.trace[agent.model.groups[i]],  # type: ignore[attr-defined]
+         np.empty(sum((agent.model.actor, agent.model.critic)[i].sizes[1:]), dtype)) for i in range(2))
+    theta, _, sizes, code, _, outputs = actor
+    env, episodes, actions = interaction.envs.members[0], interaction.episodes, np.zeros(1, np.int64)
+    obs = interaction.obs.astype(dtype)                                     # (1, O)
+    while agent.step < steps:
+        act(theta, sizes, outputs, code, obs, agent.rng.random(1), actions)
+        next_obs, reward, term, trunc, _ = env.step(actions[0] + start)
+        started = time.perf_counter()
+        next_obs, done, t = np.asarray(next_obs, dtype)[None], term or trunc, int(episodes.lengths[0])
+        h = agent.schedules(agent.step / config.steps)
+        importance = h.gamma**t if h.discount_actor else 1.0
+        delta, logp, entropy, value = learn(
+            actor, critic, (obs, next_obs, actions[0], reward, done), h.gamma * (1 - term),
+            (h.gamma * h.lam_actor, importance, h.actor_lr), (h.gamma * h.lam_critic, 1.0, h.critic_lr))
+        if not np.isfinite(delta):
+            require_finite(agent.step, observations=obs[None], rewards=np.full((1, 1), reward), next_observations=next_obs[None])
+            raise TrainingError(f"at step {agent.step}: the TD error is not finite: lower the step sizes")
+        agent.step += 1
+        obs = next_obs
+        episodes.returns[0] += reward                                       # quicker than `add` for one environment
+        episodes.lengths[0] = t + 1
+        if done:
+            episodes.end(0)
+            obs = np.asarray(env.reset()[0], dtype)[None]
+        metrics = {"actor_loss": -delta * logp, "critic_loss": 0.5 * delta * delta, "entropy": entropy, "td_error": delta,
+                   "value": value}
+        if report(agent, interaction, metrics, time.perf_counter() - started, 1):
+            break
+
+
+def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
+    """A rollout of all environments, then `A2C.update` with the options that its `fast_path` names."""
+    from kernels.numba_networks import a2c_gradient, act
+
+    actor, critic = network(agent.model, 0), network(agent.model, 1)
+    theta, _, sizes, code = actor
+    dtype, config, start = agent.dtype, agent.config, agent.dist.start
+    envs, episodes, obs = interaction.envs, interaction.episodes, interaction.obs.astype(dtype)
+    T, N, O = config.rollout, envs.n, sizes[0]
+    s, s2 = np.empty((2, T, N, O), dtype)
+    r, term, done = np.empty((3, T, N), dtype)
+    a = np.empty((T, N), np.int64)
+    outputs = np.empty(N * sizes[1:].sum(), dtype)
+    while agent.step < steps:
+        for t in range(T):
+            s[t] = obs
+            act(theta, sizes, outputs, code, s[t], agent.rng.random(N), a[t])
+            over = []
+            for i, (env, action) in enumerate(zip(envs.members, (a[t] + start).tolist(), strict=True)):
+                s2[t, i], r[t, i], terminated, truncated, _ = env.step(action)
+                term[t, i], done[t, i] = terminated, terminated or truncated
+                if terminated or truncated:
+                    over.append(i)
+            episodes.add(r[t], done[t])
+            obs = s2[t]
+            if over:
+                obs = obs.copy()
+                for i in over:
+                    obs[i] = envs.members[i].reset()[0]
+        require_finite(agent.step, observations=s, rewards=r, next_observations=s2)        # tanh makes 1 of an infinity
+        started = time.perf_counter()
+        h = agent.schedules(agent.step / config.steps)
+        actor_loss, critic_loss, entropy, value, spread = a2c_gradient(
+            actor, critic, (s.reshape(-1, O), s2.reshape(-1, O), a, r, term, done), h.gamma, h.lam, h.entropy_coef, h.value_coef)
+        try:
+            grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
+        except FloatingPointError as error:
+            raise TrainingError(f"at step {agent.step}: {error}") from None
+        for optimiser, group, lr in zip(agent.optimisers, agent.model.groups,  # type: ignore[attr-defined]
+                                        (h.actor_lr, h.critic_lr), strict=True):
+            optimiser.step(agent.model.grad[group], lr)
+        agent.step += T * N
+        metrics = {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "value": value,
+                   "advantage_std": spread}
+        if report(agent, interaction, metrics, time.perf_counter() - started, 1):
+            break
+
+
+def ppo_gradient(model: Model) -> Any:
+    """A function that does what `PPO.gradient` does, for a model with separate bodies and discrete actions."""
+    from kernels.numba_networks import ppo_gradient as fill
+
+    assert isinstance(model, SeparateBodies)
+    actor, critic = network(model, 0), network(model, 1)
+
+    def gradient(s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, target: np.ndarray,
+                 h: Any) -> Metrics:
+        values = fill(actor, critic, (s, a, logp_old, adv, target), h.clip, h.entropy_coef, h.value_coef)
+        return dict(zip(("actor_loss", "critic_loss", "entropy", "kl", "clipped", "value"), values, strict=True))
+
+    return gradient
+
+
+LOOPS = {"one_step_actor_critic": one_step_actor_critic, "a2c_gradient": a2c}

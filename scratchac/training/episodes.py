@@ -1,0 +1,85 @@
+"""Episodes under way in training: what they have brought so far, and what the critic had promised of them."""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from scratchac.training.agent import OffPolicyAgent
+
+
+class Episodes:
+    """Returns and lengths of the episodes of N environments, from their rewards."""
+
+    def __init__(self, n: int, window: int = 100):
+        self.returns = np.zeros(n)                                          # of the episodes under way
+        self.lengths = np.zeros(n, np.int64)
+        self.finished = 0
+        self.recent: deque[tuple[float, int]] = deque(maxlen=window)        # (return, length) of the last ones finished
+
+    def add(self, rewards: np.ndarray, done: np.ndarray) -> None:
+        """One step of all environments: rewards (N,) and which episodes it ended (N,)."""
+        self.returns += rewards
+        self.lengths += 1
+        for i in np.flatnonzero(done):
+            self.end(i)
+
+    def end(self, i: int) -> None:
+        """The episode of environment i has ended."""
+        self.recent.append((float(self.returns[i]), int(self.lengths[i])))
+        self.returns[i] = self.lengths[i] = 0
+        self.finished += 1
+
+    def state(self) -> dict[str, Any]:
+        """All of it."""
+        return {"returns": self.returns, "lengths": self.lengths, "finished": self.finished, "recent": np.array(self.recent)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take a state over."""
+        self.returns[:], self.lengths[:], self.finished = state["returns"], state["lengths"], state["finished"]
+        self.recent.extend((float(total), int(length)) for total, length in state["recent"])
+
+
+class Promises:
+    """What the critic said of each episode at its start, Q(s₀, a₀), and the discounted return that came of it.
+
+    A critic that is fitted to its own maximum promises too much. Where a time limit cut the episode off, Q at the last
+    observation stands for the rest, as it does in the critic's targets. A soft critic's Q also holds the entropy to come.
+    """
+
+    def __init__(self, agent: OffPolicyAgent, n: int):
+        self.agent = agent
+        self.gamma = agent.schedules(1).gamma
+        self.said = np.zeros(n)
+        self.came = np.zeros(n)
+        self.weight = np.ones(n)
+        self.kept: deque[tuple[float, float]] = deque(maxlen=20)            # (said, came) of the last episodes
+
+    def begin(self, starting: np.ndarray, obs: np.ndarray, actions: np.ndarray) -> None:
+        """Ask the critic about those episodes that start with this step, `starting` (N,)."""
+        if starting.any():
+            self.said[starting] = self.agent.value(obs[starting], actions[starting])
+            self.came[starting], self.weight[starting] = 0, 1
+
+    def add(self, rewards: np.ndarray, next_obs: np.ndarray, term: np.ndarray, done: np.ndarray) -> None:
+        """What this step brought, each (N, …)."""
+        self.came += self.weight * rewards
+        self.weight *= self.gamma
+        for i in np.flatnonzero(done):
+            if not term[i]:
+                last = next_obs[i : i + 1]
+                self.came[i] += self.weight[i] * self.agent.value(last, self.agent.greedy(last))[0]
+            self.kept.append((self.said[i], self.came[i]))
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the last episodes, or nothing before the first one has ended."""
+        return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
+
+    def state(self) -> dict[str, Any]:
+        """All of it."""
+        return {"said": self.said, "came": self.came, "weight": self.weight, "kept": np.array(self.kept)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take a state over."""
+        self.said[:], self.came[:], self.weight[:] = state["said"], state["came"], state["weight"]
+        self.kept.extend(map(tuple, state["kept"]))

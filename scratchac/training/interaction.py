@@ -1,0 +1,60 @@
+"""What is under way in training besides the agent: environments, their observations, their episodes."""
+
+import sys
+from typing import Any
+
+from scratchac.errors import CheckpointError, UserError
+from scratchac.training.agent import Agent
+from scratchac.training.episodes import Episodes, Promises
+
+
+class Interaction:
+    """Environments, where they are, and what their episodes have brought so far.
+
+    `begin` starts new episodes, or brings back those that `state` was taken of. Asynchronous workers act elsewhere, and the
+    environments here only serve as models: `workers` is what each of them left behind when all had ended, or None.
+    """
+
+    def __init__(self, agent: Agent, envs: Any):
+        self.envs = envs
+        self.episodes = Episodes(envs.n)
+        self.obs: Any = None                                                # (N, O)
+        self.elsewhere = agent.family == "asynchronous"
+        self.promises = Promises(agent, envs.n) if agent.family == "off-policy" else None       # type: ignore[arg-type]
+        self.workers: list[Any] | None = None
+        self.since_update = 0                                               # steps since the last round of updates (off-policy)
+
+    def begin(self, state: dict[str, Any] | None = None) -> None:
+        """Start new episodes, or go on. Raises CheckpointError if `state` is of something else."""
+        if state is None:
+            self.obs = None if self.elsewhere else self.envs.reset()
+            return
+        try:
+            self._go_on(state)
+        except UserError:
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise CheckpointError(f"what was under way cannot be taken up again: {type(error).__name__}: {error}") from None
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        kept = state["envs"]
+        lost: Any = range(self.envs.n)                                      # whose episodes begin anew
+        if kept:
+            self.obs, lost = self.envs.load_state(kept)
+        elif not self.elsewhere:
+            self.obs = self.envs.reset()
+            print("scratchac: an environment had failed; all of them begin new episodes", file=sys.stderr)
+        self.episodes.load_state(state["episodes"])
+        self.since_update = state["since_update"]
+        self.workers = state["workers"]
+        if self.promises:
+            self.promises.load_state(state["promises"])
+        for i in lost:
+            if kept:
+                print(f"scratchac: the same actions do not lead environment {i} back; it begins a new episode", file=sys.stderr)
+            self.episodes.returns[i] = self.episodes.lengths[i] = 0
+
+    def state(self, failed: bool = False) -> dict[str, Any]:
+        """Everything needed to go on. `failed`: an environment is no longer to be asked."""
+        return {"envs": None if self.elsewhere or failed else self.envs.state(), "episodes": self.episodes.state(),
+                "since_update": self.since_update, "workers": self.workers, "promises": self.promises and self.promises.state()}

@@ -1,0 +1,123 @@
+"""The training loops. They know no algorithm by name: an agent says what it is in training/agent.py."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+import kernels
+from scratchac.errors import EnvironmentFailed, TrainingError
+from scratchac.training.agent import Agent, AsynchronousAgent, Metrics, OffPolicyAgent, OnPolicyAgent
+from scratchac.training.checks import LONGEST, NEVER_ENDS, require_finite
+from scratchac.training.interaction import Interaction
+from scratchac.training.memory import Rollout
+
+# Called after every update as report(agent, interaction, metrics, update_seconds, updates); a true answer ends training.
+Report = Callable[[Any, Interaction, Metrics, float, int], bool]
+
+# Products of this size are too small to share: with 64-64 networks two BLAS threads make two thirds of the updates that one does,
+# with 256-256 they gain a third while the machine is idle and lose a fifth when it is not.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
+@one_blas_thread
+def train(agent: Agent, envs: Any, steps: float, report: Report, under_way: dict[str, Any] | None = None) -> None:
+    """Run the training loop for this agent until it has taken `steps` environment steps.
+
+    envs        a VectorEnv or SelfPlay
+    under_way   `Interaction.state` of an earlier stretch of the same training, to go on exactly there
+
+    Raises TrainingError when a value is no longer a number.
+    """
+    fast = agent.fast_path(envs)
+    loop = fast.loop if fast and fast.loop else LOOPS[agent.family]
+    interaction = Interaction(agent, envs)
+    interaction.begin(under_way)
+    loop(agent, interaction, steps, report)
+
+
+def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float, report: Report) -> None:
+    """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
+
+    A rollout has `agent.horizon` steps of each environment or, where that is None, lasts until the episode ends (in a single one).
+    Raises TrainingError when a value is no longer a number.
+    """
+    envs, episodes, rollout = interaction.envs, interaction.episodes, Rollout(agent.dtype)
+    while agent.step < steps:
+        complete = False
+        while not complete:
+            t = episodes.lengths.copy()
+            actions = agent.sample(interaction.obs)
+            if actions.dtype.kind == "f":                   # a simulator may answer a NaN with numbers that look sound
+                require_finite(agent.step, actions=actions[None])
+            next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
+            rollout.add(interaction.obs, actions, rewards, next_obs, term, trunc, t)
+            done = term | trunc
+            episodes.add(rewards, done)
+            interaction.obs = next_start
+            complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
+            if len(rollout) == LONGEST and not complete and agent.horizon is None:
+                raise EnvironmentFailed(NEVER_ENDS)
+        batch = rollout.take()
+        require_finite(agent.step, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
+        started = time.perf_counter()
+        try:
+            metrics = agent.update(batch)
+        except FloatingPointError as error:
+            raise TrainingError(f"at step {agent.step}: {error}") from None
+        if report(agent, interaction, metrics, time.perf_counter() - started, 1):
+            break
+
+
+def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: float, report: Report) -> None:
+    """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the replay buffer.
+
+    Before learning starts, actions are random and `report` is called without metrics.
+    Raises TrainingError when a value is no longer a number.
+    """
+    config, envs, episodes, promises = agent.config, interaction.envs, interaction.episodes, interaction.promises
+    assert promises is not None
+    while agent.step < steps:
+        warming_up = agent.step < config.learning_starts
+        obs = interaction.obs
+        actions = agent.random(envs.n) if warming_up else agent.sample(obs)
+        require_finite(agent.step, observations=obs[None], actions=actions[None])
+        promises.begin(episodes.lengths == 0, obs, actions)
+        next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
+        require_finite(agent.step, rewards=rewards[None], next_observations=next_obs[None])
+        agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
+        done = term | trunc
+        promises.add(rewards, next_obs, term, done)
+        episodes.add(rewards, done)
+        agent.restart(done)
+        agent.step += envs.n
+        interaction.obs = next_start
+        interaction.since_update += envs.n
+        metrics, updates, started = {}, 0, time.perf_counter()
+        if agent.step >= config.learning_starts and interaction.since_update >= config.train_every:
+            interaction.since_update = 0
+            for _ in range(config.gradient_steps):
+                try:
+                    metrics = agent.update(agent.memory.sample(agent.batch_rng, config.batch_size))
+                except FloatingPointError as error:
+                    raise TrainingError(f"at step {agent.step}: {error}") from None
+                updates += 1
+            if kernels.backend.device == "cpu" and not math.isfinite(metrics["critic_loss"]):       # a device would be waited for
+                raise TrainingError(f"at step {agent.step}: critic_loss is not finite: lower the learning rates")
+            metrics |= promises.metrics()
+        if report(agent, interaction, metrics, time.perf_counter() - started if updates else 0.0, updates):
+            break
+
+
+def train_asynchronous(agent: AsynchronousAgent, interaction: Interaction, steps: float, report: Report) -> None:
+    """The agent's workers act in environments of their own, made like those of `interaction`."""
+    agent.train(interaction, int(steps), report)
+
+
+LOOPS: dict[str, Callable[..., None]] = {
+    "on-policy": train_on_policy,
+    "off-policy": train_off_policy,
+    "asynchronous": train_asynchronous,
+}

@@ -1,0 +1,128 @@
+"""What an agent learns from: a rollout, in order, or a minibatch from a replay buffer."""
+
+import math
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import DTypeLike
+
+import kernels
+from scratchac.errors import UserError
+
+
+class Batch(NamedTuple):
+    """T consecutive steps of N environments. `next_obs` is what really followed, also at the end of an episode."""
+
+    obs: np.ndarray         # (T, N, O)
+    actions: np.ndarray     # (T, N) or (T, N, A), as sampled, before any clipping
+    rewards: np.ndarray     # (T, N)
+    next_obs: np.ndarray    # (T, N, O)
+    term: np.ndarray        # (T, N) 1 where the episode ended in a terminal state
+    trunc: np.ndarray       # (T, N) 1 where a limit cut the episode off
+    t: np.ndarray           # (T, N) steps since the episode began
+
+    @property
+    def done(self) -> np.ndarray:
+        """(T, N) 1 where the episode ended, in either way."""
+        return np.maximum(self.term, self.trunc)
+
+
+class Rollout:
+    """Collects a batch for an on-policy update and forgets it afterwards."""
+
+    def __init__(self, dtype: DTypeLike = np.float32):
+        self.dtype = dtype
+        self.rows: list[tuple[np.ndarray, ...]] = []
+
+    def add(self, *row: np.ndarray) -> None:
+        """Append one step of all environments, in the order of `Batch`. The arrays are kept: pass ones nobody writes to again."""
+        self.rows.append(row)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self) -> Batch:
+        """Return everything collected as a Batch, and start anew. Floats get the rollout's dtype, whole numbers keep theirs."""
+        columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
+        self.rows = []
+        return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
+
+
+class Transitions(NamedTuple):
+    """A minibatch of B transitions, in random order."""
+
+    obs: np.ndarray         # (B, O)
+    actions: np.ndarray     # (B, A) in [−1, 1], or (B,) whole numbers
+    rewards: np.ndarray     # (B,)
+    next_obs: np.ndarray    # (B, O) what really followed
+    term: np.ndarray        # (B,) 1 where nothing follows: the bootstrap is cut. A time limit is not such an ending
+
+
+class ReplayBuffer:
+    """The last `capacity` transitions, overwritten in a ring, sampled uniformly with replacement.
+
+    All memory is reserved at once, where the backend computes. Observations are float32, or uint8 where the environment's are
+    (pictures).
+    Raises UserError if that cannot fit into the memory there.
+    """
+
+    def __init__(self, capacity: int, observation_space: gym.Space, action_shape: tuple[int, ...],
+                 action_dtype: DTypeLike = np.float32, dtype: DTypeLike = np.float32):
+        obs_dtype = observation_space.dtype if observation_space.dtype == np.uint8 else dtype
+        shape = observation_space.shape or ()
+        fields: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
+            "obs": (shape, obs_dtype), "actions": (action_shape, action_dtype), "rewards": ((), dtype),
+            "next_obs": (shape, obs_dtype), "term": ((), dtype), "trunc": ((), dtype)}
+        size = capacity * sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in fields.values())
+        memory = kernels.backend.memory()
+        if size > memory:
+            raise UserError(f"--buffer-size {capacity} needs {size // 2**30} GiB of memory and there are {memory / 2**30:.1f}; "
+                            f"at most {8 * int(memory) * capacity // size // 10} transitions would fit")
+        self.data = {name: kernels.backend.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
+        self.capacity = capacity
+        self.size = 0
+        self.cursor = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return sum(array.nbytes for array in self.data.values())
+
+    def add(self, **rows: np.ndarray) -> None:
+        """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
+        n = len(rows["rewards"])
+        where = kernels.backend.asarray((self.cursor + np.arange(n)) % self.capacity)
+        for name, array in self.data.items():
+            array[where] = kernels.backend.asarray(rows[name], array.dtype)
+        self.cursor = (self.cursor + n) % self.capacity
+        self.size = min(self.size + n, self.capacity)
+
+    def sample(self, rng: np.random.Generator, rows: int) -> Transitions:
+        """A minibatch of `rows` transitions, drawn with the Generator. Raises UserError if fewer have been collected."""
+        if rows > self.size:
+            raise UserError(f"a batch of {rows} needs more than the {self.size} transitions collected so far")
+        where = kernels.backend.asarray(rng.integers(self.size, size=rows))
+        return Transitions(*(self.data[name][where] for name in Transitions._fields))
+
+    def state(self) -> dict[str, Any]:
+        """The transitions collected so far, and where the next one goes."""
+        return {"cursor": self.cursor, **{name: array[: self.size] for name, array in self.data.items()}}
+
+    def like(self, saved: Any) -> dict[str, Any]:
+        """What a state with as many transitions as `saved` looks like here. Raises ValueError where that cannot be."""
+        rows, cursor = (saved.get(name) if isinstance(saved, dict) else None for name in ("rewards", "cursor"))
+        if not isinstance(rows, np.ndarray) or rows.ndim != 1 or len(rows) > self.capacity:
+            raise ValueError(f"the replay buffer has no rewards, or more than {self.capacity}")
+        if not isinstance(cursor, int) or not 0 <= cursor < self.capacity:
+            raise ValueError(f"the replay buffer's cursor is {cursor!r}, and there is room for {self.capacity}")
+        return self.state() | {name: array[: len(rows)] for name, array in self.data.items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take transitions over."""
+        self.size, self.cursor = len(state["rewards"]), int(state["cursor"])
+        for name, array in self.data.items():
+            array[: self.size] = kernels.backend.asarray(state[name])
