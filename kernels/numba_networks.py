@@ -497,7 +497,8 @@ def _step_along_trace(p, g, z, rates, delta, done):
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)
 _NETWORKS = ("scratchac.nn", "scratchac.distributions", "scratchac.policies")
-_LOOP = ("scratchac.training.loops", "scratchac.training.episodes", "scratchac.environments.vector")
+_LOOP = ("scratchac.algorithms.plumbing", "scratchac.training.loops", "scratchac.training.episodes",
+         "scratchac.environments.vector")
 UPDATES: dict[str, Update] = {
     "one_step_actor_critic": Update(one_step_actor_critic, "scratchac.algorithms.actor_critic.ActorCritic",
                                     ("scratchac.algorithms.actor_critic", *_NETWORKS, *_LOOP)),

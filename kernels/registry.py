@@ -11,7 +11,7 @@ from inspect import isfunction
 from typing import Any, TypeVar, cast
 
 from kernels.backend import Backend
-from kernels.shipped import is_shipped, why_not
+from kernels.shipped import is_shipped, recorded, why_not
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -58,7 +58,7 @@ def compiled(name: str, agent: object) -> Callable[..., Any] | None:
     update = _active.updates.get(name)
     if update is None:
         return None
-    reason = _changed(agent, update.stands_for) or next((why_not(x) for x in update.modules if not is_shipped(x)), None)
+    reason = next((why_not(x) for x in update.modules if not is_shipped(x)), None) or _changed(agent, update.stands_for)
     if reason:
         _say(f"{reason}: the reference runs, not the compiled {name}")
         return None
@@ -72,9 +72,10 @@ def _changed(agent: object, stands_for: str) -> str | None:
         return f"{cls.__module__}.{cls.__qualname__} is not {stands_for}"
     if replaced := sorted(name for name in vars(agent) if isfunction(getattr(cls, name, None))):
         return f"this agent's {replaced[0]} is not that of its class"
-    for name, method in vars(cls).items():
-        if isfunction(method) and not is_shipped(method.__module__):
-            return f"{stands_for}.{name} has been replaced"
+    for base in cls.__mro__:
+        for name, method in vars(base).items():
+            if base.__module__ in recorded() and isfunction(method) and method.__module__ not in recorded():
+                return f"{base.__module__}.{base.__qualname__}.{name} has been replaced"
     return None
 
 

@@ -94,15 +94,21 @@ class A2C(VectorisedAgent[Config]):
             optimiser.step(self.model.grad[group], lr)
         if not self.config.shared_body:
             self.critic_steps(s, a, target, w_old, h)
-        self.finish(batch)
+        if self.normaliser:                     # after the learning step: acting and learning see one scale
+            self.normaliser.update(batch.obs.reshape(s.shape))
+        self.step += len(s)
         return metrics
 
     def gradient(self, batch: Batch, h: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray, Metrics]:
         """Fill `model.grad` with ∂L, clipped; returns s (B, O), a, the critic's targets (B,), and metrics."""
-        s, s2, a, r = self.rows(batch, h.gamma)
+        rows = batch.rewards.size                                                    # B = T·N
+        s, s2 = (self.behaviour.see(x).reshape(rows, -1) for x in (batch.obs, batch.next_obs))      # (B, O)
+        a = batch.actions.reshape(rows, *self.dist.action_shape)
+        r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards       # (T, N)
+
         y, v, cache = self.model.forward(s)                                          # (B, outputs), (B, values)
         target, adv = self.estimate(r, v, self.model.value(s2), a, batch, h)         # (B,), (B,)
-        if h.normalise_advantage and len(s) > 1:
+        if h.normalise_advantage and rows > 1:
             adv = (adv - adv.mean()) / (adv.std() + 1e-8)
         if h.discount_actor:
             adv = adv * h.gamma ** batch.t.ravel().astype(self.dtype)

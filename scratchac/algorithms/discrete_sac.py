@@ -85,7 +85,9 @@ class DiscreteSAC(SoftAgent[Config]):
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
         h = self.schedules(self.step / self.config.steps)
-        alpha = self.entropy_weight(h)                                      # (1,)
+        if not self.config.learn_alpha:
+            self.log_alpha[0] = math.log(h.alpha)
+        alpha = np.exp(self.log_alpha)                                      # (1,)
         critic_metrics = self.critic_step(batch, alpha, h)
         actor_metrics, entropy = self.actor_step(batch.obs, alpha, h)
         if self.config.learn_alpha:

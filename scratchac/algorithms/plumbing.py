@@ -23,7 +23,7 @@ from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Model, Networks, act
 from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
-from scratchac.training.memory import Batch, ReplayBuffer
+from scratchac.training.memory import ReplayBuffer
 
 Config = TypeVar("Config", bound=Any)
 Vectorised = TypeVar("Vectorised", bound=Normalising)
@@ -120,20 +120,6 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
             raise UserError(f"--action-mask reads the last {self.dist.n} features of an observation, and its shape is "
                             f"{space.shape}")
         return self.dist.n
-
-    def rows(self, batch: Batch, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """A Batch of (T, N) as (s, s′, a, r): s and s′ (B, O) normalised, a (B, …), r (T, N) scaled; B = T·N."""
-        B = batch.rewards.size
-        s, s2 = (self.behaviour.see(x).reshape(B, *x.shape[2:]) for x in (batch.obs, batch.next_obs))
-        a = batch.actions.reshape(B, *self.dist.action_shape)
-        r = self.scaler(batch.rewards, batch.done, gamma) if self.scaler else batch.rewards
-        return s, s2, a, r
-
-    def finish(self, batch: Batch) -> None:
-        """After the learning step, and not before it, the statistics move: acting and learning see one scale."""
-        if self.normaliser:
-            self.normaliser.update(batch.obs.reshape(batch.rewards.size, -1))
-        self.step += batch.rewards.size
 
 
 class OffPolicyAgent(Generic[Replayed]):
@@ -278,12 +264,6 @@ class SoftAgent(OffPolicyAgent[Shifted]):
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The most likely raw actions for N observations."""
         raise NotImplementedError
-
-    def entropy_weight(self, h: Any) -> np.ndarray:
-        """α (1,): what has been learnt or, if it is not learnt, what the config says at this point of training."""
-        if not self.config.learn_alpha:
-            self.log_alpha[0] = math.log(h.alpha)
-        return np.exp(self.log_alpha)
 
     def temperature(self) -> float:
         """α."""

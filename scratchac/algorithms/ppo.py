@@ -85,7 +85,10 @@ class PPO(VectorisedAgent[Config]):
     def update(self, batch: Batch) -> Metrics:
         """All epochs on a Batch of (T, N) transitions; returns the means of the minibatches' metrics."""
         h = self.schedules(self.step / self.config.steps)
-        s, s2, a, r = self.rows(batch, h.gamma)
+        B = batch.rewards.size                                                       # T·N
+        s, s2 = (self.behaviour.see(x).reshape(B, *x.shape[2:]) for x in (batch.obs, batch.next_obs))
+        a = batch.actions.reshape(B, *self.dist.action_shape)
+        r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards       # (T, N)
 
         # Data from here on: what the old policy thought, and what came of it.
         y, v, _ = self.model.forward(s)                                              # (B, outputs), (B, 1)
@@ -97,14 +100,16 @@ class PPO(VectorisedAgent[Config]):
         gradient = compiled.ppo_gradient(self.model) if self.fast_path() else self.gradient
         seen = []
         for _ in range(self.config.epochs):
-            order = self.batch_rng.permutation(len(s))
-            for start in range(0, len(s), self.config.batch_size):
+            order = self.batch_rng.permutation(B)
+            for start in range(0, B, self.config.batch_size):
                 rows = order[start : start + self.config.batch_size]
                 seen.append(self.minibatch_step(*(x[rows] for x in rollout), h, gradient))
             if 0 < h.target_kl < seen[-1]["kl"]:
                 break
 
-        self.finish(batch)
+        if self.normaliser:                     # after the learning step: acting and learning see one scale
+            self.normaliser.update(batch.obs.reshape(B, -1))
+        self.step += B
         return {name: float(np.mean([metrics[name] for metrics in seen])) for name in self.metrics}
 
     def minibatch_step(self, s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, h: Config,

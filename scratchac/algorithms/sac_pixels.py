@@ -65,7 +65,9 @@ class PixelSAC(SAC):
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics with their encoder, the actor, the temperature and the targets; returns the metrics."""
         h = self.schedules(self.step / self.config.steps)
-        alpha = self.entropy_weight(h)                                      # (1,)
+        if not self.config.learn_alpha:
+            self.log_alpha[0] = math.log(h.alpha)
+        alpha = np.exp(self.log_alpha)                                      # (1,)
         shifted = batch._replace(obs=self.encoder.shift(batch.obs, self.rng), next_obs=self.encoder.shift(batch.next_obs, self.rng))
         s, cache = self.encoder.forward(self.phi, shifted.obs)              # (B, F)
         critic_metrics = self.encoder_step(s, cache, shifted, alpha, h)

@@ -2,13 +2,18 @@
 
     ∂L/∂xᵢ ≈ (L(x + h eᵢ) − L(x − h eᵢ)) / 2h       h = 1e-5 in float64: error about h² from curvature, 1e-16/h from rounding
 
-A check that cannot fail proves nothing, so each comes with a plausible mistake (a forgotten factor, a flipped sign, a missing
-term) which must be caught by the same comparison.
+A check that cannot fail proves nothing, so each has a negative control: a plausible mistake (a forgotten factor, a flipped sign, a
+missing term), which the same comparison must catch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+Rng = np.random.Generator
+Loss = Callable[[], float]
+Checked = tuple[Loss, np.ndarray, np.ndarray, np.ndarray]     # (f, x, gradient, spoilt gradient), f() reading x
 
 H = 1e-5
 TOLERANCE = 1e-6
@@ -17,6 +22,8 @@ FLOOR = 1e-2            # errors of derivatives smaller than this are measured a
 
 @dataclass(frozen=True)
 class Result:
+    """What one check found."""
+
     name: str
     coordinates: int
     error: float            # largest relative error of the gradient
@@ -24,11 +31,12 @@ class Result:
     control_error: float    # largest relative error of the spoilt gradient
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
+        """Whether the gradient is right and the spoilt one was caught."""
         return self.error < TOLERANCE < self.control_error
 
 
-def numerical_gradient(f, x, h=H):
+def numerical_gradient(f: Loss, x: np.ndarray, h: float = H) -> np.ndarray:
     """Central differences of the scalar function f at every coordinate of x (changed in place, and restored)."""
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
@@ -41,35 +49,37 @@ def numerical_gradient(f, x, h=H):
     return grad
 
 
-def relative_error(a, b):
+def relative_error(a: np.ndarray, b: np.ndarray) -> float:
     """Largest |a − b| / max(|a|, |b|, FLOOR) over all coordinates."""
     return float((np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), FLOOR)).max())
 
 
-CHECKS = {}
+CHECKS: dict[str, tuple[Callable[[Rng], Checked], str]] = {}
 
 
-def check(name, mistake):
+def check(name: str, mistake: str) -> Callable[[Callable[[Rng], Checked]], Callable[[Rng], Checked]]:
     """Register a check: a function of a Generator that returns (f, x, gradient, spoilt gradient), f() reading x."""
 
-    def register(function):
+    def register(function: Callable[[Rng], Checked]) -> Callable[[Rng], Checked]:
         CHECKS[name] = function, mistake
         return function
     return register
 
 
-def run(name, seed=0):
+def run(name: str, seed: int = 0) -> Result:
+    """Run one check."""
     function, mistake = CHECKS[name]
     f, x, grad, spoilt = function(np.random.default_rng(seed))
     numerical = numerical_gradient(f, x)
     return Result(name, x.size, relative_error(grad, numerical), mistake, relative_error(spoilt, numerical))
 
 
-def run_all(seed=0):
+def run_all(seed: int = 0) -> list[Result]:
+    """Run all checks."""
     return [run(name, seed) for name in CHECKS]
 
 
-def table(results):
+def table(results: list[Result]) -> str:
     """The results as a table, and a verdict under it."""
     width, wide = (max(len(getattr(r, field)) for r in results) for field in ("name", "mistake"))
     header = f"{'gradient of':{width}}  coordinates  largest error      {'with this mistake in it':{wide}}  error"

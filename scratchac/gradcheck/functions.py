@@ -1,16 +1,19 @@
 """Gradient checks of distributions and losses."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from scratchac import losses
 from scratchac.distributions import Categorical, Gaussian, TanhGaussian
-from scratchac.gradcheck.differences import check
+from scratchac.gradcheck.differences import Checked, Rng, check
 from scratchac.policies import mask_illegal
 
 # -- distributions ---------------------------------------------------------------------------------------------------
 
 
-def _distribution_check(dist, rng, a, of, spoil):
+def _distribution_check(dist: Any, rng: Rng, a: np.ndarray, of: int, spoil: Callable[[Any, Any], Any]) -> Checked:
     y = rng.standard_normal((5, dist.outputs))
     c = rng.standard_normal(5)
     zero = np.zeros(5)
@@ -20,17 +23,17 @@ def _distribution_check(dist, rng, a, of, spoil):
 
 
 @check("Categorical: log-probability", "softmax not subtracted")
-def _(rng):
+def _(rng: Rng) -> Checked:
     a = rng.integers(4, size=5)
     return _distribution_check(Categorical(4), rng, a, 0, lambda g, c: np.eye(4)[a] * c[:, None])
 
 
 @check("Categorical: entropy", "sign flipped")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _distribution_check(Categorical(4), rng, rng.integers(4, size=5), 1, lambda g, c: -g)
 
 
-def _masked_check(rng, of, confused):
+def _masked_check(rng: Rng, of: int, confused: Callable[[Any, Any], Any]) -> Checked:
     """Through the mask to the raw logits; the spoilt gradient is that of logits `confused(y, mask)` instead."""
     dist, y, c, zero = Categorical(4), 2 * rng.standard_normal((5, 4)), rng.standard_normal(5), np.zeros(5)
     mask = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]], float)
@@ -42,29 +45,29 @@ def _masked_check(rng, of, confused):
 
 
 @check("Categorical, masked: log-probability", "mask forgotten")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _masked_check(rng, 0, lambda y, mask: y)
 
 
 @check("Categorical, masked: entropy", "logits multiplied by the mask")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _masked_check(rng, 1, lambda y, mask: y * mask)
 
 
 @check("Gaussian: log-probability", "normalisation −log σ forgotten")
-def _(rng):
+def _(rng: Rng) -> Checked:
     dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
     return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 0,
                                lambda g, c: g + np.concatenate([np.ones((5, 2)), np.zeros((5, 2))], axis=1) * c[:, None])
 
 
 @check("Gaussian: entropy", "doubled, as for a variance")
-def _(rng):
+def _(rng: Rng) -> Checked:
     dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
     return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 1, lambda g, c: 2 * g)
 
 
-def _tanh_gaussian_check(rng, log_std, spoil):
+def _tanh_gaussian_check(rng: Rng, log_std: Any, spoil: Callable[..., np.ndarray]) -> Checked:
     """L = Σ (c · a + d log π(a)) with ε fixed: the way through the sample, the correction and the bound on log σ at once."""
     dist = TanhGaussian(-np.ones(2), np.ones(2), log_std)
     y, eps = rng.standard_normal((5, 4)), rng.standard_normal((5, 2))
@@ -74,7 +77,7 @@ def _tanh_gaussian_check(rng, log_std, spoil):
     c, d = rng.standard_normal((5, 2)), rng.standard_normal(5)
     _, _, cache = dist.sample(y, eps)
 
-    def f():
+    def f() -> float:
         a, logp, _ = dist.sample(y, eps)
         return float((c * a).sum() + d @ logp)
 
@@ -82,8 +85,8 @@ def _tanh_gaussian_check(rng, log_std, spoil):
 
 
 @check("tanh-Gaussian: sample and log-probability", "tanh correction forgotten")
-def _(rng):
-    def spoil(dist, cache, c, d):
+def _(rng: Rng) -> Checked:
+    def spoil(dist: TanhGaussian, cache: Any, c: np.ndarray, d: np.ndarray) -> np.ndarray:
         a, log_std, slope, eps = cache
         correction = d[:, None] * 2 * a
         return dist.backward(cache, c, d) - np.concatenate([correction * np.exp(log_std) * eps * slope, correction], axis=1)
@@ -92,8 +95,8 @@ def _(rng):
 
 
 @check("tanh-Gaussian, log σ clamped", "gradient passed on outside the clamp")
-def _(rng):
-    def spoil(dist, cache, c, d):
+def _(rng: Rng) -> Checked:
+    def spoil(dist: TanhGaussian, cache: Any, c: np.ndarray, d: np.ndarray) -> np.ndarray:
         a, log_std, slope, eps = cache
         return dist.backward((a, log_std, np.ones_like(slope), eps), c, d)
 
@@ -103,55 +106,55 @@ def _(rng):
 # -- losses ----------------------------------------------------------------------------------------------------------
 
 
-def _loss_check(loss, x, spoil):
+def _loss_check(loss: Callable[[np.ndarray], Any], x: np.ndarray, spoil: Callable[[np.ndarray], np.ndarray]) -> Checked:
     _, grad = loss(x)
     return lambda: loss(x)[0], x, grad, spoil(grad)
 
 
 @check("policy gradient loss", "1/B forgotten")
-def _(rng):
+def _(rng: Rng) -> Checked:
     adv = rng.standard_normal(6)
     return _loss_check(lambda logp: losses.policy_gradient(logp, adv), rng.standard_normal(6), lambda g: 6 * g)
 
 
 @check("clipped surrogate, A > 0 and A < 0, below, inside and above the clip", "gradient passed on beyond the clip")
-def _(rng):
+def _(rng: Rng) -> Checked:
     ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
     old = rng.standard_normal(8)
     return _loss_check(lambda logp: losses.clipped_surrogate(logp, old, adv, 0.2), old + np.log(ratio), lambda g: -ratio * adv / 8)
 
 
 @check("entropy bonus", "sign flipped")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _loss_check(lambda entropy: losses.entropy_bonus(entropy, 0.3), rng.random(6), lambda g: -g)
 
 
 @check("MSE value loss", "factor 2 of a loss without ½")
-def _(rng):
+def _(rng: Rng) -> Checked:
     target = rng.standard_normal(6)
     return _loss_check(lambda v: losses.mse(v, target), rng.standard_normal(6), lambda g: 2 * g)
 
 
 @check("Huber value loss, inside and outside", "not clipped")
-def _(rng):
+def _(rng: Rng) -> Checked:
     error = np.array([-3.0, -0.9, -0.2, 0.4, 0.8, 2.5])
     target = rng.standard_normal(6)
     return _loss_check(lambda v: losses.huber(v, target, 1.0), target + error, lambda g: error / 6)
 
 
 @check("clipped value loss, running towards the target and away", "gradient passed on beyond the clip")
-def _(rng):
+def _(rng: Rng) -> Checked:
     old, moved, target = np.zeros(6), np.array([-0.9, -0.1, 0.1, 0.9, 0.9, -0.9]), np.array([2.0, 2.0, 2.0, 2.0, -2.0, -2.0])
     return _loss_check(lambda v: losses.clipped_mse(v, old, target, 0.3), moved, lambda g: (moved - target) / 6)
 
 
 @check("MSE of two critics with one target", "averaged over the critics")
-def _(rng):
+def _(rng: Rng) -> Checked:
     target = rng.standard_normal(6)
     return _loss_check(lambda q: losses.stacked_mse(q, target), rng.standard_normal((2, 6)), lambda g: g / 2)
 
 
 @check("proximal term κ‖w − w_old‖²", "factor 2 forgotten")
-def _(rng):
+def _(rng: Rng) -> Checked:
     old = rng.standard_normal(6)
     return _loss_check(lambda w: losses.proximal(w, old, 0.7), rng.standard_normal(6), lambda g: g / 2)

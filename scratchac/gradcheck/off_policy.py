@@ -1,43 +1,30 @@
-"""Gradient checks of whole off-policy updates: the actor's way through the critic, and the critics' targets."""
+"""Gradient checks of the steps of off-policy algorithms: the actor's way through the critic, the critics' targets, the temperature.
 
+With plain gradient steps of size 1 (SGD, learning rate 1), a step moves the parameters by exactly −∇L.
+"""
+
+from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 import gymnasium as gym
 import numpy as np
 
-import kernels
-from scratchac import losses
-from scratchac.algorithms import ddpg, discrete_sac, sac, td3
-from scratchac.gradcheck.differences import H, check, numerical_gradient
+from scratchac.algorithms import ddpg, discrete_sac, sac, sac_pixels, td3
+from scratchac.distributions import log_softmax
+from scratchac.gradcheck.differences import Checked, H, Rng, check, numerical_gradient
 from scratchac.gradcheck.networks import PICTURES, TINY, pictures_for, spaces
 from scratchac.optim import SGD
 from scratchac.training.memory import Transitions
 
-
-class Unmoved:
-    """An encoder that leaves pictures where they are."""
-
-    learns = True
-
-    def __init__(self, encoder):
-        self.forward, self.backward = encoder.forward, encoder.backward
-
-    def shift(self, pictures, rng):
-        return pictures
+ALPHA, GAMMA = 0.3, 0.9
 
 
-class Frozen:
-    """An optimiser that keeps the parameters where they are."""
-
-    def step(self, grad, lr):
-        pass
-
-
-def _off_policy(module, name, rng, discrete=False, **options):
-    """An agent with tanh networks (smooth everywhere) and a minibatch of 8, in float64; rows 2 and 5 are terminal."""
-    config = module.Config(hidden=(5,), activation="tanh", batch_size=8, learning_starts=8, buffer_size=8, actor_lr=1.0,
-                           critic_lr=1.0, gamma=0.9, **options)
-    agent = getattr(module, name)(config, *spaces(discrete), seed=1, dtype=np.float64)
+def _agent(agent_class: Any, rng: Rng, discrete: bool = False, **options: Any) -> tuple[Any, Transitions, Any]:
+    """An agent with tanh networks (smooth everywhere), 8 transitions in float64 of which 2 and 5 are terminal, and the config."""
+    config = agent_class.config_class(hidden=(5,), activation="tanh", batch_size=8, learning_starts=8, buffer_size=8, actor_lr=1.0,
+                                      critic_lr=1.0, gamma=GAMMA, **options)
+    agent = agent_class(config, *spaces(discrete), seed=1, dtype=np.float64)
     for x in agent.keeps().values():
         if isinstance(x, np.ndarray) and x.size > 1:
             x += 0.5 * rng.standard_normal(x.shape)                 # targets away from their networks, biases away from zero
@@ -45,162 +32,218 @@ def _off_policy(module, name, rng, discrete=False, **options):
     a = rng.integers(3, size=8) if discrete else rng.uniform(-1, 1, (8, 2))
     term = np.zeros(8)
     term[[2, 5]] = 1
-    return agent, Transitions(s, a, rng.standard_normal(8), s2, term)
+    return agent, Transitions(s, a, rng.standard_normal(8), s2, term), agent.schedules(0)
 
 
-def _step(agent, batch, moving):
-    """−∇L of one network, as the real update applies it, all others held still."""
-    flat = {"actor": agent.theta, "critic": agent.w}[moving].flat
-    for which in ("actor", "critic"):
-        setattr(agent, f"{which}_optimiser", SGD(flat) if which == moving else Frozen())
+def _moved(flat: np.ndarray, step: Callable[[], Any]) -> np.ndarray:
+    """By how much a step moves the parameters, the other way: ∇L. They are put back."""
     before = flat.copy()
-    agent.update(batch)
+    step()
     grad = before - flat
     flat[:] = before
-    return flat, grad
+    return grad
 
 
-def _with_action(s, a):
-    return np.concatenate([s, a], axis=1)
+def _critic_gradient(agent: Any, *arguments: Any) -> np.ndarray:
+    agent.critic_optimiser = SGD(agent.w.flat)
+    return _moved(agent.w.flat, lambda: agent.critic_step(*arguments))
 
 
-def _deterministic_actor(module, name, rng):
-    agent, batch = _off_policy(module, name, rng, **({"delay": 1} if name == "TD3" else {}))
+def _actor_gradient(agent: Any, *arguments: Any) -> np.ndarray:
+    agent.actor_optimiser = SGD(agent.theta.flat)
+    return _moved(agent.theta.flat, lambda: agent.actor_step(*arguments))
 
-    def loss():
-        pi = np.tanh(agent.actor.forward(agent.theta, batch.obs)[0])
-        q = agent.critic.forward(agent.w, _with_action(batch.obs, pi))[0]
-        return -float((q[0] if name == "TD3" else q).mean())
 
-    flat, grad = _step(agent, batch, "actor")
-    return loss, flat, grad
+def _q(agent: Any, w: Any, s: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Q (…, B) of one critic or several."""
+    return agent.critic.forward(w, np.concatenate([s, a], axis=1))[0][..., 0]
+
+
+def _half_squares(q: np.ndarray, target: np.ndarray) -> float:
+    """Σₖ mean ½(Qₖ − target)²."""
+    return float(0.5 * ((q - target) ** 2).mean(axis=-1).sum())
+
+
+# -- DDPG and TD3 ------------------------------------------------------------------------------------------------------
+
+
+@check("DDPG critic", "bootstrap at a terminal state")
+def _(rng: Rng) -> Checked:
+    agent, batch, h = _agent(ddpg.DDPG, rng)
+    s, a, r, s2, term = batch
+    q2 = _q(agent, agent.w_target, s2, np.tanh(agent.actor.forward(agent.theta_target, s2)[0]))
+
+    def loss(mask: np.ndarray = 1 - term) -> float:
+        return _half_squares(_q(agent, agent.w, s, a), r + GAMMA * mask * q2)
+
+    flat = agent.w.flat
+    return loss, flat, _critic_gradient(agent, batch, h), numerical_gradient(lambda: loss(np.ones(8)), flat)
 
 
 @check("DDPG actor, through the critic", "critic's gradient not summed with 1/B")
-def _(rng):
-    loss, flat, grad = _deterministic_actor(ddpg, "DDPG", rng)
-    return loss, flat, grad, 8 * grad
+def _(rng: Rng) -> Checked:
+    agent, batch, h = _agent(ddpg.DDPG, rng)
+    grad = _actor_gradient(agent, batch.obs, h)
+
+    def loss() -> float:
+        return -float(_q(agent, agent.w, batch.obs, np.tanh(agent.actor.forward(agent.theta, batch.obs)[0])).mean())
+
+    return loss, agent.theta.flat, grad, 8 * grad
 
 
 @check("TD3 actor, through the first critic", "ascending and descending confused")
-def _(rng):
-    loss, flat, grad = _deterministic_actor(td3, "TD3", rng)
-    return loss, flat, grad, -grad
+def _(rng: Rng) -> Checked:
+    agent, batch, h = _agent(td3.TD3, rng)
+    grad = _actor_gradient(agent, batch.obs, h)
+
+    def loss() -> float:
+        return -float(_q(agent, agent.w, batch.obs, np.tanh(agent.actor.forward(agent.theta, batch.obs)[0]))[0].mean())
+
+    return loss, agent.theta.flat, grad, -grad
 
 
 @check("TD3 critics", "bootstrap at a terminal state")
-def _(rng):
-    agent, batch = _off_policy(td3, "TD3", rng, target_noise=0.0)
-    a2 = np.tanh(agent.actor.forward(agent.theta_target, batch.next_obs)[0])
-    q2 = agent.critic.forward(agent.w_target, _with_action(batch.next_obs, a2))[0][..., 0].min(axis=0)
+def _(rng: Rng) -> Checked:
+    agent, batch, h = _agent(td3.TD3, rng, target_noise=0.0)
+    s, a, r, s2, term = batch
+    q2 = _q(agent, agent.w_target, s2, np.tanh(agent.actor.forward(agent.theta_target, s2)[0])).min(axis=0)
 
-    def loss(mask=1 - batch.term):
-        q = agent.critic.forward(agent.w, _with_action(batch.obs, batch.actions))[0][..., 0]
-        return losses.stacked_mse(q, batch.rewards + 0.9 * mask * q2)[0]
+    def loss(mask: np.ndarray = 1 - term) -> float:
+        return _half_squares(_q(agent, agent.w, s, a), r + GAMMA * mask * q2)
 
-    flat, grad = _step(agent, batch, "critic")
-    return loss, flat, grad, numerical_gradient(lambda: loss(np.ones(8)), flat)
+    flat = agent.w.flat
+    return loss, flat, _critic_gradient(agent, batch, h), numerical_gradient(lambda: loss(np.ones(8)), flat)
 
 
-def _sac(rng):
-    agent, batch = _off_policy(sac, "SAC", rng, alpha=0.3, learn_alpha=False)
+# -- SAC -------------------------------------------------------------------------------------------------------------------
+
+
+def _sac(rng: Rng) -> tuple[Any, Transitions, Any, np.ndarray]:
+    """As `_agent`; the same noise in the step and in every loss, and α."""
+    agent, batch, h = _agent(sac.SAC, rng, alpha=ALPHA, learn_alpha=False)
     eps = rng.standard_normal((8, 2))
-    agent.dist.noise = lambda *_: eps                               # the same noise in the update and in every loss
-
-    def actor_loss(entropy_weight=0.3):
-        a, logp, _ = agent.pi(batch.obs)
-        q = agent.critic.forward(agent.w, _with_action(batch.obs, a))[0][..., 0]
-        assert np.abs(q[0] - q[1]).min() > 100 * H                  # away from the kink of the minimum
-        return float((entropy_weight * logp - q.min(axis=0)).mean())
-
-    return agent, batch, actor_loss
+    agent.dist.noise = lambda *_: eps
+    return agent, batch, h, np.exp(agent.log_alpha)
 
 
 @check("SAC actor, through min(Q₁, Q₂) and log π", "entropy term forgotten")
-def _(rng):
-    agent, batch, loss = _sac(rng)
-    flat, grad = _step(agent, batch, "actor")
-    return loss, flat, grad, numerical_gradient(lambda: loss(0.0), flat)
+def _(rng: Rng) -> Checked:
+    agent, batch, h, alpha = _sac(rng)
+
+    def loss(entropy_weight: float = ALPHA) -> float:
+        a, logp, _ = agent.pi(batch.obs)
+        q = _q(agent, agent.w, batch.obs, a)
+        assert np.abs(q[0] - q[1]).min() > 100 * H                  # away from the kink of the minimum
+        return float((entropy_weight * logp - q.min(axis=0)).mean())
+
+    flat = agent.theta.flat
+    return loss, flat, _actor_gradient(agent, batch.obs, alpha, h), numerical_gradient(lambda: loss(0.0), flat)
 
 
 @check("SAC critics", "entropy of the next state forgotten")
-def _(rng):
-    agent, batch, _ = _sac(rng)
-    a2, logp2, _ = agent.pi(batch.next_obs)
-    q2 = agent.critic.forward(agent.w_target, _with_action(batch.next_obs, a2))[0][..., 0].min(axis=0)
+def _(rng: Rng) -> Checked:
+    agent, batch, h, alpha = _sac(rng)
+    s, a, r, s2, term = batch
+    a2, logp2, _ = agent.pi(s2)
+    q2 = _q(agent, agent.w_target, s2, a2).min(axis=0)
 
-    def loss(alpha=0.3):
-        q = agent.critic.forward(agent.w, _with_action(batch.obs, batch.actions))[0][..., 0]
-        return losses.stacked_mse(q, batch.rewards + 0.9 * (1 - batch.term) * (q2 - alpha * logp2))[0]
+    def loss(entropy_weight: float = ALPHA) -> float:
+        return _half_squares(_q(agent, agent.w, s, a), r + GAMMA * (1 - term) * (q2 - entropy_weight * logp2))
 
-    flat, grad = _step(agent, batch, "critic")
-    return loss, flat, grad, numerical_gradient(lambda: loss(0.0), flat)
-
-
-@check("SAC critics from pictures: their loss trains the encoder", "actor's loss trains it too")
-def _(rng):
-    config = sac.Config(hidden=(5,), activation="tanh", batch_size=6, learning_starts=6, buffer_size=6, actor_lr=1.0, critic_lr=1.0,
-                        gamma=0.9, alpha=0.3, learn_alpha=False)
-    with patch.object(sac, "encoder_for", lambda space: TINY):
-        agent = sac.SAC(config, PICTURES, gym.spaces.Box(-1, 1, (2,), np.float64), seed=1, dtype=np.float64)
-    agent.online += 0.3 * rng.standard_normal(agent.online.size)
-    agent.target += 0.3 * rng.standard_normal(agent.target.size)
-    eps = rng.standard_normal((6, 2))
-    agent.dist.noise = lambda *_: eps
-    obs, next_obs = (pictures_for(rng, TINY, agent.phi, 6) for _ in range(2))
-    batch = Transitions(obs, rng.uniform(-1, 1, (6, 2)), rng.standard_normal(6), next_obs, np.zeros(6))
-    a2, logp2, _ = agent.pi(agent.see(next_obs))
-    seen = TINY.forward(agent.phi_target, next_obs)[0]
-    q2 = agent.critic.forward(agent.w_target, _with_action(seen, a2))[0][..., 0].min(axis=0)
-    y = batch.rewards + 0.9 * (q2 - 0.3 * logp2)
-
-    def loss():
-        q = agent.critic.forward(agent.w, _with_action(agent.see(obs), batch.actions))[0][..., 0]
-        return losses.stacked_mse(q, y)[0]
-
-    def actor_loss():
-        s = agent.see(obs)
-        a, logp, _ = agent.pi(s)
-        return float((0.3 * logp - agent.critic.forward(agent.w, _with_action(s, a))[0][..., 0].min(axis=0)).mean())
-
-    agent.encoder = Unmoved(TINY)
-    agent.critic_optimiser, agent.actor_optimiser = SGD(agent.online), Frozen()
-    before = agent.online.copy()
-    agent.update(batch)
-    grad = before - agent.online
-    agent.online[:] = before
-    return loss, agent.online, grad, grad + numerical_gradient(actor_loss, agent.online)
+    flat = agent.w.flat
+    return loss, flat, _critic_gradient(agent, batch, alpha, h), numerical_gradient(lambda: loss(0.0), flat)
 
 
 @check("SAC temperature log α", "sign flipped")
-def _(rng):
-    agent, batch, _ = _sac(rng)
-    object.__setattr__(agent.config, "learn_alpha", True)
+def _(rng: Rng) -> Checked:
+    agent, _, h = _agent(sac.SAC, rng, alpha=ALPHA, alpha_lr=1.0)
     agent.alpha_optimiser = SGD(agent.log_alpha)
-    agent.schedules.values.alpha_lr = 1.0
-    _, logp, _ = agent.pi(batch.obs)
-    before = agent.log_alpha.copy()
-    _step(agent, batch, "critic")                                   # the actor stands still, so log π stays what it is
-    grad = before - agent.log_alpha
-    agent.log_alpha[:] = before
+    logp, alpha = rng.standard_normal(8), np.exp(agent.log_alpha)
+    grad = _moved(agent.log_alpha, lambda: agent.temperature_step(logp, alpha, h))
     return lambda: float((-np.exp(agent.log_alpha[0]) * (logp + agent.target_entropy)).mean()), agent.log_alpha, grad, -grad
 
 
+@check("SAC critics from pictures: their loss trains the encoder", "actor's loss trains it too")
+def _(rng: Rng) -> Checked:
+    config = sac.Config(hidden=(5,), activation="tanh", batch_size=6, learning_starts=6, buffer_size=6, actor_lr=1.0, critic_lr=1.0,
+                        gamma=GAMMA, alpha=ALPHA, learn_alpha=False)
+    with patch.object(sac_pixels.PixelSAC, "make_encoder", lambda self: TINY):
+        agent = sac_pixels.PixelSAC(config, PICTURES, gym.spaces.Box(-1, 1, (2,), np.float64), seed=1, dtype=np.float64)
+    agent.online += 0.3 * rng.standard_normal(agent.online.size)
+    agent.target += 0.3 * rng.standard_normal(agent.target.size)
+    eps, h = rng.standard_normal((6, 2)), agent.schedules(0)
+    agent.dist.noise = lambda *_: eps
+    alpha = np.exp(agent.log_alpha)
+    obs, next_obs = (pictures_for(rng, TINY, agent.phi, 6) for _ in range(2))
+    batch = Transitions(obs, rng.uniform(-1, 1, (6, 2)), rng.standard_normal(6), next_obs, np.zeros(6))
+    a2, logp2, _ = agent.pi(TINY.forward(agent.phi, next_obs)[0])
+    q2 = _q(agent, agent.w_target, TINY.forward(agent.phi_target, next_obs)[0], a2).min(axis=0)
+    target = batch.rewards + GAMMA * (q2 - ALPHA * logp2)
+
+    def loss() -> float:
+        return _half_squares(_q(agent, agent.w, TINY.forward(agent.phi, obs)[0], batch.actions), target)
+
+    def actor_loss() -> float:
+        s = TINY.forward(agent.phi, obs)[0]
+        a, logp, _ = agent.pi(s)
+        return float((ALPHA * logp - _q(agent, agent.w, s, a).min(axis=0)).mean())
+
+    agent.critic_optimiser = SGD(agent.online)
+    grad = _moved(agent.online, lambda: agent.encoder_step(*TINY.forward(agent.phi, obs), batch, alpha, h))
+    return loss, agent.online, grad, grad + numerical_gradient(actor_loss, agent.online)
+
+
+# -- discrete SAC ----------------------------------------------------------------------------------------------------------
+
+
+def _discrete_sac(rng: Rng) -> tuple[Any, Transitions, Any, np.ndarray]:
+    agent, batch, h = _agent(discrete_sac.DiscreteSAC, rng, discrete=True, alpha=ALPHA, learn_alpha=False)
+    return agent, batch, h, np.exp(agent.log_alpha)
+
+
+@check("discrete SAC critics", "expectation without the entropy")
+def _(rng: Rng) -> Checked:
+    agent, batch, h, alpha = _discrete_sac(rng)
+    s, a, r, s2, term = batch
+    log_pi2 = log_softmax(agent.actor.forward(agent.theta, s2)[0])
+    q2 = agent.critic.forward(agent.w_target, s2)[0].min(axis=0)
+
+    def loss(entropy_weight: float = ALPHA) -> float:
+        v2 = (np.exp(log_pi2) * (q2 - entropy_weight * log_pi2)).sum(axis=1)
+        return _half_squares(agent.critic.forward(agent.w, s)[0][:, np.arange(8), a], r + GAMMA * (1 - term) * v2)
+
+    flat = agent.w.flat
+    return loss, flat, _critic_gradient(agent, batch, alpha, h), numerical_gradient(lambda: loss(0.0), flat)
+
+
 @check("discrete SAC actor, an expectation over actions", "−Σπf of the softmax forgotten")
-def _(rng):
-    agent, batch = _off_policy(discrete_sac, "DiscreteSAC", rng, discrete=True, alpha=0.3, learn_alpha=False)
+def _(rng: Rng) -> Checked:
+    agent, batch, h, alpha = _discrete_sac(rng)
 
-    def terms():
+    def terms() -> tuple[np.ndarray, np.ndarray, Any]:
         z, cache = agent.actor.forward(agent.theta, batch.obs)
-        log_pi = kernels.backend.log_softmax(z)
-        return np.exp(log_pi), 0.3 * log_pi - agent.critic.forward(agent.w, batch.obs)[0].min(axis=0), cache
+        log_pi = log_softmax(z)
+        return np.exp(log_pi), ALPHA * log_pi - agent.critic.forward(agent.w, batch.obs)[0].min(axis=0), cache
 
-    def loss():
+    def loss() -> float:
         pi, f, _ = terms()
         return float((pi * f).sum(axis=1).mean())
 
-    flat, grad = _step(agent, batch, "actor")
     pi, f, cache = terms()
     spoilt = agent.theta.zeros_like()
     agent.actor.backward(agent.theta, cache, pi * f / 8, spoilt)
-    return loss, flat, grad, spoilt.flat
+    return loss, agent.theta.flat, _actor_gradient(agent, batch.obs, alpha, h), spoilt.flat
+
+
+@check("discrete SAC temperature log α", "sign flipped")
+def _(rng: Rng) -> Checked:
+    agent, _, h = _agent(discrete_sac.DiscreteSAC, rng, discrete=True, alpha=ALPHA, alpha_lr=1.0, entropy_target=0.5)
+    agent.alpha_optimiser = SGD(agent.log_alpha)
+    log_pi, alpha = log_softmax(rng.standard_normal((8, 3))), np.exp(agent.log_alpha)
+    pi = np.exp(log_pi)
+    grad = _moved(agent.log_alpha, lambda: agent.temperature_step(-(pi * log_pi).sum(axis=1).mean(), alpha, h))
+
+    def loss() -> float:
+        return float((pi * -np.exp(agent.log_alpha[0]) * (log_pi + 0.5 * np.log(3))).sum(axis=1).mean())
+
+    return loss, agent.log_alpha, grad, -grad

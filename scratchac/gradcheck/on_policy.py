@@ -4,20 +4,104 @@ With plain gradient steps of size 1 and no clipping, an update moves the paramet
 between: networks, distributions, losses, masks, the other network. Targets and advantages are data, held fixed.
 """
 
+from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 import gymnasium as gym
 import numpy as np
 
 from scratchac import losses
-from scratchac.algorithms import a2c, ppo
-from scratchac.gradcheck.differences import check, numerical_gradient
+from scratchac.algorithms import a2c, actor_critic, ppo, reinforce, reinforce_baseline
+from scratchac.gradcheck.differences import Checked, Loss, Rng, check, numerical_gradient
 from scratchac.gradcheck.networks import PICTURES, TINY, pictures_for, spaces
 from scratchac.optim import SGD
 from scratchac.training.memory import Batch
 
+# -- REINFORCE, and the one-step actor-critic ------------------------------------------------------------------------
 
-def _a2c_check(rng, spaces, mistake, **options):
+
+def _episode(agent: Any, rng: Rng, T: int) -> Batch:
+    """T steps of one environment, the last of them terminal."""
+    obs, next_obs = rng.standard_normal((2, T, 1, 3))
+    term = np.zeros((T, 1))
+    term[-1] = 1
+    actions = np.stack([agent.sample(o) for o in obs])
+    return Batch(obs, actions, rng.standard_normal((T, 1)), next_obs, term, np.zeros((T, 1)), np.arange(T)[:, None])
+
+
+def _returns(batch: Batch, gamma: float) -> np.ndarray:
+    """Gₜ = Σₖ γᵏ rₜ₊ₖ, each summed on its own, (T,)."""
+    r = batch.rewards[:, 0]
+    return np.array([sum(gamma**k * r[t + k] for k in range(len(r) - t)) for t in range(len(r))])
+
+
+def _update(agent: Any, flat: np.ndarray, batch: Batch) -> np.ndarray:
+    before = flat.copy()
+    agent.update(batch)
+    grad = before - flat
+    flat[:] = before
+    return grad
+
+
+@check("REINFORCE update, with γᵗ", "γᵗ forgotten")
+def _(rng: Rng) -> Checked:
+    config = reinforce.Config(hidden=(5,), optimiser="sgd", lr=1.0, gamma=0.9, discount_actor=True)
+    agent = reinforce.Reinforce(config, *spaces(True), seed=1, dtype=np.float64)
+    agent.params.flat[:] += 0.3 * rng.standard_normal(agent.params.flat.size)
+    batch = _episode(agent, rng, 6)
+    g, discount = _returns(batch, 0.9), 0.9 ** np.arange(6)
+
+    def loss(weight: np.ndarray = discount) -> float:
+        logp, _, _ = agent.dist.evaluate(agent.net.forward(agent.params, batch.obs[:, 0])[0], batch.actions[:, 0])
+        return -float((weight * g * logp).sum())
+
+    flat = agent.params.flat
+    return loss, flat, _update(agent, flat, batch), numerical_gradient(lambda: loss(np.ones(6)), flat)
+
+
+@check("REINFORCE with a baseline, update", "gradient through the baseline in the actor's loss")
+def _(rng: Rng) -> Checked:
+    config = reinforce_baseline.Config(hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, gamma=0.9)
+    agent = reinforce_baseline.ReinforceBaseline(config, *spaces(True), seed=1, dtype=np.float64)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    batch = _episode(agent, rng, 6)
+    s, g = batch.obs[:, 0], _returns(batch, 0.9)
+    b = agent.model.value(s)[:, 0].copy()
+
+    def loss(through: bool = False) -> float:
+        y, v, _ = agent.model.forward(s)
+        logp, _, _ = agent.dist.evaluate(y, batch.actions[:, 0])
+        return float(-((g - (v[:, 0] if through else b)) * logp).sum() + 0.5 * ((v[:, 0] - g) ** 2).mean())
+
+    flat = agent.model.flat
+    return loss, flat, _update(agent, flat, batch), numerical_gradient(lambda: loss(True), flat)
+
+
+@check("one-step actor-critic, both steps", "δ missing in the actor's step")
+def _(rng: Rng) -> Checked:
+    config = actor_critic.Config(hidden=(5,), activation="tanh", actor_lr=1.0, critic_lr=1.0, gamma=0.9)
+    agent = actor_critic.ActorCritic(config, *spaces(True), seed=1, dtype=np.float64)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    t = 3
+    batch = _episode(agent, rng, 1)._replace(term=np.zeros((1, 1)), t=np.full((1, 1), t))
+    s, s2, r = batch.obs[0], batch.next_obs[0], batch.rewards[0, 0]
+    target = float(r + 0.9 * agent.model.value(s2)[0, 0])                   # data: a semi-gradient
+    delta = target - float(agent.model.value(s)[0, 0])
+
+    def loss(weight: float = delta) -> float:
+        y, v, _ = agent.model.forward(s)
+        logp, _, _ = agent.dist.evaluate(y, batch.actions[0])
+        return float(-(0.9**t) * weight * logp[0] + 0.5 * (target - v[0, 0]) ** 2)
+
+    flat = agent.model.flat
+    return loss, flat, _update(agent, flat, batch), numerical_gradient(lambda: loss(1.0), flat)
+
+
+# -- A2C and PPO -----------------------------------------------------------------------------------------------------
+
+
+def _a2c_check(rng: Rng, spaces: Callable[[], tuple[Any, Any]], mistake: str, **options: Any) -> Checked:
     """With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L."""
     observation_space, action_space = spaces()
     # tanh: smooth everywhere. A state-dependent log σ of about 0 keeps the check well conditioned.
@@ -36,7 +120,7 @@ def _a2c_check(rng, spaces, mistake, **options):
     # Targets and advantages are data: computed once, at the parameters before the update.
     target, adv = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
 
-    def loss(entropy_sign=1):
+    def loss(entropy_sign: int = 1) -> float:
         y, v, _ = agent.model.forward(s)
         logp, entropy, _ = agent.dist.evaluate(y, a)
         return (losses.policy_gradient(logp, adv)[0] + entropy_sign * losses.entropy_bonus(entropy, h.entropy_coef)[0]
@@ -53,55 +137,55 @@ def _a2c_check(rng, spaces, mistake, **options):
         spoilt = numerical_gradient(loss, agent.model.flat)
         agent.model.masked = 3
     else:                                                                   # differentiate the bootstrap V(s′) as well
-        def leaky():
+        def leaky() -> float:
             moved, _ = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
             return h.value_coef * agent.critic_loss(agent.model.value(s), moved, a)[0]
         spoilt = numerical_gradient(leaky, agent.model.flat)
     return loss, agent.model.flat, grad, spoilt
 
 
-def _masks(rng, shape):
+def _masks(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
     """Masks of three actions (…, 3): one of them illegal, or two, or none."""
     masks = np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]])
     return masks[rng.permutation(np.arange(np.prod(shape)) % len(masks))].reshape(*shape, 3)
 
 
 @check("A2C update, discrete, two networks", "entropy bonus with the wrong sign")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(True), "entropy")
 
 
 @check("A2C update, discrete, shared body", "gradient through the target")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(True), "target", shared_body=True)
 
 
 @check("A2C update, Gaussian, shared body", "entropy bonus with the wrong sign")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(False), "entropy", shared_body=True)
 
 
 @check("A2C update, Gaussian, σ(s)", "entropy bonus with the wrong sign")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(False), "entropy", state_dependent_std=True)
 
 
 @check("A2C update, A = Q − V, Huber", "gradient through the target")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(True), "target", advantage="qv", value_loss="huber")
 
 
 @check("A2C update, illegal actions masked, two networks", "mask forgotten")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True)
 
 
 @check("A2C update, illegal actions masked, shared body", "mask forgotten")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True, shared_body=True)
 
 
-def _ppo_check(rng, spoil, features=3, **options):
+def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int = 3, **options: Any) -> Checked:
     """A step on a minibatch in which every ratio lies where it should; `spoil` takes the agent and the loss."""
     config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1, **options)
     agent = ppo.PPO(config, *spaces(True, features), seed=1, dtype=np.float64)
@@ -115,27 +199,27 @@ def _ppo_check(rng, spoil, features=3, **options):
     logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
     scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
 
-    def loss(clip=h.clip):
+    def loss(clip: float = h.clip) -> float:
         y, v, _ = agent.model.forward(s)
         logp, entropy, _ = agent.dist.evaluate(y, a)
         return (losses.clipped_surrogate(logp, logp_old, scaled, clip)[0] + losses.entropy_bonus(entropy, h.entropy_coef)[0]
                 + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
 
     before = agent.model.flat.copy()
-    agent.step_on(s, a, logp_old, v_old, adv, h)
+    agent.minibatch_step(s, a, logp_old, v_old, adv, h)
     grad = before - agent.model.flat
     agent.model.flat[:] = before
     return loss, agent.model.flat, grad, spoil(agent, loss)
 
 
 @check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
-def _(rng):
+def _(rng: Rng) -> Checked:
     return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat))
 
 
 @check("PPO step, illegal actions masked", "mask forgotten")
-def _(rng):
-    def spoil(agent, loss):
+def _(rng: Rng) -> Checked:
+    def spoil(agent: Any, loss: Loss) -> np.ndarray:
         agent.model.masked = 0
         spoilt = numerical_gradient(loss, agent.model.flat)
         agent.model.masked = 3
@@ -145,9 +229,9 @@ def _(rng):
 
 
 @check("PPO step from pictures: both losses, one encoder", "encoder trained by the critic alone")
-def _(rng):
+def _(rng: Rng) -> Checked:
     config = ppo.Config(envs=1, rollout=6, batch_size=6, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
-    with patch.object(ppo, "encoder_for", lambda space: TINY):
+    with patch.object(ppo, "Encoder", lambda shape: TINY):
         agent = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)
     agent.optimiser = SGD(agent.model.flat)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
@@ -157,7 +241,7 @@ def _(rng):
     logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - rng.uniform(-0.1, 0.1, 6)
     scaled = (adv - adv.mean()) / (adv.std() + 1e-8)
 
-    def loss(actor=1):
+    def loss(actor: int = 1) -> float:
         y, v, _ = agent.model.forward(s)
         logp, entropy, _ = agent.dist.evaluate(y, a)
         return (actor * losses.clipped_surrogate(logp, logp_old, scaled, h.clip)[0]
@@ -165,7 +249,7 @@ def _(rng):
                 + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
 
     before = agent.model.flat.copy()
-    agent.step_on(s, a, logp_old, v_old, adv, h)
+    agent.minibatch_step(s, a, logp_old, v_old, adv, h)
     grad = before - agent.model.flat
     agent.model.flat[:] = before
     phi = agent.model.phi.flat.size

@@ -1,0 +1,279 @@
+"""Compiled updates: their own gradients against finite differences, and when they are used and when not."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import kernels
+import scratchac
+from scratchac import losses, returns
+from scratchac.algorithms.a2c import A2C
+from scratchac.algorithms.a2c import Config as A2CConfig
+from scratchac.algorithms.actor_critic import ActorCritic
+from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
+from scratchac.algorithms.ppo import PPO
+from scratchac.algorithms.ppo import Config as PPOConfig
+from scratchac.environments.vector import VectorEnv
+from scratchac.gradcheck import TOLERANCE, numerical_gradient
+from scratchac.gradcheck.differences import relative_error
+from scratchac.training.compiled import network
+from scratchac.training.loops import train
+
+numba = pytest.importorskip("kernels.numba_networks", reason="Numba is not installed")
+
+ROOT = Path(__file__).parents[1]
+OBSERVATIONS, ACTIONS = gym.spaces.Box(-1, 1, (3,), np.float64), gym.spaces.Discrete(3)
+
+
+# -- gradients of their own ----------------------------------------------------------------------------------------------
+
+
+def agent_for(agent_class, config, rng):
+    agent = agent_class(config, OBSERVATIONS, ACTIONS, seed=1, dtype=np.float64)
+    agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
+    return agent
+
+
+def agrees(loss, agent, mistake):
+    """`model.grad` is that of the loss, and not that of the loss with a mistake in it."""
+    grad = agent.model.grad.copy()
+    assert relative_error(grad, numerical_gradient(loss, agent.model.flat)) < TOLERANCE
+    assert relative_error(grad, numerical_gradient(mistake, agent.model.flat)) > 0.01
+
+
+def test_gradient_of_a2c(rng):
+    agent = agent_for(A2C, A2CConfig(hidden=(5,)), rng)
+    (s, s2), a = rng.standard_normal((2, 12, 3)), rng.integers(3, size=(4, 3))
+    r, (term, trunc) = rng.standard_normal((4, 3)), (rng.random((2, 4, 3)) < 0.3).astype(float)
+    done = np.maximum(term, trunc)
+    v, v2 = (agent.model.value(x)[:, 0].reshape(4, 3) for x in (s, s2))
+    adv = returns.gae(r, v, v2, term, done, 0.9, 0.8).ravel()
+    target = adv + v.ravel()
+
+    def loss(entropy_coef=0.2):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a.ravel())
+        return float(-(adv * logp).mean() - entropy_coef * entropy.mean() + 0.7 * 0.5 * ((v[:, 0] - target) ** 2).mean())
+
+    reported = numba.a2c_gradient(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8, 0.2, 0.7)
+    agrees(loss, agent, lambda: loss(-0.2))
+    assert loss() == pytest.approx(reported[0] - 0.2 * reported[2] + 0.7 * reported[1])
+
+
+def test_gradient_of_ppo(rng):
+    """In each cell of the clip: A > 0 and A < 0, the ratio below, inside and above."""
+    agent = agent_for(PPO, PPOConfig(hidden=(5,)), rng)
+    s, a, target = rng.standard_normal((8, 3)), rng.integers(3, size=8), rng.standard_normal(8)
+    ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
+    logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
+
+    def loss(clip=0.2):
+        y, v, _ = agent.model.forward(s)
+        logp, entropy, _ = agent.dist.evaluate(y, a)
+        return (losses.clipped_surrogate(logp, logp_old, adv, clip)[0] - 0.1 * float(entropy.mean())
+                + 0.5 * float(losses.mse(v[:, 0], target)[0]))
+
+    numba.ppo_gradient(network(agent.model, 0), network(agent.model, 1), (s, a, logp_old, adv, target), 0.2, 0.1, 0.5)
+    agrees(loss, agent, lambda: loss(np.inf))
+
+
+def test_step_of_the_one_step_actor_critic(rng):
+    """With step sizes 1 and no trace, the step is −∇L of L = −γᵗ δ log π + ½(target − V)²."""
+    agent = agent_for(ActorCritic, ActorCriticConfig(hidden=(5,), activation="tanh"), rng)
+    model, (s, s2) = agent.model, rng.standard_normal((2, 1, 3))
+    target = 0.5 + 0.9 * float(model.value(s2)[0, 0])
+    delta, action = target - float(model.value(s)[0, 0]), 2
+
+    def loss(weight=delta):
+        y, v, _ = model.forward(s)
+        logp, _, _ = agent.dist.evaluate(y, np.array([action]))
+        return float(-0.7 * weight * logp[0] + 0.5 * (target - v[0, 0]) ** 2)
+
+    actor, critic = ((*network(model, i), np.zeros_like(model.flat[model.groups[i]]), np.empty(sum(mlp.sizes[1:])))
+                     for i, mlp in enumerate((model.actor, model.critic)))
+    numba.act(model.theta.flat, np.array(model.actor.sizes), actor[5], actor[3], s, np.array([0.5]), np.zeros(1, np.int64))
+    before = model.flat.copy()
+    numba.one_step_actor_critic(actor, critic, (s, s2, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
+    model.grad[:] = before - model.flat
+    model.flat[:] = before
+    agrees(loss, agent, lambda: loss(1.0))
+
+
+# -- used only while they do what the agent's code says ------------------------------------------------------------------------
+
+AGENTS = {"actor-critic": ("actor_critic", "ActorCritic"), "a2c": ("a2c", "A2C"), "ppo": ("ppo", "PPO")}
+
+
+class Reached(Exception):
+    """The code under test ran."""
+
+
+def made(algorithm, cls=None, **options):
+    """An agent on CartPole, of a class of its own if one is given, and its environments."""
+    agent = scratchac.make_agent(algorithm, "CartPole-v1", 0, hidden=(8,), **options)
+    if cls is not None:
+        envs = VectorEnv("CartPole-v1", 1, 0)
+        agent = cls(agent.config, envs.observation_space, envs.action_space)
+    return agent, VectorEnv("CartPole-v1", agent.n_envs, 0)
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+def test_the_shipped_agent_has_a_fast_path(algorithm):
+    agent, envs = made(algorithm)
+    with kernels.using("numba"):
+        assert agent.fast_path(envs).method.startswith(AGENTS[algorithm][1])
+    with kernels.using("numpy"):
+        assert agent.fast_path(envs) is None
+
+
+METHODS = [("actor-critic", "update"), ("actor-critic", "sample"), ("a2c", "update"), ("a2c", "gradient"), ("a2c", "estimate"),
+           ("a2c", "sample"), ("ppo", "update"), ("ppo", "gradient"), ("ppo", "minibatch_step"), ("ppo", "sample")]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba", "auto"])
+@pytest.mark.parametrize("algorithm, method", METHODS)
+def test_a_subclass_runs_what_it_overrides(algorithm, method, backend):
+    def raising(self, *arguments):
+        raise Reached
+
+    with kernels.using(backend):
+        agent, envs = made(algorithm, type("Mine", (type(made(algorithm)[0]),), {method: raising}))
+        with pytest.raises(Reached):
+            train(agent, envs, 5_000, lambda *_: False)
+
+
+@pytest.mark.parametrize("algorithm, method", METHODS)
+def test_a_method_replaced_on_an_agent_or_its_class_runs(algorithm, method, monkeypatch, capsys):
+    def raising(*arguments):
+        raise Reached
+
+    with kernels.using("numba"):
+        agent, envs = made(algorithm)
+        setattr(agent, method, raising)
+        with pytest.raises(Reached):
+            train(agent, envs, 5_000, lambda *_: False)
+        agent, envs = made(algorithm)
+        monkeypatch.setattr(type(agent), method, raising)
+        with pytest.raises(Reached):
+            train(agent, envs, 5_000, lambda *_: False)
+
+
+def test_an_option_that_is_not_compiled_runs_the_reference():
+    with kernels.using("numba"):
+        for options in ({"advantage": "td"}, {"normalise_obs": True}, {"kappa": 0.1}, {"shared_body": True}):
+            agent, envs = made("a2c", **options)
+            assert agent.fast_path(envs) is None
+        assert made("ppo", clip_value=0.2)[0].fast_path() is None
+
+
+EDITS = {       # file of a copy of the project → what is put first into which function, and a run that calls it
+    "algorithms/actor_critic.py": ("    def update(", "actor-critic"),
+    "algorithms/a2c.py": ("    def gradient(", "a2c"),
+    "algorithms/ppo.py": ("    def gradient(", "ppo"),
+    "algorithms/reinforce.py": ("    def update(", "reinforce"),
+    "algorithms/reinforce_baseline.py": ("    def update(", "reinforce-baseline"),
+    "algorithms/ddpg.py": ("    def actor_step(", "ddpg"),
+    "algorithms/td3.py": ("    def critic_step(", "td3"),
+    "algorithms/sac.py": ("    def temperature_step(", "sac"),
+    "algorithms/discrete_sac.py": ("    def actor_step(", "discrete-sac"),
+    "losses.py": ("def entropy_bonus(", "a2c"),
+    "returns.py": ("def gae(", "a2c"),
+    "returns.py, kernel": ("def reverse_scan(", "ppo"),
+    "nn.py": ("def linear_backward(", "sac"),
+    "nn.py, network": ("def mlp_forward(", "a2c"),
+    "optim.py": ("def adam(", "td3"),
+    "optim.py, RMSprop": ("def rmsprop(", "a2c"),
+    "distributions.py": ("def tanh_gaussian_backward(", "sac"),
+    "distributions.py, categorical": ("def categorical_sample(", "actor-critic"),
+    "policies.py": ("    def see(", "actor-critic"),
+    "algorithms/plumbing.py": ("    def sample(", "a2c"),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the packages, where a reader edits."""
+    folder = tmp_path_factory.mktemp("copy")
+    for package in ("scratchac", "kernels"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+PROGRAM = """
+import scratchac
+for backend in {backends}:
+    try:
+        scratchac.train({algorithm!r}, {env!r}, 300, backend=backend, **{options})
+        print(backend, "trained")
+    except RuntimeError as error:
+        print(backend, error)
+"""
+
+
+def run_in(folder, algorithm, *backends):
+    """Short runs in a process that imports the copy: (what came of each, what was said on stderr)."""
+    env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac") else "CartPole-v1"
+    options = {"hidden": (4,)}
+    if algorithm in ("ddpg", "td3", "sac", "discrete-sac"):
+        options |= {"learning_starts": 20, "batch_size": 20, "buffer_size": 50}
+    program = PROGRAM.format(backends=backends, algorithm=algorithm, env=env, options=options)
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300)
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_of_a_file_takes_effect_on_every_backend(edit, copy):
+    path = copy / "scratchac" / edit.split(",")[0]
+    (function, algorithm), source = EDITS[edit], path.read_text()
+    begin = source.index(function)
+    body = source.index(":\n", source.index(")", begin)) + 2                # after the signature, which may take several lines
+    indent = " " * (8 if function.startswith(" ") else 4)
+    path.write_text(f"{source[:body]}{indent}raise RuntimeError('this edit runs')\n{source[body:]}")
+    try:
+        came, said = run_in(copy, algorithm, "numpy", "numba", "auto")
+    finally:
+        path.write_text(source)
+    assert came == ["numpy this edit runs", "numba this edit runs", "auto this edit runs"], said[-1500:]
+
+
+@pytest.mark.slow
+def test_a_comment_is_no_edit_and_an_edit_is_said_in_one_line(copy):
+    path = copy / "scratchac/algorithms/a2c.py"
+    source = path.read_text()
+    try:
+        path.write_text(source.replace("    def update(", "    # A comment.\n    def update("))
+        assert run_in(copy, "a2c", "numba") == (["numba trained"], "")
+        path.write_text(source.replace("h.value_coef * dv)", "2 * h.value_coef * dv)"))
+        came = run_in(copy, "a2c", "numba")
+    finally:
+        path.write_text(source)
+    assert came == (["numba trained"], "scratchac: scratchac.algorithms.a2c has been edited: the reference runs, not the compiled "
+                                       "a2c_gradient\n")
+
+
+def test_fingerprints_are_those_of_the_present_files():
+    """After an edit to a reference the overrides have to agree with it again; then `python -m kernels` records it."""
+    changed = [module for module in kernels.shipped.recorded() if not kernels.shipped.is_shipped(module)]
+    assert not changed, f"python -m kernels, once tests/test_backends.py passes; changed: {changed}"
+
+
+def test_a_fingerprint_ignores_comments_and_docstrings_only():
+    one = '"""Doc.\n\nMore."""\nx = 1  # why\n\ndef f():\n    """Doc."""  # why\n    return "s"\n'
+    assert kernels.shipped.fingerprint(one) == kernels.shipped.fingerprint('x = 1\ndef f():\n    return "s"\n')
+    for other in (one.replace("x = 1", "x = 2"), one.replace('"s"', '"t"'), one.replace("return", "yield")):
+        assert kernels.shipped.fingerprint(one) != kernels.shipped.fingerprint(other)
+
+
+def test_a_run_says_which_compiled_update_trained_it(tmp_path, capsys):
+    scratchac.train("a2c", "CartPole-v1", 200, backend="numba", out=tmp_path / "run", quiet=False, hidden=(8,))
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == ("scratchac: backend numba runs the compiled a2c_gradient in place of A2C.update; "
+                     "--backend numpy runs that code itself")
+    for name in ("config.json", "summary.json"):
+        assert '"compiled": "a2c_gradient"' in (tmp_path / "run" / name).read_text()
