@@ -163,11 +163,11 @@ def _add_windows(windows, k, stride, C, x):
 # -- categorical distribution, returns ----------------------------------------------------------------------------------------
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> Any:
     return _log_softmax(np.ascontiguousarray(logits)) if logits.ndim == 2 else NotImplemented
 
 
-def categorical_sample(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
+def categorical_sample(logits: np.ndarray, u: np.ndarray) -> Any:
     return _categorical_sample(np.ascontiguousarray(logits), u) if logits.ndim == 2 else NotImplemented
 
 
@@ -263,12 +263,11 @@ def _polyak(target, online, tau):
 # -- tanh-squashed Gaussian --------------------------------------------------------------------------------------------------
 
 
-def tanh_gaussian(mu: np.ndarray, log_std: np.ndarray, eps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tanh_gaussian(mu: np.ndarray, log_std: np.ndarray, eps: np.ndarray) -> Any:
     return _tanh_gaussian(mu, log_std, eps) if mu.ndim == 2 and mu.size <= NUMPY_SIZE else NotImplemented
 
 
-def tanh_gaussian_backward(a: np.ndarray, log_std: np.ndarray, eps: np.ndarray, da: np.ndarray,
-                           dlogp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tanh_gaussian_backward(a: np.ndarray, log_std: np.ndarray, eps: np.ndarray, da: np.ndarray, dlogp: np.ndarray) -> Any:
     return _tanh_gaussian_backward(a, log_std, eps, da, dlogp) if a.ndim == 2 else NotImplemented
 
 

@@ -8,7 +8,7 @@ One file, long as it is: Numba's cache on disk does not notice a change in a fun
 
 import os
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # A thread that waits for the other one spins; for as long as GNU OpenMP has it by default, a busy machine makes a quarter of the
 # updates (5.6 instead of 24.7 SAC updates/s with three other processes on two cores), and a quiet one no more. Read at loading.
@@ -22,7 +22,7 @@ from kernels.backend import Update
 
 # error_model: Python's check for division by zero would keep a loop from being vectorised. No fastmath: it lets two compiled copies
 # of one function round differently, and which one a process runs depends on what was in its cache.
-jit = partial(njit, cache=True, nogil=True, error_model="numpy")
+jit: Any = partial(njit, cache=True, nogil=True, error_model="numpy")
 
 IDENTITY, RELU, TANH = 0, 1, 2
 CODES = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}

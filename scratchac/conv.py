@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 import kernels
 from kernels import kernel
 from scratchac.errors import UserError
-from scratchac.nn import INITIALISERS, Parameters, linear, linear_backward
+from scratchac.nn import INITIALISERS, Gradient, Parameters, linear, linear_backward
 
 LAYERS = ((16, 4, 2), (32, 3, 2), (32, 3, 2))           # (filters, side of a filter, stride), each followed by ReLU
 FEATURES = 128
@@ -46,7 +46,7 @@ def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np
 
 @kernel
 def conv2d_backward(dy: np.ndarray, shape: tuple[int, ...], windows: np.ndarray, y: np.ndarray, W: np.ndarray, stride: int,
-                    dW: np.ndarray, db: np.ndarray, input_gradient: bool = True) -> np.ndarray | None:
+                    dW: np.ndarray, db: np.ndarray, input_gradient: bool = True) -> Gradient:
     """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x of the given shape, or None where nobody needs it.
 
     With dz = dy ∘ [y > 0], as for a dense layer whose rows are all windows of all pictures:
@@ -103,7 +103,7 @@ class Encoder:
         return self.shape[0] < self.shape[-1]
 
     @property
-    def sides(self) -> list[tuple[int, int]]:
+    def sides(self) -> list[tuple[int, ...]]:
         """(height, width) of the picture and of what each convolution makes of it: (n − side)//stride + 1."""
         sides = [self.shape[1:] if self.channels_first else self.shape[:2]]
         for _, k, stride in self.layers:
@@ -112,7 +112,8 @@ class Encoder:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name → shape: K1 (k, k, C, F), c1, K2, c2, … of the convolutions, then W and b of the linear layer."""
-        shapes, channels = {}, self.shape[0 if self.channels_first else -1]
+        shapes: dict[str, tuple[int, ...]] = {}
+        channels = self.shape[0 if self.channels_first else -1]
         for i, (filters, k, _) in enumerate(self.layers, start=1):
             shapes[f"K{i}"], shapes[f"c{i}"] = (k, k, channels, filters), (filters,)
             channels = filters
@@ -142,7 +143,7 @@ class Encoder:
         return features, (cache, rows, z, deviation, features)
 
     def backward(self, params: Parameters, cache: Any, dx: np.ndarray, grads: Parameters,
-                 input_gradient: bool = False) -> np.ndarray | None:
+                 input_gradient: bool = False) -> Gradient:
         """Fill `grads` with ∂L/∂params from dx = ∂L/∂features; return ∂L/∂(scaled picture), channels last, if asked for."""
         cache, rows, z, deviation, features = cache
         dz = layer_norm_backward(dx * (1 - features * features), z, deviation)

@@ -27,7 +27,7 @@ class WorkerDied(TrainingError):
     """A worker failed or was killed; what had been learnt until then is sound."""
 
 
-def unknown(kind, name, known):
+def unknown(kind: str, name: object, known: list[str]) -> "UserError":
     """UserError for a misspelt name: the nearest known ones first, all of them if none is near."""
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"

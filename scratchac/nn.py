@@ -8,8 +8,9 @@ takes x (B, I) for all of its networks or (K, B, I) for each its own, and its ou
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,7 +20,8 @@ from kernels import kernel
 from scratchac.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
-Cache = list[np.ndarray]                    # of an MLP: what each layer was given
+Cache = Any                                 # of an MLP, for its backward pass; backends have their own
+Gradient = Any                              # an array, or None where it was not asked for
 
 
 class Parameters:
@@ -54,7 +56,7 @@ class Parameters:
         return Parameters(self.shapes, self.flat.dtype)
 
 
-def side_by_side(parts: list[Shapes], dtype: DTypeLike) -> tuple[np.ndarray, list[Parameters]]:
+def side_by_side(parts: Sequence[Shapes], dtype: DTypeLike) -> tuple[np.ndarray, list[Parameters]]:
     """One flat vector for several networks, given by their shapes, and the Parameters of each as views into it."""
     sizes = [sum(math.prod(shape) for shape in shapes.values()) for shapes in parts]
     _check_memory(sum(sizes), dtype)
@@ -89,8 +91,8 @@ def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray, activation: str) -> np.n
 
 
 @kernel
-def linear_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray | None, W: np.ndarray, activation: str, dW: np.ndarray | None,
-                    db: np.ndarray | None, input_gradient: bool = True) -> np.ndarray | None:
+def linear_backward(dy: np.ndarray, x: np.ndarray, y: Any, W: np.ndarray, activation: str, dW: np.ndarray | None,
+                    db: np.ndarray | None, input_gradient: bool = True) -> Gradient:
     """Write ∂L/∂W and ∂L/∂b into `dW` and `db` (unless None); return ∂L/∂x (…, B, I), or None where nobody needs it.
 
     With z = x W + b and y = f(z):
@@ -128,7 +130,7 @@ def mlp_forward(mlp: "MLP", params: Parameters, x: np.ndarray, member: int | Non
 
 @kernel
 def mlp_backward(mlp: "MLP", params: Parameters, cache: Cache, dy: np.ndarray, grads: Parameters | None,
-                 input_gradient: bool = False, member: int | None = None) -> np.ndarray | None:
+                 input_gradient: bool = False, member: int | None = None) -> Gradient:
     """Fill `grads` (unless None) with ∂L/∂params; return ∂L/∂x (…, B, I), or None unless `input_gradient`.
 
     The chain rule from the last layer to the first: the output of layer i is the input of layer i+1.
@@ -212,7 +214,7 @@ class MLP:
         return y, cache
 
     def backward(self, params: Parameters, cache: Cache, dy: np.ndarray, grads: Parameters | None, input_gradient: bool = False,
-                 member: int | None = None) -> np.ndarray | None:
+                 member: int | None = None) -> Gradient:
         """Fill `grads` (unless None) with ∂L/∂params, given dy = ∂L/∂y; return ∂L/∂x, or None unless `input_gradient` is set.
 
         A stack that shared one x returns ∂L/∂x network by network, (K, B, I): sum over the first axis for the whole.

@@ -102,7 +102,7 @@ class SeparateBodies:
         parts = [self.actor.shapes(), self.critic.shapes()]
         self.flat, (self.theta, self.w) = side_by_side(parts, dtype)
         self.grad, (self.dtheta, self.dw) = side_by_side(parts, dtype)
-        self.groups = slice(0, self.theta.flat.size), slice(self.theta.flat.size, None)
+        self.groups: tuple[slice, ...] = slice(0, self.theta.flat.size), slice(self.theta.flat.size, None)
         # A small last layer of the actor: the first policy is near uniform, whatever the state.
         self.actor.initialise(self.theta, rng, config.initialiser, output_gain=0.01)
         self.critic.initialise(self.w, rng, config.initialiser)
@@ -146,7 +146,7 @@ class SharedBody:
         self.grads = self.params.zeros_like()
         self.flat = self.params.flat
         self.grad = self.grads.flat
-        self.groups = (slice(None),)
+        self.groups: tuple[slice, ...] = (slice(None),)
         gains = np.array([0.01] * mean_outputs + [1.0] * values)                # one gain per output: small for the policy
         self.net.initialise(self.params, rng, config.initialiser, output_gain=gains)
 
@@ -187,7 +187,7 @@ class SharedEncoder:
         parts = [encoder.shapes(), self.actor.shapes(), self.critic.shapes()]
         self.flat, (self.phi, self.theta, self.w) = side_by_side(parts, dtype)
         self.grad, (self.dphi, self.dtheta, self.dw) = side_by_side(parts, dtype)
-        self.groups = (slice(None),)
+        self.groups: tuple[slice, ...] = (slice(None),)
         encoder.initialise(self.phi, rng, config.initialiser)
         self.actor.initialise(self.theta, rng, config.initialiser, output_gain=0.01)
         self.critic.initialise(self.w, rng, config.initialiser)

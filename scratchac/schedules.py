@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hint
 
 # A field that may follow a schedule is a number or text such as "linear:1e-3:0" in a config as it is given, and always a number in
 # what `Hyperparameters` returns. For a type checker, which sees the latter in every formula, it is a number.
-Scheduled = float if TYPE_CHECKING else float | str
+if TYPE_CHECKING:
+    Scheduled = float
+else:
+    Scheduled = float | str
 
 Config = TypeVar("Config")
 

@@ -164,7 +164,7 @@ def work(send: Callable[[Any], None], index: int, config: Config, spaces: tuple[
     if left:
         worker.learner.rng.bit_generator.state = left["rng"]
     try:
-        loops.train(worker, envs, steps, diary, left and left["interaction"])  # type: ignore[arg-type]
+        loops.train(worker, envs, steps, diary, left and left["interaction"])
         under_way = diary.interaction and diary.interaction.state()
     finally:
         envs.close()

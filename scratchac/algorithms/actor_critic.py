@@ -58,7 +58,7 @@ class ActorCritic(OnPolicyAgent[Config]):
                  dtype: DTypeLike = np.float32):
         super().__init__(config, observation_space, action_space, dtype)
         init_rng, self.rng = np.random.default_rng(seed).spawn(2)
-        self.model: SeparateBodies = SeparateBodies(self.observation_shape[0], self.dist, 1, config, init_rng, dtype)
+        self.model = SeparateBodies(self.observation_shape[0], self.dist, 1, config, init_rng, dtype)
         self.trace = np.zeros_like(self.model.flat)                         # [z_θ | z_w], laid out like [θ | w]
         self.behaviour = Behaviour(self.dist, self.model.policy, self.rng, dtype=dtype)
         self.one = np.ones(1, dtype)

@@ -145,7 +145,7 @@ class OffPolicy:
 
 def whole(flag: str, value: Any, low: int, high: float = math.inf) -> int:
     """A whole number as an int; NumPy's are taken, too. Raises UserError for anything else, and for one out of range."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise UserError(f"{flag} must be a whole number {Range(low, high)}, not {value!r}")
     return int(value)
 

@@ -55,7 +55,7 @@ class OnPolicyAgent(Generic[Config]):
         self.schedules: Hyperparameters[Config] = Hyperparameters(config)
         self.step = 0
         self.dtype = dtype
-        self.observation_shape: tuple[int, ...] = observation_space.shape
+        self.observation_shape: tuple[int, ...] = observation_space.shape or ()
         self.dist: Distribution = make_distribution(action_space, config.state_dependent_std)
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
@@ -147,7 +147,7 @@ class OffPolicyAgent(Generic[Replayed]):
         self.step = 0
         self.dtype = dtype
         self.n_envs: int = config.envs
-        self.observation_shape: tuple[int, ...] = observation_space.shape
+        self.observation_shape: tuple[int, ...] = observation_space.shape or ()
         self.init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
 

@@ -92,10 +92,10 @@ class PPO(VectorisedAgent[Config]):
 
         # Data from here on: what the old policy thought, and what came of it.
         y, v, _ = self.model.forward(s)                                              # (B, outputs), (B, 1)
-        logp = self.dist.evaluate(y, a)[0]                                           # (B,)
+        logp = self.dist.evaluate(y, a)[0].astype(self.dtype)                        # (B,)
         v, v2 = v[:, 0], self.model.value(s2)[:, 0]
-        adv = returns.gae(r, v.reshape(r.shape), v2.reshape(r.shape), batch.term, batch.done, h.gamma, h.lam).ravel()
-        rollout = s, a, logp.astype(self.dtype), v, adv.astype(self.dtype)
+        adv = returns.gae(r, v.reshape(r.shape), v2.reshape(r.shape), batch.term, batch.done, h.gamma, h.lam)
+        adv = adv.ravel().astype(self.dtype)
 
         gradient = compiled.ppo_gradient(self.model) if self.fast_path() else self.gradient
         seen = []
@@ -103,7 +103,7 @@ class PPO(VectorisedAgent[Config]):
             order = self.batch_rng.permutation(B)
             for start in range(0, B, self.config.batch_size):
                 rows = order[start : start + self.config.batch_size]
-                seen.append(self.minibatch_step(*(x[rows] for x in rollout), h, gradient))
+                seen.append(self.minibatch_step(s[rows], a[rows], logp[rows], v[rows], adv[rows], h, gradient))
             if 0 < h.target_kl < seen[-1]["kl"]:
                 break
 

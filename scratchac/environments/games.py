@@ -8,7 +8,9 @@ and its reward, at the end, is +1 for a game won, 0 for a draw, −1 for a game 
 the other's answer, so both games are ordinary environments whose other player happens to be part of the world.
 """
 
+from collections.abc import Callable, Iterable
 from importlib import import_module
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,7 +25,7 @@ INSTALL = "pip install 'pettingzoo>=1.25'"
 class Table:
     """A board and its rules. Players are 0 and 1, and 0 begins. Raises UserError for a missing package or an illegal action."""
 
-    def __init__(self, name, render_mode=None):
+    def __init__(self, name: str, render_mode: str | None = None):
         try:
             # Not `env()`: its wrappers take as long as the rules, and make a lost game of an illegal action.
             self.rules = import_module(GAMES[name]).raw_env(render_mode=render_mode)
@@ -34,15 +36,15 @@ class Table:
         self.observation_space = gym.spaces.Box(0, 1, self.seen.shape, np.float32)
         self.action_space = gym.spaces.Discrete(len(self.rules.observe(self.players[0])["action_mask"]))
 
-    def begin(self, moves=()):
+    def begin(self, moves: Iterable[int] = ()) -> None:
         """A new game, and in it the moves that are given."""
         self.rules.reset()
-        self.moves = []
+        self.moves: list[int] = []
         self._look()
         for action in moves:
             self.play(action)
 
-    def play(self, action):
+    def play(self, action: int) -> None:
         """The move of the player whose turn it is."""
         if action not in self.legal:
             raise UserError(f"{self.name}: {action} is no legal action now; these are: {', '.join(map(str, self.legal)) or 'none'}")
@@ -50,28 +52,32 @@ class Table:
         self.moves.append(int(action))
         self._look()
 
-    def _look(self):
+    def _look(self) -> None:
         self.to_move = self.players.index(self.rules.agent_selection)
         self.over = self.rules.terminations[self.players[0]]
         self.seen, self.legal = self._view(self.to_move)
 
-    def _view(self, player):
+    def _view(self, player: int) -> tuple[np.ndarray, list[int]]:
         view = self.rules.observe(self.players[player])
         stones, mask = view["observation"], view["action_mask"]             # (rows, columns, 2), own ones first; (n,)
         seen = np.concatenate([stones[..., 0].ravel(), stones[..., 1].ravel(), mask], dtype=np.float32)
         return seen, np.flatnonzero(mask).tolist()
 
-    def seen_by(self, player):
-        """(O,). After the end nobody has a turn, and the mask means nothing."""
+    def seen_by(self, player: int) -> np.ndarray:
+        """What a player sees, (O,). After the end nobody has a turn, and the mask means nothing."""
         return self.seen if player == self.to_move else self._view(player)[0]
 
-    def score(self, player):
+    def score(self, player: int) -> float:
+        """1 for a game won, 0 for a draw or a game under way, −1 for a game lost."""
         return float(self.rules.rewards[self.players[player]])
 
 
-def at_random(obs, legal, rng):
+def at_random(obs: np.ndarray, legal: list[int], rng: np.random.Generator) -> int:
     """An opponent that takes any legal action."""
-    return rng.choice(legal)
+    return int(rng.choice(legal))
+
+
+Opponent = Callable[[np.ndarray, list[int], np.random.Generator], int]
 
 
 class Game(gym.Env):
@@ -83,29 +89,37 @@ class Game(gym.Env):
     Raises UserError for an illegal action.
     """
 
-    def __init__(self, name, opponent=at_random, render_mode=None):
-        self.table, self.opponent, self.side, self.render_mode = Table(name, render_mode), opponent, 1, render_mode
-        self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
+    def __init__(self, name: str, opponent: Opponent = at_random, render_mode: str | None = None):
+        self.table = Table(name, render_mode)
+        self.opponent = opponent
+        self.side = 1
+        self.render_mode = render_mode
+        self.observation_space = self.table.observation_space
+        self.action_space = self.table.action_space
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """A new game, up to the learner's first move."""
         super().reset(seed=seed)
         self.side = 1 - self.side if seed is None else seed % 2
         self.table.begin()
         self._answer()
         return self.table.seen, {}
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """The learner's move, and the opponent's answer."""
         self.table.play(action)
         self._answer()
         over = self.table.over
         return self.table.seen_by(self.side), self.table.score(self.side), over, False, {}
 
-    def render(self):
+    def render(self) -> Any:
+        """A picture of the board."""
         return self.table.rules.render()[::2, ::2]                          # half the size is large enough
 
-    def close(self):
+    def close(self) -> None:
+        """Let go of the table."""
         self.table.rules.close()
 
-    def _answer(self):
+    def _answer(self) -> None:
         if not self.table.over and self.table.to_move != self.side:
             self.table.play(self.opponent(self.table.seen, self.table.legal, self.np_random))

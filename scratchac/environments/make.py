@@ -1,14 +1,12 @@
-"""Environments: made from an id or a callable, checked, put side by side, and randomised.
-
-Gymnasium does the work. What is added here is what goes wrong silently elsewhere: the true last observation of an episode,
-a different seed for every environment, and an error in one line where something is missing.
-"""
+"""One environment, made from a Gymnasium id, the name of a game or a callable; whatever is wrong is an error in one line."""
 
 import os
 import sys
 import warnings
+from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
@@ -19,12 +17,13 @@ from scratchac.errors import UserError, unknown
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
 
 
-def name_of(env):
+def name_of(env: Any) -> str:
     """The id of an environment, or the name of the callable that makes it."""
     return env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
 
 
-def make(env, randomise=None, pixels=None, training=False, **kwargs):
+def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[str, Any] | None = None, training: bool = False,
+         **kwargs: Any) -> gym.Env:
     """Make one environment from a Gymnasium id, the name of a game or a callable that returns one; `kwargs` go to its constructor.
 
     randomise   a Generator; every episode then has a world of its own (see `RandomisedLander`)
@@ -62,7 +61,7 @@ def make(env, randomise=None, pixels=None, training=False, **kwargs):
     return made if pixels is None else wrap(made, pixels, training)
 
 
-def _from_id(env, kwargs):
+def _from_id(env: str, kwargs: dict[str, Any]) -> gym.Env:
     if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
         hear_mujoco()
     with warnings.catch_warnings(record=True) as caught:                    # an error says it all in its one line
@@ -73,18 +72,19 @@ def _from_id(env, kwargs):
     return made
 
 
-def check_arguments(given):
+def check_arguments(given: Any) -> dict[str, Any]:
     """Keyword arguments of an environment as a dict, none for None. Raises UserError for anything else."""
     if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) for name in given)):
         raise UserError(f"env_args must be a dict of names and values, not {given!r}")
     return given or {}
 
 
-def has_screen():
+def has_screen() -> bool:
+    """Whether windows can be opened."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def hear_mujoco():
+def hear_mujoco() -> None:
     """MuJoCo's warnings go to stderr, one line each, and no longer into a file MUJOCO_LOG.TXT in the working directory.
 
     Words about deprecated XML are left out: it is Gymnasium's, and nobody can mend it here.
@@ -94,7 +94,7 @@ def hear_mujoco():
     except ImportError:         # gym.make has the words for that
         return
 
-    def tell(text):
+    def tell(text: str) -> None:
         if "deprecated" not in text:
             print(f"MuJoCo: {text}", file=sys.stderr)
 

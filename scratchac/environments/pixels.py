@@ -1,4 +1,4 @@
-"""Pictures as observations: Gymnasium's wrappers, chosen by the `pixels` argument of `envs.make`.
+"""Pictures as observations: Gymnasium's wrappers, chosen by the `pixels` argument of `make`.
 
     make("CarRacing-v3", pixels={"size": 48, "stack": 4, "repeat": 8})          observations (4, 48, 48), uint8
 
@@ -6,6 +6,7 @@ The run's config.json has the argument among its env_args, so that evaluation, f
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -29,7 +30,7 @@ class Pixels:
     """In training, cut an episode off after so many actions without a reward above 0; evaluation never does."""
 
 
-def wrap(env, settings, training=False):
+def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
     """Wrap an environment of coloured pictures (H, W, 3). Raises UserError for settings that do not exist, or do not fit."""
     names = [field.name for field in fields(Pixels)]
     if not isinstance(settings, dict):
@@ -47,7 +48,7 @@ def wrap(env, settings, training=False):
     if training and chosen.patience:
         env = Patience(env, chosen.patience)
     size = (chosen.size, chosen.size)
-    env = TransformObservation(GrayscaleObservation(env), lambda obs: np.asarray(Image.fromarray(obs).resize(size, Image.BOX)),
+    env = TransformObservation(GrayscaleObservation(env), lambda obs: np.asarray(Image.fromarray(obs).resize(size, Image.Resampling.BOX)),
                                gym.spaces.Box(0, 255, size, np.uint8))
     return FrameStackObservation(env, chosen.stack)
 
@@ -59,17 +60,21 @@ class RepeatAction(gym.Wrapper):
     depend on what nobody looks at.
     """
 
-    def __init__(self, env, times):
+    def __init__(self, env: gym.Env, times: int):
         super().__init__(env)
-        self.times, self.film = times, []
+        self.times = times
+        self.film: list[Any] = []
         self.skips_drawing = type(env.unwrapped).__name__ == "CarRacing"
 
-    def reset(self, **kwargs):
+    def reset(self, **kwargs: Any) -> Any:
+        """As the environment's."""
         self.film = []
         return self.env.reset(**kwargs)
 
-    def step(self, action):
-        car, total = self.env.unwrapped, 0.0
+    def step(self, action: Any) -> Any:
+        """The last observation, and the sum of the rewards."""
+        car: Any = self.env.unwrapped
+        total = 0.0
         for frame in range(1, self.times + 1):
             unseen = self.skips_drawing and frame < self.times
             if unseen:
@@ -77,7 +82,7 @@ class RepeatAction(gym.Wrapper):
             obs, reward, term, trunc, info = self.env.step(action)
             if unseen:
                 del car._render                                 # the method of its class is back
-            total += reward
+            total += float(reward)
             if term or trunc:
                 break
             if frame < self.times and self.render_mode == "rgb_array":
@@ -86,7 +91,7 @@ class RepeatAction(gym.Wrapper):
             obs = car.state = car._render("state_pixels")
         return obs, total, term, trunc, info
 
-    def render(self):
+    def render(self) -> Any:
         """In the mode "rgb_array" a list: all frames since it was last asked for."""
         picture = self.env.render()
         if self.render_mode != "rgb_array":
@@ -98,15 +103,18 @@ class RepeatAction(gym.Wrapper):
 class Patience(gym.Wrapper):
     """Cuts an episode off, as a time limit does, once no reward above 0 has come for `limit` steps."""
 
-    def __init__(self, env, limit):
+    def __init__(self, env: gym.Env, limit: int):
         super().__init__(env)
-        self.limit, self.waited = limit, 0
+        self.limit = limit
+        self.waited = 0
 
-    def reset(self, **kwargs):
+    def reset(self, **kwargs: Any) -> Any:
+        """As the environment's."""
         self.waited = 0
         return self.env.reset(**kwargs)
 
-    def step(self, action):
+    def step(self, action: Any) -> Any:
+        """As the environment's, but for the cut."""
         obs, reward, term, trunc, info = self.env.step(action)
-        self.waited = 0 if reward > 0 else self.waited + 1
+        self.waited = 0 if float(reward) > 0 else self.waited + 1
         return obs, reward, term, trunc or self.waited >= self.limit, info

@@ -1,5 +1,7 @@
 """Domain randomisation: LunarLander in another world each episode."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 
@@ -13,14 +15,16 @@ class RandomisedLander(gym.Wrapper):
     [0.01, 1.99]: means are the environment's own values, limits its recommended bounds.
     """
 
-    def __init__(self, env, rng):
+    def __init__(self, env: gym.Env, rng: np.random.Generator):
         super().__init__(env)
         if not hasattr(env.unwrapped, "turbulence_power"):
             raise UserError(f"domain randomisation knows LunarLander only, not {env.spec.id if env.spec else env}")
         self.rng = rng
 
-    def reset(self, **kwargs):
-        lander, draw = self.env.unwrapped, self.rng.normal
+    def reset(self, **kwargs: Any) -> Any:
+        """A new world, and an episode in it."""
+        lander: Any = self.env.unwrapped
+        draw = self.rng.normal
         lander.gravity = float(np.clip(draw(-10, 2), -11.99, -0.01))
         lander.enable_wind = bool(self.rng.random() < 0.5)
         lander.wind_power = float(np.clip(draw(15, 2), 0.01, 19.99))

@@ -1,5 +1,7 @@
 """Environments whose mistakes are reported by their number, and that can be brought back to where they were in another process."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 
@@ -18,11 +20,15 @@ class Checked(gym.Wrapper):
     number   which one it is among others
     """
 
-    def __init__(self, env, number=0):
+    def __init__(self, env: gym.Env, number: int = 0):
         super().__init__(env)
-        self.number, self.obs, self.shape, self.dtype = number, None, env.observation_space.shape, None
+        self.number = number
+        self.obs: Any = None
+        self.shape = env.observation_space.shape
+        self.dtype: Any = None
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As the environment's. Raises EnvironmentFailed."""
         try:
             self.obs, info = self.env.reset(seed=seed, options=options)
             self._check(0.0, False, False)
@@ -30,7 +36,8 @@ class Checked(gym.Wrapper):
             raise self._failed("at its reset raised", error) from error
         return self.obs, info
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As the environment's. Raises EnvironmentFailed."""
         try:
             self.obs, reward, term, trunc, info = self.env.step(action)
             obs = self.obs
@@ -41,7 +48,7 @@ class Checked(gym.Wrapper):
             raise self._failed("raised", error) from error
         return obs, reward, term, trunc, info
 
-    def _check(self, reward, term, trunc):
+    def _check(self, reward: Any, term: Any, trunc: Any) -> None:
         obs = np.asarray(self.obs)
         if obs.shape != self.shape or obs.dtype.kind not in "fiub":
             raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
@@ -50,7 +57,7 @@ class Checked(gym.Wrapper):
                 raise ValueError(f"the {name} is {value!r}, not a {'number' if kinds[0] == 'f' else 'truth value'}")
         self.dtype = obs.dtype
 
-    def _failed(self, what, error):
+    def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
         return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")
 
 
@@ -63,34 +70,40 @@ class Rewindable(Checked):
     world    a further Generator that the environment draws from, or None
     """
 
-    def __init__(self, env, number=0, world=None):
+    def __init__(self, env: gym.Env, number: int = 0, world: np.random.Generator | None = None):
         super().__init__(env, number)
-        self.world, self.seed, self.before, self.actions = world, None, None, []
-        self.saved = None               # what `replay` brings back; an attribute, since AsyncVectorEnv sends each worker its own so
+        self.world = world
+        self.seed: int | None = None
+        self.before: Any = None                 # states of the generators ahead of the last reset
+        self.actions: list[Any] = []            # since then
+        self.saved: Any = None               # what `rewind` brings back; an attribute, since AsyncVectorEnv sends each worker its own so
 
-    def _generators(self, seed):
+    def _generators(self, seed: int | None) -> list[np.random.Generator]:
         """Those that the next reset draws from. A seed makes a new one of the environment's own."""
         return [rng for rng in (self.unwrapped.np_random if seed is None else None, self.world) if rng is not None]
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As the environment's; what it draws from is kept."""
         try:
             self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
         except AttributeError as error:                     # a RandomState, say
             raise self._failed("has a generator that is not NumPy's Generator:", error) from error
         return super().reset(seed=seed, options=options)
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As the environment's; the action is kept."""
         kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change it
         stepped = super().step(action)
         if len(self.actions) <= LONGEST:
             self.actions.append(kept)
         return stepped
 
-    def past(self):
+    def past(self) -> dict[str, Any]:
+        """How it came to be where it is."""
         actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
         return {"seed": self.seed, "before": self.before, "actions": actions, "obs": np.array(self.obs)}
 
-    def replay(self):
+    def rewind(self) -> tuple[Any, bool]:
         """Go where `saved`, a `past`, leads: (observation, True), or that of a new episode and False if it is not the same."""
         seed = self.saved["seed"]
         for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
@@ -99,7 +112,7 @@ class Rewindable(Checked):
         same = self.saved["actions"] is not None and self._repeat(self.saved["actions"])
         return (self.obs if same else self.reset()[0]), same
 
-    def _repeat(self, actions):
+    def _repeat(self, actions: Any) -> bool:
         """Whether these actions lead to the saved observation, and not to an end or an error on the way."""
         for number, action in enumerate(actions, start=1):
             try:

@@ -32,7 +32,7 @@ def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
         )
 
 
-def check_action_box(space: gym.Space, algorithm: str) -> None:
+def check_action_box(space: Any, algorithm: str) -> None:
     """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
     if isinstance(space, gym.spaces.Discrete):
         raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
@@ -42,7 +42,7 @@ def check_action_box(space: gym.Space, algorithm: str) -> None:
         raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
 
 
-def make_distribution(space: gym.Space, state_dependent_std: bool = False) -> Distribution:
+def make_distribution(space: Any, state_dependent_std: bool = False) -> Distribution:
     """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
     if isinstance(space, gym.spaces.Discrete):
         return Categorical(int(space.n), int(space.start))

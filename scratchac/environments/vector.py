@@ -1,7 +1,9 @@
 """Environments side by side: stepped together, each with a seed of its own, with the true last observation of every episode."""
 
 import weakref
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,17 +25,20 @@ class VectorEnv:
                 workers would otherwise all inherit the same one
     """
 
-    def __init__(self, env, n, seed, vector="sync", randomise=False, **kwargs):
+    def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False, **kwargs: Any):
         sequence = np.random.SeedSequence(seed)
         self.seeds = [int(x) for x in sequence.generate_state(n)]
-        worlds = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
+        worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        self.makers = [partial(_replayable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
+        self.makers = [partial(_rewindable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
         first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
-        self.n, self.observation_space, self.action_space = n, first.observation_space, first.action_space
-        self.workers, self.members = None, [first]
+        self.n = n
+        self.observation_space = first.observation_space
+        self.action_space = first.action_space
+        self.workers: Any = None
+        self.members = [first]
         if vector == "async":
             first.close()
             try:
@@ -44,16 +49,17 @@ class VectorEnv:
             # They do not hear SIGTERM, by which Python ends such processes at its own end, and would be waited for.
             self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
 
-    def reset(self):
+    def reset(self) -> np.ndarray:
+        """New episodes, seeded; returns the first observations (N, …)."""
         if self.workers:
             return self._of_workers(self.workers.reset, seed=self.seeds)[0]
         self._complete()
         return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
 
-    def _complete(self):
-        self.members += [make() for make in self.makers[len(self.members):]]
+    def _complete(self) -> None:
+        self.members += [maker() for maker in self.makers[len(self.members):]]
 
-    def step(self, actions):
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
         if self.workers:
             return self._step_workers(actions)
@@ -65,11 +71,11 @@ class VectorEnv:
         obs = next_obs
         if done.any():
             obs = next_obs.copy()
-            for i in np.flatnonzero(done):
-                obs[i] = self.members[i].reset()[0]
+            for k in np.flatnonzero(done):
+                obs[k] = self.members[k].reset()[0]
         return obs, reward, next_obs, term, trunc
 
-    def _of_workers(self, ask, *arguments, **named):
+    def _of_workers(self, ask: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """What all the workers answer. Raises EnvironmentFailed for those that have died."""
         try:
             return ask(*arguments, **named)
@@ -79,7 +85,7 @@ class VectorEnv:
             dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
             raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
 
-    def _step_workers(self, actions):
+    def _step_workers(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         obs, reward, term, trunc, info = self._of_workers(self.workers.step, actions)
         next_obs = obs
         if "final_obs" in info:
@@ -88,26 +94,28 @@ class VectorEnv:
                 next_obs[i] = info["final_obs"][i]
         return obs, reward, next_obs, term, trunc
 
-    def state(self):
+    def state(self) -> Any:
         """How each environment came to be where it is."""
         return self._of_workers(self.workers.call, "past") if self.workers else [env.past() for env in self.members]
 
-    def load_state(self, state):
+    def load_state(self, state: Any) -> tuple[np.ndarray, list[int]]:
         """Bring the environments back: (observations, numbers of those that did not come back and begin a new episode)."""
         if self.workers:
             self._of_workers(self.workers.set_attr, "saved", list(state))
-            came = self._of_workers(self.workers.call, "replay")
+            came = self._of_workers(self.workers.call, "rewind")
         else:
             self._complete()
             for env, past in zip(self.members, state, strict=True):
                 env.saved = past
-            came = [env.replay() for env in self.members]
+            came = [env.rewind() for env in self.members]
         return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
 
-    def metrics(self):
+    def metrics(self) -> dict[str, float]:
+        """Nothing to report."""
         return {}
 
-    def close(self):
+    def close(self) -> None:
+        """Let go of all environments, and end their processes."""
         if self.workers:
             self.end_workers()
             self.workers.closed = True
@@ -116,7 +124,7 @@ class VectorEnv:
                 env.close()
 
 
-def _kill(processes, pipes):
+def _kill(processes: Any, pipes: Any) -> None:
     for process, pipe in zip(processes, pipes, strict=True):
         process.kill()
         process.join()
@@ -129,15 +137,17 @@ class FreshObservation(gym.Wrapper):
     environment before it sends the last observation on.
     """
 
-    def reset(self, **kwargs):
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """As the environment's, with a copy."""
         obs, info = self.env.reset(**kwargs)
         return np.array(obs), info
 
-    def step(self, action):
+    def step(self, action: Any) -> Any:
+        """As the environment's, with a copy."""
         obs, *rest = self.env.step(action)
         return np.array(obs), *rest
 
 
-def _replayable(env, number, world, fresh, **kwargs):
+def _rewindable(env: Any, number: int, world: Any, fresh: bool, **kwargs: Any) -> Any:
     made = Rewindable(make(env, world, training=True, **kwargs), number, world)
     return FreshObservation(made) if fresh else made

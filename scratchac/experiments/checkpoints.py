@@ -38,7 +38,7 @@ def write(path: Path, config: dict[str, Any], state: Any) -> None:
     }
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     with atomic_file(path, keep=previous(path)) as file:
-        np.savez(file, manifest=text, **arrays)
+        np.savez(file, manifest=text, **arrays)  # type: ignore[arg-type]
 
 
 def previous(path: Path) -> Path:

@@ -17,7 +17,7 @@ PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the
           ("td_error", "mean size of the TD error"),
           ("q_promised", "discounted return of an episode, as Q promised it")]
 Spread = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-COLOURS = matplotlib.colormaps["tab10"].colors
+COLOURS = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
 def curves(run: Run, path: Any) -> None:
@@ -45,7 +45,7 @@ def compare(paths: Sequence[Any], out: Any) -> Path:
     """
     if Path(out).exists():
         raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
-    groups = {}
+    groups: dict[str, list[dict[str, np.ndarray]]] = {}
     for path in paths:
         run = Run.open(path)
         groups.setdefault(f"{run.config['algorithm']} on {run.config['env']}", []).append(run.metrics())

@@ -83,6 +83,7 @@ class Reporter:
     def interrupt(self, *_: object) -> None:
         """The first Ctrl-C: finish the step and save. The second one aborts at once."""
         if self.interrupted:
+            assert self.run is not None
             raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
         self.interrupted = True
 
@@ -136,12 +137,14 @@ class Reporter:
 
     def finish(self, agent: Agent) -> None:
         """Write the last rows, if some still wait, and a checkpoint, unless that has just been done. Raises WriteError."""
+        assert self.run is not None
         self.run.write_rows()
-        if not self.saved or self.interaction.elsewhere:           # where workers are is known only when they have ended
+        if not self.saved or (self.interaction is not None and self.interaction.elsewhere):           # where workers are is known only when they have ended
             self.save(agent)
 
     def save(self, agent: Agent, failed: bool = False) -> None:
         """Write a checkpoint, after the rows that wait: those before it are not made again. Raises WriteError."""
+        assert self.run is not None
         self.run.write_rows()
         state = agent.state()
         if name := not_finite(state):
@@ -149,5 +152,5 @@ class Reporter:
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
-        self.run.save(state, progress, self.interaction and self.interaction.state(failed))
+        self.run.save(state, progress, self.interaction.state(failed) if self.interaction is not None else None)
         self.saved = True

@@ -23,7 +23,7 @@ import numpy as np
 try:
     import fcntl
 except ImportError:
-    fcntl = None
+    fcntl = None                # type: ignore[assignment]  # Windows
 
 from scratchac.environments.spaces import space_from_json
 from scratchac.errors import UserError, WriteError
@@ -192,7 +192,7 @@ class Run:
             raise UserError(f"{path} has no rows yet")
         return dict(zip(header, map(np.array, columns), strict=True))
 
-    def forget_rows_after(self, step):
+    def forget_rows_after(self, step: int) -> None:
         """Take rows out of metrics.csv that were written after the checkpoint at this step, for they are made again.
 
         Raises UserError for a file that is not of this kind.

@@ -126,7 +126,7 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
     if fast and not quiet:
         print(f"scratchac: backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
               "--backend numpy runs that code itself", file=sys.stderr)
-    save_every = run and run.config.get("checkpoint_every")
+    save_every = run.config.get("checkpoint_every") if run else None
     reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
     if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
         print(f"scratchac: a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
@@ -139,9 +139,10 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
     except TrainingError as error:
         if isinstance(error, (EnvironmentFailed, WorkerDied)) and run and (reporter.interaction or progress is None):
             reporter.or_later(reporter.save, agent, True)                   # else the checkpoint that was resumed says more
-        kept = run.path / "checkpoint.npz" if run else None
-        raise type(error)(f"{error}; the last checkpoint is {kept}" if kept and kept.exists() else str(error)) from error
+        last = run.path / "checkpoint.npz" if run else None
+        raise type(error)(f"{error}; the last checkpoint is {last}" if last and last.exists() else str(error)) from error
     except WriteError as error:
+        assert run is not None
         kept = (run.path / "checkpoint.npz").exists()
         hint = f"; go on from the last checkpoint with: scratchac resume {run.path}" if kept else ""
         raise WriteError(f"{error}{hint}") from error

@@ -68,7 +68,7 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
 def _draw(env: gym.Env) -> list[np.ndarray]:
     """What there is to see since the last call: a picture, or several where actions are repeated."""
     try:
-        picture = env.render()
+        picture: Any = env.render()
         return picture if isinstance(picture, list) else [picture]
     except Exception as error:                              # drivers fail in ways of their own
         raise UserError(f"the environment cannot draw here: {error}") from None

@@ -107,14 +107,15 @@ def _a2c_check(rng: Rng, spaces: Callable[[], tuple[Any, Any]], mistake: str, **
     # tanh: smooth everywhere. A state-dependent log σ of about 0 keeps the check well conditioned.
     config = a2c.Config(envs=3, rollout=4, hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, max_grad_norm=0.0,
                     entropy_coef=0.2, value_coef=0.5, **options)
-    agent = a2c.A2C(config, observation_space, action_space, seed=1, dtype=np.float64)
+    agent: Any = a2c.A2C(config, observation_space, action_space, seed=1, dtype=np.float64)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
     O = observation_space.shape[0]
     obs, next_obs = rng.standard_normal((2, 4, 3, O))
     if config.action_mask:
         obs[..., -3:] = _masks(rng, (4, 3))
-    batch = Batch(obs, np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3)), next_obs,
-                  *(rng.random((2, 4, 3)) < 0.2).astype(float), np.zeros((4, 3), int))
+    actions, rewards = np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3))
+    term, trunc = (rng.random((2, 4, 3)) < 0.2).astype(float)
+    batch = Batch(obs, actions, rewards, next_obs, term, trunc, np.zeros((4, 3), int))
     h = agent.schedules(0)
     s, s2, a = obs.reshape(12, O), next_obs.reshape(12, O), batch.actions.reshape(12, *agent.dist.action_shape)
     # Targets and advantages are data: computed once, at the parameters before the update.
@@ -232,7 +233,7 @@ def _(rng: Rng) -> Checked:
 def _(rng: Rng) -> Checked:
     config = ppo.Config(envs=1, rollout=6, batch_size=6, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
     with patch.object(ppo, "Encoder", lambda shape: TINY):
-        agent = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)
+        agent: Any = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)
     agent.optimiser = SGD(agent.model.flat)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
     s = pictures_for(rng, TINY, agent.model.phi, 6)

@@ -13,8 +13,8 @@ from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
-import kernels
 from scratchac.errors import UserError
+from scratchac.optim import rmsprop
 
 DECAY, EPS = 0.99, 1e-5                     # as optim.RMSprop
 
@@ -36,7 +36,7 @@ class Store:
         flat[:] = self.flat
 
     def push(self, worker, grad, lr, steps):
-        kernels.backend.rmsprop(self.flat, grad, self.v, lr, DECAY, EPS)
+        rmsprop(self.flat, grad, self.v, lr, DECAY, EPS)
         self.counts[worker] += steps
         return int(self.counts.sum()), bool(self.flag[0])
 

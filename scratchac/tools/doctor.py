@@ -19,7 +19,7 @@ from scratchac.tools import export
 from scratchac.version import __version__
 
 # a package of the extras → the command that installs it
-OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": kernels.BACKENDS["numba"][2],
+OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": str(kernels.BACKENDS["numba"][2]),
             "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
@@ -56,7 +56,7 @@ def missing() -> str:
     """All that is missing, and one command that installs it."""
     commands = {name: command for name, command in OPTIONAL.items() if not version(name)}
     if gpu() and not find_spec("cupy"):
-        commands["cupy"] = kernels.BACKENDS["cupy"][2]
+        commands["cupy"] = str(kernels.BACKENDS["cupy"][2])
     if not commands:
         return "nothing"
     packages = " ".join(command.removeprefix("pip install ") for command in commands.values())

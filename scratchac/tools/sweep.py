@@ -111,7 +111,8 @@ class Sweep:
         cores = self.config.envs if self.agent_class.family == "asynchronous" else 1          # that a run keeps busy
         jobs = self.jobs or max(1, workers.capacity // cores)
         waiting = deque((label, seed, 1) for seed in self.seeds for label in self.settings)
-        running, steps = {}, {}                                             # worker → run; run → its steps so far
+        running: dict[int, tuple[str, int, int]] = {}
+        steps: dict[tuple[str, int], int] = {}                                             # worker → run; run → its steps so far
         while waiting or running:
             while waiting and len(running) < jobs:
                 label, seed, attempt = waiting.popleft()

@@ -40,7 +40,7 @@ def train(argv: list[str]) -> None:
             raise UserError(f"train needs an algorithm first: {names}")
         print(f"usage: scratchac train ALGO [options]\n\nALGO: {names}\n\n`scratchac train ALGO --help` lists the options of one.")
         return
-    config_class = algorithms.find(algorithm).config_class
+    config_class: Any = algorithms.find(algorithm).config_class
     env = value_after("--env", argv, algorithms.ALGORITHMS[algorithm].env)
     preset = value_after("--preset", argv)
     tuned, env_args = find_preset(algorithm, env, preset)
@@ -48,9 +48,10 @@ def train(argv: list[str]) -> None:
     words = tuple(f"{name}={dumps(value)}" for name, value in env_args.items())
     run_class = options_of(api.train)
     defaults = run_class(algorithm=algorithm, env=env, preset=preset, env_args=words)
-    options_class = make_dataclass("Options", [
-        ("run", tyro.conf.OmitArgPrefixes[run_class], field(default_factory=lambda: defaults)),         # type: ignore[valid-type]
-        ("hyperparameters", tyro.conf.OmitArgPrefixes[config_class], field(default_factory=lambda: config)),
+    without_prefix: Any = tyro.conf.OmitArgPrefixes
+    options_class: Any = make_dataclass("Options", [
+        ("run", without_prefix[run_class], field(default_factory=lambda: defaults)),
+        ("hyperparameters", without_prefix[config_class], field(default_factory=lambda: config)),
     ], frozen=True)
     tuned_for = f"{env}, {preset}" if preset else env
     parsed = parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")

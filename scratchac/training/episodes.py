@@ -22,7 +22,7 @@ class Episodes:
         self.returns += rewards
         self.lengths += 1
         for i in np.flatnonzero(done):
-            self.end(i)
+            self.end(int(i))
 
     def end(self, i: int) -> None:
         """The episode of environment i has ended."""

@@ -68,8 +68,8 @@ class SelfPlay:
         for table, action in zip(self.tables, actions.tolist(), strict=True):
             table.play(action)
         self._answer()
-        next_obs = np.stack([table.seen_by(side) for table, side in zip(self.tables, self.side, strict=True)])
-        reward = np.array([table.score(side) for table, side in zip(self.tables, self.side, strict=True)])
+        next_obs = np.stack([table.seen_by(int(side)) for table, side in zip(self.tables, self.side, strict=True)])
+        reward = np.array([table.score(int(side)) for table, side in zip(self.tables, self.side, strict=True)])
         term = np.array([table.over for table in self.tables])
         obs, over = next_obs, np.flatnonzero(term)
         if len(over):
