@@ -48,6 +48,7 @@ class ObservationNormaliser(RunningMeanStd):
     """s ↦ clip((s − mean)/std, ±10). `update` comes *after* the learning step, so that acting and learning see one scale."""
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
+        """Observations (…, O), normalised."""
         return np.clip((obs - self.mean) / self.std, -10, 10)
 
 

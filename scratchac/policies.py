@@ -61,11 +61,14 @@ class Settings(Protocol):
     """What a model reads of an algorithm's config."""
 
     @property
-    def hidden(self) -> tuple[int, ...]: ...
+    def hidden(self) -> tuple[int, ...]:
+        """Hidden layers."""
     @property
-    def activation(self) -> str: ...
+    def activation(self) -> str:
+        """Of the hidden layers."""
     @property
-    def initialiser(self) -> str: ...
+    def initialiser(self) -> str:
+        """Of the weights."""
 
 
 class Model(Protocol):

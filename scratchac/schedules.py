@@ -33,6 +33,7 @@ class Schedule:
         self.kind = kind
 
     def __call__(self, progress: float) -> float:
+        """The value at that point of training."""
         progress = min(max(progress, 0.0), 1.0)
         if self.kind == "exponential":
             return self.start * (self.end / self.start) ** progress
@@ -59,6 +60,7 @@ class Hyperparameters(Generic[Config]):
         self.constant = None if self.moving else self._config({})
 
     def __call__(self, progress: float) -> Config:
+        """The config at that point of training."""
         return self.constant or self._config({name: schedule(progress) for name, schedule in self.moving.items()})
 
     def _config(self, present: dict[str, float]) -> Config:

@@ -182,6 +182,7 @@ class Diary:
         self.told = left["interaction"]["episodes"]["finished"] if left else 0      # episodes
 
     def __call__(self, worker: Worker, interaction: Interaction, metrics: Metrics, seconds: float, _: int) -> bool:
+        """Keep an update's metrics, and send what has come together once it is time; whether the worker shall end."""
         self.interaction = interaction
         self.updates.append((metrics, seconds))
         if time.monotonic() > self.due:

@@ -1,0 +1,1 @@
+"""Timing: kernels on every backend, updates and training, other libraries beside them."""

@@ -23,10 +23,12 @@ class Noise(gym.Env):
         self.action_space = gym.spaces.Box(-1, 1, (actions,), np.float32)
 
     def reset(self, **kwargs):
+        """Noise."""
         super().reset(**kwargs)
         return self.np_random.standard_normal(self.observation_space.shape, np.float32), {}
 
     def step(self, action):
+        """Noise, for ever."""
         obs = self.np_random.standard_normal(self.observation_space.shape, np.float32)
         return obs, self.np_random.standard_normal(), False, False, {}
 
@@ -66,10 +68,12 @@ def trainings(algorithm, env, steps, agent):
 
 
 def installed():
+    """(title, module) of each library that is installed."""
     return [(title, library) for title, library in LIBRARIES.items() if importlib.util.find_spec(library)]
 
 
 def off_policy(library, algorithm, env, hidden, batch, learning_starts):
+    """A library's agent with these sizes."""
     cls = getattr(importlib.import_module(library), algorithm.upper())
     options = {} if library == "sbx" else {"device": "cpu"}
     return cls("MlpPolicy", env, batch_size=batch, buffer_size=10_000, learning_starts=learning_starts, train_freq=1,

@@ -13,6 +13,7 @@ GAMMA, TAU = 0.99, 0.005
 
 
 def network(inputs, hidden, outputs):
+    """An MLP with ReLU."""
     layers = []
     for size in hidden:
         layers += [nn.Linear(inputs, size), nn.ReLU()]
@@ -21,10 +22,12 @@ def network(inputs, hidden, outputs):
 
 
 def adam(*modules):
+    """Adam over the parameters of some modules."""
     return torch.optim.Adam([p for module in modules for p in module.parameters()], lr=3e-4)
 
 
 def step(optimiser, loss):
+    """One gradient step."""
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
@@ -32,6 +35,7 @@ def step(optimiser, loss):
 
 @torch.no_grad()
 def polyak(targets, modules):
+    """Move target networks towards their modules."""
     for target, module in zip(targets, modules, strict=True):
         for kept, new in zip(target.parameters(), module.parameters(), strict=True):
             kept.lerp_(new, TAU)

@@ -88,6 +88,7 @@ def turn_of(count, call, usual=SECONDS):
 
 
 def our_updates(backend, algorithm, *size):
+    """A turn of one backend's updates."""
     with kernels.using(backend):
         agent = agent_on_noise(algorithm, *size)
     turn = turn_of(1, lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
@@ -174,6 +175,7 @@ def prepare(algorithm, env, steps, options):
 
 
 def our_training(backend, algorithm, env, steps, options):
+    """A turn of one backend's training."""
     with kernels.using(backend):
         agent, envs = prepare(algorithm, env, steps, options)
 
@@ -200,6 +202,7 @@ def profiles(name):
 
 
 def profile(algorithm, env, steps, options):
+    """Where the time of one training goes, in µs per step."""
     agent, envs = prepare(algorithm, env, steps, options)
     parts = dict.fromkeys(("environment", "act", "store", "sample", "update"), 0.0)
 

@@ -1,0 +1,1 @@
+"""Environments: made, checked, put side by side, brought back to where they were; pictures, games, spaces."""

@@ -48,9 +48,12 @@ def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
     if training and chosen.patience:
         env = Patience(env, chosen.patience)
     size = (chosen.size, chosen.size)
-    env = TransformObservation(GrayscaleObservation(env), lambda obs: np.asarray(Image.fromarray(obs).resize(size, Image.Resampling.BOX)),
-                               gym.spaces.Box(0, 255, size, np.uint8))
+    env = TransformObservation(GrayscaleObservation(env), lambda obs: _resized(obs, size), gym.spaces.Box(0, 255, size, np.uint8))
     return FrameStackObservation(env, chosen.stack)
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
 class RepeatAction(gym.Wrapper):

@@ -76,7 +76,7 @@ class Rewindable(Checked):
         self.seed: int | None = None
         self.before: Any = None                 # states of the generators ahead of the last reset
         self.actions: list[Any] = []            # since then
-        self.saved: Any = None               # what `rewind` brings back; an attribute, since AsyncVectorEnv sends each worker its own so
+        self.saved: Any = None                  # what `rewind` brings back: AsyncVectorEnv sends each worker its own attribute
 
     def _generators(self, seed: int | None) -> list[np.random.Generator]:
         """Those that the next reset draws from. A seed makes a new one of the environment's own."""

@@ -1,0 +1,1 @@
+"""Runs: their folder, checkpoints, reports, presets, pictures and films."""

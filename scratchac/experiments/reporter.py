@@ -88,6 +88,7 @@ class Reporter:
         self.interrupted = True
 
     def __call__(self, agent: Agent, interaction: Interaction, metrics: Metrics, update_seconds: float, updates: int) -> bool:
+        """Called by the training loop: count, report and save what is due; whether training shall end."""
         progress, self.interaction, self.saved = self.progress, interaction, False
         if self.resumed and self.run is not None:           # not earlier: until here nothing in the folder has been touched
             self.run.forget_rows_after(self.start)
@@ -139,7 +140,8 @@ class Reporter:
         """Write the last rows, if some still wait, and a checkpoint, unless that has just been done. Raises WriteError."""
         assert self.run is not None
         self.run.write_rows()
-        if not self.saved or (self.interaction is not None and self.interaction.elsewhere):           # where workers are is known only when they have ended
+        # Where asynchronous workers are is known only when they have ended.
+        if not self.saved or (self.interaction is not None and self.interaction.elsewhere):
             self.save(agent)
 
     def save(self, agent: Agent, failed: bool = False) -> None:

@@ -1,0 +1,1 @@
+"""Functions in other processes or on a cluster, and parameters that they share."""

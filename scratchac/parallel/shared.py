@@ -10,8 +10,10 @@
 import os
 import secrets
 from multiprocessing.shared_memory import SharedMemory
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from scratchac.errors import UserError
 from scratchac.optim import rmsprop
@@ -26,24 +28,32 @@ class Store:
     worker only, so none is ever lost.
     """
 
-    def __init__(self, flat, v, counts, flag):
-        self.flat, self.v, self.counts, self.flag = flat, v, counts, flag
+    def __init__(self, flat: np.ndarray, v: np.ndarray, counts: np.ndarray, flag: np.ndarray):
+        self.flat: Any = flat               # (P,)
+        self.v: Any = v                     # (P,)
+        self.counts: Any = counts           # (workers,)
+        self.flag: Any = flag               # (1,)
 
-    def fill(self, flat, v, total):
+    def fill(self, flat: np.ndarray, v: np.ndarray, total: int) -> None:
+        """Begin with these parameters, moments and steps."""
         self.flat[:], self.v[:], self.counts[0] = flat, v, total
 
-    def pull(self, flat):
+    def pull(self, flat: np.ndarray) -> None:
+        """Copy the parameters into `flat`."""
         flat[:] = self.flat
 
-    def push(self, worker, grad, lr, steps):
+    def push(self, worker: int, grad: np.ndarray, lr: float, steps: int) -> tuple[int, bool]:
+        """One step of RMSprop; returns (environment steps of all workers, whether they shall end)."""
         rmsprop(self.flat, grad, self.v, lr, DECAY, EPS)
         self.counts[worker] += steps
         return int(self.counts.sum()), bool(self.flag[0])
 
-    def snapshot(self):
+    def snapshot(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Copies of parameters and moments, and the steps of all workers."""
         return self.flat.copy(), self.v.copy(), int(self.counts.sum())
 
-    def end(self):
+    def end(self) -> None:
+        """Tell the workers to end."""
         self.flag[0] = 1
 
 
@@ -53,7 +63,7 @@ class SharedMemoryStore(Store):
     Raises UserError where there is none to be had.
     """
 
-    def __init__(self, size, workers, dtype, name=None):
+    def __init__(self, size: int, workers: int, dtype: DTypeLike, name: str | None = None):
         self.arguments, self.owner = (size, workers, np.dtype(dtype)), name is None
         numbers_at = -(-2 * size * np.dtype(dtype).itemsize // 8) * 8       # rounded up: int64 lie at multiples of 8 bytes
         name = name or f"scratchac-{os.getpid()}-{secrets.token_hex(4)}"
@@ -65,10 +75,10 @@ class SharedMemoryStore(Store):
         numbers = np.ndarray(workers + 1, np.int64, self.block.buf, numbers_at)
         super().__init__(both[0], both[1], numbers[:workers], numbers[workers:])
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return SharedMemoryStore, (*self.arguments, self.block.name)
 
-    def close(self):
+    def close(self) -> None:
         """The process that made the block also removes it from the system."""
         self.flat = self.v = self.counts = self.flag = None                 # views of a block keep it open
         self.block.close()
@@ -79,39 +89,47 @@ class SharedMemoryStore(Store):
 class Kept(Store):
     """In the memory of one process: that of a Ray actor, which takes one call after another."""
 
-    def __init__(self, size, workers, dtype):
-        super().__init__(*np.zeros((2, size), dtype), np.zeros(workers, np.int64), np.zeros(1, np.int64))
+    def __init__(self, size: int, workers: int, dtype: DTypeLike):
+        flat, v = np.zeros((2, size), dtype)
+        super().__init__(flat, v, np.zeros(workers, np.int64), np.zeros(1, np.int64))
 
 
 class RayStore:
     """A handle to a Store that a Ray actor keeps; any worker of the cluster can be sent one."""
 
-    def __init__(self, size, workers, dtype):
+    def __init__(self, size: int, workers: int, dtype: DTypeLike):
         import ray
 
         self.actor = ray.remote(num_cpus=0)(Kept).remote(size, workers, dtype)
 
-    def call(self, method, *arguments):
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the store that the actor keeps, and wait for its answer."""
         import ray
 
         return ray.get(getattr(self.actor, method).remote(*arguments))
 
-    def fill(self, flat, v, total):
+    def fill(self, flat: np.ndarray, v: np.ndarray, total: int) -> None:
+        """As `Store.fill`."""
         self.call("fill", flat, v, total)
 
-    def pull(self, flat):
+    def pull(self, flat: np.ndarray) -> None:
+        """As `Store.pull`."""
         flat[:] = self.call("snapshot")[0]
 
-    def push(self, worker, grad, lr, steps):
+    def push(self, worker: int, grad: np.ndarray, lr: float, steps: int) -> tuple[int, bool]:
+        """As `Store.push`."""
         return self.call("push", worker, grad, lr, steps)
 
-    def snapshot(self):
+    def snapshot(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """As `Store.snapshot`."""
         return self.call("snapshot")
 
-    def end(self):
+    def end(self) -> None:
+        """As `Store.end`."""
         self.call("end")
 
-    def close(self):
+    def close(self) -> None:
+        """End the actor."""
         import ray
 
         ray.kill(self.actor)

@@ -147,11 +147,13 @@ class Ray:
         self.running, self.started = {}, 0                                  # reference → number
 
     def start(self, function, *arguments):
+        """Start a task and return its number."""
         self.running[self.task.remote(self.messages, self.started, function, arguments)] = self.started
         self.started += 1
         return self.started - 1
 
     def poll(self, seconds):
+        """What has come, as soon as something comes, or nothing after `seconds`: a list of (number, event, value)."""
         deadline = time.monotonic() + seconds
         while True:
             ended, _ = self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0.02)

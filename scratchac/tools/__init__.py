@@ -1,0 +1,1 @@
+"""The commands of `scratchac`, and what they do beyond training."""

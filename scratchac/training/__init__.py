@@ -1,0 +1,1 @@
+"""Training loops, evaluation, what is learnt from, and what an agent is."""
