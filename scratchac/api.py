@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -18,14 +18,51 @@ from scratchac.experiments.run import Run
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
 
+if TYPE_CHECKING:
+    from scratchac.algorithms.a2c import A2C
+    from scratchac.algorithms.a3c import A3C
+    from scratchac.algorithms.actor_critic import ActorCritic
+    from scratchac.algorithms.ddpg import DDPG
+    from scratchac.algorithms.discrete_sac import DiscreteSAC
+    from scratchac.algorithms.ppo import PPO
+    from scratchac.algorithms.reinforce import Reinforce
+    from scratchac.algorithms.reinforce_baseline import ReinforceBaseline
+    from scratchac.algorithms.sac import SAC
+    from scratchac.algorithms.td3 import TD3
+
 MOST_EPISODES = 1_000_000
+
+
+# For editors and type checkers: which agent an algorithm's name gives.
+@overload
+def train(algorithm: Literal["reinforce"], *args: Any, **options: Any) -> "Reinforce": ...
+@overload
+def train(algorithm: Literal["reinforce-baseline"], *args: Any, **options: Any) -> "ReinforceBaseline": ...
+@overload
+def train(algorithm: Literal["actor-critic"], *args: Any, **options: Any) -> "ActorCritic": ...
+@overload
+def train(algorithm: Literal["a2c"], *args: Any, **options: Any) -> "A2C": ...
+@overload
+def train(algorithm: Literal["a3c"], *args: Any, **options: Any) -> "A3C": ...
+@overload
+def train(algorithm: Literal["ppo"], *args: Any, **options: Any) -> "PPO": ...
+@overload
+def train(algorithm: Literal["ddpg"], *args: Any, **options: Any) -> "DDPG": ...
+@overload
+def train(algorithm: Literal["td3"], *args: Any, **options: Any) -> "TD3": ...
+@overload
+def train(algorithm: Literal["sac"], *args: Any, **options: Any) -> "SAC": ...
+@overload
+def train(algorithm: Literal["discrete-sac"], *args: Any, **options: Any) -> "DiscreteSAC": ...
+@overload
+def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 
 def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool = True, video: bool = False,
           vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
           env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None, stop_after: int | None = None,
-          on_row: Callable[[dict[str, Any]], object] | None = None, **hyperparameters: Any) -> Agent:
+          on_row: Callable[[dict[str, Any]], object] | None = None, **hyperparameters: Any) -> Any:
     """Train an agent and return it.
 
     Args:

@@ -1,11 +1,25 @@
-"""What the README says of itself."""
+"""What the READMEs say of the project."""
 
+import ast
 import re
 import runpy
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TABLE = runpy.run_path(str(ROOT / "demos/results/table.py"))
+README = (ROOT / "README.md").read_text()
+ROW = re.compile(r"^\| `((?:scratchac|kernels)/[\w/.]+)` \| \d+ \| (.+) \|$", re.MULTILINE)
+
+
+def defined(path):
+    """Names of all functions, classes and variables that a Python file defines, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
 
 
 def test_tables_are_the_generated_ones():
@@ -14,14 +28,54 @@ def test_tables_are_the_generated_ones():
 
 
 def test_files_that_are_named_exist():
-    for document in (ROOT / "README.md", ROOT / "demos/README.md", ROOT / "kernels/README.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demos/README.md", "kernels/README.md"):
+        document = ROOT / name
         for target in re.findall(r"\]\(([^)#:]+)[)#]", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} points to {target}"
+            assert (document.parent / target).exists(), f"{name} points to {target}"
+        for target in re.findall(r"`((?:scratchac|kernels|tests|demos)/[\w/]+\.\w+)`", document.read_text()):
+            assert (ROOT / target).exists(), f"{name} names {target}"
 
 
-def test_every_module_is_in_the_reading_order():
-    text = (ROOT / "README.md").read_text()
-    modules = [*(ROOT / "scratchac").glob("*.py"), *(ROOT / "scratchac/algorithms").glob("*.py")]
-    support = {"__init__.py", "errors.py", "hyperparameters.py", "doctor.py", "play.py", "plots.py", "video.py"}
-    missing = {path.name for path in modules if path.name not in text} - support
-    assert not missing
+def test_every_file_is_in_the_reading_order_or_named_as_plumbing():
+    files = {path.relative_to(ROOT).as_posix() for package in ("scratchac", "kernels")
+             for path in [*(ROOT / package).rglob("*.py"), *(ROOT / package).rglob("*.js")]}
+    files -= {path for path in files if path.endswith("__init__.py")} | {"kernels/__main__.py"}
+    rows = [path for path, _ in ROW.findall(README)]
+    assert len(rows) == len(set(rows))
+    named = README.split("The rest is plumbing")[1].split("Then [the gallery]")[0]
+    plumbing = set(re.findall(r"`((?:scratchac|kernels)/[\w/.]+)`", named))
+    assert not plumbing & set(rows)
+    assert set(rows) | plumbing == files
+
+
+def test_a_row_of_the_reading_order_keeps_its_promise():
+    """What a row names in code type is defined in its file, or in the file that the same part of the row names."""
+    for path, promise in ROW.findall(README):
+        others = re.findall(r"`(\w+\.py)`", promise)
+        known = defined(ROOT / path) if path.endswith(".py") else set()
+        for other in others:
+            known |= defined(next((ROOT / "scratchac").rglob(other)))
+        for name in re.findall(r"`(\w+)`", promise):
+            assert name in known, f"{path} does not define {name}"
+
+
+def test_the_order_is_that_of_the_subject():
+    """In the first two tracks a file imports only from files above it, and from plumbing."""
+    tracks = README.split("### Further on")[0]
+    order = [path for path, _ in ROW.findall(tracks)]
+    rest = [path for path, _ in ROW.findall(README.split("### Further on")[1])]
+    for i, path in enumerate(order):
+        if "/algorithms/" not in path or path.endswith("config.py"):
+            continue
+        modules = re.findall(r"^from (scratchac[\w.]*) import ([\w, ]+)", (ROOT / path).read_text(), re.MULTILINE)
+        used = {f"{module.replace('.', '/')}.py" for module, _ in modules}
+        used |= {f"scratchac/{name}.py" for module, names in modules if module == "scratchac" for name in names.split(", ")}
+        later = used & set(order[i + 1:])
+        assert not later, f"{path} uses {later} before they are explained"
+        assert not used & set(rest) - {"scratchac/training/agent.py", "scratchac/training/compiled.py", "scratchac/conv.py"}
+
+
+def test_the_version_is_in_the_changelog():
+    from scratchac import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
