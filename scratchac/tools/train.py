@@ -14,13 +14,16 @@ import tyro
 from scratchac.errors import UserError
 from scratchac.tools.flags import Backend, env_args_from, parse, value_after
 
-# Parameters of `scratchac.train` that are something else on a command line: name → (type, default).
-ON_A_COMMAND_LINE = {
-    "backend": (Backend, field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))),
-    "out": (Path | None, None),                         # runs/ALGO-ENV-seedS, and not nothing
-    "quiet": (bool, False),
-    "video": (bool, True),
-    "env_args": (tuple[str, ...], ()),                  # name=value
+# Parameters of `scratchac.train` that are something else on a command line: (type, default, help or None for the docstring's).
+FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
+ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
+    "algorithm": (Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")], "", "what to train"),
+    "env": (str, "", "Gymnasium id of the environment, or a game's name"),
+    "backend": (Backend, FROM_ENVIRONMENT, "what computes; auto is numba where it is installed"),
+    "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
+    "quiet": (bool, False, None),
+    "video": (bool, True, "record a video of the final policy"),
+    "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value"),
 }
 NOT_THERE = {"steps", "on_row", "hyperparameters"}      # `steps` is a hyperparameter here
 
@@ -64,19 +67,11 @@ def train(argv: list[str]) -> None:
 
 
 def options_of(function: Any) -> Any:
-    """A dataclass of the parameters of `scratchac.train`, each with the line of the docstring that explains it."""
-    lines = dict(re.findall(r"^ {8}(\w+): (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
-    lines |= dict(re.findall(r"^ {4}(\w+): (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
+    """A dataclass of the parameters of `scratchac.train`, each with the line of its docstring that explains it."""
+    lines = dict(re.findall(r"^ +(\w+): (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
     fields: list[Any] = []
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in NOT_THERE:
-            continue
-        kind, default = ON_A_COMMAND_LINE.get(name, (parameter.annotation, parameter.default))
-        if name == "algorithm":
-            kind, default = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO", help="what to train")], ""
-        elif name == "env":
-            kind, default = Annotated[str, tyro.conf.arg(help="Gymnasium id of the environment, or a game's name")], ""
-        else:
-            kind = Annotated[kind, tyro.conf.arg(help=lines[name])]
-        fields.append((name, kind, default))
+        if name not in NOT_THERE:
+            kind, default, text = ON_A_COMMAND_LINE.get(name, (parameter.annotation, parameter.default, None))
+            fields.append((name, Annotated[kind, tyro.conf.arg(help=text or lines[name])], default))
     return make_dataclass("Run", fields, frozen=True)
