@@ -13,8 +13,9 @@ import numpy as np
 from common import figure, sample_episodes, save
 
 from scratchac import returns
-from scratchac.training.memory import Batch
+from scratchac.distributions import Categorical
 from scratchac.experiments.plots import COLOURS
+from scratchac.training.memory import Batch
 
 STATES, EPISODES, GAMMA = 19, 2_000, 1.0
 VALUES = np.arange(STATES + 2) / 10 - 1                             # v(s) = (s − 10)/10 for states 1 … 19
@@ -44,7 +45,7 @@ def bias2_and_variance(estimates):
 
 
 coin = np.random.default_rng(0)
-walker = SimpleNamespace(sample=lambda obs: coin.integers(2, size=len(obs)), to_env=lambda a: a, dtype=np.float64)
+walker = SimpleNamespace(sample=lambda obs: coin.integers(2, size=len(obs)), dist=Categorical(2), dtype=np.float64)
 # All walks, one after another, are one long batch: `done` keeps the estimators from looking into the next walk.
 walks = Batch(*map(np.concatenate, zip(*sample_episodes(walker, RandomWalk, EPISODES, seed=0), strict=True)))
 state, next_state = (x[..., 0].astype(int) for x in (walks.obs, walks.next_obs))            # (T, 1) each

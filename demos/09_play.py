@@ -12,8 +12,8 @@ from common import figure, save
 
 import scratchac
 from scratchac.errors import UserError
-from scratchac.tools.keyboard import play
 from scratchac.experiments.plots import COLOURS
+from scratchac.tools.keyboard import play
 
 ENV, EPISODES, RANDOM_EPISODES = "LunarLander-v3", 5, 200
 

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 from common import curves, figure, learning_curves, save
 
-from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
 from scratchac.experiments.plots import COLOURS
+from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
 
 ENV, SIGMA, SEEDS = "MountainCarContinuous-v0", 0.3, (0, 1, 2)
 STEADY = SIGMA / np.sqrt(1 - 0.85**2)                   # standard deviation of the OU process with that σ

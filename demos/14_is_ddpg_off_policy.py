@@ -26,7 +26,7 @@ def curve(algorithm, seed, steps, random_actions=False, **options):
         agent.sample = lambda obs: rng.uniform(low, high, (len(obs), 1))
     seen = {}
 
-    def look(agent, episodes, metrics, *_):
+    def look(agent, interaction, metrics, *_):
         check = agent.step * CHECKS // steps
         if metrics and check not in seen:
             seen[check] = agent.step, scratchac.evaluate(agent, ENV, episodes=10, seed=1_000).mean()

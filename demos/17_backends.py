@@ -11,7 +11,7 @@ from common import figure, save
 
 import kernels
 import scratchac
-from kernels.bench import available
+from scratchac.bench.report import available
 from scratchac.experiments.plots import COLOURS
 from scratchac.experiments.run import Run
 

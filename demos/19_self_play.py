@@ -12,9 +12,9 @@ from results.perfect import perfectly
 
 import scratchac
 from scratchac.environments.games import Game, at_random
-from scratchac.training.selfplay import SelfPlay
 from scratchac.experiments.plots import COLOURS, band
 from scratchac.training.loops import train
+from scratchac.training.selfplay import SelfPlay
 
 ENV, SEEDS, POINTS, GAMES = "tictactoe_v3", (0, 1, 2), 25, 400
 
@@ -28,7 +28,7 @@ def not_lost(agent, opponent):
 def learn(seed):
     """Rows of (steps, rating, not lost to chance as first and second, not lost to perfect play as first and second)."""
     agent = scratchac.make_agent("ppo", ENV, seed)
-    rivals, rows = SelfPlay(ENV, agent.envs, seed), []
+    rivals, rows = SelfPlay(ENV, agent.n_envs, seed), []
     rivals.meet(agent)
 
     def report(agent, *_):

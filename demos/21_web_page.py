@@ -10,8 +10,8 @@ import shutil
 from common import PICTURES
 
 import scratchac
-from scratchac.tools.export import export
 from scratchac.experiments.run import new_folder
+from scratchac.tools.export import export
 
 PUSHED = """() => {
     const {game, restart, step, hold, release} = scratchac, take = (n) => { for (let i = 0; i < n; i++) step(); };

@@ -40,10 +40,10 @@ def train_directly(agent, env, seed, before_update=lambda agent: None):
         before_update(agent)
         return learn(batch)
 
-    def report(agent, play, metrics, *_):
+    def report(agent, interaction, metrics, *_):
         if metrics and agent.step % 100 == 0:
             curve["step"].append(agent.step)
-            curve["return_mean"].append(np.mean([x for x, _ in play.episodes.recent]))
+            curve["return_mean"].append(np.mean([x for x, _ in interaction.episodes.recent]))
 
     agent.update = update
     train(agent, envs, agent.config.steps, report)
@@ -54,10 +54,14 @@ def train_directly(agent, env, seed, before_update=lambda agent: None):
 class Onlooker:
     """Stands in for an agent in the training loop: acts as it does, keeps the episodes, and learns nothing from them."""
 
-    loop, horizon, step = "on-policy", None, 0
+    family, horizon, step = "on-policy", None, 0
 
     def __init__(self, agent):
-        self.sample, self.to_env, self.dtype, self.episodes = agent.sample, agent.to_env, agent.dtype, []
+        self.sample, self.dist, self.dtype, self.episodes = agent.sample, agent.dist, agent.dtype, []
+
+    def fast_path(self, envs):
+        """No compiled loop stands for this class."""
+        return None
 
     def update(self, batch):
         self.episodes.append(batch)

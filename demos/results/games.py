@@ -19,8 +19,8 @@ from perfect import perfectly
 
 import kernels
 import scratchac
-from scratchac.tools.flags import seeds_from, value_of
 from scratchac.environments.games import GAMES, Game, at_random
+from scratchac.tools.flags import seeds_from, value_of
 
 FILE = Path(__file__).parent / "games.json"
 GAMES_PLAYED = 1_000

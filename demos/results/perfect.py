@@ -14,7 +14,10 @@ def worth(mine, other):
 
 
 def perfectly(obs, legal, rng):
-    """An opponent for `scratchac.games.Game`. Any of the moves that are equally good, so that many different games are played."""
+    """An opponent for `scratchac.environments.games.Game`.
+
+    It draws from the moves that are equally good, so that many different games are played.
+    """
     mine, other = (frozenset(i for i in range(9) if stones[i]) for stones in (obs[:9], obs[9:18]))
     worths = {a: -worth(other, mine | {a}) for a in legal}
     return rng.choice([a for a in legal if worths[a] == max(worths.values())])

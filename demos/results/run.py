@@ -19,8 +19,8 @@ import numpy as np
 
 import kernels
 import scratchac
-from scratchac.tools.flags import seeds_from, value_of
 from scratchac.experiments.presets import find_preset
+from scratchac.tools.flags import seeds_from, value_of
 
 FOLDER = Path(__file__).parent / "returns"
 
