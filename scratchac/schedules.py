@@ -34,7 +34,7 @@ class Schedule:
 
     def __call__(self, progress: float) -> float:
         """The value at that point of training."""
-        progress = min(max(progress, 0.0), 1.0)
+        progress = 0.0 if progress < 0 else 1.0 if progress > 1 else progress
         if self.kind == "exponential":
             return self.start * (self.end / self.start) ** progress
         return self.start + (self.end - self.start) * progress
@@ -57,15 +57,19 @@ class Hyperparameters(Generic[Config]):
                 self.values[name] = schedule(0)
                 if schedule.kind != "constant":
                     self.moving[name] = schedule
-        self.constant = None if self.moving else self._config({})
+        self.constant = None if self.moving else self._config(self.values)
 
     def __call__(self, progress: float) -> Config:
         """The config at that point of training."""
-        return self.constant or self._config({name: schedule(progress) for name, schedule in self.moving.items()})
+        if self.constant is not None:
+            return self.constant
+        values = self.values.copy()
+        for name, schedule in self.moving.items():
+            values[name] = schedule(progress)
+        return self._config(values)
 
-    def _config(self, present: dict[str, float]) -> Config:
-        # Not by its constructor, which would take ten times as long: an agent may ask at every environment step.
+    def _config(self, values: dict[str, Any]) -> Config:
+        # Not by its constructor, which takes ten times as long: an agent may ask at every environment step.
         config = object.__new__(self.config_class)
-        config.__dict__.update(self.values)
-        config.__dict__.update(present)
+        object.__setattr__(config, "__dict__", values)
         return config
