@@ -77,10 +77,7 @@ class DiscreteSAC(SoftAgent[Config]):
         self.actor.initialise(self.theta, self.init_rng, config.initialiser)
         self.critic.initialise(self.w, self.init_rng, config.initialiser)
         self.w_target.flat[:] = self.w.flat
-        self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], dtype)
-        self.actor_optimiser: optim.Optimiser = optim.Adam(self.theta.flat)
-        self.critic_optimiser: optim.Optimiser = optim.Adam(self.w.flat)
-        self.alpha_optimiser: optim.Optimiser = optim.Adam(self.log_alpha)
+        self.make_optimisers(self.w.flat)
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
@@ -147,9 +144,3 @@ class DiscreteSAC(SoftAgent[Config]):
         """min_k Qₖ(s, a) (B,) for observations (B, O) and actions (B,)."""
         q = self.critic.forward(self.w, self.upload(obs))[0].min(axis=0)
         return kernels.backend.to_numpy(q)[np.arange(len(actions)), actions]
-
-    def keeps(self) -> dict[str, Any]:
-        """Name → what is saved."""
-        return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
-                "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
-                "alpha_optimiser": self.alpha_optimiser, "memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}

@@ -14,7 +14,7 @@ import kernels
 from scratchac import optim
 from scratchac.algorithms.config import Normalising, OffPolicy, check_off_policy
 from scratchac.algorithms.saving import load_state, state
-from scratchac.distributions import Categorical, Deterministic, Distribution, TanhGaussian
+from scratchac.distributions import Categorical, Deterministic, Distribution
 from scratchac.environments.spaces import check_action_box, check_observation_space, is_picture, make_distribution
 from scratchac.errors import UserError
 from scratchac.exploration import NOISES, Noise
@@ -31,52 +31,39 @@ Replayed = TypeVar("Replayed", bound=OffPolicy)
 Shifted = TypeVar("Shifted", bound=Any)
 
 
-class OnPolicyAgent(Generic[Config]):
-    """An agent that draws actions from a distribution and learns from what it has just done.
+class Plumbing(Generic[Config]):
+    """What all agents have. Raises UserError for observations that are not supported."""
 
-    Raises UserError for spaces that are not supported.
-    """
-
-    family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "on-policy"
     n_envs = 1
-    horizon: int | None = None
-    masked = 0                              # actions that a mask in the observations may forbid
-    noise = None
-    memory = None
+    noise: Noise | None = None
+    memory: ReplayBuffer | None = None
     normaliser: ObservationNormaliser | None = None
     scaler: RewardScaler | None = None
-    model: Model
-    behaviour: Behaviour
+    dist: Any
 
-    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
-                 pictures: bool = False):
+    def __init__(self, config: Config, observation_space: gym.Space, dtype: DTypeLike, pictures: bool = False):
         check_observation_space(observation_space, pictures)
         self.config: Config = config
         self.schedules: Hyperparameters[Config] = Hyperparameters(config)
         self.step = 0
         self.dtype = dtype
         self.observation_shape: tuple[int, ...] = observation_space.shape or ()
-        self.dist: Distribution = make_distribution(action_space, config.state_dependent_std)
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
+        """Actions for the environment, for one observation or several: with exploration, or the most likely ones."""
         return act(self, obs, explore)
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
-        """Raw actions for N observations (N, O), drawn from the policy."""
-        return self.behaviour.sample(obs)
+        """Raw actions for N observations, with exploration."""
+        raise NotImplementedError
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations (N, O)."""
-        return self.behaviour.greedy(obs)
+        """The most likely raw actions for N observations."""
+        raise NotImplementedError
 
     def fast_path(self, envs: Any) -> FastPath | None:
-        """Nothing is compiled: the code of the algorithm's file runs."""
+        """Nothing is compiled but kernels: the code of the algorithm's file runs."""
         return None
-
-    def networks(self) -> Networks:
-        """Actor and critic as plain networks."""
-        return self.model.networks()
 
     def temperature(self) -> float:
         """The critic's values hold no entropy."""
@@ -93,6 +80,36 @@ class OnPolicyAgent(Generic[Config]):
     def load_state(self, saved: dict[str, Any]) -> None:
         """Take a state over. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
         load_state(self, saved)
+
+
+class OnPolicyAgent(Plumbing[Config]):
+    """An agent that draws actions from a distribution and learns from what it has just done.
+
+    Raises UserError for spaces that are not supported.
+    """
+
+    family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "on-policy"
+    horizon: int | None = None
+    masked = 0                              # actions that a mask in the observations may forbid
+    model: Model
+    behaviour: Behaviour
+
+    def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
+                 pictures: bool = False):
+        super().__init__(config, observation_space, dtype, pictures)
+        self.dist: Distribution = make_distribution(action_space, config.state_dependent_std)
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for N observations (N, O), drawn from the policy."""
+        return self.behaviour.sample(obs)
+
+    def greedy(self, obs: np.ndarray) -> np.ndarray:
+        """The most likely raw actions for N observations (N, O)."""
+        return self.behaviour.greedy(obs)
+
+    def networks(self) -> Networks:
+        """Actor and critic as plain networks."""
+        return self.model.networks()
 
 
 class VectorisedAgent(OnPolicyAgent[Vectorised]):
@@ -122,16 +139,11 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
         return self.dist.n
 
 
-class OffPolicyAgent(Generic[Replayed]):
-    """An agent that learns from a replay buffer. Raises UserError for spaces that are not supported.
-
-    dist    what its policy is, already made
-    """
+class OffPolicyAgent(Plumbing[Replayed]):
+    """An agent that learns from a replay buffer. Raises UserError for observations that are not supported."""
 
     family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "off-policy"
-    normaliser = None
-    scaler = None
-    noise: Noise | None = None
+    memory: ReplayBuffer
     actor: MLP
     critic: MLP
     theta: Parameters
@@ -140,14 +152,9 @@ class OffPolicyAgent(Generic[Replayed]):
 
     def __init__(self, config: Replayed, observation_space: gym.Space, action_shape: tuple[int, ...], seed: Any, dtype: DTypeLike,
                  pictures: bool = False, action_dtype: DTypeLike = np.float32):
-        check_observation_space(observation_space, pictures)
+        super().__init__(config, observation_space, dtype, pictures)
         check_off_policy(config)
-        self.config: Replayed = config
-        self.schedules: Hyperparameters[Replayed] = Hyperparameters(config)
-        self.step = 0
-        self.dtype = dtype
-        self.n_envs: int = config.envs
-        self.observation_shape: tuple[int, ...] = observation_space.shape or ()
+        self.n_envs = config.envs
         self.init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
 
@@ -158,29 +165,9 @@ class OffPolicyAgent(Generic[Replayed]):
     def restart(self, done: np.ndarray) -> None:
         """Nothing is kept from one step of an episode to the next."""
 
-    def fast_path(self, envs: Any) -> FastPath | None:
-        """Nothing is compiled but kernels: the code of the algorithm's file runs."""
-        return None
-
     def networks(self) -> Networks:
         """Actor and critic as plain networks."""
         return Networks(self.actor, self.theta, self.critic, self.w, self.values)
-
-    def temperature(self) -> float:
-        """The critic's values hold no entropy."""
-        return 0.0
-
-    def keeps(self) -> dict[str, Any]:
-        """Name → what is saved: arrays, generators, and objects with a state of their own."""
-        raise NotImplementedError
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to go on exactly."""
-        return state(self)
-
-    def load_state(self, saved: dict[str, Any]) -> None:
-        """Take a state over. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
-        load_state(self, saved)
 
 
 class DeterministicAgent(OffPolicyAgent[Shifted]):
@@ -188,6 +175,9 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
 
     critics     () for one critic, (2,) for two of them stacked
     """
+
+    dist: Deterministic
+    noise: Noise
 
     def __init__(self, config: Shifted, observation_space: gym.Space, action_space: gym.Space, name: str, critics: tuple[int, ...],
                  seed: Any, dtype: DTypeLike):
@@ -206,16 +196,12 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
         self.w_target.flat[:] = self.w.flat
         self.actor_optimiser: optim.Optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser: optim.Optimiser = optim.Adam(self.w.flat)
-        self.noise: Noise = NOISES[config.noise](config.noise_scale, (config.envs, A))
+        self.noise = NOISES[config.noise](config.noise_scale, (config.envs, A))
 
     def pi(self, params: Parameters, s: np.ndarray) -> tuple[np.ndarray, Any]:
         """π(s) = tanh(network(s)) in [−1, 1], (B, A), and the network's cache."""
         u, cache = self.actor.forward(params, s)
         return self.dist.mode(u), cache
-
-    def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """Actions for the environment, for one observation or several: with noise, or without unless `explore`."""
-        return act(self, obs, explore)
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """π(s) for N observations (N, O)."""
@@ -250,21 +236,25 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
 class SoftAgent(OffPolicyAgent[Shifted]):
     """What soft actor-critics have in common: a stochastic policy, and the temperature α = exp(log α), learnt or given."""
 
+    w_target: Parameters
     log_alpha: np.ndarray                   # (1,)
-    dist: Categorical | TanhGaussian
+    actor_optimiser: optim.Optimiser
+    critic_optimiser: optim.Optimiser
+    alpha_optimiser: optim.Optimiser
 
-    def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
-        return act(self, obs, explore)
-
-    def sample(self, obs: np.ndarray) -> np.ndarray:
-        """Raw actions for N observations, drawn from the policy."""
-        raise NotImplementedError
-
-    def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations."""
-        raise NotImplementedError
+    def make_optimisers(self, critic: np.ndarray) -> None:
+        """log α and the optimisers of the actor, of the flat vector `critic`, and of log α."""
+        self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], self.dtype)
+        self.actor_optimiser = optim.Adam(self.theta.flat)
+        self.critic_optimiser = optim.Adam(critic)
+        self.alpha_optimiser = optim.Adam(self.log_alpha)
 
     def temperature(self) -> float:
         """α."""
         return math.exp(self.log_alpha[0])
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved."""
+        return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
+                "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
+                "alpha_optimiser": self.alpha_optimiser, "memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}

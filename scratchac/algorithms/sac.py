@@ -66,11 +66,8 @@ class SAC(SoftAgent[Config]):
         self.actor.initialise(self.theta, self.init_rng, config.initialiser)
         self.critic.initialise(self.w, self.init_rng, config.initialiser)
         self.w_target.flat[:] = self.w.flat
-        self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], dtype)
+        self.make_optimisers(self.w.flat)
         self.target_entropy = -A
-        self.actor_optimiser: optim.Optimiser = optim.Adam(self.theta.flat)
-        self.critic_optimiser: optim.Optimiser = optim.Adam(self.w.flat)
-        self.alpha_optimiser: optim.Optimiser = optim.Adam(self.log_alpha)
 
     def pi(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """A fresh action in [−1, 1] for each row of s (B, A), its log-probability (B,), and the cache for the backward pass."""
@@ -140,9 +137,3 @@ class SAC(SoftAgent[Config]):
         """min_k Qₖ(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
         sa = np.concatenate([self.upload(obs), self.upload(actions)], axis=1)
         return kernels.backend.to_numpy(self.critic.forward(self.w, sa)[0].min(axis=0)[:, 0])
-
-    def keeps(self) -> dict[str, Any]:
-        """Name → what is saved."""
-        return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
-                "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
-                "alpha_optimiser": self.alpha_optimiser, "memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}

@@ -47,11 +47,8 @@ class PixelSAC(SAC):
         self.critic.initialise(self.w, self.init_rng, config.initialiser)
         self.encoder.initialise(self.phi, self.init_rng, config.initialiser)
         self.target[:] = self.online
-        self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], dtype)
+        self.make_optimisers(self.online)
         self.target_entropy = -A
-        self.actor_optimiser = optim.Adam(self.theta.flat)
-        self.critic_optimiser = optim.Adam(self.online)
-        self.alpha_optimiser = optim.Adam(self.log_alpha)
 
     def make_encoder(self) -> Encoder:
         """The encoder for these pictures."""
