@@ -5,6 +5,9 @@ import re
 import runpy
 from pathlib import Path
 
+import scratchac.api  # noqa: F401  with it all kernels are there
+from kernels import registry
+
 ROOT = Path(__file__).parents[1]
 TABLE = runpy.run_path(str(ROOT / "demos/results/table.py"))
 README = (ROOT / "README.md").read_text()
@@ -79,3 +82,17 @@ def test_the_version_is_in_the_changelog():
     from scratchac import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_list_of_kernels_is_complete():
+    """kernels/README.md says which kernels there are, where their references stand, and what each backend overrides."""
+    text = (ROOT / "kernels/README.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| `(scratchac/\w+\.py)` \| (yes)? ?\| (yes)? ?\|$", text, re.MULTILINE)
+    listed = {(path[:-3].replace("/", "."), name): (numba, cupy) for names, path, numba, cupy in rows
+              for name in re.findall(r"`(\w+)`", names)}
+    assert set(listed) == {tuple(key.rsplit(".", 1)) for key in registry.REFERENCES}
+    overrides = {name: re.search(r"for function in \(([\w\s,]+)\)", (ROOT / f"kernels/{name}_kernels.py").read_text())[1]
+                 for name in ("numba", "cupy")}
+    for (_, name), marks in listed.items():
+        there = [bool(re.search(rf"\b{name}\b", overrides[backend])) for backend in ("numba", "cupy")]
+        assert [bool(mark) for mark in marks] == there, name

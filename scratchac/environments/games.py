@@ -31,7 +31,8 @@ class Table:
             self.rules = import_module(GAMES[name]).raw_env(render_mode=render_mode)
         except ImportError:
             raise UserError(f"{name} needs a package that is missing: {INSTALL}") from None
-        self.name, self.players = name, self.rules.possible_agents
+        self.name = name
+        self.players = self.rules.possible_agents
         self.begin()
         self.observation_space = gym.spaces.Box(0, 1, self.seen.shape, np.float32)
         self.action_space = gym.spaces.Discrete(len(self.rules.observe(self.players[0])["action_mask"]))

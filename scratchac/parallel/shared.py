@@ -64,7 +64,8 @@ class SharedMemoryStore(Store):
     """
 
     def __init__(self, size: int, workers: int, dtype: DTypeLike, name: str | None = None):
-        self.arguments, self.owner = (size, workers, np.dtype(dtype)), name is None
+        self.arguments = size, workers, np.dtype(dtype)
+        self.owner = name is None
         numbers_at = -(-2 * size * np.dtype(dtype).itemsize // 8) * 8       # rounded up: int64 lie at multiples of 8 bytes
         name = name or f"scratchac-{os.getpid()}-{secrets.token_hex(4)}"
         try:

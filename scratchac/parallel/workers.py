@@ -46,7 +46,8 @@ class Processes:
     def __init__(self):
         self.capacity = os.cpu_count()                                      # how many are worth running at a time
         self.context = multiprocessing.get_context("spawn")
-        self.running, self.started = {}, 0                                  # connection → (number, process)
+        self.running = {}                                                   # connection → (number, process)
+        self.started = 0
 
     def start(self, function, *arguments):
         """Start a process and return its number. Raises UserError for what cannot travel."""
@@ -131,7 +132,8 @@ class Ray:
         import ray
         from ray.util.queue import Queue
 
-        self.ray, self.own = ray, not ray.is_initialized()
+        self.ray = ray
+        self.own = not ray.is_initialized()
         if self.own:
             address = os.environ.get("RAY_ADDRESS")
             # On this machine its workers find the modules that we find; on a cluster they have to be installed.
@@ -144,7 +146,8 @@ class Ray:
         self.messages = Queue(actor_options={"num_cpus": 0})
         # It is the caller who knows whether a second try makes sense; and a task that only waits for others needs no core.
         self.task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_in_task)
-        self.running, self.started = {}, 0                                  # reference → number
+        self.running = {}                                                   # reference → number
+        self.started = 0
 
     def start(self, function, *arguments):
         """Start a task and return its number."""
