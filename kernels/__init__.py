@@ -1,12 +1,12 @@
-"""Backends: who computes a kernel, and where arrays live.
+"""Backends: which code computes a kernel, and where arrays are stored.
 
-A kernel is a function that costs time. Its NumPy reference, with its derivation, is marked `@kernel` in the chapter that explains
-it (scratchac/nn.py, conv.py, distributions.py, returns.py, optim.py). A call goes to the active backend's function of the same name
+A kernel is a function that costs time. Its NumPy reference, with its derivation, is marked `@kernel` in the file that explains it
+(scratchac/nn.py, conv.py, distributions.py, returns.py, optim.py). A call goes to the active backend's function of the same name
 if there is one, and otherwise to the reference.
 
     kernels.use("numba")                    # for the rest of the process
-    with kernels.using("numpy"): ...        # for a block; afterwards the backend is the one before
-    kernels.backend.asarray(x)              # an array where the active backend computes
+    with kernels.using("numpy"): ...        # for a block; afterwards the previous backend is active again
+    kernels.backend.asarray(x)              # an array on the device of the active backend
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from kernels.registry import compiled, kernel
 
 __all__ = ["BACKENDS", "Backend", "BackendError", "backend", "compiled", "kernel", "load", "use", "using"]
 
-# name → (module, class, what installs what it needs)
+# name → (module, class, the command that installs its packages)
 BACKENDS: dict[str, tuple[str, str, str | None]] = {
     "numpy": ("kernels.backend", "Backend", None),
     "numba": ("kernels.numba_kernels", "NumbaBackend", "pip install numba scipy"),
@@ -74,10 +74,10 @@ def _activate(chosen: Backend) -> Backend:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what NumPy frees: up to 256 MiB, in pieces of up to 32 MiB.
+    """Tell glibc to keep memory that NumPy frees: up to 256 MiB, in pieces of up to 32 MiB.
 
-    An update frees some megabytes of activations and asks for as many again at once. By default they go back to the system and come
-    from it page by page, cleared: a fifth of the time of a SAC or DDPG update with 256-256 networks.
+    An update frees some megabytes of activations and allocates as many again at once. By default they go back to the system and
+    come from it page by page, cleared, which takes a fifth of the time of a SAC or DDPG update with 256-256 networks.
     """
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):

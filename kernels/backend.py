@@ -1,6 +1,6 @@
-"""What a backend is, and the one that is always there: NumPy, on the host.
+"""The interface of a backend, and the one that is always available: NumPy, on the host.
 
-A backend says where arrays live and lists what it does faster than the references. NumPy's lists nothing.
+A backend decides where arrays are stored and lists the functions that it has instead of references. The NumPy backend lists none.
 """
 
 import math
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 
 class BackendError(ValueError):
-    """The backend is unknown or cannot run here; the message says what to do."""
+    """A backend is unknown or cannot run here; the message says what to do."""
 
 
 class Update(NamedTuple):
@@ -21,15 +21,15 @@ class Update(NamedTuple):
 
     function: Callable[..., Any]
     stands_for: str                 # the class whose method it replaces, with its module
-    modules: tuple[str, ...]        # whose code it repeats: it is used only while each of them is the shipped one
+    modules: tuple[str, ...]        # the modules whose code it repeats; it is used only while all of them are the shipped ones
 
 
 class Backend:
     """NumPy: every kernel is the reference, and arrays are on the host."""
 
     name = "numpy"
-    device = "cpu"                                      # where its arrays live
-    overrides: ClassVar[Mapping[str, Callable[..., Any]]] = {}      # kernel → what computes it instead of the reference
+    device = "cpu"                                      # where its arrays are
+    overrides: ClassVar[Mapping[str, Callable[..., Any]]] = {}      # kernel → the function that replaces the reference
     updates: ClassVar[Mapping[str, Update]] = {}                    # name → a compiled update, for `kernels.compiled`
 
     def zeros(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
@@ -45,8 +45,8 @@ class Backend:
         return x
 
     def wait(self) -> None:
-        """Return when everything asked for has been computed: at once on a CPU. For timing alone."""
+        """Return when all computations are finished, which is at once on a CPU. It is used only for timing."""
 
     def memory(self) -> float:
-        """Bytes of memory for arrays; infinity where the system does not tell."""
+        """Bytes of memory for arrays; infinity if the system does not report it."""
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf

@@ -1,7 +1,7 @@
-"""Kernels for a CUDA device (CuPy). Arrays live on the device, and nothing in an update waits for it.
+"""Kernels for a CUDA device (CuPy). Arrays are on the device, and nothing in an update waits for it.
 
-The algorithms are the same files: NumPy's functions hand CuPy's arrays on to CuPy. Overridden is what would otherwise be many small
-kernels, for each launch costs about as much time as one of these networks' layers takes to compute.
+The files of the algorithms are the same: NumPy's functions pass CuPy's arrays on to CuPy. The overrides replace functions that
+would launch many small kernels, since each launch costs about as much time as one layer of these networks takes to compute.
 """
 
 import math
@@ -42,7 +42,7 @@ def products(x, W, out):
 
 # -- fused kernels: inputs, outputs (which are read as well), one element's arithmetic, name ------------------------------------
 #
-# T(…) keeps float32 from being computed in float64. A comparison and not max(): NaN must come through.
+# T(…) keeps float32 from being computed in float64. ReLU is a comparison and not max(), since it must pass NaN on.
 
 ADD_BIAS = {
     "identity": cupy.ElementwiseKernel("T b", "T y", "y = y + b", "add_bias"),

@@ -1,7 +1,7 @@
-"""Compiled kernels for a CPU (Numba). They override what `scratchac bench` shows to matter, and agree with the references.
+"""Compiled kernels for a CPU (Numba). They override the functions that `scratchac bench` shows to matter, and agree with them.
 
-What makes them fast: whole networks in one call (numba_networks), whole updates in one call, and one pass over
-memory for each optimiser step, where NumPy makes a dozen. Arguments, results and equations are in the references' docstrings.
+They are fast because a whole network (numba_networks) or a whole update is one call, and because an optimiser step is one pass over
+memory, where NumPy makes a dozen. Arguments, results and equations are in the references' docstrings.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ from kernels.backend import Backend
 from kernels.numba_networks import CODES, UPDATES, jit
 from kernels.registry import REFERENCES
 
-PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread pays for being woken
+PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread saves more time than waking it costs
 NUMPY_SIZE = 600                    # elements from which NumPy's vectorised exp and tanh beat a compiled loop over libm's
 
 
 class MLP(Protocol):
-    """What is read of scratchac.nn.MLP."""
+    """The attributes of scratchac.nn.MLP that are read."""
 
     @property
     def sizes(self) -> tuple[int, ...]: ...
@@ -33,7 +33,7 @@ class MLP(Protocol):
 
 
 class Parameters(Protocol):
-    """What is read of scratchac.nn.Parameters."""
+    """The attribute of scratchac.nn.Parameters that is read."""
 
     flat: np.ndarray
 
@@ -42,7 +42,7 @@ class Parameters(Protocol):
 
 
 def mlp_forward(mlp: MLP, params: Parameters, x: np.ndarray, member: int | None = None) -> Any:
-    """As the reference, but the cache is x (1 or n, B, I) and what all layers gave, one after another."""
+    """As the reference, but the cache is x (1 or n, B, I) and the outputs of all layers, one after another."""
     flat, sizes = params.flat, int_array(mlp.sizes)
     if x.dtype != flat.dtype or x.ndim > 3 or len(mlp.stack) > 1:           # mixed types and stacks of stacks
         return NotImplemented
@@ -58,7 +58,7 @@ def mlp_forward(mlp: MLP, params: Parameters, x: np.ndarray, member: int | None 
 
 def mlp_backward(mlp: MLP, params: Parameters, cache: Any, dy: np.ndarray, grads: Parameters | None, input_gradient: bool = False,
                  member: int | None = None) -> Any:
-    if isinstance(cache, list):                                             # the reference went forward
+    if isinstance(cache, list):                                             # the forward pass was the reference's
         return NotImplemented
     flat, sizes, (x, y) = params.flat, int_array(mlp.sizes), cache
     K, first, n = _members(mlp, member)
@@ -70,7 +70,7 @@ def mlp_backward(mlp: MLP, params: Parameters, cache: Any, dy: np.ndarray, grads
     if grads is None:
         input_gradient_alone(flat, *network)
     else:
-        # Zeros, since the gradients of members that are not wanted stay as they are.
+        # Zeros, since the gradients of members that were not requested must not change.
         parts = np.zeros((chunks - 1, grads.flat.size), flat.dtype)
         backward(flat, grads.flat, parts, *network)
     if not input_gradient:
@@ -100,7 +100,7 @@ def _plan(n: int, B: int, sizes: tuple[int, ...]) -> tuple[tuple[Callable[..., N
     return parallel, max(1, min(threads // n, B // 64))
 
 
-# -- convolution: what stands between its matrix products --------------------------------------------------------------
+# -- convolution: everything except its matrix products -----------------------------------------------------------------
 
 
 def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +132,7 @@ def _add_bias_relu(y, b):
     for i in range(len(y)):
         for f in range(b.size):
             z = y[i, f] + b[f]
-            y[i, f] = zero if z < 0 else z                  # NaN is not below 0, and goes on
+            y[i, f] = zero if z < 0 else z                  # NaN is not below 0, and is passed on
 
 
 @jit
@@ -148,7 +148,7 @@ def _through_relu(dy, y, dz, db):
 
 @jit
 def _add_windows(windows, k, stride, C, x):
-    """x (B, H, W·C): a window's row of k pixels, all their channels, lies together in both."""
+    """x (B, H, W·C): a window's row of k pixels with all their channels is contiguous in both arrays."""
     B, height, width, _ = windows.shape
     for n in range(B):
         for i in range(height):

@@ -1,17 +1,17 @@
-"""Compiled loops over whole networks: a stack's members, or pieces of a batch, on several cores; and a whole update.
+"""Compiled loops over whole networks, with a stack's members or pieces of a batch on several cores; and whole updates.
 
-A vector holds a stack layer by layer, as nn.Parameters lays it out: [W1 (K, I, H) | b1 (K, H) | W2 …], so that each member's W is
-contiguous, which np.dot insists on. Products run in BLAS, or in plain loops where they are too small for its calls.
+A vector contains a stack layer by layer, as nn.Parameters lays it out: [W1 (K, I, H) | b1 (K, H) | W2 …], so that each member's W
+is contiguous, which np.dot requires. Products run in BLAS, or in plain loops if they are too small for a BLAS call.
 
-One file, long as it is: Numba's cache on disk does not notice a change in a function of another file.
+All of it is in one long file, since Numba's cache on disk does not notice a change in a function of another file.
 """
 
 import os
 from functools import partial
 from typing import Any, NamedTuple
 
-# A thread that waits for the other one spins; for as long as GNU OpenMP has it by default, a busy machine makes a quarter of the
-# updates (5.6 instead of 24.7 SAC updates/s with three other processes on two cores), and a quiet one no more. Read at loading.
+# A thread that waits for the other one spins. With GNU OpenMP's default duration a busy machine makes a quarter of the updates (5.6
+# instead of 24.7 SAC updates/s with three other processes on two cores), and an idle one makes no more. OpenMP reads it at loading.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import numpy as np
@@ -64,7 +64,7 @@ def linear(x, W, b, code, y):
         zero = y.dtype.type(0)
         for i in range(rows):
             for h in range(H):
-                y[i, h] = zero if y[i, h] < 0 else y[i, h]                  # NaN is not below 0, and goes on
+                y[i, h] = zero if y[i, h] < 0 else y[i, h]                  # NaN is not below 0, and is passed on
     elif code == TANH:
         for i in range(rows):
             _tanh(y[i])
@@ -114,7 +114,7 @@ def times_weights(dz, W, dx):
     """dx ← dz Wᵀ."""
     rows, H = dz.shape
     I = W.shape[0]
-    if H == 1:                                          # a single output: no product to speak of
+    if H == 1:                                          # a single output needs no matrix product
         for i in range(rows):
             for k in range(I):
                 dx[i, k] = dz[i, 0] * W[k, 0]
@@ -139,7 +139,7 @@ def through_activation(dy, y, code):
 
 # -- some rows of one member through the whole network --------------------------------------------------------------------
 #
-# `y` holds what every layer gives: layer 1 (n, B, H1), then layer 2 …; j is the member's place among the n wanted ones.
+# `y` contains the outputs of every layer: layer 1 (n, B, H1), then layer 2 …; j is the member's index among the n requested ones.
 
 
 @jit
@@ -156,7 +156,7 @@ def _weights(vector, sizes, K, k, layer):
 
 @jit
 def _given_by(y, sizes, n, j, B, layer):
-    """What the layer gave to one member's rows (B, H), as a view into y."""
+    """The output of a layer for one member's rows, (B, H), as a view into y."""
     start = 0
     for i in range(1, layer + 1):
         start += n * B * sizes[i]
@@ -176,7 +176,7 @@ def forward_rows(flat, sizes, K, k, j, n, code, x, y, low, high):
 
 @jit
 def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
-    """Gradients of these rows alone go to `grad`; ∂L/∂x to dx unless that is empty."""
+    """Write the gradients of these rows alone to `grad`, and ∂L/∂x to dx unless that is empty."""
     dz = dy[low:high]
     for layer in range(len(sizes) - 2, -1, -1):
         W, _ = _weights(flat, sizes, K, k, layer)
@@ -282,8 +282,8 @@ def input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks
 
 # -- whole updates of an algorithm -----------------------------------------------------------------------------------------
 #
-# Each repeats what a method of an algorithm's file does, which stays the reference (see `UPDATES` below). Arguments that belong
-# together come as one tuple; a NamedTuple itself would cost a microsecond more at each call, so callers pass tuple(network).
+# Each does the same as a method in an algorithm's file, which remains the reference (see `UPDATES` below). Arguments that belong
+# together are one tuple; a NamedTuple itself would cost a microsecond more at each call, so callers pass tuple(network).
 
 
 class Network(NamedTuple):
@@ -338,7 +338,7 @@ class Transition(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What moves one network of the one-step actor-critic: γλ of its trace, the weight of the new gradient, the step size."""
+    """For the step of one network of the one-step actor-critic: γλ of its trace, the weight of the new gradient, the step size."""
 
     decay: float
     weight: float
@@ -355,7 +355,7 @@ def _log_softmax(logits):
 
 @jit
 def act(theta, sizes, outputs, code, s, u, actions):
-    """For each row of s (B, O) the action whose share of the cumulative probability holds u (B,), into `actions`."""
+    """Write to `actions`, for each row of s (B, O), the action whose interval of the cumulative probability contains u (B,)."""
     B = len(s)
     forward_rows(theta, sizes, 1, 0, 0, 1, code, s, outputs, 0, B)
     logits = _given_by(outputs, sizes, 1, 0, B, len(sizes) - 2)
@@ -426,7 +426,7 @@ def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
     logits, value = _given_by(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2), v[-B:]
 
     dy, dv = np.empty((B, n), s.dtype), np.empty((B, 1), s.dtype)
-    # In the networks' type: a gain of float32 beside a clipped one of float64 would look clipped where neither is.
+    # In the networks' dtype: a gain in float32 and a clipped one in float64 would differ where nothing is clipped.
     low, high = s.dtype.type(1 - clip), s.dtype.type(1 + clip)
     actor_loss = critic_loss = entropy_sum = kl = 0.0
     clipped = 0
@@ -458,8 +458,8 @@ def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
 def one_step_actor_critic(actor, critic, transition, discount, actor_rates, critic_rates):
     """One step of two `TracedNetwork`s on a `Transition`; the actor's outputs still hold what `act` computed at s.
 
-    `discount` is γ, or 0 at a terminal state. Returns (δ, log π(a), entropy, V(s)); δ is NaN, and nothing has moved, where it or an
-    observation is not finite.
+    `discount` is γ, or 0 at a terminal state. Returns (δ, log π(a), entropy, V(s)). If δ or an observation is not finite, the
+    result has δ = NaN, and no parameter has changed.
     """
     theta, dtheta, actor_sizes, code, z_theta, y = actor
     w, dw, critic_sizes, _, z_w, v = critic
@@ -472,7 +472,7 @@ def one_step_actor_critic(actor, critic, transition, discount, actor_rates, crit
     delta = reward + discount * v2 - value
     log_pi = _log_softmax(y[-actor_sizes[-1]:])
     entropy = -(np.exp(log_pi) * log_pi).sum()
-    # A ReLU makes 0 of −∞ and tanh 1 of ∞, so that δ may not show what s or s′ had.
+    # A ReLU turns −∞ into 0 and tanh turns ∞ into 1, so δ may be finite although s or s′ is not.
     if not np.isfinite(delta + s.sum() + s2.sum()):
         return np.nan, log_pi[action], entropy, value
     dy = -np.exp(log_pi).reshape(1, -1)                         # ∂log π(a)/∂y = 1[i = a] − π

@@ -1,7 +1,7 @@
-"""Which function a call of a kernel runs: the reference, or what the active backend has instead.
+"""Which function a call of a kernel runs: the reference, or the active backend's override.
 
 A backend's function repeats the arithmetic of a reference, so it is used only while the reference is the one that it was compared
-with. Whoever edits a chapter of the library runs the edited code on every backend, and one line on stderr says so.
+with. After an edit to a reference's file the edited code runs on every backend, and one line on stderr says so.
 """
 
 import sys
@@ -24,11 +24,11 @@ _said: set[str] = set()
 def kernel(reference: Function) -> Function:
     """Mark a function as the reference of a kernel, which a backend may override by its name.
 
-    An override takes the same arguments and returns the same results. For arguments that it cannot take it returns NotImplemented,
-    and the reference runs.
+    An override takes the same arguments and returns the same results. For arguments that it does not support it returns
+    NotImplemented, and the reference runs.
     """
     key = f"{reference.__module__}.{reference.__name__}"
-    if key in REFERENCES:                               # its module is loaded anew: its file may have been edited
+    if key in REFERENCES:                               # its module is loaded again: its file may have been edited
         is_shipped.cache_clear()
     REFERENCES[key] = reference
     _choose(key)
@@ -52,8 +52,8 @@ def activate(backend: Backend) -> None:
 def compiled(name: str, agent: object) -> Callable[..., Any] | None:
     """The active backend's update of that name if it does what the methods of `agent` do, else None.
 
-    It is used only for an agent of the very class that it was written for, none of whose methods is replaced, while all the code
-    that it repeats is the shipped one. Where that is not so, one line on stderr says why, once.
+    It is used only for an agent of exactly the class that it was written for, if none of its methods is replaced and all the code
+    that it repeats is the shipped code. Otherwise one line on stderr says why, once.
     """
     update = _active.updates.get(name)
     if update is None:

@@ -1,8 +1,8 @@
-"""Whether a module's code is the one that compiled code was compared with.
+"""Whether a module's code is the code that compiled functions were compared with.
 
-    python -m kernels           records the present code of these modules in shipped.json
+    python -m kernels           records the current code of these modules in shipped.json
 
-A fingerprint is the hash of a file without its comments, docstrings and empty lines: these may change, and any other edit shows.
+A fingerprint is the hash of a file without its comments, docstrings and empty lines: these may change, any other edit changes it.
 After an edit to a reference, make the overrides agree with it again (tests/test_backends.py), then record it.
 """
 
@@ -21,7 +21,7 @@ STARTS_STATEMENT = {tokenize.ENCODING, tokenize.NEWLINE, tokenize.INDENT, tokeni
 
 @cache
 def recorded() -> dict[str, str]:
-    """Module → fingerprint, as shipped.json says."""
+    """Module → fingerprint, as in shipped.json."""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
@@ -34,7 +34,7 @@ def fingerprint(source: str) -> str:
             spans.append((*token.start, *token.end))
         if token.type not in (tokenize.COMMENT, tokenize.NL):
             before = token.type
-    for first, start, last, end in reversed(spans):         # from the end, so that the places of the others stay
+    for first, start, last, end in reversed(spans):         # from the end, so that the positions of the others do not change
         lines[first - 1 : last] = [lines[first - 1][:start] + lines[last - 1][end:]]
     text = "\n".join(line.rstrip() for line in lines if line.strip())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -42,7 +42,7 @@ def fingerprint(source: str) -> str:
 
 @cache
 def is_shipped(module: str) -> bool:
-    """Whether the file of an imported module is the recorded one. Without a file to edit it is."""
+    """Whether the file of an imported module is the recorded one; a module without a source file counts as recorded."""
     if module not in recorded():
         return False
     path = getattr(sys.modules.get(module), "__file__", None)
@@ -57,7 +57,7 @@ def why_not(module: str) -> str:
 
 
 def record(modules: list[str]) -> None:
-    """Write the present fingerprints of these modules into shipped.json."""
+    """Write the current fingerprints of these modules into shipped.json."""
     prints = {}
     for module in modules:
         spec = find_spec(module)

@@ -24,7 +24,7 @@ __all__ = ["__version__", "evaluate", "load", "make_agent", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    # Gymnasium is loaded when it is first needed: `scratchac --help` should not wait for it.
+    # Gymnasium is loaded when it is first needed, so that `scratchac --help` does not wait for it.
     if name in __all__:
         from scratchac import api
 

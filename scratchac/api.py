@@ -1,4 +1,4 @@
-"""What a user imports: train, resume, load, evaluate and make_agent."""
+"""The functions that a user imports: train, resume, load, evaluate and make_agent."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOST_EPISODES = 1_000_000
 
 
-# For editors and type checkers: which agent an algorithm's name gives.
+# For editors and type checkers: the agent class for each algorithm's name.
 @overload
 def train(algorithm: Literal["reinforce"], *args: Any, **options: Any) -> "Reinforce": ...
 @overload
@@ -67,24 +67,24 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
 
     Args:
         algorithm: a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
-        env: Gymnasium id, a game's name, or a callable that returns an environment; the algorithm's usual one if not given
+        env: Gymnasium id, a game's name, or a callable that returns an environment; the algorithm's default if not given
         steps: environment steps; the preset's number if not given
-        seed: seed of everything random
+        seed: seed of all random numbers
         backend: auto, numpy, numba or cupy; if not given, $SCRATCHAC_BACKEND or auto
         out: new folder for the run: metrics, checkpoint, evaluation over 100 episodes, curves. None writes nothing
-        quiet: no progress bar
+        quiet: show no progress bar
         video: with `out`, record a video of the final policy
-        vector: step the environments one after another in this process, or each in a process of its own
-        randomise: LunarLander: a new world (gravity, wind, turbulence) for each training episode
-        preset: a further preset by its name; `scratchac presets` lists them
+        vector: sync steps the environments one after another in this process, async each in its own process
+        randomise: LunarLander only: new gravity, wind and turbulence for each training episode
+        preset: name of an additional preset; `scratchac presets` lists them
         env_args: arguments of the environment, besides those of the preset
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
-        stop_after: stop at so many environment steps as Ctrl-C would: saved, not evaluated, to be resumed
-        on_row: called with each row of metrics as it is made, a dict
+        stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
+        on_row: function that is called with each new row of metrics, a dict
         hyperparameters: fields of the algorithm's Config; they override the preset of (algorithm, env)
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
-    TrainingError when a value is no longer a number.
+    TrainingError when a value is not finite.
     """
     agent_class = algorithms.find(algorithm)
     env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
@@ -128,12 +128,12 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool = True, video: bool = False,
            env: str | Callable[..., Any] | None = None) -> Agent:
-    """Go on with a run from its last checkpoint, to `steps` in total or to where it was meant to end; return the agent.
+    """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
-    Everything continues where it was, environments within their episodes too: parameters, moments, buffers and rows of metrics have
-    the same bytes as those of a run that never stopped. The exceptions are environments that are not deterministic, which begin new
-    episodes, and A3C, where timing decides whose step comes first.
-    Beyond the steps the run was started with, schedules keep their last value. `env`: needed for a run on a callable.
+    Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
+    bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic begin new
+    episodes, and in A3C timing decides which worker's step comes first.
+    Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
@@ -154,7 +154,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             # It was stopped between its last step and its evaluation.
             session.conclude(agent, run, env, progress, video, config.get("compiled"))
             return session.to_host(agent, *run.spaces())
-        # A seed of its own for this stretch: where episodes begin anew, the first one would play the run's first ones again.
+        # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
         agent_envs = session.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
             session.require_spaces(run, agent_envs)
@@ -166,13 +166,13 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
 
 
 def load(run_dir: Any) -> Agent:
-    """The agent of a run, from nothing but its folder. Raises UserError or CheckpointError."""
+    """The agent of a run, restored from its folder alone. Raises UserError or CheckpointError."""
     return session.restore(Run.open(run_dir))[0]
 
 
 def evaluate(agent: Any, env: str | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
              **env_args: Any) -> np.ndarray:
-    """The returns (episodes,) of fresh episodes, episode i seeded with seed + i; deterministic unless `explore`.
+    """The returns (episodes,) of new episodes, episode i seeded with seed + i; deterministic unless `explore`.
 
     agent    anything with a method `act(obs, explore)`, as agents have
 

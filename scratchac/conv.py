@@ -1,13 +1,13 @@
-"""From pictures to features: an encoder of convolutions as pure functions over parameters, like `nn.MLP`.
+"""From pictures to features: an encoder of convolutions, written as pure functions over parameters like `nn.MLP`.
 
     x, cache = encoder.forward(params, pictures)          encoder.backward(params, cache, dx, grads)
 
-Pictures are numbers from 0 to 255, uint8 as environments give and memories keep them, (B, C, H, W) or (B, H, W, C); features are
-(B, F). Inside, channels come last, so that a window's rows lie together in memory.
+Pictures are numbers from 0 to 255, (B, C, H, W) or (B, H, W, C), in uint8 as environments return and replay buffers store them;
+features are (B, F). Inside the encoder the channels come last, so that each row of a window is contiguous in memory.
 
-Who trains an encoder that actor and critic share? In SAC the critics' loss alone, and the actor takes the features as data: its
-gradient would move what the critics see, against their own (Yarats et al. 2021, "Improving sample efficiency in model-free
-reinforcement learning from images"). In PPO both losses do.
+The algorithms differ in the loss that trains an encoder shared by actor and critic. In SAC it is the critics' loss alone, and the
+actor takes the features as data: its gradient would change the critics' inputs against the critics' own gradient (Yarats et al.
+2021, "Improving sample efficiency in model-free reinforcement learning from images"). In PPO both losses train it.
 """
 
 import math
@@ -36,7 +36,7 @@ def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np
 
         y[n, i, j, f] = relu(b[f] + Σ_pqc x[n, i·stride + p, j·stride + q, c] · W[p, q, c, f])
 
-    A window is k²C numbers in a row of a matrix, and so all the sums are one matrix product.
+    A window is k²C numbers in one row of a matrix, so that all sums together are one matrix product.
     """
     windows = windows_of(x, len(W), stride)                                                 # (B, H′, W′, k²C)
     y = windows @ W.reshape(-1, W.shape[-1])
@@ -47,11 +47,11 @@ def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np
 @kernel
 def conv2d_backward(dy: np.ndarray, shape: tuple[int, ...], windows: np.ndarray, y: np.ndarray, W: np.ndarray, stride: int,
                     dW: np.ndarray, db: np.ndarray, input_gradient: bool = True) -> Gradient:
-    """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x of the given shape, or None where nobody needs it.
+    """Write ∂L/∂W and ∂L/∂b into `dW` and `db`; return ∂L/∂x of the given shape, or None unless `input_gradient`.
 
     With dz = dy ∘ [y > 0], as for a dense layer whose rows are all windows of all pictures:
-        dW = windowsᵀ dz,   db = Σ dz over pictures and places,   dwindows = dz Wᵀ
-    A number of x occurs in several windows, and its derivative is the sum over them: what was copied out is added back.
+        dW = windowsᵀ dz,   db = Σ dz over pictures and positions,   dwindows = dz Wᵀ
+    Each element of x occurs in several windows, so its derivative is the sum over these windows (`add_windows`).
     """
     F = W.shape[-1]
     dz = dy * (y > 0)
@@ -63,14 +63,14 @@ def conv2d_backward(dy: np.ndarray, shape: tuple[int, ...], windows: np.ndarray,
 
 @kernel
 def windows_of(x: np.ndarray, k: int, stride: int) -> np.ndarray:
-    """Copies of all k × k windows of x (B, H, W, C) at every `stride`-th place, each in a row: (B, H′, W′, k²C)."""
+    """Copies of all k × k windows of x (B, H, W, C) at every `stride`-th position, each in one row: (B, H′, W′, k²C)."""
     windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]            # (B, H′, W′, C, k, k), a view
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)
 
 
 @kernel
 def add_windows(windows: np.ndarray, shape: tuple[int, ...], W: np.ndarray, stride: int) -> np.ndarray:
-    """The sum of all windows (B·H′·W′, k²C) of filters W, each added at its place in zeros of `shape` (B, H, W, C)."""
+    """The sum of all windows (B·H′·W′, k²C) of filters W, each added at its position in zeros of `shape` (B, H, W, C)."""
     x, k = kernels.backend.zeros(shape, windows.dtype), len(W)
     height, width = ((n - k) // stride + 1 for n in shape[1:3])
     windows = windows.reshape(len(x), height, width, *W.shape[:3])
@@ -82,9 +82,9 @@ def add_windows(windows: np.ndarray, shape: tuple[int, ...], W: np.ndarray, stri
 
 @dataclass(frozen=True)
 class Encoder:
-    """Convolutions, then one linear layer, layer normalisation and tanh: features in (−1, 1), whatever the light.
+    """Convolutions, then one linear layer, layer normalisation and tanh: features in (−1, 1) at any brightness.
 
-    shape       of one picture, (C, H, W) or (H, W, C): channels, or stacked frames, are along the shorter end
+    shape       of one picture, (C, H, W) or (H, W, C): of the first and the last axis, the shorter one is C, the channels or frames
     layers      (filters, side, stride) of each convolution
     features    F
     """
@@ -104,7 +104,7 @@ class Encoder:
 
     @property
     def sides(self) -> list[tuple[int, ...]]:
-        """(height, width) of the picture and of what each convolution makes of it: (n − side)//stride + 1."""
+        """(height, width) of the picture and of the output of each convolution: (n − side)//stride + 1."""
         sides = [self.shape[1:] if self.channels_first else self.shape[:2]]
         for _, k, stride in self.layers:
             sides.append(tuple((n - k) // stride + 1 for n in sides[-1]))
@@ -121,7 +121,7 @@ class Encoder:
         return shapes | {"W": (height * width * channels, self.features), "b": (self.features,)}
 
     def initialise(self, params: Parameters, rng: np.random.Generator, initialiser: str = "orthogonal") -> None:
-        """Draw all weights, a filter of side k and C channels as a column of k²C inputs; biases are zero."""
+        """Draw all weights; a filter of side k with C channels is a column of k²C inputs. Biases are zero."""
         params.flat[:] = 0
         for name in [*(f"K{i}" for i in range(1, len(self.layers) + 1)), "W"]:
             weights = params[name].reshape(-1, params[name].shape[-1])
@@ -131,7 +131,7 @@ class Encoder:
     def forward(self, params: Parameters, pictures: np.ndarray) -> tuple[np.ndarray, Any]:
         """Features (B, F) of pictures (B, …shape), and the cache that `backward` needs."""
         x = np.moveaxis(pictures, 1, -1).copy() if self.channels_first else pictures
-        x = np.multiply(x, 1 / 255, dtype=params.flat.dtype)    # here, and nowhere else; uint8 arithmetic would wrap around
+        x = np.multiply(x, 1 / 255, dtype=params.flat.dtype)    # the only scaling; uint8 arithmetic would wrap around
         cache = []
         for i, (_, _, stride) in enumerate(self.layers, start=1):
             y, windows = conv2d(x, params[f"K{i}"], params[f"c{i}"], stride)
@@ -144,7 +144,7 @@ class Encoder:
 
     def backward(self, params: Parameters, cache: Any, dx: np.ndarray, grads: Parameters,
                  input_gradient: bool = False) -> Gradient:
-        """Fill `grads` with ∂L/∂params from dx = ∂L/∂features; return ∂L/∂(scaled picture), channels last, if asked for."""
+        """Fill `grads` with ∂L/∂params from dx = ∂L/∂features; return ∂L/∂(scaled picture), channels last, if requested."""
         cache, rows, z, deviation, features = cache
         dz = layer_norm_backward(dx * (1 - features * features), z, deviation)
         dy = linear_backward(dz, rows, None, params["W"], "identity", grads["W"], grads["b"])
@@ -155,8 +155,9 @@ class Encoder:
         return dy
 
     def shift(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Each picture moved by up to SHIFT pixels either way, its border repeated: two views of one scene are worth the same
-        (Kostrikov et al. 2021, "Image augmentation is all you need").
+        """Each picture shifted at random by up to SHIFT pixels in each direction, with its border repeated.
+
+        Shifted views of one scene have the same value (Kostrikov et al. 2021, "Image augmentation is all you need").
         """
         first = 2 if self.channels_first else 1                 # the first of the axes height and width
         border = [(SHIFT, SHIFT) if axis in (first, first + 1) else (0, 0) for axis in range(4)]
@@ -179,5 +180,5 @@ def layer_norm(x: np.ndarray, eps: float = 1e-5) -> tuple[np.ndarray, np.ndarray
 
 
 def layer_norm_backward(dz: np.ndarray, z: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """dx = (dz − mean dz − z · mean(dz ∘ z))/σ: moving or stretching a row changes nothing, so dx has no part along 1 and z."""
+    """dx = (dz − mean dz − z · mean(dz ∘ z))/σ: shifting or scaling a row does not change z, so dx has no part along 1 and z."""
     return (dz - dz.mean(axis=-1, keepdims=True) - z * (dz * z).mean(axis=-1, keepdims=True)) / deviation

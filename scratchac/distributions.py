@@ -2,12 +2,12 @@
 
 A distribution reads its parameters from the outputs y (B, outputs) of a network:
 
-    a = dist.sample(y, dist.noise(rng, B))                  noise is an argument, so a sample can be repeated exactly
+    a = dist.sample(y, dist.noise(rng, B))                  the noise is an argument, so a sample can be repeated exactly
     logp, entropy, cache = dist.evaluate(y, a)              (B,), (B,)
     dy = dist.backward(cache, dlogp, dentropy)              ∂L/∂y from ∂L/∂logp and ∂L/∂entropy
-    env.step(dist.to_env(a))                                the raw action a is what is learnt from
+    env.step(dist.to_env(a))                                the agent learns from the raw action a
 
-`outputs` counts the numbers read per row; the first `constants` of them need not depend on the state.
+`outputs` is the number of outputs per row; the first `constants` of them do not depend on the state.
 """
 
 import math
@@ -26,17 +26,17 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 @kernel
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """log πᵢ = zᵢ − max z − log Σⱼ exp(zⱼ − max z), row by row (…, n); the maximum keeps exp from overflowing."""
+    """log πᵢ = zᵢ − max z − log Σⱼ exp(zⱼ − max z), row by row (…, n); subtracting the maximum keeps exp from overflowing."""
     z = logits - logits.max(axis=-1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
 @kernel
 def categorical_sample(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Inverse-CDF sampling from logits (…, B, n): the number of cumulative probabilities that u ∈ [0, 1) has passed, (…, B)."""
+    """Inverse-CDF sampling from logits (…, B, n): the number of cumulative probabilities ≤ u, (…, B), for u ∈ [0, 1)."""
     p = np.exp(logits - logits.max(axis=-1, keepdims=True))
     cdf = p.cumsum(axis=-1)
-    # Scale u by the total instead of dividing p, and leave the last sum out: rounding can never give class n.
+    # u is scaled by the total instead of dividing p by it, and the last sum is left out, so that rounding can never give class n.
     return (u[..., None] * cdf[..., -1:] >= cdf[..., :-1]).sum(axis=-1)
 
 
@@ -95,7 +95,7 @@ class Gaussian:
 
     With `state_dependent_std` off, log σ is a learnt vector that ignores the state (`constants` = A).
     The sample is unbounded. `to_env` clips it to [low, high] for the environment only: the gradient needs the density of
-    what was drawn, and a clipped action has another one.
+    the action that was drawn, and a clipped action has another density.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray, state_dependent_std: bool = False):
@@ -126,7 +126,7 @@ class Gaussian:
     def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """log π(a) = Σᵢ [−½ zᵢ² − log σᵢ − ½ log 2π], z = (a−μ)/σ;   H = Σᵢ [log σᵢ + ½ log 2πe]. Both (B,).
 
-        The sum runs over action features, never over rows: features are independent, so their log-probabilities add.
+        The sum is over action features, never over rows: features are independent, so their log-probabilities add up.
         """
         log_std, mu = y[:, : self.features], y[:, self.features :]  # (B, A) each
         inv_std = np.exp(-log_std)
@@ -147,9 +147,9 @@ class Gaussian:
 
 
 class ActionScale:
-    """Between the policy's [−1, 1] and the environment's [low, high]: a_env = low + (a + 1)/2 · (high − low).
+    """Maps the policy's [−1, 1] to the environment's [low, high]: a_env = low + (a + 1)/2 · (high − low).
 
-    Off-policy agents act, store and compute entropies in [−1, 1]; scale and bias occur here and nowhere else.
+    Off-policy agents act, store actions and compute entropies in [−1, 1]; scale and bias occur only in this class.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray):
@@ -163,7 +163,7 @@ class ActionScale:
         return np.clip(a_env, self.low, self.high).astype(self.low.dtype)      # rounding must not leave the box
 
     def random(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        """Uniform actions in [−1, 1]^A: what is tried before anything has been learnt."""
+        """Uniform actions in [−1, 1]^A, which are taken before learning begins."""
         return rng.uniform(-1, 1, (rows, self.features))
 
 
@@ -183,8 +183,8 @@ class Deterministic(ActionScale):
 def tanh_gaussian(mu: np.ndarray, log_std: np.ndarray, eps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """a = tanh(u), u = μ + σε, and log π(a) summed over features; returns (a, logp, u) of shapes (B, A), (B,), (B, A).
 
-    log π = Σ [−½ε² − log σ − ½ log 2π − log(1 − tanh²u)] with log(1 − tanh²u) = 2(log 2 − u − softplus(−2u)): exact for
-    every u, where log(1 − a² + 1e-6) is wrong by 4.8 at u = 10. softplus(x) = log(1 + eˣ) = max(x, 0) + log1p(e^−|x|).
+    log π = Σ [−½ε² − log σ − ½ log 2π − log(1 − tanh²u)] with log(1 − tanh²u) = 2(log 2 − u − softplus(−2u)), which is exact
+    for every u; log(1 − a² + 1e-6) is wrong by 4.8 at u = 10. softplus(x) = log(1 + eˣ) = max(x, 0) + log1p(e^−|x|).
     """
     u = mu + np.exp(log_std) * eps
     softplus = np.maximum(-2 * u, 0) + np.log1p(np.exp(-2 * np.abs(u)))
@@ -206,7 +206,7 @@ def tanh_gaussian_backward(a: np.ndarray, log_std: np.ndarray, eps: np.ndarray, 
 
 
 class TanhGaussian(ActionScale):
-    """a = tanh(u), u ~ N(μ, σ²): a Gaussian squeezed into (−1, 1) (Haarnoja et al. 2018, appendix C). y = [raw log σ | μ].
+    """a = tanh(u), u ~ N(μ, σ²): a Gaussian squashed into (−1, 1) (Haarnoja et al. 2018, appendix C). y = [raw log σ | μ].
 
     log_std = "tanh":   log σ = −5 + 3.5 (tanh(raw) + 1), smooth, σ in [e⁻⁵, e²]
               "clamp":  log σ = clip(raw, −20, 2); the gradient is zero wherever the clip binds
@@ -233,7 +233,7 @@ class TanhGaussian(ActionScale):
         return mu, np.clip(raw, -20, 2), inside.astype(y.dtype)
 
     def sample(self, y: np.ndarray, eps: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
-        """a (B, A) in (−1, 1), log π(a) (B,), and the cache for `backward`: the noise ε is given, so da/dy exists."""
+        """a (B, A) in (−1, 1), log π(a) (B,), and the cache for `backward`; ε is an argument, so da/dy exists."""
         mu, log_std, slope = self._read(y)
         eps = kernels.backend.asarray(eps, y.dtype)
         a, logp, _ = tanh_gaussian(mu, log_std, eps)
@@ -246,8 +246,8 @@ class TanhGaussian(ActionScale):
         return np.concatenate([dlog_std * slope, dmu], axis=-1)
 
     def mode(self, y: np.ndarray) -> np.ndarray:
-        """tanh(μ): what a deterministic evaluation plays."""
+        """tanh(μ), the action of a deterministic evaluation."""
         return np.tanh(y[..., self.features :])
 
 
-Distribution = Categorical | Gaussian                               # what on-policy agents draw from
+Distribution = Categorical | Gaussian                               # the distributions of on-policy agents

@@ -1,30 +1,30 @@
-"""Errors that a user can mend: one line that says what would be right. The command line prints it and exits with 2."""
+"""Errors that a user can correct. The message is one line that says what would be right; the command line exits with 2."""
 
 import difflib
 
 
 class UserError(ValueError):
-    """What was asked for cannot be done, and the message says what can."""
+    """A request cannot be fulfilled; the message says what would be right."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint is damaged, or belongs to something else; nothing of it has been loaded."""
+    """A checkpoint is damaged, or does not fit what it is loaded into; nothing of it has been loaded."""
 
 
 class WriteError(UserError):
-    """A file cannot be written, the disk being full or the folder closed to us; what it was before is still there."""
+    """A file cannot be written, because the disk is full or the folder is not writable; its previous content is still there."""
 
 
 class TrainingError(RuntimeError):
-    """Training stopped on a value that cannot be learnt from: NaN or infinity in an observation, a reward or a gradient."""
+    """Training stopped: on NaN or infinity in an observation, an action, a reward or a gradient, or for a reason of a subclass."""
 
 
 class EnvironmentFailed(TrainingError):
-    """An environment raised an error, or its process died; what had been learnt until then is sound."""
+    """An environment raised an error, or its process died; the parameters learnt until then are valid."""
 
 
 class WorkerDied(TrainingError):
-    """A worker failed or was killed; what had been learnt until then is sound."""
+    """A worker failed or was killed; the parameters learnt until then are valid."""
 
 
 def unknown(kind: str, name: object, known: list[str]) -> "UserError":

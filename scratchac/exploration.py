@@ -1,4 +1,4 @@
-"""Noise for deterministic policies, in the policy's [−1, 1]: a vector per environment, from a Generator that is passed in."""
+"""Noise for deterministic policies, in the policy's [−1, 1]: one vector per environment, from a Generator that is an argument."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -10,23 +10,23 @@ class Noise(Protocol):
     """Noise on the actions of N environments."""
 
     scale: float            # σ
-    theta: float            # 1 − θ is how much of the last noise stays
+    theta: float            # each noise contains 1 − θ times the one before
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """Noise for the next step, (N, A)."""
 
     def restart(self, done: np.ndarray) -> None:
-        """Forget the past of those environments whose episode has ended, `done` (N,)."""
+        """Reset the noise of those environments whose episode has ended, `done` (N,)."""
 
     def state(self) -> dict[str, Any]:
         """What is kept between steps."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take it over."""
+        """Restore it."""
 
 
 class GaussianNoise:
-    """ε ~ N(0, σ²), fresh at every step."""
+    """ε ~ N(0, σ²), independent at every step."""
 
     theta = 1.0
 
@@ -42,7 +42,7 @@ class GaussianNoise:
         """Nothing is kept between steps."""
 
     def state(self) -> dict[str, Any]:
-        """Nothing is kept between steps."""
+        """Empty: nothing is kept between steps."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ class OrnsteinUhlenbeck:
         return self.x
 
     def restart(self, done: np.ndarray) -> None:
-        """Back to 0 where an episode has ended."""
+        """Set x to 0 where an episode has ended."""
         self.x = self.x * (1 - np.asarray(done, float)[:, None])
 
     def state(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class OrnsteinUhlenbeck:
         return {"x": self.x}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take x over."""
+        """Restore x."""
         self.x = np.array(state["x"])
 
 

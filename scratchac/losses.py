@@ -1,6 +1,6 @@
-"""Losses: each returns (loss, ∂loss/∂input), so that every gradient in the project has a scalar beside it to be checked against.
+"""Losses: each returns (loss, ∂loss/∂input), so that every gradient in the project can be checked against its own scalar loss.
 
-The loss and its gradient are computed separately: a loss made from its own gradient would agree with any mistake in it. Inputs are
+The loss and its gradient are computed separately: a loss computed from its gradient would agree with any mistake in it. Inputs are
 vectors (B,), and every loss checks their shapes, since (B, 1) would broadcast against (B,) to a (B, B) matrix without an error.
 Advantages and targets are data: no gradient flows through them. The losses of the off-policy algorithms stay arrays, because
 float() would wait for a GPU to finish.
@@ -26,9 +26,9 @@ def policy_gradient(logp: np.ndarray, advantage: np.ndarray) -> tuple[float, np.
 def clipped_surrogate(logp: np.ndarray, logp_old: np.ndarray, advantage: np.ndarray, clip: float) -> tuple[float, np.ndarray]:
     """L = −1/B Σ min(ρᵢAᵢ, clip(ρᵢ, 1−ε, 1+ε)Aᵢ) with ρ = exp(log π − log π_old);  ∂L/∂log πᵢ = −ρᵢAᵢ/B or 0.
 
-    The minimum takes the clipped branch, which is constant, where the action has become likelier than 1 + ε times and was good
-    (A > 0), or less likely than 1 − ε times and was bad (A < 0). Everywhere else, also beyond the clip on the wrong side, the
-    gradient is that of ρA (Schulman et al. 2017, eq. 7 and fig. 1).
+    The minimum is the clipped branch, which is constant, where ρ > 1 + ε and the action was good (A > 0), or where ρ < 1 − ε and
+    it was bad (A < 0). Everywhere else, also where ρ is outside the clip range on the other side, the gradient is that of ρA
+    (Schulman et al. 2017, eq. 7 and fig. 1).
     """
     _same_vectors(logp, advantage)
     _same_vectors(logp_old, advantage)
@@ -45,7 +45,7 @@ def entropy_bonus(entropy: np.ndarray, coef: float) -> tuple[float, np.ndarray]:
 
 
 def mse(v: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
-    """L = 1/2B Σ (vᵢ − yᵢ)²;  ∂L/∂vᵢ = (vᵢ − yᵢ)/B. The ½ makes a gradient step the textbook's w ← w + α δ ∇v."""
+    """L = 1/2B Σ (vᵢ − targetᵢ)²;  ∂L/∂vᵢ = (vᵢ − targetᵢ)/B. With the ½, a gradient step is the textbook's w ← w + α δ ∇v."""
     _same_vectors(v, target)
     error = v - target
     return (error @ error) / (2 * len(v)), error / len(v)
@@ -54,7 +54,7 @@ def mse(v: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
 def huber(v: np.ndarray, target: np.ndarray, delta: float = 1.0) -> tuple[float, np.ndarray]:
     """Quadratic near zero, linear far out (Huber 1964), so that one outlier cannot dominate a batch.
 
-    With e = v − y:  L = 1/B Σ [½e² if |e| ≤ d else d(|e| − ½d)];  ∂L/∂vᵢ = clip(eᵢ, −d, d)/B.
+    With e = v − target:  L = 1/B Σ [½e² if |e| ≤ d else d(|e| − ½d)];  ∂L/∂vᵢ = clip(eᵢ, −d, d)/B.
     """
     _same_vectors(v, target)
     error = v - target
@@ -64,10 +64,10 @@ def huber(v: np.ndarray, target: np.ndarray, delta: float = 1.0) -> tuple[float,
 
 
 def clipped_mse(v: np.ndarray, v_old: np.ndarray, target: np.ndarray, clip: float) -> tuple[float, np.ndarray]:
-    """L = 1/2B Σ max((vᵢ − yᵢ)², (v_oldᵢ + clip(vᵢ − v_oldᵢ, ±c) − yᵢ)²);  ∂L/∂vᵢ = (vᵢ − yᵢ)/B or, where clipping binds, 0.
+    """L = 1/2B Σ max((vᵢ − targetᵢ)², (v_oldᵢ + clip(vᵢ − v_oldᵢ, ±c) − targetᵢ)²);  ∂L/∂vᵢ = (vᵢ − targetᵢ)/B or, if clipped, 0.
 
-    The maximum keeps what makes the loss larger: clipping holds a value back that runs towards its target, not one that runs away
-    (OpenAI's implementation of PPO; it is not in the paper).
+    The maximum selects the larger of the two errors: clipping stops a value that moves towards its target, not one that moves away
+    from it (OpenAI's implementation of PPO; it is not in the paper).
     """
     _same_vectors(v, target)
     _same_vectors(v_old, target)
@@ -77,7 +77,7 @@ def clipped_mse(v: np.ndarray, v_old: np.ndarray, target: np.ndarray, clip: floa
 
 
 def stacked_mse(q: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
-    """L = Σₖ 1/2B Σᵢ (qₖᵢ − yᵢ)² for K critics (K, B) that share one target (B,);  ∂L/∂qₖᵢ = (qₖᵢ − yᵢ)/B."""
+    """L = Σₖ 1/2B Σᵢ (qₖᵢ − targetᵢ)² for K critics (K, B) that share one target (B,);  ∂L/∂qₖᵢ = (qₖᵢ − targetᵢ)/B."""
     if q.ndim != 2 or q.shape[1:] != target.shape:
         raise ValueError(f"critics (K, B) and targets (B,) are needed, not shapes {q.shape} and {target.shape}")
     error = q - target
@@ -88,10 +88,10 @@ VALUE_LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray
 
 
 def proximal(w: np.ndarray, w_old: np.ndarray, kappa: float) -> tuple[float, np.ndarray]:
-    """L = κ‖w − w_old‖²;  ∂L/∂w = 2κ(w − w_old): it limits how far an update moves the parameters.
+    """L = κ‖w − w_old‖²;  ∂L/∂w = 2κ(w − w_old), which limits how far an update moves the parameters.
 
-    At w = w_old, where every update begins, the gradient is zero: a single plain gradient step never feels it.
-    `optim.proximal_step` therefore applies it in closed form.
+    At w = w_old, where every update begins, the gradient is zero, so it has no effect on a single plain gradient step.
+    `optim.proximal_step` therefore applies the term in closed form.
     """
     _same_vectors(w, w_old)
     difference = w - w_old

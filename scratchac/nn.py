@@ -1,10 +1,10 @@
-"""Multilayer perceptrons as pure functions over one flat parameter vector: forward, derivation and backward.
+"""Multilayer perceptrons as pure functions over one flat parameter vector: forward pass, derivation and backward pass.
 
     y, cache = mlp.forward(params, x)          dx = mlp.backward(params, cache, dy, grads)
 
-`dX` is always ∂L/∂X, the derivative of the scalar loss L. The network object remembers nothing, so two forward passes may be under
-way before either is differentiated. Shapes: B rows, I inputs, H outputs of a layer, K stacked networks. A stack has W (K, I, H). It
-takes x (B, I) for all of its networks or (K, B, I) for each its own, and its output is (K, B, H).
+`dX` is always ∂L/∂X, the derivative of the scalar loss L. The network object keeps no state, so several forward passes may be made
+before one of them is differentiated. Shapes: B rows, I inputs, H outputs of a layer, K stacked networks. A stack has W (K, I, H).
+It takes one x (B, I) for all of its networks, or (K, B, I) with one input for each, and its output is (K, B, H).
 """
 
 import math
@@ -20,17 +20,17 @@ from kernels import kernel
 from scratchac.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
-Cache = Any                                 # of an MLP, for its backward pass; backends have their own
-Gradient = Any                              # an array, or None where it was not asked for
+Cache = Any                                 # what a forward pass keeps for the backward pass; each backend has its own kind
+Gradient = Any                              # an array, or None if it was not requested
 
 
 class Parameters:
     """One flat vector with named views into it: `params.flat` for optimisers, `params["W1"]` for mathematics.
 
     shapes  name → shape, in the order of the flat vector
-    flat    the vector to use, (P,); without one, the memory is new and zero
+    flat    the vector to use, (P,); if not given, a new vector of zeros
 
-    Raises UserError for so many parameters that there is no memory for them.
+    Raises UserError if there is not enough memory for that many parameters.
     """
 
     def __init__(self, shapes: Shapes, dtype: DTypeLike = np.float32, flat: np.ndarray | None = None):
@@ -52,7 +52,7 @@ class Parameters:
         return self.views[name]
 
     def zeros_like(self) -> "Parameters":
-        """Zeros with the same names, shapes and dtype: room for gradients."""
+        """New Parameters of zeros with the same names, shapes and dtype, to hold gradients."""
         return Parameters(self.shapes, self.flat.dtype)
 
 
@@ -93,17 +93,17 @@ def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray, activation: str) -> np.n
 @kernel
 def linear_backward(dy: np.ndarray, x: np.ndarray, y: Any, W: np.ndarray, activation: str, dW: np.ndarray | None,
                     db: np.ndarray | None, input_gradient: bool = True) -> Gradient:
-    """Write ∂L/∂W and ∂L/∂b into `dW` and `db` (unless None); return ∂L/∂x (…, B, I), or None where nobody needs it.
+    """Write ∂L/∂W and ∂L/∂b into `dW` and `db` (unless None); return ∂L/∂x (…, B, I), or None unless `input_gradient`.
 
     With z = x W + b and y = f(z):
         dz = dy ∘ f′(z)    tanh′(z) = 1 − y²,   relu′(z) = [y > 0] (0 at the kink)
         dW = xᵀ dz,  db = Σ_rows dz,  dx = dz Wᵀ
-    f′ is a function of y alone for both activations, so z need not be kept. "identity" needs no y either.
+    For both activations f′ is a function of y alone, so z is not kept. "identity" needs no y either.
     """
     if activation == "tanh":
         dz = y * y
         np.subtract(1, dz, out=dz)
-        dz *= dy                            # a new array: the caller's dy and the cached y stay as they are
+        dz *= dy                            # dz is a new array: the caller's dy and the cached y must not change
     elif activation == "relu":
         dz = dy * (y > 0)
     else:
@@ -120,11 +120,11 @@ def linear_backward(dy: np.ndarray, x: np.ndarray, y: Any, W: np.ndarray, activa
 @kernel
 def mlp_forward(mlp: "MLP", params: Parameters, x: np.ndarray, member: int | None = None) -> tuple[np.ndarray, Cache]:
     """Outputs (…, B, sizes[-1]) of an MLP, or of one member of a stack, for x (…, B, I), and the cache for the backward pass."""
-    inputs = []                                                             # inputs[i]: what layer i+1 was given
-    for i in range(1, mlp.layers + 1):
+    last, inputs = mlp.layers, []                                           # inputs[i]: the input of layer i+1
+    for i in range(1, last + 1):
         inputs.append(x)
         W, b = _layer(params, i, member)
-        x = linear(x, W, b, mlp.activation if i < mlp.layers else "identity")
+        x = linear(x, W, b, mlp.activation if i < last else "identity")
     return x, inputs
 
 
@@ -135,18 +135,18 @@ def mlp_backward(mlp: "MLP", params: Parameters, cache: Cache, dy: np.ndarray, g
 
     The chain rule from the last layer to the first: the output of layer i is the input of layer i+1.
     """
-    y = None                                                                # the last layer is linear: y is not needed
-    for i in range(mlp.layers, 0, -1):
+    last, y = mlp.layers, None                                              # the last layer is linear: y is not needed
+    for i in range(last, 0, -1):
         W, _ = _layer(params, i, member)
         dW, db = _layer(grads, i, member) if grads is not None else (None, None)
-        activation = mlp.activation if i < mlp.layers else "identity"
+        activation = mlp.activation if i < last else "identity"
         dy = linear_backward(dy, cache[i - 1], y, W, activation, dW, db, input_gradient or i > 1)
         y = cache[i - 1]
     return dy
 
 
 def _layer(params: Parameters, i: int, member: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """W and b of layer i: all of a stack, or those of one member."""
+    """W and b of layer i, of the whole stack or of one member."""
     W, b = params[f"W{i}"], params[f"b{i}"]
     return (W, b) if member is None else (W[member], b[member])
 
@@ -157,9 +157,9 @@ class MLP:
 
     sizes       (inputs, hidden …, outputs)
     activation  "tanh" or "relu", after every layer but the last
-    stack       leading axes: () for one network, (K,) for K of them side by side
-    constants   that many further outputs which do not depend on x, put *before* the others: learnt numbers such as a
-                state-independent log σ. They make y = [c | xW_L+b_L].
+    stack       leading axes: () for one network, (K,) for a stack of K networks
+    constants   the number of further outputs c that do not depend on x, placed *before* the others: learnt numbers such as a
+                state-independent log σ. The output is then y = [c | xW_L+b_L].
 
     Raises ValueError for an unknown activation.
     """
@@ -192,12 +192,12 @@ class MLP:
                    output_gain: float | np.ndarray = 1.0) -> None:
         """Draw all weights; biases and constants are zero. `output_gain` may be an array, one gain per output.
 
-        Zero weights would be a trap: every hidden unit would get the same gradient, and behind tanh or ReLU none at all.
+        The weights must not start at zero: every hidden unit would get the same gradient, which is zero with tanh or ReLU.
         """
         params.flat[:] = 0
         for i in range(1, self.layers + 1):
             W = params[f"W{i}"]
-            # Orthogonal hidden layers get the gain √2 that makes up for a ReLU's dead half; He's formula has its own.
+            # Orthogonal hidden layers get the gain √2, since a ReLU sets half of its inputs to zero; He's formula has its own gain.
             gain = math.sqrt(2) if initialiser == "orthogonal" and i < self.layers else 1.0
             W[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, W.shape, gain))
         params[f"W{self.layers}"][...] *= output_gain
@@ -205,7 +205,7 @@ class MLP:
     def forward(self, params: Parameters, x: np.ndarray, member: int | None = None) -> tuple[np.ndarray, Cache]:
         """Return the outputs (…, B, constants + sizes[-1]) and the cache that `backward` needs.
 
-        `member`: ask only that network of a stack; its output is (B, sizes[-1]).
+        With `member`, only that network of a stack is evaluated; its output is (B, sizes[-1]).
         """
         y, cache = mlp_forward(self, params, x, member)
         if self.constants:
@@ -217,7 +217,7 @@ class MLP:
                  member: int | None = None) -> Gradient:
         """Fill `grads` (unless None) with ∂L/∂params, given dy = ∂L/∂y; return ∂L/∂x, or None unless `input_gradient` is set.
 
-        A stack that shared one x returns ∂L/∂x network by network, (K, B, I): sum over the first axis for the whole.
+        A stack with one shared x returns ∂L/∂x of each network, (K, B, I); their sum over the first axis is the whole ∂L/∂x.
         """
         if self.constants:
             if grads is not None:
@@ -230,9 +230,9 @@ class MLP:
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
-    """W Wᵀ = gain² I (or WᵀW, whichever is smaller): signals and gradients keep their length (Saxe et al. 2014).
+    """W Wᵀ = gain² I (or WᵀW, whichever is smaller), so that signals and gradients keep their length (Saxe et al. 2014).
 
-    The Q of a Gaussian matrix's QR decomposition, its columns multiplied by sign(diag R) to make it uniformly distributed.
+    W is the Q of a Gaussian matrix's QR decomposition; multiplying its columns by sign(diag R) makes it uniformly distributed.
     """
     *lead, rows, cols = shape
     q, r = np.linalg.qr(rng.standard_normal((*lead, max(rows, cols), min(rows, cols))))
@@ -241,7 +241,7 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
-    """W ~ N(0, 2/I): keeps the variance of ReLU activations over depth (He et al. 2015, eq. 10)."""
+    """W ~ N(0, 2/I), which keeps the variance of ReLU activations over depth (He et al. 2015, eq. 10)."""
     return gain * math.sqrt(2 / shape[-2]) * rng.standard_normal(shape)
 
 

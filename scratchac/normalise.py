@@ -1,4 +1,4 @@
-"""Running normalisation of observations and rewards. Statistics move only in training; evaluation finds them frozen."""
+"""Running normalisation of observations and rewards. The statistics change only in training; evaluation leaves them as they are."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import numpy as np
 class RunningMeanStd:
     """Mean and variance over all rows seen so far, merged batch by batch (Chan, Golub & LeVeque 1983, eqs. 2.1).
 
-    Merging counts n and m, means differing by d:  M₂ ← M₂ₙ + M₂ₘ + d² nm/(n+m). Before the first batch: mean 0, variance 1.
-    Kept in float64, since the sums grow without end.
+    Two groups of n and m rows whose means differ by d merge to  M₂ ← M₂ₙ + M₂ₘ + d² nm/(n+m). Before the first batch the mean is 0
+    and the variance 1. The sums are in float64, since they grow without bound.
     """
 
     def __init__(self, shape: tuple[int, ...] = ()):
@@ -19,7 +19,7 @@ class RunningMeanStd:
 
     @property
     def std(self) -> np.ndarray:
-        """The standard deviation, a little above 0 at least."""
+        """The standard deviation; a small constant keeps it above 0."""
         return np.sqrt(self.m2 / self.count + 1e-8) if self.count else np.ones_like(self.mean)
 
     def update(self, rows: np.ndarray) -> None:
@@ -34,18 +34,18 @@ class RunningMeanStd:
 
     def state(self) -> dict[str, Any]:
         """Count, mean and sum of squares."""
-        # With shape () NumPy's arithmetic has made scalars of these; what is kept are arrays, whatever the shape.
+        # With shape () NumPy's arithmetic turns these into scalars; the state has arrays for every shape.
         return {"count": self.count, "mean": np.asarray(self.mean), "m2": np.asarray(self.m2)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take statistics over."""
+        """Restore the statistics."""
         self.count = int(state["count"])
         self.mean = np.array(state["mean"])
         self.m2 = np.array(state["m2"])
 
 
 class ObservationNormaliser(RunningMeanStd):
-    """s ↦ clip((s − mean)/std, ±10). `update` comes *after* the learning step, so that acting and learning see one scale."""
+    """s ↦ clip((s − mean)/std, ±10). Call `update` *after* the learning step, so that acting and learning use the same scale."""
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         """Observations (…, O), normalised."""
@@ -55,7 +55,7 @@ class ObservationNormaliser(RunningMeanStd):
 class RewardScaler:
     """r ↦ r / std(R) with Rₜ = γ(1−doneₜ₋₁)Rₜ₋₁ + rₜ, the running discounted return of each environment (Engstrom et al. 2020).
 
-    Only the scale changes: subtracting a mean would turn short episodes into long ones' equals.
+    Only the scale changes: subtracting a mean from every reward would change which of a short and a long episode is better.
     """
 
     def __init__(self, n_envs: int):
@@ -77,6 +77,6 @@ class RewardScaler:
         return {"running": self.running, "std": self.std.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take running returns and statistics over."""
+        """Restore running returns and statistics."""
         self.running = np.array(state["running"])
         self.std.load_state(state["std"])

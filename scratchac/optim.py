@@ -1,6 +1,7 @@
 """Optimisers over flat vectors, gradient clipping, the proximal step, target networks.
 
-An optimiser keeps its moments, takes the learning rate at every step (it may follow a schedule) and works in place.
+An optimiser keeps its moments and changes the parameters in place. The learning rate is an argument of every step, since it may
+follow a schedule.
 """
 
 import math
@@ -14,16 +15,16 @@ from kernels import kernel
 
 
 class Optimiser(Protocol):
-    """What moves a flat vector of parameters along its gradient."""
+    """Updates a flat vector of parameters with its gradient."""
 
     def step(self, grad: np.ndarray, lr: float) -> None:
-        """Move the parameters, in place."""
+        """Update the parameters in place."""
 
     def state(self) -> dict[str, Any]:
         """The moments."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take moments over."""
+        """Restore the moments."""
 
 
 class SGD:
@@ -33,11 +34,11 @@ class SGD:
         self.params = params
 
     def step(self, grad: np.ndarray, lr: float) -> None:
-        """Move the parameters, in place."""
+        """Update the parameters in place."""
         self.params -= lr * grad
 
     def state(self) -> dict[str, Any]:
-        """Nothing is kept between steps."""
+        """Empty: nothing is kept between steps."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -48,7 +49,7 @@ class SGD:
 def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> None:
     """One RMSprop step in place: v ← ρv + (1−ρ)g², p ← p − lr · g/√(v + ε).
 
-    ε stands inside the root, as in Mnih et al. 2016 (A3C), eqs. 8-9; outside it the steps are much larger while v is small.
+    ε is inside the root, as in Mnih et al. 2016 (A3C), eqs. 8-9; outside it, the steps would be much larger while v is small.
     """
     v *= decay
     v += (1 - decay) * (g * g)
@@ -56,7 +57,7 @@ def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float
 
 
 class RMSprop:
-    """Each coordinate is scaled by the size of its recent gradients. Defaults from A2C's usual settings (ρ = .99, ε = 1e-5)."""
+    """Scales each coordinate by the size of its recent gradients. The defaults are A2C's usual settings (ρ = .99, ε = 1e-5)."""
 
     def __init__(self, params: np.ndarray, decay: float = 0.99, eps: float = 1e-5):
         self.params = params
@@ -65,15 +66,15 @@ class RMSprop:
         self.v = np.zeros_like(params)
 
     def step(self, grad: np.ndarray, lr: float) -> None:
-        """Move the parameters, in place."""
+        """Update the parameters in place."""
         rmsprop(self.params, grad, self.v, lr, self.decay, self.eps)
 
     def state(self) -> dict[str, Any]:
-        """v."""
+        """The moment v."""
         return {"v": self.v}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take v over."""
+        """Restore v."""
         self.v[:] = kernels.backend.asarray(state["v"])
 
 
@@ -109,7 +110,7 @@ class Adam:
         self.t = 0
 
     def step(self, grad: np.ndarray, lr: float) -> None:
-        """Move the parameters, in place."""
+        """Update the parameters in place."""
         self.t += 1
         adam(self.params, grad, self.m, self.v, lr, self.beta1, self.beta2, self.eps, self.t)
 
@@ -118,7 +119,7 @@ class Adam:
         return {"m": self.m, "v": self.v, "t": self.t}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take m, v and the number of steps over."""
+        """Restore m, v and the number of steps."""
         self.m[:] = kernels.backend.asarray(state["m"])
         self.v[:] = kernels.backend.asarray(state["v"])
         self.t = int(state["t"])
@@ -128,9 +129,9 @@ OPTIMISERS: dict[str, Callable[[np.ndarray], Optimiser]] = {"sgd": SGD, "rmsprop
 
 
 def clip_global_norm(grad: np.ndarray, max_norm: float) -> float:
-    """Scale `grad` in place so that ‖grad‖ ≤ max_norm, and return the norm it had (Pascanu et al. 2013).
+    """Scale `grad` in place so that ‖grad‖ ≤ max_norm, and return the norm before scaling (Pascanu et al. 2013).
 
-    The direction stays. max_norm = 0 switches clipping off. Raises FloatingPointError if the norm is not finite.
+    The direction does not change. max_norm = 0 switches clipping off. Raises FloatingPointError if the norm is not finite.
     """
     norm = math.sqrt(float(grad @ grad))
     if not math.isfinite(norm):
@@ -141,11 +142,11 @@ def clip_global_norm(grad: np.ndarray, max_norm: float) -> float:
 
 
 def proximal_step(params: np.ndarray, params_old: np.ndarray, lr: float, kappa: float) -> None:
-    """Pull `params`, where an optimiser just put them, back towards `params_old` in place.
+    """Move `params`, the result w_opt of an optimiser's step, back towards `params_old` in place.
 
-    The exact minimum of ‖w − w_opt‖²/(2·lr) + κ‖w − w_old‖² lies at w_old + (w_opt − w_old)/(1 + 2·lr·κ). For one plain
-    gradient step that is Δ = −lr·g/(1 + 2·lr·κ): with a single step per batch κ only lowers the learning rate; with
-    several, the pull grows with the distance from `params_old`.
+    The exact minimum of ‖w − w_opt‖²/(2·lr) + κ‖w − w_old‖² is w_old + (w_opt − w_old)/(1 + 2·lr·κ). For one plain gradient
+    step that is Δ = −lr·g/(1 + 2·lr·κ): with a single step per batch κ only lowers the learning rate; with several steps, the
+    correction grows with the distance from `params_old`.
     """
     params -= params_old
     params *= 1 / (1 + 2 * lr * kappa)
@@ -156,8 +157,8 @@ def proximal_step(params: np.ndarray, params_old: np.ndarray, lr: float, kappa: 
 def polyak(target: np.ndarray, online: np.ndarray, tau: float) -> None:
     """target ← (1−τ)·target + τ·online in place; τ = 1 copies exactly.
 
-    A target network that follows slowly keeps the targets of Q-learning from moving with every step (Lillicrap et al. 2016,
-    algorithm 1).
+    A target network that changes slowly keeps the targets of Q-learning from following every step of the trained network
+    (Lillicrap et al. 2016, algorithm 1).
     """
     target *= 1 - tau
     target += tau * online

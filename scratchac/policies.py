@@ -1,12 +1,12 @@
 """From an observation to an action and a value: networks, the distribution over actions, and one flat parameter vector.
 
-Three architectures with one interface (`Model`), so that an algorithm's file does not depend on which it was given:
+Three architectures have one interface (`Model`), so that an algorithm's file does not depend on which of them it uses:
 
     SeparateBodies      actor  s → y            critic  s → v
     SharedBody          one network  s → [y | v], the last layer split into two heads
     SharedEncoder       pictures: an encoder  s → x, an actor  x → y and a critic  x → v
 
-The first two mask illegal actions if told where the mask is: `masked` is the number of actions, or 0 for no mask.
+The first two mask illegal actions if the observations contain a mask: `masked` is the number of actions, or 0 for no mask.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,13 @@ def mask_illegal(y: np.ndarray, s: np.ndarray, n: int) -> np.ndarray:
 
         y′ⱼ = yⱼ if j is legal, else c        π(j) = exp(y′ⱼ) / Σᵢ exp(y′ᵢ) = exp(yⱼ) / Σ_{i legal} exp(yᵢ), or exactly 0
 
-    with c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would leave an illegal action a weight of exp(0) = 1.
+    with c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would give an illegal action a weight of exp(0) = 1.
 
-    Backward: ∂L/∂yⱼ = ∂L/∂y′ⱼ where j is legal, else 0, for c is constant. `Categorical.backward` gives just that, with no line
-    here: its ∂H/∂y′ⱼ = −πⱼ(log πⱼ + H) has the factor πⱼ = 0, and so has ∂log π(a)/∂y′ⱼ = 1[j = a] − πⱼ, as a is legal.
+    Backward: ∂L/∂yⱼ = ∂L/∂y′ⱼ where j is legal, else 0, since c is constant. `Categorical.backward` already gives this, so there is
+    no code for it here: for an illegal j, πⱼ = 0 makes ∂H/∂y′ⱼ = −πⱼ(log πⱼ + H) zero, and ∂log π(a)/∂y′ⱼ = 1[j = a] − πⱼ as well,
+    since a is legal.
 
-    Raises UserError for a row whose mask is none.
+    Raises UserError for a row whose last n features are not a mask.
     """
     mask = s[:, -n:]
     legal = mask == 1
@@ -46,7 +47,7 @@ def mask_illegal(y: np.ndarray, s: np.ndarray, n: int) -> np.ndarray:
 
 
 class Networks(NamedTuple):
-    """An agent's actor and critic as plain networks, for whoever looks at them from outside: export, self-play, tests."""
+    """An agent's actor and critic as plain networks, for code outside the agent: export, self-play, tests."""
 
     actor: MLP
     theta: Parameters
@@ -58,17 +59,17 @@ class Networks(NamedTuple):
 
 
 class Settings(Protocol):
-    """What a model reads of an algorithm's config."""
+    """The fields of an algorithm's config that a model reads."""
 
     @property
     def hidden(self) -> tuple[int, ...]:
-        """Hidden layers."""
+        """Sizes of the hidden layers."""
     @property
     def activation(self) -> str:
-        """Of the hidden layers."""
+        """Activation of the hidden layers."""
     @property
     def initialiser(self) -> str:
-        """Of the weights."""
+        """Initialiser of the weights."""
 
 
 class Model(Protocol):
@@ -76,7 +77,7 @@ class Model(Protocol):
 
     flat: np.ndarray                        # parameters (P,)
     grad: np.ndarray                        # ∂L/∂flat (P,)
-    groups: tuple[slice, ...]               # (actor, critic) in the flat vector, or everything at once
+    groups: tuple[slice, ...]               # slices of the flat vector: (actor, critic), or one for everything
 
     def policy(self, s: np.ndarray) -> np.ndarray:
         """y (B, outputs): the distribution's parameters at s (B, O)."""
@@ -95,7 +96,7 @@ class Model(Protocol):
 
 
 class SeparateBodies:
-    """An actor and a critic that share nothing but the flat vector [θ | w] which holds both."""
+    """An actor and a critic that share only the flat vector [θ | w], which holds the parameters of both."""
 
     def __init__(self, inputs: int, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
                  dtype: DTypeLike = np.float32, masked: int = 0):
@@ -106,7 +107,7 @@ class SeparateBodies:
         self.flat, (self.theta, self.w) = side_by_side(parts, dtype)
         self.grad, (self.dtheta, self.dw) = side_by_side(parts, dtype)
         self.groups: tuple[slice, ...] = slice(0, self.theta.flat.size), slice(self.theta.flat.size, None)
-        # A small last layer of the actor: the first policy is near uniform, whatever the state.
+        # The actor's last layer is small, so that the first policy is nearly uniform in every state.
         self.actor.initialise(self.theta, rng, config.initialiser, output_gain=0.01)
         self.critic.initialise(self.w, rng, config.initialiser)
 
@@ -127,7 +128,7 @@ class SeparateBodies:
         return y, v, (actor_cache, critic_cache)
 
     def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
-        """Fill `grad`. The two losses meet nowhere."""
+        """Fill `grad`. The two losses have no parameters in common."""
         self.actor.backward(self.theta, cache[0], dy, self.dtheta)
         self.critic.backward(self.w, cache[1], dv, self.dw)
 
@@ -137,7 +138,7 @@ class SeparateBodies:
 
 
 class SharedBody:
-    """One network with both heads: features are learnt once, and the gradients of both losses add up in the same weights."""
+    """One network with two heads: they share the features, and the gradients of both losses add up in the shared weights."""
 
     def __init__(self, inputs: int, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
                  dtype: DTypeLike = np.float32, masked: int = 0):
@@ -169,17 +170,17 @@ class SharedBody:
         return mask_illegal(y, s, self.masked) if self.masked else y, v, cache
 
     def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
-        """Fill `grad`: ∂L/∂body is the sum of what comes back from both heads."""
+        """Fill `grad`: ∂L/∂body is the sum of the gradients from both heads."""
         self.net.backward(self.params, cache, np.concatenate([dy, dv], axis=-1), self.grads)
 
     def networks(self) -> Networks:
-        """Actor and critic: the same network, with columns of its own for each head."""
+        """Actor and critic: the same network, with separate output columns for each head."""
         heads = self.outputs - self.net.constants
         return Networks(self.net, self.params, self.net, self.params, "V(s)", slice(heads), slice(heads, heads + 1))
 
 
 class SharedEncoder:
-    """An encoder of pictures that both losses train, and on its features an actor and a critic of their own: [φ | θ | w]."""
+    """An encoder of pictures, trained by both losses, with a separate actor and critic on its features: [φ | θ | w]."""
 
     def __init__(self, encoder: Encoder, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
                  dtype: DTypeLike = np.float32):
@@ -211,18 +212,18 @@ class SharedEncoder:
         return y, v, (encoder_cache, actor_cache, critic_cache)
 
     def backward(self, cache: Any, dy: np.ndarray, dv: np.ndarray) -> None:
-        """Fill `grad`: ∂L/∂features is the sum of what comes back from both heads."""
+        """Fill `grad`: ∂L/∂features is the sum of the gradients from actor and critic."""
         dx = self.actor.backward(self.theta, cache[1], dy, self.dtheta, input_gradient=True)
         dx = dx + self.critic.backward(self.w, cache[2], dv, self.dw, input_gradient=True)
         self.encoder.backward(self.phi, cache[0], dx, self.dphi)
 
     def networks(self) -> Networks:
-        """Actor and critic as plain networks, on features."""
+        """Actor and critic as plain networks, whose inputs are features."""
         return Networks(self.actor, self.theta, self.critic, self.w)
 
 
 class Behaviour:
-    """How an on-policy agent acts: normalise what it sees, ask the network, draw from the distribution.
+    """How an on-policy agent acts: it normalises observations, evaluates the network and samples from the distribution.
 
     policy       function from normalised observations (B, O) to distribution parameters (B, outputs)
     normaliser   ObservationNormaliser, or None
@@ -237,8 +238,9 @@ class Behaviour:
         self.dtype = dtype
 
     def see(self, obs: np.ndarray) -> np.ndarray:
-        """Observations of any leading shape, normalised if the agent normalises, in the dtype of the networks; pictures as they
-        are, for an encoder to scale.
+        """Observations of any leading shape, normalised if there is a normaliser, in the dtype of the networks.
+
+        Pictures stay uint8; the encoder scales them.
         """
         if self.normaliser is not None:
             obs = self.normaliser(obs)
@@ -260,7 +262,7 @@ class Actor(Protocol):
 
     @property
     def dist(self) -> Distribution | Deterministic | TanhGaussian:
-        """Where actions come from."""
+        """Maps outputs of the network to actions."""
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for N observations, with exploration."""
@@ -270,8 +272,11 @@ class Actor(Protocol):
 
 
 def act(agent: Actor, obs: Any, explore: bool = True) -> np.ndarray:
-    """Actions an environment accepts, for one observation, (O,) or a picture of three axes, or several, one axis more: sampled, or
-    greedy unless `explore`. Raises UserError for observations of another shape.
+    """Actions that the environment accepts, sampled if `explore` and greedy otherwise.
+
+    obs     one observation, (O,) or a picture of three axes, or several of them with one axis more
+
+    Raises UserError for observations of another shape.
     """
     obs, shape = np.asarray(obs), agent.observation_shape
     several = obs.ndim == len(shape) + 1

@@ -1,12 +1,12 @@
-"""Returns and advantages. Every estimator here is one recursion, yₜ = xₜ + decayₜ yₜ₊₁, run from the last step to the first.
+"""Returns and advantages. Most estimators are one recursion, yₜ = xₜ + decayₜ yₜ₊₁, computed from the last step to the first.
 
-All arrays are (T, N): T consecutive steps of N environments. `v` is V(sₜ) and `v_next` is V(s′ₜ), s′ₜ being the observation
-that *really* followed, not the first one of the next episode. Two masks that are easily confused:
+All arrays are (T, N): T consecutive steps of N environments. `v` is V(sₜ) and `v_next` is V(s′ₜ), where s′ₜ is the observation
+that *really* followed, not the first one of the next episode. Two masks are easily confused:
 
     term   the episode ended in a terminal state: nothing follows, so the bootstrap γV(s′) is cut
-    done   the episode ended, by term or by a time limit: the next row is another episode, so the recursion is cut
+    done   the episode ended, in a terminal state or at a time limit: the next row is another episode, so the recursion is cut
 
-Where only the recursion is cut, the value of what would have followed stands in for it. So it does at the last row.
+Where only the recursion is cut, V(s′) replaces the return that would have followed. The same holds for the last row.
 """
 
 import numpy as np
@@ -33,8 +33,8 @@ def td_target(r: np.ndarray, v_next: np.ndarray, term: np.ndarray, gamma: float)
 def monte_carlo(r: np.ndarray, v_next: np.ndarray, term: np.ndarray, done: np.ndarray, gamma: float) -> np.ndarray:
     """Gₜ = rₜ + γGₜ₊₁ until the episode ends (Sutton & Barto 2018, eq. 3.9).
 
-    Where the rewards break off before a terminal state (a time limit, the end of the rollout), V(s′) stands for the rest;
-    pass zeros for `v_next` when there is no critic.
+    Where the rewards end without a terminal state (at a time limit, at the end of the rollout), V(s′) replaces the rest of the
+    return; pass zeros for `v_next` if there is no critic.
     """
     cut = done.copy()
     cut[-1] = 1
@@ -65,7 +65,7 @@ def gae(r: np.ndarray, v: np.ndarray, v_next: np.ndarray, term: np.ndarray, done
         lam: float) -> np.ndarray:
     """Âₜ = δₜ + γλ(1−doneₜ)Âₜ₊₁ with δₜ = rₜ + γ(1−termₜ)V(s′ₜ) − V(sₜ) (Schulman et al. 2016, eqs. 14-16).
 
-    λ = 0 gives the TD error (biased by V, little variance), λ = 1 the Monte-Carlo return less V (the reverse).
+    λ = 0 gives the TD error (biased by V, little variance); λ = 1 gives the Monte-Carlo return minus V (the opposite).
     """
     delta = td_target(r, v_next, term, gamma) - v
     return reverse_scan(delta, gamma * lam * (1 - done))

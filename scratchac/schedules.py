@@ -1,10 +1,10 @@
-"""Hyperparameters over the course of training: constant, linear or exponential."""
+"""Schedules of hyperparameters over training: constant, linear or exponential."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hints
 
-# A field that may follow a schedule is a number or text such as "linear:1e-3:0" in a config as it is given, and always a number in
-# what `Hyperparameters` returns. For a type checker, which sees the latter in every formula, it is a number.
+# In a config that a user gives, a field that may follow a schedule is a number or text such as "linear:1e-3:0". In the configs that
+# `Hyperparameters` returns, and that all formulas use, it is always a number, so type checkers take it for a number.
 if TYPE_CHECKING:
     Scheduled = float
 else:
@@ -41,10 +41,10 @@ class Schedule:
 
 
 class Hyperparameters(Generic[Config]):
-    """`hyperparameters(progress)`: the config as it is at that point of training, progress in [0, 1].
+    """`hyperparameters(progress)`: the config at that point of training, progress in [0, 1].
 
-    Fields that follow a schedule have their present number; the others are those of the config. The result is a config of the same
-    class, new and frozen, or always the same one where no field follows a schedule.
+    Fields that follow a schedule have their current number; the others are those of the config. The result is a frozen config of
+    the same class: a new one at each call, or always the same one if no field follows a schedule.
     """
 
     def __init__(self, config: Config):
@@ -69,7 +69,7 @@ class Hyperparameters(Generic[Config]):
         return self._config(values)
 
     def _config(self, values: dict[str, Any]) -> Config:
-        # Not by its constructor, which takes ten times as long: an agent may ask at every environment step.
+        # Without the constructor, which takes ten times as long: an agent may call this at every environment step.
         config = object.__new__(self.config_class)
         object.__setattr__(config, "__dict__", values)
         return config

@@ -1,6 +1,6 @@
 """One file per algorithm. Each defines a frozen dataclass `Config` and an agent, whose `update` is the whole learning step.
 
-What every agent is stands in training/agent.py; what several have in common besides learning, in plumbing.py.
+The interface of all agents is in training/agent.py; what several agents share besides learning is in plumbing.py.
 """
 
 from importlib import import_module
@@ -14,12 +14,12 @@ from scratchac.training.agent import Agent
 
 
 class Algorithm(NamedTuple):
-    """Where an algorithm is, and what it is trained on unless another environment is named."""
+    """The module and the class of an algorithm, and its default environment."""
 
     module: str
     agent: str
     env: str
-    for_pictures: tuple[str, str] | None = None     # module and agent for observations that are pictures, if they are others
+    for_pictures: tuple[str, str] | None = None     # module and agent for observations that are pictures, if they differ
 
 
 ALGORITHMS = {

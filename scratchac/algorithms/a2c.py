@@ -1,10 +1,10 @@
 """Advantage actor-critic, synchronous and vectorised (Mnih et al. 2016, without the asynchrony).
 
-N environments take T steps; then one gradient step on
+N environments take T steps; then the agent takes one gradient step on
 
     L = −mean[Â log π(a|s)] − β mean H(π(·|s)) + c_v mean ½(V(s) − Q̂)²
 
-with Â and Q̂ as data: no gradient flows through them. Batches are (T, N) in time, (B,) = (T·N,) in the losses.
+where Â and Q̂ are data: no gradient flows through them. Batches are (T, N); the losses take them as vectors (B,) with B = T·N.
 """
 
 from dataclasses import dataclass
@@ -50,13 +50,13 @@ class Config(Normalising):
     kappa: NonNegative = 0.0
     """κ, weight of the critic's proximal term κ‖w − w_old‖² (separate bodies only)."""
     discount_actor: bool = False
-    """Weight the actor's gradient by γᵗ, as the policy gradient theorem has it for the discounted start-state objective."""
+    """Weight the actor's gradient by γᵗ, as in the policy gradient theorem for the discounted start-state objective."""
     shared_body: bool = False
     """One network with two heads instead of two networks."""
 
 
 class A2C(VectorisedAgent[Config]):
-    """Advantage actor-critic. Raises UserError for spaces or options that do not go together."""
+    """Advantage actor-critic. Raises UserError for spaces and options that exclude each other."""
 
     config_class = Config
     metrics = ("actor_loss", "critic_loss", "entropy", "grad_norm", "value", "advantage_std")
@@ -79,7 +79,7 @@ class A2C(VectorisedAgent[Config]):
         self.horizon = config.rollout
 
     def fast_path(self, envs: Any) -> FastPath | None:
-        """With these options a backend may have a compiled loop, which does what `update` says (training/compiled.py)."""
+        """With these options a backend may have a compiled loop that does the same as `update` (training/compiled.py)."""
         c = self.config
         plain = (c.advantage == "gae" and c.value_loss == "mse" and c.critic_steps == 1 and c.kappa == 0
                  and not (c.normalise_advantage or c.discount_actor or c.shared_body or c.normalise_obs or c.scale_rewards))
@@ -94,7 +94,7 @@ class A2C(VectorisedAgent[Config]):
             optimiser.step(self.model.grad[group], lr)
         if not self.config.shared_body:
             self.critic_steps(s, a, target, w_old, h)
-        if self.normaliser:                     # after the learning step: acting and learning see one scale
+        if self.normaliser:                     # after the learning step: acting and learning use the same scale
             self.normaliser.update(batch.obs.reshape(s.shape))
         self.step += len(s)
         return metrics
@@ -153,7 +153,7 @@ class A2C(VectorisedAgent[Config]):
         return loss, dv
 
     def critic_steps(self, s: np.ndarray, a: np.ndarray, target: np.ndarray, w_old: np.ndarray, h: Config) -> None:
-        """The critic's further steps on the same targets, each followed by the pull of κ‖w − w_old‖² back to w_old."""
+        """The critic's further steps on the same targets, each followed by the proximal step of κ‖w − w_old‖² towards w_old."""
         model = cast(SeparateBodies, self.model)
         optim.proximal_step(model.w.flat, w_old, h.critic_lr, h.kappa)
         for _ in range(self.config.critic_steps - 1):

@@ -1,12 +1,12 @@
 """Asynchronous advantage actor-critic (Mnih et al. 2016, algorithm S3).
 
-N workers, each with an environment of its own and a copy θ′ of the parameters, repeat without waiting for one another
+N workers, each with its own environment and a copy θ′ of the parameters, repeat without waiting for one another
 
     θ′ ← θ        T steps with π(·|s; θ′)        g ← ∇L(θ′), as in A2C        v ← ρv + (1−ρ)g²        θ ← θ − α g/√(v + ε)
 
-θ and v belong to all of them. While a worker acts, the others move θ on, so its gradient is that of a somewhat older policy. In
-return, the workers are in different places at any time, so successive gradients are less correlated. Timing decides whose step
-comes first, so a run with more than one worker cannot be repeated exactly.
+All workers share θ and v. While a worker acts, the others change θ, so its gradient is that of a somewhat older policy. The workers
+are in different states at any time, so successive gradients are less correlated. Timing decides which worker's step comes first, so
+a run with more than one worker cannot be repeated exactly.
 """
 
 import time
@@ -53,7 +53,7 @@ class Config(OnPolicy):
 
 
 class A3C(OnPolicyAgent[Config]):
-    """What the workers learn together, as one agent. Raises UserError for unsupported spaces."""
+    """The agent whose parameters all workers train together. Raises UserError for unsupported spaces."""
 
     config_class = Config
     family = "asynchronous"
@@ -70,16 +70,16 @@ class A3C(OnPolicyAgent[Config]):
         self.n_envs = config.envs
 
     def update(self, batch: Batch) -> Metrics:
-        """The workers learn; this agent does not."""
+        """Not available: the workers make the updates."""
         raise NotImplementedError("A3C learns in `train`")
 
     def train(self, interaction: Interaction, steps: int, report: Callable[..., bool]) -> None:
-        """Let the workers learn until `steps` environment steps in all. `report` is called with what came in since the last time.
+        """Run the workers until `steps` environment steps in total. `report` is called once for each update that they send.
 
-        Raises WorkerDied, with all that has been learnt until then in this agent, when a worker fails or is killed.
+        Raises WorkerDied when a worker fails or is killed; this agent then has the parameters learnt until then.
         """
         flat, envs, episodes = self.model.flat, interaction.envs, interaction.episodes
-        # What each worker left behind; checkpoints on the way do not know where the workers are.
+        # Each worker's state from an earlier part of the run. Checkpoints written while workers run have None.
         left, interaction.workers = interaction.workers or [None] * self.n_envs, None
         with engine(self.config.engine) as workers:
             store = STORES[self.config.engine](len(flat), self.n_envs, self.dtype)
@@ -114,14 +114,14 @@ class A3C(OnPolicyAgent[Config]):
 
 def _learner(config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any,
              dtype: DTypeLike = np.float32) -> a2c.A2C:
-    """The A2C agent with one environment that every worker is."""
+    """The A2C agent, for one environment, that every worker has."""
     given = {name: value for name, value in asdict(config).items() if name not in ("lr", "engine")}
     a2c_config = a2c.Config(**given | {"envs": 1, "actor_lr": config.lr, "critic_lr": config.lr})
     return a2c.A2C(a2c_config, observation_space, action_space, seed, dtype)
 
 
 class Worker:
-    """One worker, as the training loop sees it: A2C but for where its parameters come from and where its gradient goes."""
+    """One worker, as the training loop uses it: A2C with parameters that come from a store and a gradient that goes there."""
 
     family = "on-policy"
 
@@ -138,7 +138,7 @@ class Worker:
         store.pull(learner.model.flat)
 
     def fast_path(self, envs: Any) -> None:
-        """Nothing is compiled: gradients go to the store."""
+        """None: the compiled loops do not send gradients to a store."""
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for one observation (1, O)."""
@@ -155,9 +155,9 @@ class Worker:
 
 def work(send: Callable[[Any], None], index: int, config: Config, spaces: tuple[gym.Space, gym.Space], seed: int,
          alone: Callable[[int], Any], backend: str, store: Any, steps: int, left: dict[str, Any] | None) -> Any:
-    """What runs in a worker: the ordinary training loop. Every so often, and at the end, it tells what happened since.
+    """Run the ordinary training loop in a worker. At regular intervals, and at the end, it reports what happened since.
 
-    left    what this function returned, after its last page, when the worker was stopped; it goes on there
+    left    the second value that this function returned when the worker was stopped, to continue from there
     """
     kernels.use(backend)
     envs, worker, diary = alone(seed), Worker(index, _learner(config, *spaces, seed), store), Diary(send, left)
@@ -179,10 +179,10 @@ class Diary:
         self.updates: list[tuple[Metrics, float]] = []
         self.due = 0.0
         self.interaction: Interaction | None = None
-        self.told = left["interaction"]["episodes"]["finished"] if left else 0      # episodes
+        self.told = left["interaction"]["episodes"]["finished"] if left else 0      # episodes that have been sent
 
     def __call__(self, worker: Worker, interaction: Interaction, metrics: Metrics, seconds: float, _: int) -> bool:
-        """Keep an update's metrics, and send what has come together once it is time; whether the worker shall end."""
+        """Keep an update's metrics, and send what has been collected when it is due; returns whether the worker must end."""
         self.interaction = interaction
         self.updates.append((metrics, seconds))
         if time.monotonic() > self.due:
@@ -191,7 +191,7 @@ class Diary:
         return worker.stopped
 
     def page(self) -> tuple[int, list[tuple[float, int]], list[tuple[Metrics, float]]]:
-        """What is not yet told: the number of episodes, (return, length) of the last ones, (metrics, seconds) of each update."""
+        """What has not been sent: the number of episodes, (return, length) of the last ones, (metrics, seconds) of each update."""
         new = self.interaction.episodes.finished - self.told if self.interaction else 0
         recent = list(self.interaction.episodes.recent)[-new:] if self.interaction and new else []
         updates, self.updates, self.told = self.updates, [], self.told + new

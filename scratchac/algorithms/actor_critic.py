@@ -6,8 +6,9 @@ After *every* environment step, with I = γᵗ:
     z_w ← γ λ_w z_w + ∇V(S)                 w ← w + α_w δ z_w
     z_θ ← γ λ_θ z_θ + I ∇log π(A|S)         θ ← θ + α_θ δ z_θ
 
-and z = 0 at the start of an episode. With λ = 0 the traces are the present gradients alone: the one-step algorithm. Plain
-gradient steps; semi-gradient, for V(S′) is not differentiated. A time limit is no terminal state: there V(S′) counts.
+and z = 0 at the start of an episode. With λ = 0 the traces are the current gradients alone, which is the one-step algorithm. The
+steps are plain gradient steps with semi-gradients, since V(S′) is not differentiated. A time limit is not a terminal state: the
+bootstrap γV(S′) is kept there.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Config(SingleEnvironment):
 
 
 class ActorCritic(OnPolicyAgent[Config]):
-    """Actor-critic that learns from each single step. Raises UserError for spaces that are not supported."""
+    """Actor-critic that learns after every single step. Raises UserError for spaces that are not supported."""
 
     config_class = Config
     metrics = ("actor_loss", "critic_loss", "entropy", "td_error", "value")
@@ -65,7 +66,7 @@ class ActorCritic(OnPolicyAgent[Config]):
         self.zero = np.zeros(1, dtype)
 
     def fast_path(self, envs: Any) -> FastPath | None:
-        """Discrete actions may have a compiled loop, which does what `update` says (training/compiled.py)."""
+        """For discrete actions a backend may have a compiled loop that does the same as `update` (training/compiled.py)."""
         return compiled.loop("one_step_actor_critic", self, envs)
 
     def update(self, batch: Batch) -> Metrics:

@@ -1,4 +1,4 @@
-"""Hyperparameters: what a value may be, and the fields that several algorithms share.
+"""Hyperparameters: the values that are allowed, and the fields that several algorithms share.
 
 Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive
 and NonNegative take a number or a schedule, "linear:START:END" or "exponential:START:END" (see schedules.py).
@@ -20,7 +20,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from `low`, or only above it, up to `high`."""
+    """Finite numbers from `low` to `high`; `low` itself is excluded if `open_low`."""
 
     low: float = 0.0
     high: float = float("inf")
@@ -45,16 +45,16 @@ Layers = tuple[int, ...]
 
 @dataclass(frozen=True)
 class SingleEnvironment:
-    """What REINFORCE, REINFORCE with a baseline and the one-step actor-critic have in common: one environment."""
+    """Hyperparameters that REINFORCE, REINFORCE with a baseline and the one-step actor-critic share: one environment."""
 
     steps: Count = 200_000
     """Environment steps in total; schedules run from 0 to here."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
     discount_actor: bool = False
-    """Weight the actor's gradient by γᵗ. Gₜ discounts from t on; this is the factor for the t steps before, often left out."""
+    """Weight the actor's gradient by γᵗ: Gₜ discounts from t on, γᵗ is the factor for the t steps before; it is often left out."""
     hidden: Layers = (64, 64)
-    """Hidden layers of all networks."""
+    """Sizes of the hidden layers of all networks."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation of the hidden layers."""
     initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
@@ -65,7 +65,7 @@ class SingleEnvironment:
 
 @dataclass(frozen=True)
 class Episodic(SingleEnvironment):
-    """What REINFORCE without and with a baseline have in common: an update after each episode."""
+    """Hyperparameters that REINFORCE without and with a baseline share: an update after each episode."""
 
     optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
     """Optimiser."""
@@ -75,16 +75,16 @@ class Episodic(SingleEnvironment):
 
 @dataclass(frozen=True)
 class OnPolicy:
-    """What A2C, A3C and PPO have in common."""
+    """Hyperparameters that A2C, A3C and PPO share."""
 
     steps: Count = 500_000
     """Environment steps in total, over all environments; schedules run from 0 to here."""
     envs: Environments = 8
-    """Environments side by side (N)."""
+    """Number of environments that are stepped together (N)."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
     lam: Fraction = 0.95
-    """λ of GAE: 0 is the TD error, 1 the return."""
+    """λ of GAE: 0 gives the TD error, 1 the return."""
     entropy_coef: NonNegative = 0.0
     """β, weight of the entropy bonus."""
     value_coef: NonNegative = 0.5
@@ -92,7 +92,7 @@ class OnPolicy:
     max_grad_norm: NonNegative = 0.5
     """Largest global gradient norm; 0 switches clipping off."""
     hidden: Layers = (64, 64)
-    """Hidden layers."""
+    """Sizes of the hidden layers."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation of the hidden layers."""
     initialiser: Literal["orthogonal", "he", "glorot"] = "orthogonal"
@@ -103,7 +103,7 @@ class OnPolicy:
 
 @dataclass(frozen=True)
 class Normalising(OnPolicy):
-    """What A2C and PPO have in common. A3C's workers, which learn apart, would each have running statistics of their own."""
+    """Hyperparameters that A2C and PPO share. A3C has none of them: each of its workers would have its own running statistics."""
 
     normalise_obs: bool = False
     """Shift and scale observations by running statistics."""
@@ -115,20 +115,20 @@ class Normalising(OnPolicy):
 
 @dataclass(frozen=True)
 class OffPolicy:
-    """What DDPG, TD3 and SAC have in common."""
+    """Hyperparameters that DDPG, TD3 and SAC share."""
 
     steps: Count = 100_000
     """Environment steps in total; schedules run from 0 to here."""
     envs: Environments = 1
-    """Environments side by side (N)."""
+    """Number of environments that are stepped together (N)."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
     tau: Fraction = 0.005
-    """τ, how far the target networks move at each update."""
+    """τ, the step of the target networks towards the trained ones at each update."""
     batch_size: Count = 256
     """Transitions in a minibatch (B)."""
     buffer_size: Count = 1_000_000
-    """Transitions the memory holds."""
+    """Transitions that the replay buffer holds."""
     learning_starts: Count = 10_000
     """Steps with uniformly random actions before learning begins."""
     train_every: Count = 1
@@ -136,7 +136,7 @@ class OffPolicy:
     gradient_steps: Count = 1
     """Updates in a round."""
     hidden: Layers = (256, 256)
-    """Hidden layers of all networks."""
+    """Sizes of the hidden layers of all networks."""
     activation: Literal["relu", "tanh"] = "relu"
     """Activation of the hidden layers."""
     initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
@@ -144,7 +144,7 @@ class OffPolicy:
 
 
 def whole(flag: str, value: Any, low: int, high: float = math.inf) -> int:
-    """A whole number as an int; NumPy's are taken, too. Raises UserError for anything else, and for one out of range."""
+    """A whole number, which may be NumPy's, as an int. Raises UserError for anything else and for a number out of range."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise UserError(f"{flag} must be a whole number {Range(low, high)}, not {value!r}")
     return int(value)
@@ -175,7 +175,7 @@ def check(config: Any) -> None:
 
 
 def check_off_policy(config: OffPolicy) -> None:
-    """Raise UserError for a minibatch that is larger than what has been collected, or can be kept, when learning starts."""
+    """Raise UserError for a minibatch larger than the replay buffer, or than the transitions collected before learning starts."""
     if config.batch_size > config.learning_starts:
         raise UserError(f"--batch-size {config.batch_size} is more than the --learning-starts {config.learning_starts} transitions "
                         "collected before the first update")
@@ -184,7 +184,7 @@ def check_off_policy(config: OffPolicy) -> None:
 
 
 def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any]) -> Config:
-    """A config from the class's defaults and the values `given`, such as a preset's and what was asked for instead.
+    """A config with the values `given`, such as those of a preset and of the user, and the class's defaults for the other fields.
 
     Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
     """

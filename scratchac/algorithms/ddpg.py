@@ -1,4 +1,4 @@
-"""Deep deterministic policy gradient (Lillicrap et al. 2016): Q-learning for continuous actions, with an actor as its argmax.
+"""Deep deterministic policy gradient (Lillicrap et al. 2016): Q-learning for continuous actions, with an actor for the argmax.
 
     target = r + γ(1 − term) Q′(s′, π′(s′))          critic: L = mean ½(Q(s, a) − target)²
     actor: L = −mean Q(s, π(s)),  ∂L/∂θ = −mean ∂Q/∂a · ∂π/∂θ          targets: w′ ← (1−τ)w′ + τw
@@ -29,7 +29,7 @@ class Config(OffPolicy):
     critic_lr: Positive = 1e-3
     """Learning rate of the critic."""
     noise: Literal["gaussian", "ou"] = "gaussian"
-    """Exploration noise: independent, or an Ornstein-Uhlenbeck process with inertia."""
+    """Exploration noise: independent, or correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
 
@@ -65,7 +65,7 @@ class DDPG(DeterministicAgent[Config]):
         return {"critic_loss": loss, "q": q.mean(), "td_error": np.abs(target - q[:, 0]).mean()}
 
     def actor_step(self, s: np.ndarray, h: Config) -> Metrics:
-        """One step of the actor on L = −mean Q(s, π(s)): the chain rule through the critic, which stays as it is, to its action."""
+        """One step of the actor on L = −mean Q(s, π(s)): the chain rule through the critic, which is not changed, to its action."""
         pi, actor_cache = self.pi(self.theta, s)                            # (B, A)
         q, cache = self.critic.forward(self.w, np.concatenate([s, pi], axis=1))
         dq = np.full_like(q, -1 / len(s))

@@ -6,7 +6,7 @@ With π = π(·|s) and Q(s) both vectors over the n actions:
     actor: L = mean Σᵢ πᵢ (α log πᵢ − min_k Qₖᵢ)
     temperature: L = mean Σᵢ πᵢ [−α(log πᵢ + H̄)],  H̄ = `entropy_target` · log n
 
-No action is sampled in an update, so nothing has to be reparameterised: the expectation is differentiated itself.
+An update samples no action, so no reparameterisation is needed: the expectation itself is differentiated.
 """
 
 import math
@@ -40,17 +40,17 @@ class Config(OffPolicy):
     critic_lr: Positive = 3e-4
     """Learning rate of the critics."""
     alpha: Positive = 1.0
-    """Temperature α: where it starts if it is learnt, otherwise what it is."""
+    """Temperature α; if it is learnt, its initial value."""
     learn_alpha: bool = True
-    """Learn the temperature so that the entropy comes to H̄."""
+    """Learn the temperature so that the entropy approaches H̄."""
     alpha_lr: Positive = 3e-4
     """Learning rate of log α."""
     entropy_target: Fraction = 0.5
-    """H̄ as a part of the largest entropy, log n."""
+    """H̄ as a fraction of the largest entropy, log n."""
     learning_starts: Count = 1_000
     """Steps with uniformly random actions before learning begins."""
     hidden: Layers = (64, 64)
-    """Hidden layers of all networks."""
+    """Sizes of the hidden layers of all networks."""
 
 
 class DiscreteSAC(SoftAgent[Config]):
@@ -110,7 +110,7 @@ class DiscreteSAC(SoftAgent[Config]):
     def actor_step(self, s: np.ndarray, alpha: np.ndarray, h: Config) -> tuple[Metrics, np.ndarray]:
         """One step of the actor on L = mean Σᵢ πᵢfᵢ with fᵢ = α log πᵢ − min_k Qₖᵢ; also returns the mean entropy.
 
-        ∂/∂zⱼ Σᵢ πᵢfᵢ = πⱼ (fⱼ − Σᵢ πᵢfᵢ) for logits z; the derivative of log πᵢ itself sums to zero.
+        ∂/∂zⱼ Σᵢ πᵢfᵢ = πⱼ (fⱼ − Σᵢ πᵢfᵢ) for logits z; the terms with the derivative of log πᵢ sum to zero.
         """
         z, net_cache = self.actor.forward(self.theta, s)
         log_pi = log_softmax(z)

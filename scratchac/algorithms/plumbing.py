@@ -62,35 +62,35 @@ class Plumbing(Generic[Config]):
         raise NotImplementedError
 
     def fast_path(self, envs: Any) -> FastPath | None:
-        """Nothing is compiled but kernels: the code of the algorithm's file runs."""
+        """None: only kernels are compiled, and the code of the algorithm's file runs."""
         return None
 
     def temperature(self) -> float:
-        """The critic's values hold no entropy."""
+        """0: the critic's values contain no entropy."""
         return 0.0
 
     def keeps(self) -> dict[str, Any]:
-        """Name → what is saved: arrays, generators, and objects with a state of their own."""
+        """Name → what is saved: arrays, generators, and objects that have a state."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on exactly."""
+        """Everything needed to continue exactly."""
         return state(self)
 
     def load_state(self, saved: dict[str, Any]) -> None:
-        """Take a state over. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
+        """Restore a state. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
         load_state(self, saved)
 
 
 class OnPolicyAgent(Plumbing[Config]):
-    """An agent that draws actions from a distribution and learns from what it has just done.
+    """An agent that samples actions from a distribution and learns from the steps that it has just taken.
 
     Raises UserError for spaces that are not supported.
     """
 
     family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "on-policy"
     horizon: int | None = None
-    masked = 0                              # actions that a mask in the observations may forbid
+    masked = 0                              # number of actions of the mask in the observations; 0 without a mask
     model: Model
     behaviour: Behaviour
 
@@ -113,7 +113,7 @@ class OnPolicyAgent(Plumbing[Config]):
 
 
 class VectorisedAgent(OnPolicyAgent[Vectorised]):
-    """What A2C and PPO have in common: N environments, rollouts of T steps, running statistics, illegal actions."""
+    """What A2C and PPO share: N environments, rollouts of T steps, running statistics, illegal actions."""
 
     def __init__(self, config: Vectorised, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
                  pictures: bool = False):
@@ -159,7 +159,7 @@ class OffPolicyAgent(Plumbing[Replayed]):
         self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
 
     def upload(self, x: np.ndarray) -> np.ndarray:
-        """Numbers from the host as an array where the backend computes, in the dtype of the networks."""
+        """Numbers on the host as an array of the active backend, in the dtype of the networks."""
         return kernels.backend.asarray(x, self.dtype)
 
     def restart(self, done: np.ndarray) -> None:
@@ -171,7 +171,7 @@ class OffPolicyAgent(Plumbing[Replayed]):
 
 
 class DeterministicAgent(OffPolicyAgent[Shifted]):
-    """What DDPG and TD3 have in common: a deterministic policy π(s) in [−1, 1], noise for exploration, target networks.
+    """What DDPG and TD3 share: a deterministic policy π(s) in [−1, 1], noise for exploration, target networks.
 
     critics     () for one critic, (2,) for two of them stacked
     """
@@ -216,7 +216,7 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
         return self.dist.random(self.rng, rows)
 
     def restart(self, done: np.ndarray) -> None:
-        """The noise starts anew with an episode."""
+        """Reset the noise where an episode has ended."""
         self.noise.restart(done)
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -234,7 +234,7 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
 
 
 class SoftAgent(OffPolicyAgent[Shifted]):
-    """What soft actor-critics have in common: a stochastic policy, and the temperature α = exp(log α), learnt or given."""
+    """What the soft actor-critics share: a stochastic policy, and the temperature α = exp(log α), learnt or given."""
 
     w_target: Parameters
     log_alpha: np.ndarray                   # (1,)
@@ -243,7 +243,7 @@ class SoftAgent(OffPolicyAgent[Shifted]):
     alpha_optimiser: optim.Optimiser
 
     def make_optimisers(self, critic: np.ndarray) -> None:
-        """log α and the optimisers of the actor, of the flat vector `critic`, and of log α."""
+        """Make log α, and the optimisers of the actor, of the flat vector `critic` and of log α."""
         self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], self.dtype)
         self.actor_optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser = optim.Adam(critic)

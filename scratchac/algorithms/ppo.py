@@ -1,12 +1,12 @@
 """Proximal policy optimisation with a clipped objective (Schulman et al. 2017): several passes over one rollout.
 
-N environments take T steps, as for A2C. Advantages Â (GAE) and targets Q̂ = Â + V are computed once; then `epochs` times over the
-rows in random order, a gradient step for each minibatch on
+N environments take T steps, as for A2C. Advantages Â (GAE) and targets Q̂ = Â + V are computed once. Then the agent passes `epochs`
+times over the rows in random order and takes a gradient step for each minibatch on
 
     L = −mean min(ρ Â, clip(ρ, 1 − ε, 1 + ε) Â) − β mean H(π(·|s)) + c_v mean ½(V(s) − Q̂)²,      ρ = π(a|s) / π_old(a|s)
 
-The first minibatch has ρ = 1 and is A2C's step. Later ones may move each action's probability by about ε and not farther: beyond
-that the gradient of its row is zero.
+In the first minibatch ρ = 1, and the gradient is A2C's with normalised advantages. Later minibatches may move ρ by about ε in the
+direction that increases the objective: beyond that, the gradient of the surrogate is zero for that row.
 """
 
 import math
@@ -42,15 +42,15 @@ class Config(Normalising):
     batch_size: Count = 64
     """Rows in a minibatch."""
     clip: Positive = 0.2
-    """ε, how far a ratio of probabilities may go from 1."""
+    """ε, how far the ratio of probabilities may deviate from 1."""
     clip_value: NonNegative = 0.0
-    """How far V may go from what it was, in one update; 0 switches this off."""
+    """How far V may move from its old value in one update; 0 switches this off."""
     target_kl: NonNegative = 0.0
-    """Go on to the next rollout once the estimated KL divergence from the old policy is larger; 0 switches this off."""
+    """Make no further pass once the estimated KL divergence from the old policy is larger than this; 0 switches this off."""
     lr: Positive = 3e-4
     """Learning rate of both networks (Adam)."""
     initial_std: Positive = 1.0
-    """Continuous actions: σ before anything is learnt, unless it depends on the state."""
+    """Continuous actions: initial σ, unless σ depends on the state."""
 
 
 class PPO(VectorisedAgent[Config]):
@@ -78,7 +78,7 @@ class PPO(VectorisedAgent[Config]):
         self.horizon = config.rollout
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """With these options a backend may have a compiled function that does what `gradient` says (training/compiled.py)."""
+        """With these options a backend may have a compiled function that does the same as `gradient` (training/compiled.py)."""
         plain = isinstance(self.dist, Categorical) and isinstance(self.model, SeparateBodies) and not self.masked
         return compiled.gradient("ppo_gradient", self) if plain and self.config.clip_value == 0 else None
 
@@ -90,7 +90,7 @@ class PPO(VectorisedAgent[Config]):
         a = batch.actions.reshape(B, *self.dist.action_shape)
         r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards       # (T, N)
 
-        # Data from here on: what the old policy thought, and what came of it.
+        # These are data: the old policy's log-probabilities and values, and the advantages.
         y, v, _ = self.model.forward(s)                                              # (B, outputs), (B, 1)
         logp = self.dist.evaluate(y, a)[0].astype(self.dtype)                        # (B,)
         v, v2 = v[:, 0], self.model.value(s2)[:, 0]
@@ -107,7 +107,7 @@ class PPO(VectorisedAgent[Config]):
             if 0 < h.target_kl < seen[-1]["kl"]:
                 break
 
-        if self.normaliser:                     # after the learning step: acting and learning see one scale
+        if self.normaliser:                     # after the learning step: acting and learning use the same scale
             self.normaliser.update(batch.obs.reshape(B, -1))
         self.step += B
         return {name: float(np.mean([metrics[name] for metrics in seen])) for name in self.metrics}

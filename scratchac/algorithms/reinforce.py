@@ -1,7 +1,9 @@
 """REINFORCE: Monte-Carlo policy gradient (Williams 1992; Sutton & Barto 2018, section 13.3).
 
-After each episode, one gradient step on L = −Σₜ γᵗ Gₜ log π(Aₜ|Sₜ), whose expected gradient is −∇J exactly.
-The sum over the episode is not divided by its length: a mean would weigh a step of a short episode more than one of a long.
+After each episode it takes one gradient step on L = −Σₜ γᵗ Gₜ log π(Aₜ|Sₜ). If the episode ends in a terminal state, the expected
+gradient is exactly −∇J. The factor γᵗ is the option `discount_actor`; without it, as is usual, the gradient is that of no objective
+(Thomas 2014). The sum over the episode is not divided by its length: a mean would weight a step of a short episode more than a step
+of a long one.
 """
 
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ class Reinforce(OnPolicyAgent[Config]):
         s = self.behaviour.see(batch.obs[:, 0])                             # (T, O)
         a = batch.actions[:, 0]                                             # (T,) or (T, A)
 
-        # Without a critic nothing can stand in for what a time limit cut off: such returns are too short.
+        # Without a critic there is no bootstrap at a time limit: the return lacks the rewards that would have followed.
         no_values = np.zeros_like(batch.rewards)
         g = returns.monte_carlo(batch.rewards, no_values, batch.term, batch.done, h.gamma)[:, 0]       # (T,)
         weight = h.gamma ** batch.t[:, 0].astype(self.dtype) * g if h.discount_actor else g

@@ -2,8 +2,8 @@
 
     L_actor = −Σₜ γᵗ (Gₜ − V(Sₜ)) log π(Aₜ|Sₜ)          L_critic = mean ½(V(Sₜ) − Gₜ)²
 
-E[b(S) ∇log π(A|S)] = b(S) ∇Σₐ π(a|S) = 0, so any b that ignores the action leaves the expected gradient as it was. The variance
-falls as far as b covaries with G; a bad baseline raises it.
+E[b(S) ∇log π(A|S)] = b(S) ∇Σₐ π(a|S) = 0, so a baseline b that does not depend on the action does not change the expected gradient.
+The variance falls as far as b covaries with G; a bad baseline raises it.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class ReinforceBaseline(OnPolicyAgent[Config]):
 
         y, v, cache = self.model.forward(s)                                 # (T, outputs), (T, 1)
         v = v[:, 0]                                                         # (T,)
-        # A time limit breaks the rewards off without anything having ended: V(s′) stands for the rest.
+        # A time limit cuts the rewards off without a terminal state: V(s′) replaces the rest of the return.
         v_next = self.model.value(self.behaviour.see(batch.next_obs[:, 0]))                             # (T, 1)
         g = returns.monte_carlo(batch.rewards, v_next, batch.term, batch.done, h.gamma)[:, 0]          # (T,)
         adv = g - v

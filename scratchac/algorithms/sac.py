@@ -1,11 +1,11 @@
-"""Soft actor-critic (Haarnoja et al. 2018, "Algorithms and Applications"): rewards plus entropy, from a stochastic actor.
+"""Soft actor-critic (Haarnoja et al. 2018, "Algorithms and Applications"): a stochastic actor maximises reward plus entropy.
 
     target = r + γ(1 − term)[min_k Q′ₖ(s′, a′) − α log π(a′|s′)],  a′ ~ π(·|s′)   critics: L = Σₖ mean ½(Qₖ(s, a) − target)²
     actor: L = mean[α log π(ã|s) − min_k Qₖ(s, ã)],  ã = tanh(μ(s) + σ(s)ε)       through the sample: ã depends on θ
     temperature: L = mean[−α(log π(ã|s) + H̄)],  H̄ = −A                          α falls while the entropy is above H̄
 
-The policy optimises towards π ∝ exp(Q/α). The actor's loss takes the online critics, at fresh actions for the *same* states.
-Actions and log-probabilities live in [−1, 1], H̄ too. The two critics are one stacked network, K = 2.
+The policy is optimised towards π ∝ exp(Q/α). The actor's loss uses the online critics, at newly sampled actions for the *same*
+states. Actions, log-probabilities and H̄ refer to [−1, 1]. The two critics are one stacked network, K = 2.
 """
 
 import math
@@ -36,9 +36,9 @@ class Config(OffPolicy):
     critic_lr: Positive = 3e-4
     """Learning rate of the critics."""
     alpha: Positive = 1.0
-    """Temperature α: where it starts if it is learnt, otherwise what it is."""
+    """Temperature α; if it is learnt, its initial value."""
     learn_alpha: bool = True
-    """Learn the temperature so that the entropy comes to H̄ = −A."""
+    """Learn the temperature so that the entropy approaches H̄ = −A."""
     alpha_lr: Positive = 3e-4
     """Learning rate of log α."""
     log_std: Literal["tanh", "clamp"] = "tanh"
@@ -70,7 +70,7 @@ class SAC(SoftAgent[Config]):
         self.target_entropy = -A
 
     def pi(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
-        """A fresh action in [−1, 1] for each row of s (B, A), its log-probability (B,), and the cache for the backward pass."""
+        """A new action in [−1, 1] for each row of s, (B, A), its log-probability (B,), and the cache for the backward pass."""
         y, net_cache = self.actor.forward(self.theta, s)
         a, logp, dist_cache = self.dist.sample(y, self.dist.noise(self.rng, len(s)))
         return a, logp, (net_cache, dist_cache)
@@ -93,7 +93,7 @@ class SAC(SoftAgent[Config]):
         s, a, r, s2, term = batch                                           # (B, O), (B, A), (B,), (B, O), (B,)
         a2, logp2, _ = self.pi(s2)
         q2 = self.critic.forward(self.w_target, np.concatenate([s2, a2], axis=1))[0][..., 0]    # (2, B)
-        # Value *and* entropy of what follows are cut at a terminal state.
+        # A terminal state cuts both the value *and* the entropy of s′.
         target = r + h.gamma * (1 - term) * (q2.min(axis=0) - alpha * logp2)                    # (B,)
         q, cache = self.critic.forward(self.w, np.concatenate([s, a], axis=1))
         loss, dq = losses.stacked_mse(q[..., 0], target)                    # (2, B)
@@ -104,7 +104,7 @@ class SAC(SoftAgent[Config]):
     def actor_step(self, s: np.ndarray, alpha: np.ndarray, h: Config) -> tuple[Metrics, np.ndarray]:
         """One step of the actor on L = mean[α log π(ã|s) − min_k Qₖ(s, ã)]; also returns log π(ã|s) (B,).
 
-        ∂L/∂log π = α/B, and −1/B for the smaller of the two Q, whose gradient goes on to ã. The critics stay as they are.
+        ∂L/∂log π = α/B; ∂L/∂Q = −1/B for the smaller of the two Q, through which the gradient reaches ã. The critics do not change.
         """
         a, logp, (net_cache, dist_cache) = self.pi(s)
         q, cache = self.critic.forward(self.w, np.concatenate([s, a], axis=1))

@@ -1,7 +1,7 @@
 """Soft actor-critic from pictures: `sac.py` on the features of an encoder (conv.py).
 
-The encoder belongs to the critics: their loss alone trains it, their targets have an encoder of their own that follows slowly, and
-the actor takes features as data (Yarats et al. 2021). Each picture is shifted by a few pixels at random (Kostrikov et al. 2021).
+The encoder belongs to the critics: their loss alone trains it, the target critics have a target encoder of their own, and the actor
+takes features as data (Yarats et al. 2021). Each picture is shifted by a few pixels at random (Kostrikov et al. 2021).
 """
 
 import math
@@ -26,7 +26,8 @@ from scratchac.training.memory import Transitions
 class PixelSAC(SAC):
     """Soft actor-critic that sees pictures. Raises UserError for spaces that are not supported.
 
-    Encoder and critics are one flat vector [φ | w]: the parameters `online`, those of the `target` networks, the gradient `grad`.
+    Encoder and critics share flat vectors [φ | w]: `online` has the parameters, `target` those of the target networks, and `grad`
+    the gradient.
     """
 
     def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
@@ -55,7 +56,7 @@ class PixelSAC(SAC):
         return Encoder(self.observation_shape)
 
     def upload(self, x: np.ndarray) -> np.ndarray:
-        """Features of pictures (B, F); anything else as an array where the backend computes."""
+        """Features (B, F) of pictures; anything else as an array of the active backend."""
         x = kernels.backend.asarray(x, self.dtype)
         return self.encoder.forward(self.phi, x)[0] if x.shape[1:] == self.observation_shape else x
 

@@ -1,7 +1,7 @@
-"""All that an agent must keep to go on exactly where it was, as a nested dict of arrays and numbers, and back.
+"""Everything that an agent needs to continue exactly, saved as a nested dict of arrays and numbers, and restored from it.
 
-An agent lists it in `keeps()`: name → array, Generator, None, or anything with `state()` and `load_state()` of its own. The two
-functions here then serve as its methods.
+An agent lists it in `keeps()`: name → array, Generator, None, or an object with `state()` and `load_state()`. The agent's methods
+`state` and `load_state` then call the two functions of these names here.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -14,17 +14,17 @@ from scratchac.training.memory import ReplayBuffer
 
 @runtime_checkable
 class Stateful(Protocol):
-    """What saves itself: optimisers, normalisers, noise, a replay buffer."""
+    """An object that can save itself: an optimiser, a normaliser, noise, a replay buffer."""
 
     def state(self) -> dict[str, Any]:
         """What is kept, as arrays and numbers."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take a state over."""
+        """Restore a state."""
 
 
 class Keeper(Protocol):
-    """An agent, as far as it is saved."""
+    """What saving needs of an agent."""
 
     step: int
 
@@ -33,12 +33,12 @@ class Keeper(Protocol):
 
 
 def state(agent: Keeper) -> dict[str, Any]:
-    """{"step": …, name: state of what `agent.keeps()` lists}. Arrays are on the host; the agent's own, if its are."""
+    """{"step": …, name: state of what `agent.keeps()` lists}. Arrays are on the host: the agent's own, not copies, if its are."""
     return {"step": agent.step, **{name: _state_of(part) for name, part in agent.keeps().items()}}
 
 
 def load_state(agent: Keeper, saved: Any) -> None:
-    """Put a state back, in place. Raises ValueError if it belongs to another kind of agent; then nothing is changed."""
+    """Restore a state in place. Raises ValueError if it belongs to another kind of agent; then nothing is changed."""
     parts, own = agent.keeps(), state(agent)
     if isinstance(saved, dict):
         own |= {name: part.like(saved[name]) for name, part in parts.items() if isinstance(part, ReplayBuffer) and name in saved}
@@ -80,7 +80,7 @@ def _require_generator(saved: Any, name: str) -> None:
 
 
 def not_finite(saved: Any, name: str = "") -> str | None:
-    """The name of the first array in a state that has a NaN or an infinity, or None. What a memory holds was looked at before."""
+    """The name of the first array in a state with a NaN or an infinity, or None. A replay buffer's content was checked before."""
     if isinstance(saved, dict):
         found = (not_finite(value, f"{name}.{key}".lstrip(".")) for key, value in saved.items() if key != "memory")
         return next((x for x in found if x), None)

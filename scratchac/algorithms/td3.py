@@ -4,8 +4,8 @@
     actor: L = −mean Q₁(s, π(s))
 
 ① two critics, and the smaller of their targets: the maximum over noisy estimates is biased upwards, the minimum is not
-② noise on the target action, own for every row and feature, so that the critic cannot be exploited at a narrow peak
-③ the actor and the targets move only every `delay` updates, after the critic has caught up
+② noise on the target action, independent for every row and feature, so that a narrow peak of the critic cannot be exploited
+③ the actor and the targets are updated only every `delay` updates, so that the critics adapt first
 
 Actions are in [−1, 1]; π(s) = tanh(network(s)). The two critics are one stacked network, K = 2.
 """
@@ -34,13 +34,13 @@ class Config(OffPolicy):
     critic_lr: Positive = 1e-3
     """Learning rate of the critic."""
     delay: Count = 2
-    """③ Updates of the critics for each one of the actor and the targets."""
+    """③ Updates of the critics for each update of the actor and the targets."""
     target_noise: NonNegative = 0.2
     """② σ of the noise on target actions, in units of half the action range."""
     target_noise_clip: NonNegative = 0.5
     """② Largest size of that noise."""
     noise: Literal["gaussian", "ou"] = "gaussian"
-    """Exploration noise: independent, or an Ornstein-Uhlenbeck process with inertia."""
+    """Exploration noise: independent, or correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
 
@@ -83,7 +83,7 @@ class TD3(DeterministicAgent[Config]):
         return {"critic_loss": loss, "q": q.mean(), "td_error": np.abs(target - q[..., 0]).mean()}
 
     def actor_step(self, s: np.ndarray, h: Config) -> np.ndarray:
-        """One step of the actor on L = −mean Q₁(s, π(s)): the chain rule through the first critic, which stays as it is.
+        """One step of the actor on L = −mean Q₁(s, π(s)): the chain rule through the first critic, which is not changed.
 
         Returns the loss, (1,).
         """

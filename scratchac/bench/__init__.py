@@ -1,1 +1,1 @@
-"""Timing: kernels on every backend, updates and training, other libraries beside them."""
+"""Timing of kernels on every backend, of updates and training, and of other libraries for comparison."""

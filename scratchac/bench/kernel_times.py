@@ -1,7 +1,7 @@
 """How long each kernel takes on each backend.
 
-A case prepares arrays, always the same, on the active backend, and returns what is to be timed: a call that gives the arrays to be
-compared with the reference's.
+A case prepares arrays on the active backend, the same ones every time, and returns the call to be timed. This call returns the
+arrays that are compared with those of the reference.
 """
 
 import timeit
@@ -56,7 +56,7 @@ def backward_case(*shape: Any) -> Case:
 
 
 def input_gradient_case(*shape: Any) -> Case:
-    """As in an actor's step: each row's gradient comes from the smaller one of two critics."""
+    """The input gradient as in an actor's step: each row's gradient comes from the smaller one of two critics."""
     def case() -> Call:
         rng, mlp, params, _, cache, dy = network(*shape)
         chosen = rng.random(dy.shape[1]) < 0.5
@@ -67,7 +67,7 @@ def input_gradient_case(*shape: Any) -> Case:
 
 
 def arrays_case(function: Callable[..., Any], shapes: list[tuple[int, ...]], *numbers: float, changes: int = 0) -> Case:
-    """A kernel on random arrays (uniform in (0, 1)) and numbers; the first `changes` arrays are what it writes to."""
+    """A kernel on random arrays (uniform in (0, 1)) and numbers; it writes to the first `changes` arrays."""
     def case() -> Call:
         rng = np.random.default_rng(0)
         arrays = [kernels.backend.asarray(rng.random(shape, np.float32)) for shape in shapes]
@@ -155,7 +155,7 @@ def kernel_times(names: list[str]) -> list[dict[str, Any]]:
 
 
 def timed(call: Callable[[], Any], wait: Callable[[], None]) -> float:
-    """Seconds per call: the median of REPEATS runs of about a tenth of a second each, and until `wait` says that all is done."""
+    """Seconds per call: the median of REPEATS runs of about a tenth of a second each, which end when `wait` returns."""
     call()                                                  # compiles, and fills the caches
     count = max(1, timeit.Timer(call).autorange()[0] // 2)
 

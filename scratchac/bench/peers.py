@@ -1,7 +1,7 @@
 """Other libraries' updates and trainings, for `scratchac bench --peers`: the same sizes, in turn with ours, in the same process.
 
-What is not installed is left out. PyTorch has one column with one thread and one with all of them: neither is always the faster.
-Everything that compiles or fills a buffer happens before the first turn.
+Libraries that are not installed are left out. PyTorch has one column with one thread and one with all threads: neither is always
+the faster one. Everything that compiles or fills a buffer happens before the first turn.
 """
 
 import importlib
@@ -16,7 +16,7 @@ OFF_POLICY = "ddpg", "td3", "sac"
 
 
 class Noise(gym.Env):
-    """Observations and rewards without any meaning."""
+    """An environment whose observations and rewards are noise."""
 
     def __init__(self, observations, actions):
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (observations,), np.float32)
@@ -28,7 +28,7 @@ class Noise(gym.Env):
         return self.np_random.standard_normal(self.observation_space.shape, np.float32), {}
 
     def step(self, action):
-        """Noise, for ever."""
+        """Noise; the episode never ends."""
         obs = self.np_random.standard_normal(self.observation_space.shape, np.float32)
         return obs, self.np_random.standard_normal(), False, False, {}
 
@@ -48,11 +48,11 @@ def updates(algorithm, observations, actions, hidden, batch):
 
 
 def trainings(algorithm, env, steps, agent):
-    """{column: a call that trains for so many environment steps at our agent's sizes}; not with every library there is one."""
+    """{column: a call that trains for `steps` environment steps at our agent's sizes}; some libraries lack the algorithm."""
     config, calls = agent.config, {}
     for title, library in installed():
         cls = getattr(importlib.import_module(library), algorithm.upper(), None)
-        if cls is None:                                                     # SBX has no A2C, nobody the one-step actor-critic
+        if cls is None:                                                     # SBX lacks A2C, both lack the one-step actor-critic
             continue
         if algorithm in OFF_POLICY:
             model = off_policy(library, algorithm, gym.make(env), config.hidden, config.batch_size, config.learning_starts)

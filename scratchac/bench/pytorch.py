@@ -1,7 +1,6 @@
 """One update of DDPG, TD3 and SAC in plain PyTorch, as a single-file implementation has it: modules, autograd, torch.optim.
 
-It is here to be timed. That the mathematics is the project's is checked in the tests, where PyTorch is installed, with code of
-their own.
+This code is only timed. The tests compare the project's mathematics with PyTorch in code of their own, where PyTorch is installed.
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""How long does each kernel take on each backend, and how quickly does each algorithm learn with it?
+"""Measures how long each kernel takes on each backend, and how fast each algorithm learns with it.
 
     scratchac bench                 every kernel on every backend that can run here, then updates and steps per second
     scratchac bench --profile       where the time of a training loop goes
-    scratchac bench --peers         other libraries beside it, where they are installed
+    scratchac bench --peers         also other libraries, where they are installed
 
 A kernel's result is compared with the reference before its time is taken: a fast wrong answer is an error. Times are medians of
-`REPEATS` runs on a machine that should be doing nothing else; compilation, which happens once, is not in them but in a table of
+`REPEATS` runs on a machine that should be doing nothing else. Compilation, which happens once, is not included; it has a table of
 its own.
 """
 
@@ -66,7 +66,7 @@ def report(profile: bool = False, peers: bool = False) -> dict[str, tuple[Rows, 
 
 
 def circumstances() -> dict[str, Any]:
-    """Machine and versions, without which a figure means nothing."""
+    """The machine and the versions that the figures belong to."""
     packages = {}
     for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", "torch", "sbx-rl", "jax"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

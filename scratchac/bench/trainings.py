@@ -1,4 +1,4 @@
-"""Whole updates beside the matrix products they cannot do without, whole training loops, and where a loop's time goes."""
+"""Times of whole updates, beside the time of their matrix products alone, of whole training loops, and of a loop's parts."""
 
 import contextlib
 import time
@@ -16,7 +16,7 @@ from scratchac.errors import UserError
 from scratchac.training.loops import one_blas_thread, train
 
 REPEATS = 7
-SECONDS = 0.4                   # of a turn
+SECONDS = 0.4                   # duration of a turn
 
 # title → observations, actions, hidden layers, batch
 SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),
@@ -42,7 +42,7 @@ TRAININGS = {
 
 
 def agent_on_noise(algorithm, observations, actions, hidden, batch):
-    """An agent whose memory is full of transitions without any meaning."""
+    """An agent whose replay buffer is full of random transitions."""
     space = gym.spaces.Box(-np.inf, np.inf, (observations,), np.float32)
     box = gym.spaces.Box(-1, 1, (actions,), np.float32)
     config = algorithms.find(algorithm).config_class(hidden=hidden, batch_size=batch, buffer_size=10_000)
@@ -69,13 +69,13 @@ def update_rates(names, peers=False):
 
 
 def in_turn(turns):
-    """{column: median rate} of REPEATS rounds in which each column has its turn, so that a slow minute is slow for all of them."""
+    """{column: median rate} of REPEATS rounds in which each column has its turn, so that a slow minute affects all of them."""
     rounds = [{name: turn() for name, turn in turns.items()} for _ in range(REPEATS + 1)]
     return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
 
 
 def turn_of(count, call, usual=SECONDS):
-    """A turn: `call`, which does `count` of something, at least once and for some seconds; it gives the rate per second."""
+    """A turn: repeat `call`, which does `count` of something, for some seconds and at least once; returns the rate per second."""
     def turn(seconds=usual):
         calls, elapsed, started = 0, 0.0, time.perf_counter()
         while elapsed < seconds or calls == 0:
@@ -120,9 +120,9 @@ def floor(algorithm, *size):
 def products(algorithm, observations, actions, hidden, batch):
     """The products (a, b) @ (b, c) that each of two threads does, and for how many updates.
 
-    A member of a pair of critics goes to one thread as a whole, anything else by half a batch. A layer is one product on the way
-    forward and two on the way back, ∂L/∂W and ∂L/∂input; the first layer's input gradient is needed in the actor's step alone,
-    and there only from the critic that gave the minimum.
+    Each of a pair of critics goes to one thread as a whole; everything else is split into two halves of the batch. A layer is one
+    product in the forward pass and two in the backward pass, ∂L/∂W and ∂L/∂input; the first layer's input gradient is needed only
+    in the actor's step, and there only from the critic that gave the minimum.
     """
     actor = list(pairwise((observations, *hidden, 2 * actions if algorithm == "sac" else actions)))
     critic = list(pairwise((observations + actions, *hidden, 1)))
@@ -136,7 +136,7 @@ def products(algorithm, observations, actions, hidden, batch):
         return [(I, rows, H) for I, H in net] + [(rows, H, I) for I, H in net[1:]]
 
     critics = forward(actor, half) + 2 * forward(critic, rows) + backward(critic, rows)
-    asked = forward(critic, batch if algorithm == "sac" else half)          # SAC asks both critics, TD3 the first
+    asked = forward(critic, batch if algorithm == "sac" else half)          # SAC evaluates both critics, TD3 the first
     policy = forward(actor, half) + asked + [(half, H, I) for I, H in critic] + backward(actor, half)
     return (2 * critics + policy, 2) if algorithm == "td3" else (critics + policy, 1)
 
@@ -154,20 +154,20 @@ def training_rates(names, peers=False):
             continue
         if peers:
             agent = api.make_agent(algorithm, env, **options)
-            calls = others.trainings(algorithm, env, steps // 4, agent)       # they are the slower ones
+            calls = others.trainings(algorithm, env, steps // 4, agent)       # fewer steps, since they are slower
             turns |= {name: turn_of(steps // 4, call, 0.0) for name, call in calls.items()}
         rows.append({"what": title, **in_turn(turns)})
     return rows
 
 
 def able(names, algorithm):
-    """The backends that train an algorithm: on-policy ones compute on the CPU."""
+    """The backends that train an algorithm; on-policy algorithms compute on the CPU."""
     on_cpu = algorithms.find(algorithm).family == "on-policy"
     return [name for name in names if not on_cpu or kernels.load(name).device == "cpu"]
 
 
 def prepare(algorithm, env, steps, options):
-    """An agent and its environments after a start that compiles and fills the memory."""
+    """An agent and its environments after a short training that compiles and fills the replay buffer."""
     agent = api.make_agent(algorithm, env, **{"steps": 100 * steps, **options})
     envs = VectorEnv(env, agent.n_envs, 0)
     train(agent, envs, vars(agent.config).get("learning_starts", 0) + 100, lambda *_: False)
@@ -190,7 +190,7 @@ def our_training(backend, algorithm, env, steps, options):
 def profiles(name):
     """Rows of {"what", "environment", "act", "store", "sample", "update", "rest"} in µs per step, with one backend.
 
-    A compiled loop acts by itself: there "act" is part of the rest.
+    A compiled loop acts in its own code: there "act" is part of the rest.
     """
     rows = []
     with kernels.using(name):
@@ -218,7 +218,7 @@ def profile(algorithm, env, steps, options):
         setattr(owner, method, call)
 
     def report(agent, interaction, metrics, update_seconds, updates):
-        parts["update"] += update_seconds                   # as the loop takes it: the agent's own update or a compiled one
+        parts["update"] += update_seconds                   # as the loop measures it, for the agent's own update or a compiled one
 
     for member in envs.members:
         watch(member, "step", "environment")
@@ -231,6 +231,6 @@ def profile(algorithm, env, steps, options):
     train(agent, envs, first + steps, report)
     total, done = time.perf_counter() - started, agent.step - first
     envs.close()
-    parts["update"] -= parts["sample"]                      # which the loop counts as part of it
+    parts["update"] -= parts["sample"]                      # the loop counts sampling as part of the update
     parts["rest"] = total - sum(parts.values())
     return {part: 1e6 * seconds / done for part, seconds in parts.items()}

@@ -1,1 +1,1 @@
-"""Environments: made, checked, put side by side, brought back to where they were; pictures, games, spaces."""
+"""Environments: how they are made, checked, stepped together and restored; pictures, games, spaces."""

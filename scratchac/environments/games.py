@@ -1,11 +1,11 @@
-"""Two-player games, and self-play: a learner against its own past.
+"""Two-player games, against an opponent or for self-play.
 
-PettingZoo keeps the rules. What a player sees is one vector of zeros and ones,
+PettingZoo provides the rules. A player's observation is one vector of zeros and ones,
 
     [its own stones | the other's stones | 1 for every legal action]
 
-and its reward, at the end, is +1 for a game won, 0 for a draw, −1 for a game lost. One step of the learner is its own move and
-the other's answer, so both games are ordinary environments whose other player happens to be part of the world.
+and its reward at the end is +1 for a game won, 0 for a draw and −1 for a game lost. One step of the learner is its own move and the
+opponent's answer, so both games are ordinary environments that contain the other player.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ class Table:
 
     def __init__(self, name: str, render_mode: str | None = None):
         try:
-            # Not `env()`: its wrappers take as long as the rules, and make a lost game of an illegal action.
+            # Not `env()`: its wrappers take as long as the rules, and turn an illegal action into a lost game.
             self.rules = import_module(GAMES[name]).raw_env(render_mode=render_mode)
         except ImportError:
             raise UserError(f"{name} needs a package that is missing: {INSTALL}") from None
@@ -38,7 +38,7 @@ class Table:
         self.action_space = gym.spaces.Discrete(len(self.rules.observe(self.players[0])["action_mask"]))
 
     def begin(self, moves: Iterable[int] = ()) -> None:
-        """A new game, and in it the moves that are given."""
+        """Begin a new game and play the given moves."""
         self.rules.reset()
         self.moves: list[int] = []
         self._look()
@@ -46,7 +46,7 @@ class Table:
             self.play(action)
 
     def play(self, action: int) -> None:
-        """The move of the player whose turn it is."""
+        """Play the move of the player whose turn it is."""
         if action not in self.legal:
             raise UserError(f"{self.name}: {action} is no legal action now; these are: {', '.join(map(str, self.legal)) or 'none'}")
         self.rules.step(int(action))
@@ -65,16 +65,16 @@ class Table:
         return seen, np.flatnonzero(mask).tolist()
 
     def seen_by(self, player: int) -> np.ndarray:
-        """What a player sees, (O,). After the end nobody has a turn, and the mask means nothing."""
+        """A player's observation, (O,). After the end of the game there is no next move, and the mask has no meaning."""
         return self.seen if player == self.to_move else self._view(player)[0]
 
     def score(self, player: int) -> float:
-        """1 for a game won, 0 for a draw or a game under way, −1 for a game lost."""
+        """1 for a game won, 0 for a draw or a game in progress, −1 for a game lost."""
         return float(self.rules.rewards[self.players[player]])
 
 
 def at_random(obs: np.ndarray, legal: list[int], rng: np.random.Generator) -> int:
-    """An opponent that takes any legal action."""
+    """An opponent that takes a random legal action."""
     return int(rng.choice(legal))
 
 
@@ -84,9 +84,9 @@ Opponent = Callable[[np.ndarray, list[int], np.random.Generator], int]
 class Game(gym.Env):
     """A game as an environment, against one opponent.
 
-    opponent    called with what it sees, its legal actions and a Generator, returns one of the actions
+    opponent    function of its observation, its legal actions and a Generator that returns one of the actions
 
-    `reset(seed=s)` lets the learner begin if s is even; without a seed the players take turns at beginning.
+    `reset(seed=s)` lets the learner begin if s is even; without a seed the players begin alternately.
     Raises UserError for an illegal action.
     """
 
@@ -99,7 +99,7 @@ class Game(gym.Env):
         self.action_space = self.table.action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """A new game, up to the learner's first move."""
+        """Begin a new game and play up to the learner's first move."""
         super().reset(seed=seed)
         self.side = 1 - self.side if seed is None else seed % 2
         self.table.begin()
@@ -107,7 +107,7 @@ class Game(gym.Env):
         return self.table.seen, {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """The learner's move, and the opponent's answer."""
+        """Play the learner's move and the opponent's answer."""
         self.table.play(action)
         self._answer()
         over = self.table.over
@@ -118,7 +118,7 @@ class Game(gym.Env):
         return self.table.rules.render()[::2, ::2]                          # half the size is large enough
 
     def close(self) -> None:
-        """Let go of the table."""
+        """Close the table."""
         self.table.rules.close()
 
     def _answer(self) -> None:

@@ -1,4 +1,4 @@
-"""One environment, made from a Gymnasium id, the name of a game or a callable; whatever is wrong is an error in one line."""
+"""Makes one environment from a Gymnasium id, the name of a game or a callable; every mistake is an error of one line."""
 
 import os
 import sys
@@ -26,9 +26,9 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
          **kwargs: Any) -> gym.Env:
     """Make one environment from a Gymnasium id, the name of a game or a callable that returns one; `kwargs` go to its constructor.
 
-    randomise   a Generator; every episode then has a world of its own (see `RandomisedLander`)
+    randomise   a Generator; every episode then has its own physical parameters (see `RandomisedLander`)
     pixels      settings for observations that are pictures (see `pixels.py`)
-    training    whether the episodes are for learning; what else they are for is played in full
+    training    whether the episodes are for learning; episodes for any other purpose are played in full
 
     Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
     """
@@ -49,7 +49,7 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
         raise UserError(str(error).replace("\n", " ")) from None
     except TypeError as error:
         raise UserError(f"{name_of(env)} does not take these arguments: {error}") from error
-    except Exception as error:                                              # what its constructor may raise, nobody knows
+    except Exception as error:                                              # its constructor may raise any error
         raise UserError(f"{name_of(env)} cannot be made: {type(error).__name__}: {error}".replace("\n", " ")) from error
     if not isinstance(made, gym.Env):
         raise UserError(f"{name_of(env)} gave {made!r}, not an environment of Gymnasium's")
@@ -64,7 +64,7 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
 def _from_id(env: str, kwargs: dict[str, Any]) -> gym.Env:
     if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
         hear_mujoco()
-    with warnings.catch_warnings(record=True) as caught:                    # an error says it all in its one line
+    with warnings.catch_warnings(record=True) as caught:                    # an error should be the only line of output
         warnings.simplefilter("always")
         made = Game(env, **kwargs) if env in GAMES else gym.make(env, **kwargs)
     for warning in caught:
@@ -73,7 +73,7 @@ def _from_id(env: str, kwargs: dict[str, Any]) -> gym.Env:
 
 
 def check_arguments(given: Any) -> dict[str, Any]:
-    """Keyword arguments of an environment as a dict, none for None. Raises UserError for anything else."""
+    """Keyword arguments of an environment as a dict, empty for None. Raises UserError for anything else."""
     if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) for name in given)):
         raise UserError(f"env_args must be a dict of names and values, not {given!r}")
     return given or {}
@@ -85,13 +85,13 @@ def has_screen() -> bool:
 
 
 def hear_mujoco() -> None:
-    """MuJoCo's warnings go to stderr, one line each, and no longer into a file MUJOCO_LOG.TXT in the working directory.
+    """Send MuJoCo's warnings to stderr, one line each, instead of into a file MUJOCO_LOG.TXT in the working directory.
 
-    Words about deprecated XML are left out: it is Gymnasium's, and nobody can mend it here.
+    Warnings about deprecated XML are left out: the XML is Gymnasium's, and users cannot change it.
     """
     try:
         import mujoco
-    except ImportError:         # gym.make has the words for that
+    except ImportError:         # gym.make then raises the error that explains it
         return
 
     def tell(text: str) -> None:

@@ -2,7 +2,7 @@
 
     make("CarRacing-v3", pixels={"size": 48, "stack": 4, "repeat": 8})          observations (4, 48, 48), uint8
 
-The run's config.json has the argument among its env_args, so that evaluation, films and resumed runs see the same.
+A run's config.json has this argument among its env_args, so that evaluation, videos and resumed runs use the same settings.
 """
 
 from dataclasses import dataclass, fields
@@ -18,16 +18,16 @@ from scratchac.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Pixels:
-    """What `pixels` may say; each number is at least 1."""
+    """The settings in `pixels`; each number is at least 1."""
 
     size: int = 48
-    """Height and width of a picture, in grey."""
+    """Height and width of a picture, which is grey."""
     stack: int = 4
-    """How many of the last pictures are seen at once, so that motion is."""
+    """Number of the last pictures in one observation, which shows motion."""
     repeat: int = 1
-    """Frames for which an action is played."""
+    """Frames for which an action is repeated."""
     patience: int | None = None
-    """In training, cut an episode off after so many actions without a reward above 0; evaluation never does."""
+    """In training, truncate an episode after this many actions without a reward above 0; evaluation never does."""
 
 
 def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
@@ -57,10 +57,10 @@ def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 class RepeatAction(gym.Wrapper):
-    """Plays each action several times; gives the last observation and the sum of the rewards.
+    """Repeats each action several times; returns the last observation and the sum of the rewards.
 
-    CarRacing spends 99% of its time on drawing what is seen from above. Here it draws the last frame alone: its physics does not
-    depend on what nobody looks at.
+    CarRacing spends 99% of its time on drawing the view from above. Here it draws only the last frame: its physics does not depend
+    on the frames that are left out.
     """
 
     def __init__(self, env: gym.Env, times: int):
@@ -70,12 +70,12 @@ class RepeatAction(gym.Wrapper):
         self.skips_drawing = type(env.unwrapped).__name__ == "CarRacing"
 
     def reset(self, **kwargs: Any) -> Any:
-        """As the environment's."""
+        """`reset` of the environment."""
         self.film = []
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> Any:
-        """The last observation, and the sum of the rewards."""
+        """Repeat the action; returns the last observation and the sum of the rewards."""
         car: Any = self.env.unwrapped
         total = 0.0
         for frame in range(1, self.times + 1):
@@ -84,7 +84,7 @@ class RepeatAction(gym.Wrapper):
                 car._render = lambda mode: car.state.copy()
             obs, reward, term, trunc, info = self.env.step(action)
             if unseen:
-                del car._render                                 # the method of its class is back
+                del car._render                                 # the method of the class is used again
             total += float(reward)
             if term or trunc:
                 break
@@ -95,7 +95,7 @@ class RepeatAction(gym.Wrapper):
         return obs, total, term, trunc, info
 
     def render(self) -> Any:
-        """In the mode "rgb_array" a list: all frames since it was last asked for."""
+        """In the mode "rgb_array" a list of all frames since the last call."""
         picture = self.env.render()
         if self.render_mode != "rgb_array":
             return picture
@@ -104,7 +104,7 @@ class RepeatAction(gym.Wrapper):
 
 
 class Patience(gym.Wrapper):
-    """Cuts an episode off, as a time limit does, once no reward above 0 has come for `limit` steps."""
+    """Truncates an episode, as a time limit does, after `limit` steps without a reward above 0."""
 
     def __init__(self, env: gym.Env, limit: int):
         super().__init__(env)
@@ -112,12 +112,12 @@ class Patience(gym.Wrapper):
         self.waited = 0
 
     def reset(self, **kwargs: Any) -> Any:
-        """As the environment's."""
+        """`reset` of the environment."""
         self.waited = 0
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> Any:
-        """As the environment's, but for the cut."""
+        """`step` of the environment, with the truncation."""
         obs, reward, term, trunc, info = self.env.step(action)
         self.waited = 0 if float(reward) > 0 else self.waited + 1
         return obs, reward, term, trunc or self.waited >= self.limit, info

@@ -1,4 +1,4 @@
-"""Domain randomisation: LunarLander in another world each episode."""
+"""Domain randomisation: LunarLander with new physical parameters in each episode."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from scratchac.errors import UserError
 
 
 class RandomisedLander(gym.Wrapper):
-    """LunarLander in a new world every episode: gravity, wind and turbulence are drawn at each reset.
+    """LunarLander whose gravity, wind and turbulence are drawn anew at each reset.
 
     g ~ N(−10, 2) in [−11.99, −0.01], wind on or off, wind power ~ N(15, 2) in [0.01, 19.99], turbulence ~ N(1.5, 1) in
-    [0.01, 1.99]: means are the environment's own values, limits its recommended bounds.
+    [0.01, 1.99]: the means are the environment's own values, the limits its recommended bounds.
     """
 
     def __init__(self, env: gym.Env, rng: np.random.Generator):
@@ -22,7 +22,7 @@ class RandomisedLander(gym.Wrapper):
         self.rng = rng
 
     def reset(self, **kwargs: Any) -> Any:
-        """A new world, and an episode in it."""
+        """Draw new physical parameters and begin an episode with them."""
         lander: Any = self.env.unwrapped
         draw = self.rng.normal
         lander.gravity = float(np.clip(draw(-10, 2), -11.99, -0.01))

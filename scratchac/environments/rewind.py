@@ -1,4 +1,4 @@
-"""Environments whose mistakes are reported by their number, and that can be brought back to where they were in another process."""
+"""Wrappers that report an environment's errors with its number, and that can restore its state in another process."""
 
 from typing import Any
 
@@ -7,17 +7,19 @@ import numpy as np
 
 from scratchac.errors import EnvironmentFailed
 
-LONGEST = 100_000           # actions of an episode that are kept; one that lasts longer is not brought back, nor does memory grow
+LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
 
 
 NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
 
 
 class Checked(gym.Wrapper):
-    """Raises EnvironmentFailed for whatever a reset or a step raises, and for observations, rewards and endings that are not what
-    Gymnasium's interface and the environment's own space say: NumPy would stretch an array of one number over a whole observation.
+    """Raises EnvironmentFailed for any error of a reset or a step, and for observations, rewards and endings that are not valid.
 
-    number   which one it is among others
+    They have to match Gymnasium's interface and the environment's own space: NumPy would broadcast an array of one number over a
+    whole observation.
+
+    number   the number of this environment among several
     """
 
     def __init__(self, env: gym.Env, number: int = 0):
@@ -28,7 +30,7 @@ class Checked(gym.Wrapper):
         self.dtype: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As the environment's. Raises EnvironmentFailed."""
+        """`reset` of the environment. Raises EnvironmentFailed."""
         try:
             self.obs, info = self.env.reset(seed=seed, options=options)
             self._check(0.0, False, False)
@@ -37,12 +39,12 @@ class Checked(gym.Wrapper):
         return self.obs, info
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As the environment's. Raises EnvironmentFailed."""
+        """`step` of the environment. Raises EnvironmentFailed."""
         try:
             self.obs, reward, term, trunc, info = self.env.step(action)
             obs = self.obs
             if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
-                    and type(term) in FLAGS and type(trunc) in FLAGS):      # the usual case, quickly
+                    and type(term) in FLAGS and type(trunc) in FLAGS):      # a fast test for the usual case
                 self._check(reward, term, trunc)
         except Exception as error:
             raise self._failed("raised", error) from error
@@ -62,10 +64,10 @@ class Checked(gym.Wrapper):
 
 
 class Rewindable(Checked):
-    """Keeps what made an environment's present state: its generators at the last reset, and the actions since.
+    """Keeps what led to an environment's current state: its generators at the last reset, and the actions since.
 
-    The state itself cannot be had: much of it lies in C libraries, and copies and pickles lose that silently. But what draws from
-    nothing else is deterministic: the same generators and the same actions lead to the same place, bit by bit.
+    The state itself is not accessible: much of it is in C libraries, and copies and pickles lose that silently. But an environment
+    that draws from no other generator is deterministic: the same generators and actions lead to the same state, bit by bit.
 
     world    a further Generator that the environment draws from, or None
     """
@@ -74,37 +76,37 @@ class Rewindable(Checked):
         super().__init__(env, number)
         self.world = world
         self.seed: int | None = None
-        self.before: Any = None                 # states of the generators ahead of the last reset
-        self.actions: list[Any] = []            # since then
-        self.saved: Any = None                  # what `rewind` brings back: AsyncVectorEnv sends each worker its own attribute
+        self.before: Any = None                 # states of the generators before the last reset
+        self.actions: list[Any] = []            # since the last reset
+        self.saved: Any = None                  # what `rewind` restores; AsyncVectorEnv can set an attribute for each worker
 
     def _generators(self, seed: int | None) -> list[np.random.Generator]:
-        """Those that the next reset draws from. A seed makes a new one of the environment's own."""
+        """The generators that the next reset draws from. With a seed, the environment makes a new generator of its own."""
         return [rng for rng in (self.unwrapped.np_random if seed is None else None, self.world) if rng is not None]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As the environment's; what it draws from is kept."""
+        """`reset` of the environment; the states of its generators are kept."""
         try:
             self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
-        except AttributeError as error:                     # a RandomState, say
+        except AttributeError as error:                     # such as a RandomState
             raise self._failed("has a generator that is not NumPy's Generator:", error) from error
         return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As the environment's; the action is kept."""
-        kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change it
+        """`step` of the environment; the action is kept."""
+        kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change the array
         stepped = super().step(action)
         if len(self.actions) <= LONGEST:
             self.actions.append(kept)
         return stepped
 
     def past(self) -> dict[str, Any]:
-        """How it came to be where it is."""
+        """What led to the current state (seed, generators, actions), and the current observation."""
         actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
         return {"seed": self.seed, "before": self.before, "actions": actions, "obs": np.array(self.obs)}
 
     def rewind(self) -> tuple[Any, bool]:
-        """Go where `saved`, a `past`, leads: (observation, True), or that of a new episode and False if it is not the same."""
+        """Restore the state of `saved`, a `past`; returns (observation, True), or (that of a new episode, False) if it differs."""
         seed = self.saved["seed"]
         for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
             rng.bit_generator.state = state
@@ -113,7 +115,7 @@ class Rewindable(Checked):
         return (self.obs if same else self.reset()[0]), same
 
     def _repeat(self, actions: Any) -> bool:
-        """Whether these actions lead to the saved observation, and not to an end or an error on the way."""
+        """Whether these actions lead to the saved observation, without an end or an error before."""
         for number, action in enumerate(actions, start=1):
             try:
                 *_, term, trunc, _ = self.step(action)

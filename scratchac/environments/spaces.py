@@ -19,7 +19,7 @@ def _has_vectors(space: gym.Space) -> bool:
 
 
 def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
-    """Raise UserError unless observations are vectors or, if `pictures` may come too, uint8 of shape (C, H, W) or (H, W, C)."""
+    """Raise UserError unless observations are vectors or, if `pictures` are allowed, uint8 of shape (C, H, W) or (H, W, C)."""
     if is_picture(space):
         if not pictures:
             raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
@@ -33,7 +33,7 @@ def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
 
 
 def check_action_box(space: Any, algorithm: str) -> None:
-    """Raise UserError unless actions are vectors between finite bounds, which tanh can be stretched to."""
+    """Raise UserError unless actions are vectors between finite bounds, to which tanh can be scaled."""
     if isinstance(space, gym.spaces.Discrete):
         raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
     if not _has_vectors(space):
@@ -55,7 +55,7 @@ def make_distribution(space: Any, state_dependent_std: bool = False) -> Distribu
 
 
 def space_to_json(space: Any) -> dict[str, Any]:
-    """A space as JSON has it."""
+    """A space as JSON values."""
     if isinstance(space, gym.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
     if is_picture(space):
@@ -65,11 +65,11 @@ def space_to_json(space: Any) -> dict[str, Any]:
 
 
 def space_from_json(saved: Any) -> gym.Space:
-    """The space again. Raises UserError for what `space_to_json` cannot have made."""
+    """The space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
     try:
         return _space_from(saved)
     except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
-        raise UserError(f"config.json describes a space that there is not: {error}") from None
+        raise UserError(f"config.json describes no valid space: {error}") from None
 
 
 def _space_from(saved: Any) -> gym.Space:

@@ -1,4 +1,4 @@
-"""Environments side by side: stepped together, each with a seed of its own, with the true last observation of every episode."""
+"""Several environments stepped together, each with its own seed, with the true last observation of every episode."""
 
 import weakref
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from scratchac.parallel.workers import without_interrupts
 class VectorEnv:
     """N copies of an environment, stepped together and reset as their episodes end.
 
-    vector      "sync" steps them one after another in a plain loop; "async" each in a process of its own, by Gymnasium's
-                AsyncVectorEnv in its SAME_STEP mode (NEXT_STEP would insert a phantom step that ignores the action)
-    seed        makes every environment start differently, and the whole repeatable
-    randomise   a world of its own for every episode; drawn from Generators spawned *here*, in the parent, since forked
-                workers would otherwise all inherit the same one
+    vector      "sync" steps them one after another in a plain loop; "async" steps each in its own process, by Gymnasium's
+                AsyncVectorEnv in its SAME_STEP mode (NEXT_STEP would insert an extra step that ignores the action)
+    seed        gives every environment a different start, and makes all of them repeatable
+    randomise   new physical parameters for every episode, drawn from Generators that are spawned *here*, in the parent process:
+                forked workers would otherwise all inherit the same one
     """
 
     def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False, **kwargs: Any):
@@ -32,8 +32,8 @@ class VectorEnv:
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
         self.makers = [partial(_rewindable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
-        self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, elsewhere
-        first = self.makers[0]()        # a mistake in the environment is better met here than in a worker
+        self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, for a worker
+        first = self.makers[0]()        # so that a mistake in the environment raises its error here, not in a worker
         self.n = n
         self.observation_space = first.observation_space
         self.action_space = first.action_space
@@ -46,11 +46,11 @@ class VectorEnv:
                     self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
             except OSError as error:
                 raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
-            # They do not hear SIGTERM, by which Python ends such processes at its own end, and would be waited for.
+            # The workers block SIGTERM, by which Python ends such processes at exit, so Python would wait for them.
             self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
 
     def reset(self) -> np.ndarray:
-        """New episodes, seeded; returns the first observations (N, …)."""
+        """Begin new episodes from the seeds; returns the first observations (N, …)."""
         if self.workers:
             return self._of_workers(self.workers.reset, seed=self.seeds)[0]
         self._complete()
@@ -60,7 +60,10 @@ class VectorEnv:
         self.members += [maker() for maker in self.makers[len(self.members):]]
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
+        """Return (obs, reward, next_obs, term, trunc).
+
+        `next_obs` really followed the actions; `obs` is the same, or the first observation of a new episode if one has ended.
+        """
         if self.workers:
             return self._step_workers(actions)
         next_obs = np.empty((self.n, *self.observation_space.shape), self.observation_space.dtype)
@@ -76,12 +79,12 @@ class VectorEnv:
         return obs, reward, next_obs, term, trunc
 
     def _of_workers(self, ask: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """What all the workers answer. Raises EnvironmentFailed for those that have died."""
+        """The answers of all workers. Raises EnvironmentFailed if some have died."""
         try:
             return ask(*arguments, **named)
         except (EOFError, OSError):
             for process in self.workers.processes:
-                process.join(0.2)                                           # its pipe may be closed before its end is known
+                process.join(0.2)                                           # its pipe may close before its end is known
             dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
             raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
 
@@ -95,11 +98,11 @@ class VectorEnv:
         return obs, reward, next_obs, term, trunc
 
     def state(self) -> Any:
-        """How each environment came to be where it is."""
+        """The `past` of each environment, from which its current state can be restored."""
         return self._of_workers(self.workers.call, "past") if self.workers else [env.past() for env in self.members]
 
     def load_state(self, state: Any) -> tuple[np.ndarray, list[int]]:
-        """Bring the environments back: (observations, numbers of those that did not come back and begin a new episode)."""
+        """Restore the environments; returns (observations, numbers of those that could not be restored and begin a new episode)."""
         if self.workers:
             self._of_workers(self.workers.set_attr, "saved", list(state))
             came = self._of_workers(self.workers.call, "rewind")
@@ -111,11 +114,11 @@ class VectorEnv:
         return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
 
     def metrics(self) -> dict[str, float]:
-        """Nothing to report."""
+        """Environments have no metrics."""
         return {}
 
     def close(self) -> None:
-        """Let go of all environments, and end their processes."""
+        """Close all environments and end their processes."""
         if self.workers:
             self.end_workers()
             self.workers.closed = True
@@ -128,22 +131,24 @@ def _kill(processes: Any, pipes: Any) -> None:
     for process, pipe in zip(processes, pipes, strict=True):
         process.kill()
         process.join()
-        if pipe is not None:                                                # those that failed have none any more
+        if pipe is not None:                                                # a worker that failed has no pipe
             pipe.close()
 
 
 class FreshObservation(gym.Wrapper):
-    """Copies every observation: some environments hand out one array again and again, and a worker of AsyncVectorEnv resets its
-    environment before it sends the last observation on.
+    """Copies every observation.
+
+    Some environments return the same array at every step, and a worker of AsyncVectorEnv resets its environment before it sends the
+    last observation.
     """
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """As the environment's, with a copy."""
+        """`reset` of the environment, with a copy of the observation."""
         obs, info = self.env.reset(**kwargs)
         return np.array(obs), info
 
     def step(self, action: Any) -> Any:
-        """As the environment's, with a copy."""
+        """`step` of the environment, with a copy of the observation."""
         obs, *rest = self.env.step(action)
         return np.array(obs), *rest
 

@@ -1,1 +1,1 @@
-"""Runs: their folder, checkpoints, reports, presets, pictures and films."""
+"""Runs: their folders, checkpoints, reports, presets, plots and videos."""

@@ -1,9 +1,9 @@
-"""The file checkpoint.npz: arrays, and a JSON manifest for everything that is not one. No pickle, so reading one runs no code.
+"""The file checkpoint.npz: arrays, and a JSON manifest for everything else. It has no pickles, so reading it runs no code.
 
     format              the version of this format; this page describes version 4
     algorithm, observation_space, action_space          as in config.json
     arrays              the name of every other array: its shape and dtype
-    tree                what was saved: {"dict": {…}} is a dict, a list is a list, {"array": NAME} one of the arrays
+    tree                what was saved: {"dict": {…}} is a dict, a list is a list, {"array": NAME} is one of the arrays
     versions            of scratchac, NumPy, Gymnasium and Python
 """
 
@@ -26,8 +26,8 @@ BELONGS_TO = ("algorithm", "observation_space", "action_space")         # what a
 def write(path: Path, config: dict[str, Any], state: Any) -> None:
     """Replace the checkpoint `path` by a new one with `state`: nested dicts and lists with arrays, numbers and text.
 
-    The one before stays beside it, as `previous(path)`. Arrays are written one after the other, none is copied.
-    Raises WriteError; the checkpoint is then still the one before.
+    The previous checkpoint is kept at `previous(path)`. Arrays are written one after the other and are not copied.
+    Raises WriteError; `path` then still has the previous checkpoint.
     """
     arrays: dict[str, np.ndarray] = {}
     tree = _take_out_arrays(state, "", arrays)
@@ -42,14 +42,14 @@ def write(path: Path, config: dict[str, Any], state: Any) -> None:
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before is kept."""
+    """The path at which the previous checkpoint is kept."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def read(path: Path, config: dict[str, Any]) -> Any:
     """The state in a checkpoint. Everything is read and checked before anything is returned.
 
-    Raises CheckpointError for a file that is missing, damaged, of another algorithm or other spaces, or no checkpoint at all.
+    Raises CheckpointError for a file that is missing, damaged, of another algorithm or other spaces, or not a checkpoint.
     """
     try:
         with open(path, "rb") as file:
@@ -69,13 +69,13 @@ def read(path: Path, config: dict[str, Any]) -> Any:
         return _from_format_3(state) if manifest["format"] == 3 else state
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
-    except Exception as error:          # ZIP, zlib, the headers of arrays and JSON each have their ways of saying "damaged"
+    except Exception as error:          # ZIP, zlib, array headers and JSON raise different errors for a damaged file
         kept = f"; {previous(path)} is the one before it: rename it to go on from there" if previous(path).exists() else ""
         raise CheckpointError(f"{path} cannot be used: {error or type(error).__name__}{kept}") from None
 
 
 def _from_format_3(state: Any) -> Any:
-    """What was called "play" is called "interaction", at the top and in what each of A3C's workers left behind."""
+    """Rename "play" to "interaction", at the top level and in the final state of each of A3C's workers."""
     state["interaction"] = state.pop("play")
     for worker in (state["interaction"] or {}).get("workers") or []:
         if worker:
@@ -88,7 +88,7 @@ def _described(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _take_out_arrays(node: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    """A copy of `node` fit for JSON: each array is put into `arrays` and replaced by {"array": its name}."""
+    """A copy of `node` for JSON: each array is put into `arrays` and replaced by {"array": its name}."""
     if isinstance(node, np.ndarray):
         if node.dtype.hasobject:                            # NumPy would pickle it
             raise TypeError(f"{path} is an array of objects")

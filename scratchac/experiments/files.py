@@ -1,4 +1,4 @@
-"""Files that are either whole or not there at all, whenever the process is killed and however full the disk is."""
+"""Files that are written completely or not at all, even if the process is killed or the disk is full."""
 
 import contextlib
 import os
@@ -11,19 +11,19 @@ from scratchac.errors import WriteError
 
 @contextlib.contextmanager
 def atomic_file(path: Any, keep: Path | None = None) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends well, and leaves `path` as it was when it does not.
+    """A binary file that replaces `path` if the block succeeds; if it fails, `path` stays as it was.
 
-    keep    the name under which what `path` was before stays; where file systems have no hard links, it does not
+    keep    a path at which the previous file is kept, if the file system has hard links
 
-    Raises WriteError for a full disk, a folder that is missing or closed to us, and the like.
+    Raises WriteError for a full disk, a folder that is missing or not writable, and the like.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.tmp")          # always the same: what a killed process leaves is written over
+    temporary = path.with_name(f"{path.name}.tmp")          # always the same name: the file of a killed process is overwritten
     try:
         with open(temporary, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())                         # the bytes first, then the name
+            os.fsync(file.fileno())                         # the content must be on the disk before the name
         if keep is not None and path.exists():
             with contextlib.suppress(OSError):
                 _replace_by_link(path, Path(keep))
@@ -37,20 +37,20 @@ def atomic_file(path: Any, keep: Path | None = None) -> Iterator[IO[bytes]]:
 
 
 def _replace_by_link(path: Path, link: Path) -> None:
-    """Give the file `path` the further name `link`, which may be taken: not for an instant is there no file of that name."""
+    """Give the file `path` the further name `link`, which may exist already; at every moment there is a file of that name."""
     fresh = link.with_name(f"{link.name}.tmp")
     fresh.unlink(missing_ok=True)
     os.link(path, fresh)
     os.replace(fresh, link)
-    fresh.unlink(missing_ok=True)                           # replacing does nothing where both are names of one file already
+    fresh.unlink(missing_ok=True)                           # os.replace does nothing if both are names of one file already
 
 
 def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):                      # Windows has no such thing
+    if not hasattr(os, "O_DIRECTORY"):                      # Windows
         return
     handle = os.open(folder, os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):                  # nor have some network file systems; the file is in its place
+        with contextlib.suppress(OSError):                  # some network file systems cannot do this; the file is in its place
             os.fsync(handle)
     finally:
         os.close(handle)

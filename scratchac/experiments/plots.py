@@ -1,4 +1,4 @@
-"""Pictures from the folders of runs."""
+"""Plots from the folders of runs."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ COLOURS = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
 def curves(run: Run, path: Any) -> None:
-    """What PANELS lists and the run has measured, over steps; the return with its spread over episodes."""
+    """Plot the metrics of PANELS that the run has measured, over steps; the return with its spread over episodes."""
     metrics = run.metrics()
     figure, axes = _panels(metrics)
     for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in metrics], strict=True):
@@ -39,9 +39,9 @@ def curves(run: Run, path: Any) -> None:
 
 
 def compare(paths: Sequence[Any], out: Any) -> Path:
-    """Several runs in one picture: one colour per algorithm and environment, mean and range over its runs.
+    """Plot several runs in one figure: one colour per algorithm and environment, mean and range over its runs.
 
-    Returns the path of the picture. Raises UserError if it exists already or a folder is not a run.
+    Returns the path of the figure. Raises UserError if it exists already or a folder is not a run.
     """
     if Path(out).exists():
         raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
@@ -61,7 +61,7 @@ def compare(paths: Sequence[Any], out: Any) -> Path:
 
 
 def spreads(groups: dict[str, list[dict[str, np.ndarray]]], spread: Spread, title: str, path: Any) -> None:
-    """The returns of several groups of runs, {label: their metrics}: one line each, in the band that `spread` says.
+    """Plot the returns of several groups of runs, {label: their metrics}: one line each, in the band that `spread` computes.
 
     spread   lines (S, points) of S runs → (middle, low, high)
     """
@@ -82,7 +82,7 @@ def mean_and_range(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def band(ax: Any, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: str, colour: Any,
          spread: Spread = mean_and_range) -> None:
-    """A line for several curves together, and a band around it, on a common grid of x."""
+    """Draw one line for several curves together, with a band around it, on a common grid of x."""
     if not xs:
         return
     grid = np.linspace(max(x[0] for x in xs), min(x[-1] for x in xs), 200)

@@ -10,13 +10,13 @@ from scratchac.errors import unknown
 
 @cache
 def presets() -> dict[str, dict[str, dict[str, Any]]]:
-    """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}; "ENV:NAME" is a further one for ENV."""
+    """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}; "ENV:NAME" is an additional one for ENV."""
     with open(Path(__file__).parent / "presets.toml", "rb") as file:
         return tomllib.load(file)
 
 
 def find_preset(algorithm: str, env: str, name: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The hyperparameters and the environment's arguments of a preset; both are empty where (algorithm, env) has none.
+    """The hyperparameters and the environment's arguments of a preset; both are empty if (algorithm, env) has no preset.
 
     Raises UserError for a `name` that does not exist.
     """

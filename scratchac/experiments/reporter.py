@@ -21,7 +21,7 @@ from scratchac.training.interaction import Interaction
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
-SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and what a cluster sends before it takes a machine away
+SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and the signal of a cluster before it takes a machine away
 
 
 def check_history(history: Any) -> None:
@@ -38,7 +38,7 @@ class Reporter:
     target       environment steps at which training ends
     history      the progress saved in a checkpoint, when a run is resumed
     on_row       called with each row of metrics, or None
-    stop_after   environment steps at which to stop as if by Ctrl-C, or None
+    stop_after   environment steps after which training stops as after Ctrl-C, or None
     save_every   environment steps between checkpoints; a twentieth of the whole if None
 
     Raises TrainingError for parameters and losses that are not finite: no such checkpoint is written.
@@ -62,7 +62,7 @@ class Reporter:
         self.save_every = save_every or max(1, target // CHECKPOINTS)
         self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
         self.next_save = start + self.save_every
-        # Sums of metrics since the last row, and of how many; NumPy's scalars, so that resumed sums have the same type.
+        # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
         self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
                         smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
@@ -81,16 +81,16 @@ class Reporter:
             signal.signal(number, handler)
 
     def interrupt(self, *_: object) -> None:
-        """The first Ctrl-C: finish the step and save. The second one aborts at once."""
+        """Handle Ctrl-C: after the first one the step is finished and the run saved; the second one aborts at once."""
         if self.interrupted:
             assert self.run is not None
             raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
         self.interrupted = True
 
     def __call__(self, agent: Agent, interaction: Interaction, metrics: Metrics, update_seconds: float, updates: int) -> bool:
-        """Called by the training loop: count, report and save what is due; whether training shall end."""
+        """Called by the training loop: count, report and save what is due; returns whether training must end."""
         progress, self.interaction, self.saved = self.progress, interaction, False
-        if self.resumed and self.run is not None:           # not earlier: until here nothing in the folder has been touched
+        if self.resumed and self.run is not None:           # not earlier: up to here nothing in the folder has been changed
             self.run.forget_rows_after(self.start)
             self.resumed = False
         progress["episodes"] = interaction.episodes.finished
@@ -110,14 +110,14 @@ class Reporter:
         return self.interrupted
 
     def or_later(self, write: Callable[..., None], *arguments: Any) -> None:
-        """Write something; if that fails, say so and go on: the disk may have room again when the next one is due."""
+        """Write something; if that fails, print the error and continue: the disk may have space when the next one is due."""
         try:
             write(*arguments)
         except WriteError as error:
             print(f"scratchac: {error}; training goes on", file=sys.stderr)
 
     def write_row(self, agent: Agent, interaction: Interaction) -> None:
-        """One row: episode statistics over the last 100 episodes, metrics averaged since the row before."""
+        """Write one row: episode statistics over the last 100 episodes, metrics averaged since the previous row."""
         row = {"step": agent.step, "episodes": self.progress["episodes"], "return_mean": "", "length_mean": "",
                "wall_s": self.progress["wall_s"], "return_std": "", **dict.fromkeys(agent.metrics, "")}
         if interaction.episodes.recent:
@@ -137,15 +137,15 @@ class Reporter:
             self.on_row(row)
 
     def finish(self, agent: Agent) -> None:
-        """Write the last rows, if some still wait, and a checkpoint, unless that has just been done. Raises WriteError."""
+        """Write the rows that still wait, and a checkpoint unless one has just been written. Raises WriteError."""
         assert self.run is not None
         self.run.write_rows()
-        # Where asynchronous workers are is known only when they have ended.
+        # The states of asynchronous workers are known only when they have ended.
         if not self.saved or (self.interaction is not None and self.interaction.elsewhere):
             self.save(agent)
 
     def save(self, agent: Agent, failed: bool = False) -> None:
-        """Write a checkpoint, after the rows that wait: those before it are not made again. Raises WriteError."""
+        """Write a checkpoint, after the waiting rows: a resumed run does not make the rows before it again. Raises WriteError."""
         assert self.run is not None
         self.run.write_rows()
         state = agent.state()

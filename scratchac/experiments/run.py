@@ -1,9 +1,9 @@
-"""A run's folder: the interface between commands, and all that a trained agent is.
+"""A run's folder: the interface between commands, and everything that defines a trained agent.
 
     config.json      algorithm, environment, spaces, seed, hyperparameters
-    metrics.csv      one row every so often
-    checkpoint.npz   what was learnt and what is under way (see checkpoints.py), and checkpoint.previous.npz, the one before
-    summary.json     the outcome, written at the end
+    metrics.csv      one row at regular intervals
+    checkpoint.npz   the agent and the state of training (see checkpoints.py); checkpoint.previous.npz is the previous one
+    summary.json     the results, written at the end
     curves.png, video.mp4 or .gif
 """
 
@@ -30,14 +30,14 @@ from scratchac.errors import UserError, WriteError
 from scratchac.experiments import checkpoints
 from scratchac.experiments.files import atomic_file
 
-# what config.json must have, and of which kind
+# required entries of config.json, and their types
 CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
           "env_args": dict, "hyperparameters": dict, "observation_space": dict, "action_space": dict}
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 
 
 def new_folder(algorithm: str, env: str, seed: int, root: str = "runs") -> Path:
-    """A folder's name for a run that is not taken: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
+    """A folder for a run that does not exist yet: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
     return free_folder(Path(root) / f"{algorithm}-{env.replace('/', '-')}-seed{seed}")
 
 
@@ -59,7 +59,7 @@ def as_path(path: Any) -> Path:
 
 
 class Run:
-    """A folder with a run in it. `Run.create` starts one and `Run.open` reads one; both raise UserError if that cannot be."""
+    """A folder with a run in it. `Run.create` starts one and `Run.open` reads one; both raise UserError if that is impossible."""
 
     def __init__(self, path: Any, config: dict[str, Any]):
         self.path = as_path(path)
@@ -69,7 +69,7 @@ class Run:
 
     @classmethod
     def create(cls, path: Any, config: dict[str, Any]) -> "Run":
-        """Make the folder, which must not exist, and write config.json into it; where that fails, nothing is left."""
+        """Make the folder, which must not exist, and write config.json into it; if that fails, no folder is left."""
         run = cls(path, config)
         try:
             json.dumps(config)
@@ -104,16 +104,16 @@ class Run:
         return cls(path, config)
 
     def discard_if_empty(self) -> None:
-        """Remove the folder if nothing has been learnt into it: its name shall be free again."""
+        """Remove the folder if it has only config.json, so that its name is free again."""
         if {file.name for file in self.path.iterdir()} == {"config.json"}:
             (self.path / "config.json").unlink()
             self.path.rmdir()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """While this lasts, no other process can claim the folder. Raises UserError if another one has.
+        """Claim the folder for a block: no other process can then claim it. Raises UserError if another one has claimed it.
 
-        The lock belongs to this process: the system takes it away at its end, however it ends, and no child inherits it.
+        The lock belongs to this process: the system releases it when the process ends in any way, and no child inherits it.
         """
         if fcntl is None:                                   # Windows
             yield
@@ -135,7 +135,7 @@ class Run:
             os.close(handle)
 
     def spaces(self) -> tuple[gym.Space, gym.Space]:
-        """Those of observations and actions. Raises UserError where config.json describes none."""
+        """The spaces of observations and actions. Raises UserError if config.json does not describe them."""
         return space_from_json(self.config["observation_space"]), space_from_json(self.config["action_space"])
 
     def write_json(self, name: str, value: Any) -> None:
@@ -144,7 +144,7 @@ class Run:
             file.write((json.dumps(value, indent=2) + "\n").encode())
 
     def summary_is_of(self, step: int) -> bool:
-        """Whether summary.json tells of a run of so many steps."""
+        """Whether summary.json is that of a run of `step` steps."""
         try:
             return json.loads((self.path / "summary.json").read_text())["steps"] == step
         except (OSError, ValueError, KeyError, TypeError):
@@ -155,7 +155,7 @@ class Run:
     def log(self, row: dict[str, Any]) -> None:
         """Append a row (a dict) to metrics.csv. The first row decides the columns.
 
-        Raises WriteError if that cannot be done, the disk being full; the row then waits for the next `log` or `write_rows`.
+        Raises WriteError if the row cannot be written, as on a full disk; it then waits for the next `log` or `write_rows`.
         """
         self.waiting.append(row)
         self.write_rows()
@@ -193,9 +193,9 @@ class Run:
         return dict(zip(header, map(np.array, columns), strict=True))
 
     def forget_rows_after(self, step: int) -> None:
-        """Take rows out of metrics.csv that were written after the checkpoint at this step, for they are made again.
+        """Remove the rows of metrics.csv that were written after the checkpoint at this step, since they are made again.
 
-        Raises UserError for a file that is not of this kind.
+        Raises UserError for a file that is not of this format.
         """
         path = self.path / "metrics.csv"
         if not path.exists():
@@ -210,7 +210,7 @@ class Run:
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def save(self, agent: dict[str, Any], progress: dict[str, Any], interaction: dict[str, Any] | None) -> None:
-        """Replace checkpoint.npz with the states of agent, progress and what is under way. Raises WriteError."""
+        """Replace checkpoint.npz with the states of agent, progress and interaction. Raises WriteError."""
         state = {"agent": agent, "progress": progress, "interaction": interaction}
         checkpoints.write(self.path / "checkpoint.npz", self.config, state)
 
@@ -234,7 +234,7 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The lines of a text file, without a last one that was not finished: whoever wrote it was killed."""
+    """The lines of a text file, without an incomplete last one, which a killed process leaves."""
     with open(path, newline="") as file:
         return [line for line in file if line.endswith("\n")]
 

@@ -1,6 +1,4 @@
-"""The steps of a run that `train`, `resume` and the other commands have in common: what is needed before the first update, and what
-comes after the last one.
-"""
+"""The steps of a run that `train`, `resume` and the other commands share: those before the first update and after the last one."""
 
 import os
 import sys
@@ -27,15 +25,15 @@ from scratchac.training.checks import check_rollout
 from scratchac.training.selfplay import SelfPlay
 
 EVALUATION_EPISODES = 100
-LARGE = 2**28                   # bytes of a replay buffer from which on a checkpoint's size is announced
+LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
-# Hyperparameters that were called otherwise in earlier versions: config.json of an older run may have them.
+# Old name → name of hyperparameters: config.json of an older run may have the names of earlier versions.
 RENAMED = {"n": "n_step"}
 
 
 @contextmanager
 def backend(name: str | None) -> Iterator[kernels.Backend]:
-    """A block with the backend of that name, or without one $SCRATCHAC_BACKEND or "auto", as the active one. Raises UserError."""
+    """Make the backend of that name, or else $SCRATCHAC_BACKEND or "auto", the active one for a block. Raises UserError."""
     try:
         chosen = kernels.load(os.environ.get("SCRATCHAC_BACKEND", "auto") if name is None else name)
     except kernels.BackendError as error:
@@ -45,14 +43,14 @@ def backend(name: str | None) -> Iterator[kernels.Backend]:
 
 
 def check_device(active: kernels.Backend, agent_class: Any, algorithm: str) -> None:
-    """Raise UserError for an algorithm that does not compute where the backend does."""
+    """Raise UserError for an algorithm that does not compute on the backend's device."""
     if active.device != "cpu" and agent_class.family != "off-policy":
         able = [name for name in algorithms.ALGORITHMS if algorithms.find(name).family == "off-policy"]
         raise UserError(f"backend {active.name} trains {', '.join(able)}; {algorithm} computes on the CPU (--backend auto)")
 
 
 def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space) -> Agent:
-    """The agent, or a copy with its arrays in ordinary memory: it has to act on whatever backend is active later."""
+    """The agent, or a copy with its arrays on the host, so that it can act with whatever backend is active later."""
     if kernels.backend.device == "cpu":
         return agent
     kept = agent.state()
@@ -63,7 +61,7 @@ def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space)
 
 
 def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dict[str, Any]) -> VectorEnv | SelfPlay:
-    """The environments that an agent trains in. Raises UserError for what does not go together."""
+    """The environments that an agent trains in. Raises UserError for settings that exclude each other."""
     if agent_class.family == "asynchronous":
         check_engine(config.engine)
         if settings["vector"] != "sync":
@@ -86,7 +84,7 @@ def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
 
 
 def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
-    """Tell games of self-play who learns. Raises UserError for a rollout that does not fit into memory."""
+    """Set the agent that learns in games of self-play. Raises UserError for a rollout that does not fit into memory."""
     if "rollout" in vars(agent.config):
         check_rollout(agent.config.rollout, agent_envs.n, agent_envs.observation_space)
     if isinstance(agent_envs, SelfPlay):
@@ -94,15 +92,16 @@ def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
 
 
 def environment_of(config: dict[str, Any], env: Any, verb: str) -> Any:
-    """The environment of a run, or the one that is given. Raises UserError for a run on a callable that is not."""
+    """The environment of a run, or the one that is given. Raises UserError for a run on a callable if none is given."""
     if env is None and config["env_is_callable"]:
         raise UserError(f"this run was trained on the callable {config['env']}; use scratchac.{verb}(…, env=…) from Python")
     return config["env"] if env is None else env
 
 
 def restore(run: Run) -> tuple[Agent, Any, Any]:
-    """The agent, progress and interaction of a run's checkpoint. Raises UserError for a config.json, CheckpointError for a
-    checkpoint that there cannot be.
+    """The agent, progress and interaction of a run's checkpoint.
+
+    Raises UserError for an invalid config.json, and CheckpointError for an invalid checkpoint.
     """
     config = run.config
     agent_class = algorithms.find(config["algorithm"])
@@ -120,7 +119,7 @@ def restore(run: Run) -> tuple[Agent, Any, Any]:
 def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
           history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
           stop_after: int | None = None) -> None:
-    """Train up to `target` steps, and with a folder: save, evaluate, sum up, draw."""
+    """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots."""
     progress, under_way = history
     fast = agent.fast_path(agent_envs)
     if fast and not quiet:
@@ -138,7 +137,7 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
                 reporter.finish(agent)
     except TrainingError as error:
         if isinstance(error, (EnvironmentFailed, WorkerDied)) and run and (reporter.interaction or progress is None):
-            reporter.or_later(reporter.save, agent, True)                   # else the checkpoint that was resumed says more
+            reporter.or_later(reporter.save, agent, True)                   # else the resumed checkpoint is the better one
         last = run.path / "checkpoint.npz" if run else None
         raise type(error)(f"{error}; the last checkpoint is {last}" if last and last.exists() else str(error)) from error
     except WriteError as error:
@@ -154,7 +153,7 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
 
 
 def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool, compiled: str | None) -> None:
-    """Evaluate a trained agent: summary, curves and, if asked for, a film. `compiled` is the fast path that trained it."""
+    """Evaluate a trained agent: summary, plots and, if requested, a video. `compiled` is the fast path that trained it."""
     try:
         _conclude(agent, run, env, progress, video, compiled)
     except KeyboardInterrupt:
@@ -163,7 +162,7 @@ def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: 
 
 def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool, compiled: str | None) -> None:
     summary = _summary(agent, run.config, env, progress) | {"compiled": compiled}
-    # matplotlib takes longer to load than a short run lasts, so it waits until it is needed.
+    # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
     from scratchac.experiments import plots
 
     plots.curves(run, run.path / "curves.png")
@@ -172,9 +171,9 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video:
 
         try:
             record(agent, env, run.path, **run.config["env_args"])
-        except (UserError, EnvironmentFailed) as error:     # the training is done and saved all the same
+        except (UserError, EnvironmentFailed) as error:     # the training is finished and saved anyway
             print(f"scratchac: no film: {error}", file=sys.stderr)
-    run.write_json("summary.json", summary)                 # last: where it is, nothing is missing
+    run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 
 
 def _summary(agent: Agent, config: dict[str, Any], env: Any, progress: dict[str, Any]) -> dict[str, Any]:

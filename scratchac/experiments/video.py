@@ -1,4 +1,4 @@
-"""A film of a policy: video.mp4 where the `video` extra is installed, otherwise video.gif."""
+"""A video of a policy: video.mp4 if the `video` extra is installed, otherwise video.gif."""
 
 import importlib.util
 import os
@@ -17,21 +17,21 @@ from scratchac.errors import UserError
 from scratchac.training.agent import Agent
 
 FPS = 50
-GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole: half of them will do
+GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole, so only half of them are kept
 
 
 def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> Path:
-    """Play deterministically and write the film into `folder`, over an earlier one. Returns its path.
+    """Play deterministically and write the video into `folder`; an earlier one is overwritten. Returns its path.
 
     Raises UserError if the environment cannot render.
     """
     frames = render(agent, env, episodes, seed, **kwargs)
-    fps, every = (1, 1) if name_of(env) in GAMES else (FPS, GIF_EVERY)     # a position on a board wants a second
+    fps, every = (1, 1) if name_of(env) in GAMES else (FPS, GIF_EVERY)     # each position on a board is shown for a second
     if importlib.util.find_spec("imageio_ffmpeg"):
         import imageio.v3 as imageio
 
         path = Path(folder) / "video.mp4"
-        height, width = (size // 2 * 2 for size in frames[0].shape[:2])     # the codec wants even sizes
+        height, width = (size // 2 * 2 for size in frames[0].shape[:2])     # the codec requires even sizes
         imageio.imwrite(path, np.stack(frames)[:, :height, :width], fps=fps, macro_block_size=1)
     else:
         path = Path(folder) / "video.gif"
@@ -43,7 +43,7 @@ def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0
 def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> list[np.ndarray]:
     """The frames (H, W, 3) of some deterministic episodes."""
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # pictures in memory need no screen
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
     if not has_screen():
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
@@ -66,9 +66,9 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
 
 
 def _draw(env: gym.Env) -> list[np.ndarray]:
-    """What there is to see since the last call: a picture, or several where actions are repeated."""
+    """The frames since the last call: one, or several where actions are repeated."""
     try:
         picture: Any = env.render()
         return picture if isinstance(picture, list) else [picture]
-    except Exception as error:                              # drivers fail in ways of their own
+    except Exception as error:                              # drivers may raise any error
         raise UserError(f"the environment cannot draw here: {error}") from None

@@ -1,9 +1,9 @@
-"""Finite differences: is each hand-written gradient the derivative of its own loss?
+"""Finite differences, to check that each hand-written gradient is the derivative of its own loss.
 
-    ∂L/∂xᵢ ≈ (L(x + h eᵢ) − L(x − h eᵢ)) / 2h       h = 1e-5 in float64: error about h² from curvature, 1e-16/h from rounding
+    ∂L/∂xᵢ ≈ (L(x + h eᵢ) − L(x − h eᵢ)) / 2h       h = 1e-5 in float64: error about h² (third derivative) + 1e-16/h (rounding)
 
-A check that cannot fail proves nothing, so each has a negative control: a plausible mistake (a forgotten factor, a flipped sign, a
-missing term), which the same comparison must catch.
+A check must be able to fail, so each has a negative control: a spoilt gradient with a plausible mistake (a forgotten factor, a
+flipped sign, a missing term), which the same comparison must catch.
 """
 
 from collections.abc import Callable

@@ -34,10 +34,10 @@ def _(rng: Rng) -> Checked:
 
 
 def _masked_check(rng: Rng, of: int, confused: Callable[[Any, Any], Any]) -> Checked:
-    """Through the mask to the raw logits; the spoilt gradient is that of logits `confused(y, mask)` instead."""
+    """The gradient through the mask to the raw logits; the spoilt one uses the logits `confused(y, mask)` instead."""
     dist, y, c, zero = Categorical(4), 2 * rng.standard_normal((5, 4)), rng.standard_normal(5), np.zeros(5)
     mask = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]], float)
-    a = np.array([1, 3, 2, 0, 2])                                           # each legal
+    a = np.array([1, 3, 2, 0, 2])                                           # all of them legal
     f = lambda: float(c @ dist.evaluate(mask_illegal(y, mask, 4), a)[of])  # noqa: E731
     grad, spoilt = (dist.backward(dist.evaluate(logits, a)[2], *((c, zero) if of == 0 else (zero, c)))
                     for logits in (mask_illegal(y, mask, 4), confused(y, mask)))
@@ -68,7 +68,7 @@ def _(rng: Rng) -> Checked:
 
 
 def _tanh_gaussian_check(rng: Rng, log_std: Any, spoil: Callable[..., np.ndarray]) -> Checked:
-    """L = Σ (c · a + d log π(a)) with ε fixed: the way through the sample, the correction and the bound on log σ at once."""
+    """L = Σ (c · a + d log π(a)) with ε fixed: the path through the sample, the tanh correction and the bound on log σ together."""
     dist = TanhGaussian(-np.ones(2), np.ones(2), log_std)
     y, eps = rng.standard_normal((5, 4)), rng.standard_normal((5, 2))
     if log_std == "clamp":

@@ -22,7 +22,7 @@ def _network(rng: Rng, **options: Any) -> tuple[MLP, Parameters]:
 
 
 def _network_check(rng: Rng, spoil: Callable[[Any], Any], wrt_input: bool = False, **options: Any) -> Checked:
-    """Draw until no pre-activation is within 100 h of a ReLU's kink, where central differences see both sides."""
+    """Draw x until no pre-activation is within 100 h of a ReLU's kink, where central differences would use both sides."""
     mlp, params = _network(rng, **options)
     x = rng.standard_normal((6, 3))
     y, cache = mlp.forward(params, x)
@@ -130,7 +130,7 @@ def _(rng: Rng) -> Checked:
 
 
 def encoder_margin(encoder: Encoder, params: Parameters, pictures: np.ndarray) -> float:
-    """How near a ReLU of the encoder is to its kink."""
+    """The smallest distance of a ReLU of the encoder from its kink."""
     convolutions, *_ = encoder.forward(params, pictures)[1]
     z = [windows @ params[f"K{i}"].reshape(windows.shape[-1], -1) + params[f"c{i}"]
          for i, (_, windows, _) in enumerate(convolutions, start=1)]
@@ -159,7 +159,7 @@ PICTURES = gym.spaces.Box(0, 255, TINY.shape, np.uint8)
 
 
 def pictures_for(rng: Rng, encoder: Encoder, params: Parameters, count: int) -> np.ndarray:
-    """Pictures which leave every ReLU away from its kink."""
+    """Pictures for which every ReLU is away from its kink."""
     pictures = rng.integers(256, size=(count, *TINY.shape), dtype=np.uint8)
     while encoder_margin(encoder, params, pictures) < 100 * H:
         pictures = rng.integers(256, size=(count, *TINY.shape), dtype=np.uint8)

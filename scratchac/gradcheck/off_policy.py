@@ -1,4 +1,4 @@
-"""Gradient checks of the steps of off-policy algorithms: the actor's way through the critic, the critics' targets, the temperature.
+"""Gradient checks of the steps of off-policy algorithms: the actor's gradient through the critic, critic targets, temperature.
 
 With plain gradient steps of size 1 (SGD, learning rate 1), a step moves the parameters by exactly −∇L.
 """
@@ -36,7 +36,7 @@ def _agent(agent_class: Any, rng: Rng, discrete: bool = False, **options: Any) -
 
 
 def _moved(flat: np.ndarray, step: Callable[[], Any]) -> np.ndarray:
-    """By how much a step moves the parameters, the other way: ∇L. They are put back."""
+    """The negative of a step's change of the parameters, which is ∇L. The parameters are restored."""
     before = flat.copy()
     step()
     grad = before - flat
@@ -119,7 +119,7 @@ def _(rng: Rng) -> Checked:
 
 
 def _sac(rng: Rng) -> tuple[Any, Transitions, Any, np.ndarray]:
-    """As `_agent`; the same noise in the step and in every loss, and α."""
+    """As `_agent`, with the same noise in the step and in every loss; also returns α."""
     agent, batch, h = _agent(sac.SAC, rng, alpha=ALPHA, learn_alpha=False)
     eps = rng.standard_normal((8, 2))
     agent.dist.noise = lambda *_: eps

@@ -1,7 +1,7 @@
-"""Gradient checks of whole on-policy updates: the step an agent really takes, against the loss it says it minimises.
+"""Gradient checks of whole on-policy updates: the step that an agent takes, against the loss that its file states.
 
-With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L, through everything that lies
-between: networks, distributions, losses, masks, the other network. Targets and advantages are data, held fixed.
+With plain gradient steps of size 1 and no clipping, an update moves the parameters by exactly −∇L, through everything in between:
+networks, distributions, losses, masks, the other network. Targets and advantages are data, held fixed.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def _episode(agent: Any, rng: Rng, T: int) -> Batch:
 
 
 def _returns(batch: Batch, gamma: float) -> np.ndarray:
-    """Gₜ = Σₖ γᵏ rₜ₊ₖ, each summed on its own, (T,)."""
+    """Gₜ = Σₖ γᵏ rₜ₊ₖ, (T,), each computed as a separate sum."""
     r = batch.rewards[:, 0]
     return np.array([sum(gamma**k * r[t + k] for k in range(len(r) - t)) for t in range(len(r))])
 
@@ -187,7 +187,7 @@ def _(rng: Rng) -> Checked:
 
 
 def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int = 3, **options: Any) -> Checked:
-    """A step on a minibatch in which every ratio lies where it should; `spoil` takes the agent and the loss."""
+    """A step on a minibatch with ratios below, inside and above the clip; `spoil` takes the agent and the loss."""
     config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1, **options)
     agent = ppo.PPO(config, *spaces(True, features), seed=1, dtype=np.float64)
     agent.optimiser = SGD(agent.model.flat)

@@ -1,10 +1,10 @@
 """Parameters that several workers read and change: in memory that processes share, or kept by an actor on a Ray cluster.
 
-    store.fill(θ, v, total)                     begin
+    store.fill(θ, v, total)                     set the initial values
     store.pull(θ′)                              copy θ into θ′
-    store.push(worker, dθ, lr, steps)           one step of RMSprop; returns (environment steps of all workers, shall they end?)
+    store.push(worker, dθ, lr, steps)           one step of RMSprop; returns (environment steps of all workers, whether to end)
     store.snapshot()                            (θ, v, total), copies
-    store.end(), store.close()                  tell the workers to end; let go of the memory
+    store.end(), store.close()                  tell the workers to end; release the memory
 """
 
 import os
@@ -22,10 +22,10 @@ DECAY, EPS = 0.99, 1e-5                     # as optim.RMSprop
 
 
 class Store:
-    """θ and RMSprop's v, each worker's count of steps, and a flag. Subclasses say where these arrays lie.
+    """θ and RMSprop's v, each worker's count of steps, and a flag. Subclasses decide where these arrays are stored.
 
-    Nothing is locked: where two workers push at once, a coordinate may lose one of two small steps. A count is written by one
-    worker only, so none is ever lost.
+    There are no locks: when two workers push at once, a coordinate may lose one of two small steps. Each count is written by one
+    worker only, so no count is ever lost.
     """
 
     def __init__(self, flat: np.ndarray, v: np.ndarray, counts: np.ndarray, flag: np.ndarray):
@@ -35,7 +35,7 @@ class Store:
         self.flag: Any = flag               # (1,)
 
     def fill(self, flat: np.ndarray, v: np.ndarray, total: int) -> None:
-        """Begin with these parameters, moments and steps."""
+        """Set the initial parameters, moments and number of steps."""
         self.flat[:], self.v[:], self.counts[0] = flat, v, total
 
     def pull(self, flat: np.ndarray) -> None:
@@ -43,7 +43,7 @@ class Store:
         flat[:] = self.flat
 
     def push(self, worker: int, grad: np.ndarray, lr: float, steps: int) -> tuple[int, bool]:
-        """One step of RMSprop; returns (environment steps of all workers, whether they shall end)."""
+        """One step of RMSprop; returns (environment steps of all workers, whether they must end)."""
         rmsprop(self.flat, grad, self.v, lr, DECAY, EPS)
         self.counts[worker] += steps
         return int(self.counts.sum()), bool(self.flag[0])
@@ -58,15 +58,15 @@ class Store:
 
 
 class SharedMemoryStore(Store):
-    """In a block of shared memory. Sent to another process, it attaches to the same block there, by its name.
+    """A store in a block of shared memory. A copy that is sent to another process attaches to the same block, by its name.
 
-    Raises UserError where there is none to be had.
+    Raises UserError if shared memory is not available.
     """
 
     def __init__(self, size: int, workers: int, dtype: DTypeLike, name: str | None = None):
         self.arguments = size, workers, np.dtype(dtype)
         self.owner = name is None
-        numbers_at = -(-2 * size * np.dtype(dtype).itemsize // 8) * 8       # rounded up: int64 lie at multiples of 8 bytes
+        numbers_at = -(-2 * size * np.dtype(dtype).itemsize // 8) * 8       # rounded up: int64 start at multiples of 8 bytes
         name = name or f"scratchac-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             self.block = SharedMemory(name, create=self.owner, size=numbers_at + 8 * (workers + 1))
@@ -80,7 +80,7 @@ class SharedMemoryStore(Store):
         return SharedMemoryStore, (*self.arguments, self.block.name)
 
     def close(self) -> None:
-        """The process that made the block also removes it from the system."""
+        """Release the block; the process that made it also removes it from the system."""
         self.flat = self.v = self.counts = self.flag = None                 # views of a block keep it open
         self.block.close()
         if self.owner:
@@ -88,7 +88,7 @@ class SharedMemoryStore(Store):
 
 
 class Kept(Store):
-    """In the memory of one process: that of a Ray actor, which takes one call after another."""
+    """A store in the memory of one process, a Ray actor, which executes one call after another."""
 
     def __init__(self, size: int, workers: int, dtype: DTypeLike):
         flat, v = np.zeros((2, size), dtype)
@@ -96,7 +96,7 @@ class Kept(Store):
 
 
 class RayStore:
-    """A handle to a Store that a Ray actor keeps; any worker of the cluster can be sent one."""
+    """A handle to a store that a Ray actor keeps; it can be sent to any worker of the cluster."""
 
     def __init__(self, size: int, workers: int, dtype: DTypeLike):
         import ray
@@ -104,7 +104,7 @@ class RayStore:
         self.actor = ray.remote(num_cpus=0)(Kept).remote(size, workers, dtype)
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the store that the actor keeps, and wait for its answer."""
+        """Call a method of the store that the actor keeps, and wait for the result."""
         import ray
 
         return ray.get(getattr(self.actor, method).remote(*arguments))

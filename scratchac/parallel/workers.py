@@ -1,11 +1,12 @@
-"""Functions that run elsewhere: in processes of their own on this machine, or on a Ray cluster.
+"""Runs functions in other processes on this machine, or on a Ray cluster.
 
     with engine("processes") as workers:
         i = workers.start(function, *arguments)             calls function(send, *arguments) there
         for i, event, value in workers.poll(seconds): …
 
 An event is "message" (something that the function sent), "done" (what it returned) or "died" (why it did not return). Leaving the
-block ends whatever still runs. Functions and arguments travel, so they must belong to a module, not to a local scope.
+block ends all functions that still run. Functions and arguments are sent to other processes, so they must be defined at the top
+level of a module, not in a local scope.
 """
 
 import contextlib
@@ -24,13 +25,13 @@ INSTALL = "pip install 'ray>=2.40'"
 
 
 def engine(name):
-    """An engine by its name, "processes" or "ray". Raises UserError for another name, and where Ray is missing or out of reach."""
+    """An engine by its name, "processes" or "ray". Raises UserError for another name, and if Ray is missing or out of reach."""
     check_engine(name)
     return ENGINES[name]()
 
 
 def check_engine(name):
-    """Raise UserError for an engine that there is not, or that needs Ray where it is not installed."""
+    """Raise UserError for an unknown engine, and for "ray" if Ray is not installed."""
     if name not in ENGINES:
         raise unknown("engine", name, list(ENGINES))
     if name == "ray":
@@ -41,16 +42,16 @@ def check_engine(name):
 
 
 class Processes:
-    """Each function in a new process. Spawned, not forked: a fork would inherit threads' locks in whatever state they are."""
+    """Runs each function in a new process. It is spawned, not forked: a fork would inherit threads' locks in any state."""
 
     def __init__(self):
-        self.capacity = os.cpu_count()                                      # how many are worth running at a time
+        self.capacity = os.cpu_count()                                      # functions that are worth running at a time
         self.context = multiprocessing.get_context("spawn")
         self.running = {}                                                   # connection → (number, process)
         self.started = 0
 
     def start(self, function, *arguments):
-        """Start a process and return its number. Raises UserError for what cannot travel."""
+        """Start a process and return its number. Raises UserError for what cannot be sent to another process."""
         here, there = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_in_process, args=(there, function, arguments))
         try:
@@ -59,13 +60,13 @@ class Processes:
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(f"this cannot be sent to another process: {error}; an environment must be an id, or a function at the "
                             "top level of a module") from None
-        there.close()                                                       # or its end would never be noticed here
+        there.close()                                                       # otherwise this process would not notice its end
         self.running[here] = self.started, process
         self.started += 1
         return self.started - 1
 
     def poll(self, seconds):
-        """What has come, as soon as something comes, or nothing after `seconds`: a list of (number, event, value)."""
+        """The next events, a list of (number, event, value): as soon as there is one, or an empty list after `seconds`."""
         events = []
         for connection in wait(list(self.running), seconds):
             number, process = self.running[connection]
@@ -87,15 +88,17 @@ class Processes:
 
     def __exit__(self, *_):
         for _, process in self.running.values():
-            process.kill()                                                  # it may be deep in C, and has nothing to put in order
+            process.kill()                                                  # it may be in C code, and has nothing to clean up
         for _, process in self.running.values():
             process.join()
 
 
 @contextlib.contextmanager
 def without_interrupts():
-    """Ctrl-C and SIGTERM, which terminals and clusters send to all processes, wait; one started meanwhile never hears them, not
-    even while it loads. It is for the parent to decide what they mean, and to kill its children.
+    """Block Ctrl-C (SIGINT) and SIGTERM, which terminals and clusters send to all processes, until the end of the block.
+
+    A process started in the block never receives them, not even while it loads. The parent process decides how to react and kills
+    its children.
     """
     if not hasattr(signal, "pthread_sigmask"):                              # Windows
         yield
@@ -108,25 +111,25 @@ def without_interrupts():
 
 
 def _in_process(connection, function, arguments):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)                            # Ctrl-C is for the parent, which then decides
-    with contextlib.suppress(BrokenPipeError):                              # nobody is there any more
+    signal.signal(signal.SIGINT, signal.SIG_IGN)                            # the parent process reacts to Ctrl-C
+    with contextlib.suppress(BrokenPipeError):                              # the parent process has ended
         connection.send(_outcome(lambda message: connection.send(("message", message)), function, arguments))
 
 
 def _outcome(send, function, arguments):
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")                         # many side by side: one core each
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")                         # many functions run at a time, each on one core
     try:
         return "done", function(send, *arguments)
     except BrokenPipeError:
         raise
-    except (TrainingError, UserError) as error:                             # these say all in their one line
+    except (TrainingError, UserError) as error:                             # their one line says everything
         return "died", str(error)
     except Exception as error:
         return "died", f"{type(error).__name__}: {error}"
 
 
 class Ray:
-    """Each function as a task of Ray: on the cluster at $RAY_ADDRESS, or on one that starts on this machine by itself."""
+    """Runs each function as a Ray task: on the cluster at $RAY_ADDRESS, or on a local one that is started automatically."""
 
     def __init__(self):
         import ray
@@ -136,7 +139,7 @@ class Ray:
         self.own = not ray.is_initialized()
         if self.own:
             address = os.environ.get("RAY_ADDRESS")
-            # On this machine its workers find the modules that we find; on a cluster they have to be installed.
+            # On this machine Ray's workers find the same modules as this process; on a cluster they have to be installed.
             here = {"include_dashboard": False, "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}}
             try:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **{} if address else here)
@@ -144,7 +147,7 @@ class Ray:
                 raise UserError(f"no Ray at {address or 'this machine'}: {str(error).splitlines()[0]}") from None
         self.capacity = int(ray.cluster_resources().get("CPU", 1))
         self.messages = Queue(actor_options={"num_cpus": 0})
-        # It is the caller who knows whether a second try makes sense; and a task that only waits for others needs no core.
+        # Only the caller knows whether a second attempt makes sense, and a task that only waits for others needs no core.
         self.task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_in_task)
         self.running = {}                                                   # reference → number
         self.started = 0
@@ -156,7 +159,7 @@ class Ray:
         return self.started - 1
 
     def poll(self, seconds):
-        """What has come, as soon as something comes, or nothing after `seconds`: a list of (number, event, value)."""
+        """The next events, a list of (number, event, value): as soon as there is one, or an empty list after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             ended, _ = self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0.02)

@@ -1,4 +1,4 @@
-"""The subcommands of `scratchac` but `train`. tyro reads the flags from each signature, and their help from its docstring."""
+"""The subcommands of `scratchac` except `train`. tyro reads the flags from each signature, and their help from its docstring."""
 
 from dataclasses import asdict
 from itertools import chain
@@ -15,11 +15,11 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False) -> None:
-    """Play fresh episodes with a trained policy and print its returns.
+    """Play new episodes with a trained policy and print its returns.
 
     Args:
         run: folder of a run
-        episodes: how many to play; episode i is seeded with seed + i
+        episodes: number of episodes to play; episode i is seeded with seed + i
         seed: seed of the first episode
         stochastic: sample actions instead of taking the most likely one
         json: print one JSON object
@@ -44,12 +44,12 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
 
 def resume(run: RunFolder, steps: int | None = None, quiet: bool = False, video: bool = True) -> None:
-    """Go on with a run from its last checkpoint.
+    """Continue a run from its last checkpoint.
 
     Args:
         run: folder of a run
-        steps: total steps to reach; what the run was started with if not given
-        quiet: no progress bar
+        steps: total steps to reach; those that the run was started with if not given
+        quiet: show no progress bar
         video: record a video at the end
     """
     from scratchac import api
@@ -72,21 +72,21 @@ def sweep(
     env_args: tuple[str, ...] = (),
     quiet: bool = False,
 ) -> None:
-    """Train on many seeds, and with several values of hyperparameters, side by side; one table and one picture of them all.
+    """Train with many seeds and several values of hyperparameters in parallel, and make one table and one plot of all runs.
 
     Args:
-        algorithm: what to train
-        env: Gymnasium id of the environment; the algorithm's usual one if not given
-        seeds: such as 0-9 or 0,2,5-7
+        algorithm: algorithm to train
+        env: Gymnasium id of the environment; the algorithm's default if not given
+        seeds: seeds, such as 0-9 or 0,2,5-7
         set: hyperparameters and the values to try, as name=v1,v2 other=v3,v4; every combination is run
         steps: environment steps of each run; the preset's number if not given
-        engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that starts by itself
-        jobs: runs at a time; as many as there are cores if not given
+        engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that is started automatically
+        jobs: number of runs at a time; as many as there are cores if not given
         out: new folder; sweeps/ALGO-ENV if not given
-        backend: who does the arithmetic
-        preset: a further preset by its name
+        backend: backend that does the arithmetic
+        preset: name of an additional preset
         env_args: arguments of the environment, as name=value
-        quiet: no progress bar
+        quiet: show no progress bar
     """
     from scratchac import algorithms
     from scratchac.experiments.run import free_folder
@@ -102,11 +102,11 @@ def sweep(
 
 
 def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None) -> None:
-    """Draw learning curves: one run's own picture, or several runs compared.
+    """Plot the learning curves of one run, or compare several runs.
 
     Args:
         runs: folders of runs
-        out: the picture; curves.png in the run's folder for one run, comparison.png for several
+        out: file of the plot; if not given, curves.png in the run's folder for one run, comparison.png for several
     """
     from scratchac.experiments import plots
     from scratchac.experiments.run import Run
@@ -122,11 +122,11 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
 
 
 def video(run: RunFolder, episodes: int = 1, seed: int = 0) -> None:
-    """Film a trained policy; the film goes into the run's folder.
+    """Record a video of a trained policy into the run's folder.
 
     Args:
         run: folder of a run
-        episodes: how many to film
+        episodes: number of episodes to record
         seed: seed of the first episode
     """
     from scratchac import api
@@ -145,7 +145,7 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
     Args:
         run: folder of a run
         format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; or onnx, for all
-        out: the new file; policy.html or policy.onnx in the run's folder if not given
+        out: new file; policy.html or policy.onnx in the run's folder if not given
     """
     from scratchac.tools.export import export as write
 
@@ -154,7 +154,7 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
 
 def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None, env: str | None = None,
          seed: int | None = None) -> None:
-    """Play with the arrow keys or, in the terminal, a game against a trained run.
+    """Play an environment with the arrow keys or, in the terminal, a game against a trained policy.
 
     Args:
         run: folder of a run on a game, to play against
@@ -182,7 +182,7 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
 
 
 def gradcheck(json: bool = False) -> None:
-    """Check every hand-written gradient against finite differences, and that a spoilt one is caught.
+    """Check every hand-written gradient against finite differences, and check that a wrong one is caught.
 
     Args:
         json: print a JSON list
@@ -196,11 +196,11 @@ def gradcheck(json: bool = False) -> None:
 
 
 def bench(profile: bool = False, peers: bool = False, json: bool = False) -> None:
-    """Time every kernel on every backend, then updates and training, on a machine that does nothing else.
+    """Time every kernel on every backend, then updates and training; the machine should do nothing else.
 
     Args:
-        profile: where the time of a training loop goes, instead
-        peers: other libraries beside it, where they are installed
+        profile: show where the time of a training loop goes instead
+        peers: also time other libraries, where they are installed
         json: print one JSON object
     """
     from scratchac.bench import report as timing
@@ -226,7 +226,7 @@ def presets() -> None:
 
 
 def doctor() -> None:
-    """Print what a bug report needs, and what is missing."""
+    """Print the facts that a bug report needs, and what is missing."""
     from scratchac.tools.doctor import report
 
     for name, value in report():

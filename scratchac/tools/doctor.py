@@ -1,4 +1,4 @@
-"""What a bug report needs: versions, BLAS, threads, backends, GPU, rendering; and what is missing, in one line."""
+"""The facts that a bug report needs: versions, BLAS, threads, backends, GPU, rendering; and what is missing, in one line."""
 
 import importlib.metadata
 import os
@@ -23,13 +23,13 @@ OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": str(kernels.BACKEND
             "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
-# Drawn in a process of its own: what is wrong with a driver may end the process.
+# Drawing is tested in a process of its own, since a faulty driver may end the process.
 DRAW = {"pictures": "import gymnasium; e = gymnasium.make('CartPole-v1', render_mode='rgb_array'); e.reset(); e.render()",
         "pictures, MuJoCo": "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8)"}
 
 
 def report() -> list[tuple[str, str]]:
-    """Lines of (name, value); values of missing parts say how to get them."""
+    """Lines of (name, value); values of missing parts say how to install them."""
     memory = kernels.load("numpy").memory() / 2**30
     lines = [("scratchac", __version__), ("python", platform.python_version()),
              ("machine", f"{platform.platform()}, {os.cpu_count()} CPUs, {memory:.1f} GiB")]
@@ -53,7 +53,7 @@ def report() -> list[tuple[str, str]]:
 
 
 def missing() -> str:
-    """All that is missing, and one command that installs it."""
+    """Everything that is missing, and one command that installs it."""
     commands = {name: command for name, command in OPTIONAL.items() if not version(name)}
     if gpu() and not find_spec("cupy"):
         commands["cupy"] = str(kernels.BACKENDS["cupy"][2])
@@ -64,7 +64,7 @@ def missing() -> str:
 
 
 def version(package: str) -> str | None:
-    """Of an installed package, or None."""
+    """The version of an installed package, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -73,7 +73,7 @@ def version(package: str) -> str | None:
 
 @cache
 def gpu() -> str:
-    """Names and drivers of NVIDIA's, as their own tool tells; empty without one."""
+    """Names and drivers of NVIDIA GPUs, as nvidia-smi prints them; empty without one."""
     try:
         return subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True,
                               text=True, check=True, timeout=20).stdout.strip().replace("\n", "; ")

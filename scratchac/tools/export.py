@@ -1,6 +1,6 @@
-"""A trained policy for other places: a web page that plays it, or an ONNX graph.
+"""Exports a trained policy as a web page that plays it, or as an ONNX graph.
 
-Both are made from one plain description of the agent, `policy_of`. The page's parts lie in scratchac/tools/page/ and become a
+Both are made from one plain description of the agent, `policy_of`. The page's parts are in scratchac/tools/page/ and become a
 single file that loads nothing else.
 """
 
@@ -97,7 +97,7 @@ def _layers(mlp: MLP, params: Parameters, member: tuple[int, ...] = (), columns:
 
 
 def _numbers(x: Any) -> list[Any]:
-    """Nested lists of the shortest decimals that are these float32 numbers and no others."""
+    """Nested lists of the shortest decimals that identify these float32 numbers."""
     return np.asarray(x, np.float32).astype(str).astype(float).tolist()
 
 
@@ -105,7 +105,7 @@ def _numbers(x: Any) -> list[Any]:
 
 
 def web_page(run: Run) -> bytes:
-    """The bytes of the page. Raises UserError for an environment whose physics it does not have."""
+    """The bytes of the page. Raises UserError for an environment whose physics the page does not have."""
     config = run.config
     if config["env"] not in PAGES:
         raise UserError(f"{config['env']} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
@@ -124,7 +124,7 @@ def web_page(run: Run) -> bytes:
 def onnx_graph(run: Run) -> bytes:
     """The bytes of a graph obs (batch, O) → action (batch, A), float32, or (batch,), int64: `agent.act(obs, explore=False)`.
 
-    It has passed ONNX's checker, and played as the agent does on random observations. Raises UserError without the packages.
+    It has passed ONNX's checker, and acts as the agent does on random observations. Raises UserError without the packages.
     """
     try:
         import onnx

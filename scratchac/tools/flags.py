@@ -1,4 +1,4 @@
-"""Reading flags: tyro does the work, and its messages become one line each."""
+"""Reads flags with tyro, and shortens its messages to one line each."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ def parse(target, argv, prog, description=None):
     except SystemExit as stop:
         if stop.code != 2 or not messages.getvalue():
             raise
-    # A box: its title, the message, a rule, hints, a rule, more. The frame is drawn with lines or, without UTF-8, with dashes.
+    # tyro prints a box: title, message, rule, hints, rule, more. Its frame consists of lines or, without UTF-8, of dashes.
     rows = [row.strip("│╭╮╰╯ ") for row in messages.getvalue().splitlines()[1:]]
     body = list(dropwhile(_is_rule, rows))
     what = " ".join(takewhile(lambda row: not _is_rule(row), body))
@@ -37,7 +37,7 @@ def _is_rule(row):
 
 
 def value_after(flag, argv, otherwise=None):
-    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`, or what it is otherwise."""
+    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`; `otherwise` if it is not given."""
     for word, following in zip(argv, [*argv[1:], otherwise], strict=True):
         if word == flag:
             return following
@@ -47,7 +47,7 @@ def value_after(flag, argv, otherwise=None):
 
 
 def env_args_from(words):
-    """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, or else text."""
+    """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, otherwise text."""
     return {name: value_of(text) for name, text in _pairs("--env-args", "name=value", words)}
 
 
@@ -81,7 +81,7 @@ def _pairs(flag, form, words):
 
 
 def value_of(text):
-    """A value as JSON has it, or else text."""
+    """The value of a JSON text; the text itself if it is not JSON."""
     try:
         return loads(text)
     except ValueError:

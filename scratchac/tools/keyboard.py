@@ -8,7 +8,7 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.make import make
 from scratchac.errors import UserError
 
-# environment id → ({keys: action}, what an action is when no key is down)
+# environment id → ({keys: action}, the action when no key is held)
 KEYS = {
     "LunarLander": ({("left",): 1, ("up",): 2, ("right",): 3}, 0),
     "CartPole": ({("left",): 0, ("right",): 1}, 0),
@@ -29,7 +29,7 @@ def controls(env):
 
 
 def play(env="LunarLander-v3", seed=None, episodes=None):
-    """Open a window and play with the arrow keys until it is closed (or Escape), or for a number of episodes.
+    """Open a window and play with the arrow keys until it is closed or Escape is pressed, or for a number of episodes.
 
     Returns the returns of the episodes that ended. Raises UserError where there is no screen.
     """
@@ -45,7 +45,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
         frame = made.render()
         size = frame.shape[1], frame.shape[0]
         window = pygame.display.set_mode(size)
-        # Without a screen SDL may quietly take a driver that draws into nothing; only who asked for that may have it.
+        # Without a screen SDL may silently choose a driver that shows nothing; that is accepted only if the user has chosen it.
         if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
             raise pygame.error("none was found")
     except pygame.error as error:
@@ -86,9 +86,9 @@ BOARDS = {"tictactoe_v3": ("square", (3, 3)), "connect_four_v3": ("column", (6, 
 
 
 def play_game(agent, name, seed=None):
-    """Play against an agent's most likely actions, beginning every other game, until q or the end of the input.
+    """Play against an agent's most likely actions until q or the end of the input; the user begins every other game.
 
-    seed    the person begins the first game if it is even, or not given
+    seed    the user begins the first game if it is even, or not given
 
     Returns the outcomes of the games that ended: 1, 0 or −1.
     """
@@ -121,7 +121,7 @@ def drawn(obs, name, side):
 
 
 def _ask(what, legal):
-    """The action that a person chooses, or None to leave."""
+    """The action that the user chooses, or None to leave."""
     while True:
         try:
             answer = input(f"{what} (q leaves): ").strip()

@@ -1,9 +1,9 @@
-"""Many runs side by side: every combination of some hyperparameters' values, on several seeds.
+"""Many runs in parallel: every combination of values of some hyperparameters, with several seeds.
 
-The folder of a sweep holds the folder of each run and
+The folder of a sweep contains the folder of each run and
 
-    sweep.json       what was asked for; for each setting, what the last policies of its seeds are worth
-    sweep.md         that as a table, with the interquartile mean and its bootstrap interval
+    sweep.json       the request and, for each setting, the mean return of each seed's last policy
+    sweep.md         these returns as a table, with the interquartile mean and its bootstrap interval
     sweep.png        learning curves with both
 """
 
@@ -29,14 +29,14 @@ from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run
 from scratchac.parallel.workers import engine
 
-ATTEMPTS = 2                    # a run that dies is begun anew, once
+ATTEMPTS = 2                    # a run that dies is started again, once
 RESAMPLES = 2000
 
 
 def interquartile_mean(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """The mean without the lowest and the highest quarter of the values (each rounded down to whole values).
 
-    Moved less by one failed seed than the mean, and less by chance than the median (Agarwal et al. 2021, section 4.3).
+    One failed seed changes it less than the mean, and chance changes it less than the median (Agarwal et al. 2021, section 4.3).
     """
     x = np.sort(x, axis=axis)
     cut = x.shape[axis] // 4
@@ -46,7 +46,7 @@ def interquartile_mean(x: np.ndarray, axis: int = -1) -> np.ndarray:
 def spread(x: np.ndarray, rng: np.random.Generator, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(interquartile mean, low, high) of x (S, …) over its S seeds, by the bootstrap's percentile method (Efron 1979).
 
-    The seeds are drawn anew many times, with replacement; a share `level` of the means that come of it lies between low and high.
+    The seeds are resampled many times with replacement; a share `level` of the resulting means lies between low and high.
     """
     drawn = x[rng.integers(len(x), size=(RESAMPLES, len(x)))]                # (R, S, …)
     low, high = np.quantile(interquartile_mean(drawn, axis=1), [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -54,7 +54,7 @@ def spread(x: np.ndarray, rng: np.random.Generator, level: float = 0.95) -> tupl
 
 
 class Sweep:
-    """Raises UserError for whatever is misspelt, out of range or does not fit the environment, before the first run starts.
+    """A sweep. Raises UserError, before the first run starts, for anything misspelt, out of range or unfit for the environment.
 
     choices     {hyperparameter: values to try}; every combination is a setting
     out         new folder
@@ -87,7 +87,7 @@ class Sweep:
         self.results = {label: dict.fromkeys(self.seeds) for label in self.settings}        # setting → seed → mean return
 
     def run(self, quiet: bool = False) -> None:
-        """Make all runs, then write what came of them, also when Ctrl-C ends it early.
+        """Make all runs, then write their results, also when Ctrl-C ends the sweep early.
 
         Raises TrainingError if a run has died twice; the others are finished by then.
         """
@@ -107,7 +107,7 @@ class Sweep:
             raise TrainingError(f"died twice: {'; '.join(lost)}; the other runs are in {self.out}")
 
     def work_through(self, workers: Any, bar: tqdm) -> None:
-        """Start runs as workers become free, and begin those anew that die for the first time."""
+        """Start runs as workers become free, and start a run again when it dies for the first time."""
         cores = self.config.envs if self.agent_class.family == "asynchronous" else 1          # that a run keeps busy
         jobs = self.jobs or max(1, workers.capacity // cores)
         waiting = deque((label, seed, 1) for seed in self.seeds for label in self.settings)
@@ -154,12 +154,12 @@ class Sweep:
         self.results[label][seed] = json.loads((folder / "summary.json").read_text())["eval_mean"]
 
     def put_aside(self, label: str, seed: int) -> None:
-        """Give the folder of a run that died another name."""
+        """Rename the folder of a run that died."""
         folder = self.folder(label, seed)
         if folder.exists():
             folder.rename(folder.with_name(f"{folder.name}-died"))
 
-    # -- what came of them -------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------------------------
 
     def write(self) -> None:
         """Write sweep.json, sweep.md and sweep.png."""
@@ -182,19 +182,19 @@ class Sweep:
                 lines.append(f"| {label} | 0 | | | |")
                 continue
             mean, low, high = spread(x, np.random.default_rng(0))
-            interval = f"{low:.1f} … {high:.1f}" if len(x) > 2 else ""      # one or two seeds know nothing of their spread
+            interval = f"{low:.1f} … {high:.1f}" if len(x) > 2 else ""      # one or two seeds do not show a spread
             lines.append(f"| {label} | {len(x)} | {mean:.1f} | {interval} | {x.min():.1f} … {x.max():.1f} |")
         return "\n".join(lines)
 
 
 def spread_of_curves(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`spread`, always with the same draws."""
+    """`spread` with the same random draws at every call."""
     return spread(lines, np.random.default_rng(0))
 
 
 def run_one(send: Callable[[Any], None], algorithm: str, env: Any, seed: int, options: dict[str, Any],
             folder: Path | None) -> dict[str, bytes] | None:
-    """One run, in a worker: trains into `folder`, or, without one, into a folder of its own whose files it returns."""
+    """Make one run in a worker, in `folder` or, without one, in a temporary folder whose files it returns."""
     with tempfile.TemporaryDirectory() as elsewhere:
         out = folder or Path(elsewhere) / "run"
         api.train(algorithm, env, seed=seed, out=out, on_row=lambda row: send(row["step"]), **options)

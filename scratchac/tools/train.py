@@ -14,12 +14,12 @@ import tyro
 from scratchac.errors import UserError
 from scratchac.tools.flags import Backend, env_args_from, parse, value_after
 
-# Parameters of `scratchac.train` that are something else on a command line: (type, default, help or None for the docstring's).
+# Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
 FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
 ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
-    "algorithm": (Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")], "", "what to train"),
+    "algorithm": (Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")], "", "algorithm to train"),
     "env": (str, "", "Gymnasium id of the environment, or a game's name"),
-    "backend": (Backend, FROM_ENVIRONMENT, "what computes; auto is numba where it is installed"),
+    "backend": (Backend, FROM_ENVIRONMENT, "backend that does the arithmetic; auto is numba if it is installed"),
     "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
     "quiet": (bool, False, None),
     "video": (bool, True, "record a video of the final policy"),

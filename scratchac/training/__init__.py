@@ -1,1 +1,1 @@
-"""Training loops, evaluation, what is learnt from, and what an agent is."""
+"""Training loops, evaluation, rollouts and the replay buffer, and the interface of agents."""

@@ -1,4 +1,4 @@
-"""What an agent is: the one place that says what training, evaluation, saving and export may ask of it."""
+"""The interface of agents: everything that training, evaluation, saving and export may use of an agent."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -18,16 +18,16 @@ Metrics = dict[str, Any]                    # name → number, on the device whe
 class FastPath(NamedTuple):
     """A compiled function that runs instead of a method of an agent."""
 
-    name: str                               # of the compiled function, as kernels/README.md lists it
-    method: str                             # what it does the work of, such as "A2C.update"
-    loop: Callable[..., None] | None = None     # the training loop around it, where it needs one of its own
+    name: str                               # of the compiled function, as in kernels/README.md
+    method: str                             # the method whose work it does, such as "A2C.update"
+    loop: Callable[..., None] | None = None     # its own training loop, if it needs one
 
 
 class Agent(Protocol):
     """An algorithm with what it has learnt so far. O observation features, A action features, N environments, T steps, B rows."""
 
     family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]]
-    """Which training loop it needs."""
+    """The kind of training loop that it needs."""
     metrics: ClassVar[tuple[str, ...]]
     """Names of what `update` reports."""
     config: Any
@@ -41,47 +41,47 @@ class Agent(Protocol):
     """N, the environments it trains in."""
     observation_shape: tuple[int, ...]
     dist: Categorical | Gaussian | TanhGaussian | Deterministic
-    """From outputs of the actor to actions, and from these to the environment's."""
+    """Maps outputs of the actor to actions, and these to the environment's actions."""
     noise: Noise | None
     """Exploration noise of a deterministic policy."""
     normaliser: ObservationNormaliser | None
     scaler: RewardScaler | None
-    """Of rewards."""
+    """Scaler of the rewards."""
     memory: ReplayBuffer | None
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
         """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
-        """Raw actions for N observations, with exploration: what is stored and learnt from."""
+        """Raw actions for N observations, with exploration, as they are stored and learnt from."""
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The most likely raw actions for N observations."""
 
     def update(self, batch: Any) -> Metrics:
-        """Learn from a Batch (on-policy) or from Transitions (off-policy). Raises FloatingPointError if that is impossible."""
+        """Learn from a Batch (on-policy) or from Transitions (off-policy). Raises FloatingPointError if a value is not finite."""
 
     def fast_path(self, envs: Any) -> FastPath | None:
-        """What the active backend runs instead of this agent's own code in these environments, or None."""
+        """The compiled function that the active backend runs instead of this agent's code in these environments, or None."""
 
     def networks(self) -> Networks:
         """Actor and critic as plain networks."""
 
     def temperature(self) -> float:
-        """α, the weight of the entropy in the critic's values; 0 where they have none."""
+        """α, the weight of the entropy in the critic's values; 0 if they contain none."""
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on exactly: nested dicts of arrays, numbers and text."""
+        """Everything needed to continue exactly: nested dicts of arrays, numbers and text."""
 
     def load_state(self, saved: dict[str, Any]) -> None:
-        """Take a state over. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
+        """Restore a state. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
 
 
 class OnPolicyAgent(Agent, Protocol):
-    """An agent that learns from what its present policy has just done."""
+    """An agent that learns from rollouts of its current policy."""
 
     horizon: int | None
-    """T, steps of a rollout; None: until the episode ends, in a single environment."""
+    """T, steps of a rollout; None if a rollout lasts until the episode ends, in a single environment."""
 
 
 class OffPolicyAgent(Agent, Protocol):
@@ -95,14 +95,14 @@ class OffPolicyAgent(Agent, Protocol):
         """Uniformly random raw actions, before learning starts."""
 
     def restart(self, done: np.ndarray) -> None:
-        """Told after every step which episodes have ended, (N,)."""
+        """Called after every step with the episodes that have ended, (N,)."""
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """What the critic says of raw actions (B, …) at observations (B, …), (B,)."""
+        """The critic's values (B,) of raw actions (B, …) at observations (B, …)."""
 
 
 class AsynchronousAgent(Agent, Protocol):
     """An agent whose workers act in environments of their own."""
 
     def train(self, interaction: Any, steps: int, report: Callable[..., bool]) -> None:
-        """Let the workers learn until so many environment steps in all."""
+        """Run the workers until `steps` environment steps in total."""

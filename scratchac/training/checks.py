@@ -1,4 +1,4 @@
-"""What is checked before training and in it: values that are no numbers, episodes that never end, memory that there is not."""
+"""Checks before and during training: values that are not finite, episodes that never end, rollouts that do not fit into memory."""
 
 import math
 
@@ -8,17 +8,17 @@ import numpy as np
 import kernels
 from scratchac.errors import TrainingError, UserError
 
-LONGEST = 100_000               # steps of an episode that must end
+LONGEST = 100_000               # most steps of an episode, where an episode has to end
 
 
 NEVER_ENDS = f"an episode has not ended after {LONGEST:,} steps: the environment needs a limit (gymnasium.wrappers.TimeLimit)"
 
 
 def require_finite(step: int, **values: np.ndarray) -> None:
-    """Raise TrainingError naming the environment and the step of the first NaN or infinity in arrays (T, N, …)."""
+    """Raise TrainingError, with environment and step, for the first NaN or infinity in arrays (T, N, …)."""
     for name, x in values.items():
         with np.errstate(over="ignore", invalid="ignore"):
-            if math.isfinite(x.sum()):                      # quick, and the usual case: a sum is finite only if all its terms are
+            if math.isfinite(x.sum()):                      # fast, for the usual case: a sum is finite only if all its terms are
                 continue
         wrong = np.argwhere(~np.isfinite(x))
         if len(wrong):

@@ -1,8 +1,8 @@
-"""Compiled loops and gradients, which an algorithm asks for in its `fast_path`.
+"""Compiled loops and gradients, which an algorithm requests in its `fast_path`.
 
 For small networks Python's calls cost more than the arithmetic, so acting is one compiled call and an update is another. They do
-what the algorithm's own `sample` and `update` do in `loops.train_on_policy`: the same random numbers, the same parameters, the same
-reports. Those stay the reference, and they run as soon as one of them is changed (see kernels/registry.py).
+the same as the algorithm's own `sample` and `update` in `loops.train_on_policy`: the same random numbers, parameters and reports.
+The algorithm's own methods remain the reference, and they run as soon as one of them is changed (see kernels/registry.py).
 """
 
 import time
@@ -22,7 +22,7 @@ from scratchac.training.loops import Report
 
 
 class DiscreteAgent(Protocol):
-    """What the compiled loops need of an on-policy agent."""
+    """The attributes of an on-policy agent that the compiled loops need."""
 
     config: Any
     schedules: Any
@@ -34,9 +34,9 @@ class DiscreteAgent(Protocol):
 
 
 def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
-    """The fast path around the active backend's compiled update of that name, or None where there is none for this agent.
+    """The fast path with the active backend's compiled update of that name, or None if there is none for this agent.
 
-    It is for discrete actions without a mask, and for environments that are stepped in this process.
+    It supports discrete actions without a mask, in environments that are stepped in this process.
     """
     if not isinstance(agent.dist, Categorical) or agent.masked or envs.workers:
         return None
@@ -59,7 +59,7 @@ def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
-    """`ActorCritic.update` at every step of one environment."""
+    """Train with the equivalent of `ActorCritic.update` at every step of one environment."""
     from kernels.numba_networks import act
     from kernels.numba_networks import one_step_actor_critic as learn
 
@@ -85,7 +85,7 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
             raise TrainingError(f"at step {agent.step}: the TD error is not finite: lower the step sizes")
         agent.step += 1
         obs = next_obs
-        episodes.returns[0] += reward                                       # quicker than `add` for one environment
+        episodes.returns[0] += reward                                       # faster than `add` for one environment
         episodes.lengths[0] = t + 1
         if done:
             episodes.end(0)
@@ -97,7 +97,7 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
 
 
 def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
-    """A rollout of all environments, then `A2C.update` with the options that its `fast_path` names."""
+    """Train with rollouts of all environments and the equivalent of `A2C.update`, for the options that its `fast_path` checks."""
     from kernels.numba_networks import a2c_gradient, act
 
     actor, critic = network(agent.model, 0), network(agent.model, 1)
@@ -125,7 +125,7 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
                 obs = obs.copy()
                 for i in over:
                     obs[i] = envs.members[i].reset()[0]
-        require_finite(agent.step, observations=s, rewards=r, next_observations=s2)        # tanh makes 1 of an infinity
+        require_finite(agent.step, observations=s, rewards=r, next_observations=s2)        # tanh would turn infinity into 1
         started = time.perf_counter()
         h = agent.schedules(agent.step / config.steps)
         actor_loss, critic_loss, entropy, value, spread = a2c_gradient(

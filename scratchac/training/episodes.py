@@ -1,4 +1,4 @@
-"""Episodes under way in training: what they have brought so far, and what the critic had promised of them."""
+"""Episodes during training: their returns and lengths, and the critic's estimates at their starts."""
 
 from collections import deque
 from typing import Any
@@ -12,39 +12,39 @@ class Episodes:
     """Returns and lengths of the episodes of N environments, from their rewards."""
 
     def __init__(self, n: int, window: int = 100):
-        self.returns = np.zeros(n)                                          # of the episodes under way
+        self.returns = np.zeros(n)                                          # of the episodes in progress
         self.lengths = np.zeros(n, np.int64)
         self.finished = 0
         self.recent: deque[tuple[float, int]] = deque(maxlen=window)        # (return, length) of the last ones finished
 
     def add(self, rewards: np.ndarray, done: np.ndarray) -> None:
-        """One step of all environments: rewards (N,) and which episodes it ended (N,)."""
+        """Add one step of all environments: its rewards (N,), and which episodes it ended (N,)."""
         self.returns += rewards
         self.lengths += 1
         for i in np.flatnonzero(done):
             self.end(int(i))
 
     def end(self, i: int) -> None:
-        """The episode of environment i has ended."""
+        """Record that the episode of environment i has ended."""
         self.recent.append((float(self.returns[i]), int(self.lengths[i])))
         self.returns[i] = self.lengths[i] = 0
         self.finished += 1
 
     def state(self) -> dict[str, Any]:
-        """All of it."""
+        """Everything that is kept."""
         return {"returns": self.returns, "lengths": self.lengths, "finished": self.finished, "recent": np.array(self.recent)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take a state over."""
+        """Restore a state."""
         self.returns[:], self.lengths[:], self.finished = state["returns"], state["lengths"], state["finished"]
         self.recent.extend((float(total), int(length)) for total, length in state["recent"])
 
 
 class Promises:
-    """What the critic said of each episode at its start, Q(s₀, a₀), and the discounted return that came of it.
+    """The critic's estimate Q(s₀, a₀) at the start of each episode, and the discounted return that followed.
 
-    A critic that is fitted to its own maximum promises too much. Where a time limit cut the episode off, Q at the last
-    observation stands for the rest, as it does in the critic's targets. A soft critic's Q also holds the entropy to come.
+    A critic that is fitted to its own maximum overestimates. Where a time limit cut the episode off, Q at the last observation
+    replaces the rest of the return, as it does in the critic's targets. A soft critic's Q also contains the entropy to come.
     """
 
     def __init__(self, agent: OffPolicyAgent, n: int):
@@ -53,16 +53,16 @@ class Promises:
         self.said = np.zeros(n)
         self.came = np.zeros(n)
         self.weight = np.ones(n)
-        self.kept: deque[tuple[float, float]] = deque(maxlen=20)            # (said, came) of the last episodes
+        self.kept: deque[tuple[float, float]] = deque(maxlen=20)            # (estimate, return) of the last episodes
 
     def begin(self, starting: np.ndarray, obs: np.ndarray, actions: np.ndarray) -> None:
-        """Ask the critic about those episodes that start with this step, `starting` (N,)."""
+        """Store the critic's estimates for those episodes that start with this step, `starting` (N,)."""
         if starting.any():
             self.said[starting] = self.agent.value(obs[starting], actions[starting])
             self.came[starting], self.weight[starting] = 0, 1
 
     def add(self, rewards: np.ndarray, next_obs: np.ndarray, term: np.ndarray, done: np.ndarray) -> None:
-        """What this step brought, each (N, …)."""
+        """Add one step to the returns, and keep those of episodes that it ended; every argument is (N, …)."""
         self.came += self.weight * rewards
         self.weight *= self.gamma
         for i in np.flatnonzero(done):
@@ -72,14 +72,14 @@ class Promises:
             self.kept.append((self.said[i], self.came[i]))
 
     def metrics(self) -> dict[str, float]:
-        """Means over the last episodes, or nothing before the first one has ended."""
+        """Means over the last episodes; empty before the first one has ended."""
         return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
 
     def state(self) -> dict[str, Any]:
-        """All of it."""
+        """Everything that is kept."""
         return {"said": self.said, "came": self.came, "weight": self.weight, "kept": np.array(self.kept)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take a state over."""
+        """Restore a state."""
         self.said[:], self.came[:], self.weight[:] = state["said"], state["came"], state["weight"]
         self.kept.extend(map(tuple, state["kept"]))

@@ -1,4 +1,4 @@
-"""Evaluation: fresh episodes of a policy that stays as it is."""
+"""Evaluation: new episodes of a fixed policy."""
 
 from collections import deque
 from typing import Any
@@ -16,12 +16,13 @@ from scratchac.training.loops import one_blas_thread
 @one_blas_thread
 def evaluate(agent: Agent, env: Any, episodes: int = 100, seed: int = 0, explore: bool = False, parallel: int = 10,
              **kwargs: Any) -> np.ndarray:
-    """Play `episodes` fresh episodes, episode i seeded with seed + i, and return their returns in that order.
+    """Play `episodes` new episodes, episode i seeded with seed + i, and return their returns in that order.
 
-    The environments are new, and nothing in the agent changes but, with `explore`, its random generator. Each of `parallel`
-    environments plays a fixed share of the episodes to their end: taking the first ones to *finish* would favour short ones.
+    The environments are new, and nothing in the agent changes except, with `explore`, its random generator. `parallel`
+    environments take one episode after another and play each to its end: to count the first ones that *finish* would favour short
+    ones.
 
-    Raises EnvironmentFailed for whatever an environment raises, an episode that never ends, and returns that are not finite.
+    Raises EnvironmentFailed if an environment raises an error, an episode never ends, or a return is not finite.
     """
     envs = [Checked(make(env, **kwargs), i) for i in range(min(parallel, episodes))]
     try:

@@ -1,4 +1,4 @@
-"""What is under way in training besides the agent: environments, their observations, their episodes."""
+"""The state of training besides the agent: environments, their observations, their episodes."""
 
 import sys
 from typing import Any
@@ -9,10 +9,10 @@ from scratchac.training.episodes import Episodes, Promises
 
 
 class Interaction:
-    """Environments, where they are, and what their episodes have brought so far.
+    """Environments, their current observations, and the returns of their episodes so far.
 
-    `begin` starts new episodes, or brings back those that `state` was taken of. Asynchronous workers act elsewhere, and the
-    environments here only serve as models: `workers` is what each of them left behind when all had ended, or None.
+    `begin` starts new episodes, or restores those of a `state`. Asynchronous workers act in environments of their own, and the ones
+    here only serve as a pattern for them: `workers` has the final state of each worker after all have ended, and is None before.
     """
 
     def __init__(self, agent: Agent, envs: Any):
@@ -25,7 +25,7 @@ class Interaction:
         self.since_update = 0                                               # steps since the last round of updates (off-policy)
 
     def begin(self, state: dict[str, Any] | None = None) -> None:
-        """Start new episodes, or go on. Raises CheckpointError if `state` is of something else."""
+        """Start new episodes, or continue those of `state`. Raises CheckpointError if `state` does not fit."""
         if state is None:
             self.obs = None if self.elsewhere else self.envs.reset()
             return
@@ -34,11 +34,11 @@ class Interaction:
         except UserError:
             raise
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            raise CheckpointError(f"what was under way cannot be taken up again: {type(error).__name__}: {error}") from None
+            raise CheckpointError(f"the checkpoint's episodes cannot be continued: {type(error).__name__}: {error}") from None
 
     def _go_on(self, state: dict[str, Any]) -> None:
         kept = state["envs"]
-        lost: Any = range(self.envs.n)                                      # whose episodes begin anew
+        lost: Any = range(self.envs.n)                                      # environments that begin a new episode
         if kept:
             self.obs, lost = self.envs.load_state(kept)
         elif not self.elsewhere:
@@ -55,6 +55,6 @@ class Interaction:
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 
     def state(self, failed: bool = False) -> dict[str, Any]:
-        """Everything needed to go on. `failed`: an environment is no longer to be asked."""
+        """Everything needed to continue. `failed`: an environment has failed, so no environment is asked for its state."""
         return {"envs": None if self.elsewhere or failed else self.envs.state(), "episodes": self.episodes.state(),
                 "since_update": self.since_update, "workers": self.workers, "promises": self.promises and self.promises.state()}

@@ -1,4 +1,4 @@
-"""The training loops. They know no algorithm by name: an agent says what it is in training/agent.py."""
+"""The training loops. They depend on no single algorithm: they use an agent through the interface in training/agent.py."""
 
 import math
 import time
@@ -14,11 +14,11 @@ from scratchac.training.checks import LONGEST, NEVER_ENDS, require_finite
 from scratchac.training.interaction import Interaction
 from scratchac.training.memory import Rollout
 
-# Called after every update as report(agent, interaction, metrics, update_seconds, updates); a true answer ends training.
+# Called after every update as report(agent, interaction, metrics, update_seconds, updates); training ends when it returns True.
 Report = Callable[[Any, Interaction, Metrics, float, int], bool]
 
-# Products of this size are too small to share: with 64-64 networks two BLAS threads make two thirds of the updates that one does,
-# with 256-256 they gain a third while the machine is idle and lose a fifth when it is not.
+# These matrix products are too small for several BLAS threads: with 64-64 networks two threads make two thirds of the updates that
+# one thread makes; with 256-256 networks they gain a third on an idle machine and lose a fifth on a busy one.
 one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
@@ -27,9 +27,9 @@ def train(agent: Agent, envs: Any, steps: float, report: Report, under_way: dict
     """Run the training loop for this agent until it has taken `steps` environment steps.
 
     envs        a VectorEnv or SelfPlay
-    under_way   `Interaction.state` of an earlier stretch of the same training, to go on exactly there
+    under_way   `Interaction.state` of an earlier part of the same training, to continue exactly from there
 
-    Raises TrainingError when a value is no longer a number.
+    Raises TrainingError when a value is not finite.
     """
     fast = agent.fast_path(envs)
     loop = fast.loop if fast and fast.loop else LOOPS[agent.family]
@@ -39,10 +39,10 @@ def train(agent: Agent, envs: Any, steps: float, report: Report, under_way: dict
 
 
 def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float, report: Report) -> None:
-    """Alternate between a rollout with the present policy and one update from it, until `steps` environment steps.
+    """Alternate between a rollout with the current policy and one update from it, until `steps` environment steps.
 
-    A rollout has `agent.horizon` steps of each environment or, where that is None, lasts until the episode ends (in a single one).
-    Raises TrainingError when a value is no longer a number.
+    A rollout has `agent.horizon` steps of each environment or, if that is None, one whole episode of a single environment.
+    Raises TrainingError when a value is not finite.
     """
     envs, episodes, rollout = interaction.envs, interaction.episodes, Rollout(agent.dtype)
     while agent.step < steps:
@@ -50,7 +50,7 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
         while not complete:
             t = episodes.lengths.copy()
             actions = agent.sample(interaction.obs)
-            if actions.dtype.kind == "f":                   # a simulator may answer a NaN with numbers that look sound
+            if actions.dtype.kind == "f":                   # a simulator may return finite numbers for an action of NaN
                 require_finite(agent.step, actions=actions[None])
             next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
             rollout.add(interaction.obs, actions, rewards, next_obs, term, trunc, t)
@@ -75,7 +75,7 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the replay buffer.
 
     Before learning starts, actions are random and `report` is called without metrics.
-    Raises TrainingError when a value is no longer a number.
+    Raises TrainingError when a value is not finite.
     """
     config, envs, episodes, promises = agent.config, interaction.envs, interaction.episodes, interaction.promises
     assert promises is not None
@@ -104,7 +104,7 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
                 except FloatingPointError as error:
                     raise TrainingError(f"at step {agent.step}: {error}") from None
                 updates += 1
-            if kernels.backend.device == "cpu" and not math.isfinite(metrics["critic_loss"]):       # a device would be waited for
+            if kernels.backend.device == "cpu" and not math.isfinite(metrics["critic_loss"]):       # on a GPU this waits
                 raise TrainingError(f"at step {agent.step}: critic_loss is not finite: lower the learning rates")
             metrics |= promises.metrics()
         if report(agent, interaction, metrics, time.perf_counter() - started if updates else 0.0, updates):
@@ -112,7 +112,7 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
 
 
 def train_asynchronous(agent: AsynchronousAgent, interaction: Interaction, steps: float, report: Report) -> None:
-    """The agent's workers act in environments of their own, made like those of `interaction`."""
+    """Run the agent's workers, which act in their own environments, made like those of `interaction`."""
     agent.train(interaction, int(steps), report)
 
 

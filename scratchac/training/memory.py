@@ -1,4 +1,4 @@
-"""What an agent learns from: a rollout, in order, or a minibatch from a replay buffer."""
+"""The data that an agent learns from: a rollout, in order, or a minibatch from a replay buffer."""
 
 import math
 from typing import Any, NamedTuple
@@ -12,14 +12,14 @@ from scratchac.errors import UserError
 
 
 class Batch(NamedTuple):
-    """T consecutive steps of N environments. `next_obs` is what really followed, also at the end of an episode."""
+    """T consecutive steps of N environments. `next_obs` is the observation that really followed, also at the end of an episode."""
 
     obs: np.ndarray         # (T, N, O)
     actions: np.ndarray     # (T, N) or (T, N, A), as sampled, before any clipping
     rewards: np.ndarray     # (T, N)
     next_obs: np.ndarray    # (T, N, O)
     term: np.ndarray        # (T, N) 1 where the episode ended in a terminal state
-    trunc: np.ndarray       # (T, N) 1 where a limit cut the episode off
+    trunc: np.ndarray       # (T, N) 1 where a limit truncated the episode
     t: np.ndarray           # (T, N) steps since the episode began
 
     @property
@@ -29,21 +29,21 @@ class Batch(NamedTuple):
 
 
 class Rollout:
-    """Collects a batch for an on-policy update and forgets it afterwards."""
+    """Collects the steps of one on-policy update."""
 
     def __init__(self, dtype: DTypeLike = np.float32):
         self.dtype = dtype
         self.rows: list[tuple[np.ndarray, ...]] = []
 
     def add(self, *row: np.ndarray) -> None:
-        """Append one step of all environments, in the order of `Batch`. The arrays are kept: pass ones nobody writes to again."""
+        """Append one step of all environments, in the order of `Batch`. The arrays are not copied: do not change them later."""
         self.rows.append(row)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self) -> Batch:
-        """Return everything collected as a Batch, and start anew. Floats get the rollout's dtype, whole numbers keep theirs."""
+        """Return all collected steps as a Batch, and remove them. Floats get the rollout's dtype, whole numbers keep theirs."""
         columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
         self.rows = []
         return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
@@ -56,15 +56,14 @@ class Transitions(NamedTuple):
     actions: np.ndarray     # (B, A) in [−1, 1], or (B,) whole numbers
     rewards: np.ndarray     # (B,)
     next_obs: np.ndarray    # (B, O) what really followed
-    term: np.ndarray        # (B,) 1 where nothing follows: the bootstrap is cut. A time limit is not such an ending
+    term: np.ndarray        # (B,) 1 at a terminal state, where the bootstrap is cut; a time limit is not one
 
 
 class ReplayBuffer:
-    """The last `capacity` transitions, overwritten in a ring, sampled uniformly with replacement.
+    """The last `capacity` transitions in a ring buffer, sampled uniformly with replacement.
 
-    All memory is reserved at once, where the backend computes. Observations are float32, or uint8 where the environment's are
-    (pictures).
-    Raises UserError if that cannot fit into the memory there.
+    All memory is allocated at once, on the device of the active backend. Observations have the given dtype, or uint8 if the
+    environment's are (pictures). Raises UserError if that device has too little memory.
     """
 
     def __init__(self, capacity: int, observation_space: gym.Space, action_shape: tuple[int, ...],
@@ -109,11 +108,11 @@ class ReplayBuffer:
         return Transitions(*(self.data[name][where] for name in Transitions._fields))
 
     def state(self) -> dict[str, Any]:
-        """The transitions collected so far, and where the next one goes."""
+        """The transitions collected so far, and the position of the next one."""
         return {"cursor": self.cursor, **{name: array[: self.size] for name, array in self.data.items()}}
 
     def like(self, saved: Any) -> dict[str, Any]:
-        """What a state with as many transitions as `saved` looks like here. Raises ValueError where that cannot be."""
+        """A state of this buffer with as many transitions as `saved`. Raises ValueError if `saved` cannot be a state of it."""
         rows, cursor = (saved.get(name) if isinstance(saved, dict) else None for name in ("rewards", "cursor"))
         if not isinstance(rows, np.ndarray) or rows.ndim != 1 or len(rows) > self.capacity:
             raise ValueError(f"the replay buffer has no rewards, or more than {self.capacity}")
@@ -122,7 +121,7 @@ class ReplayBuffer:
         return self.state() | {name: array[: len(rows)] for name, array in self.data.items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take transitions over."""
+        """Restore transitions."""
         self.size, self.cursor = len(state["rewards"]), int(state["cursor"])
         for name, array in self.data.items():
             array[: self.size] = kernels.backend.asarray(state[name])

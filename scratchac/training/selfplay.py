@@ -1,4 +1,4 @@
-"""Self-play: a learner against itself as it is and as it was, with Elo ratings."""
+"""Self-play: a learner plays against its current policy and against earlier ones, with Elo ratings."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,24 +11,24 @@ from scratchac.errors import UserError
 from scratchac.nn import Parameters
 from scratchac.policies import mask_illegal
 
-SNAPSHOTS = 50              # past selves in a whole training
+SNAPSHOTS = 50              # earlier policies that a whole training keeps
 
 
-PRESENT = 0.5               # the share of games against the present self
+PRESENT = 0.5               # share of the games against the current policy
 
 
-K = 16                      # points that change hands in a game at most, half of them between equals
+K = 16                      # largest change of a rating by one game; between equal ratings a win changes it by half of this
 
 
 class SelfPlay:
-    """N games side by side, the learner in each of them against itself as it is or was; the interface of `VectorEnv`.
+    """N games that are played together, the learner in each against its current or an earlier policy; the interface of `VectorEnv`.
 
-    Every `steps / SNAPSHOTS` steps the learner's policy joins a pool. When a game begins its opponent is drawn: with probability
-    PRESENT the learner as it is now, else anyone of the pool. It stays as it is during the game, and samples its actions. Silver et
-    al. 2016 draw all opponents from such a pool, and OpenAI Five (Berner et al. 2019) one in five; Bansal et al. 2018 found that
-    whoever has met old opponents is the more robust. The learner begins every other game.
+    Every `steps / SNAPSHOTS` steps a copy of the learner's policy is added to a pool. When a game begins, its opponent is drawn:
+    with probability PRESENT the learner's current policy, otherwise any policy of the pool. The opponent does not change during the
+    game and samples its actions. The learner begins every other game. Silver et al. 2016 draw all opponents from such a pool, and
+    OpenAI Five (Berner et al. 2019) one in five; Bansal et al. 2018 found that training against old opponents is more robust.
 
-    `meet` says who learns, and has to be called before `reset`.
+    `meet` sets the agent that learns and must be called before `reset`.
     """
 
     workers = None                      # all in this process
@@ -41,14 +41,14 @@ class SelfPlay:
         self.action_space = self.tables[0].action_space
         self.dist = Categorical(int(self.action_space.n))
         self.rng = np.random.default_rng(seed)
-        self.side = np.arange(n) % 2                                        # where the learner sits, (N,)
-        self.opponent = np.zeros(n, int)                                    # number in the pool, or −1 for the present self
-        self.pool: list[np.ndarray] = []                                                      # parameters of policies, (P,) each
-        self.elo: list[float] = []                                          # of each one in the pool
+        self.side = np.arange(n) % 2                                        # the learner's player number in each game, (N,)
+        self.opponent = np.zeros(n, int)                                    # index in the pool, or −1 for the current policy
+        self.pool: list[np.ndarray] = []                                    # parameters of earlier policies, (P,) each
+        self.elo: list[float] = []                                          # rating of each policy in the pool
         self.learner_elo = 0.0
 
     def meet(self, agent: Any) -> None:
-        """The agent that learns. Raises UserError for one without a mask for illegal actions."""
+        """Set the agent that learns. Raises UserError for an agent without a mask for illegal actions."""
         if not agent.masked:
             raise UserError(f"{self.tables[0].name} has illegal actions: it takes a2c or ppo, and --action-mask")
         self.agent = agent
@@ -60,11 +60,14 @@ class SelfPlay:
         self.next_snapshot = agent.step
 
     def reset(self) -> np.ndarray:
-        """New games; returns what the learner sees first, (N, O)."""
+        """Begin new games; returns the learner's first observations, (N, O)."""
         return self._begin(np.arange(self.n))
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return (obs, reward, next_obs, term, trunc): where to go on from, and what the action really led to."""
+        """Return (obs, reward, next_obs, term, trunc).
+
+        `next_obs` really followed the actions; `obs` is the same, or the first observation of a new game if one has ended.
+        """
         for table, action in zip(self.tables, actions.tolist(), strict=True):
             table.play(action)
         self._answer()
@@ -80,7 +83,7 @@ class SelfPlay:
         return obs, reward, next_obs, term, np.zeros(self.n, bool)
 
     def _begin(self, games: np.ndarray) -> np.ndarray:
-        """New games at these tables; returns what the learner sees first, (games, O)."""
+        """Begin new games at these tables; returns the learner's first observations, (games, O)."""
         if self.agent.step >= self.next_snapshot:
             self.pool.append(self.present.flat.copy())
             self.elo.append(self.learner_elo)
@@ -95,7 +98,7 @@ class SelfPlay:
         return np.stack([self.tables[i].seen for i in games])
 
     def _answer(self) -> None:
-        """The opponents' moves, wherever it is their turn: one batch of a row for each network."""
+        """Play the opponents' moves where it is their turn, in one batch with one row for each network."""
         waiting = [i for i in range(self.n) if self.tables[i].to_move != self.side[i] and not self.tables[i].over]
         if waiting:
             s = np.stack([table.seen for table in self.tables])             # (N, O)
@@ -110,23 +113,23 @@ class SelfPlay:
         """R ← R + K (S − E) for the learner, the opposite for its opponent (Elo 1978, section 1.6); S is 1, ½ or 0."""
         for i in games:
             who = self.opponent[i]
-            if who >= 0:                                                    # nobody gains from a game against itself
+            if who >= 0:                                                    # a game against itself changes no rating
                 change = K * ((1 + reward[i]) / 2 - expected_score(self.learner_elo, self.elo[who]))
                 self.learner_elo += change
                 self.elo[who] -= change
 
     def metrics(self) -> dict[str, float]:
-        """The learner's rating, in points above its first, untrained self: only differences mean anything."""
+        """The learner's rating in points above that of its untrained policy: only differences of ratings have a meaning."""
         return {"elo": self.learner_elo - self.elo[0]}
 
     def state(self) -> dict[str, Any]:
-        """The games under way, the pool and the ratings."""
+        """The games in progress, the pool and the ratings."""
         return {"pool": np.array(self.pool), "elo": np.array(self.elo), "learner_elo": self.learner_elo, "side": self.side,
                 "next_snapshot": self.next_snapshot, "opponent": self.opponent, "opponents": self.params.flat,
                 "rng": self.rng.bit_generator.state, "moves": [table.moves for table in self.tables]}
 
     def load_state(self, state: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
-        """Go on with the games that `state` was taken of: (what the learner sees, no games that are lost)."""
+        """Restore the games of a `state`; returns (the learner's observations, an empty list: no game is lost)."""
         self.pool, self.elo, self.learner_elo = list(state["pool"]), list(state["elo"]), state["learner_elo"]
         self.side[:], self.opponent[:], self.params.flat[:] = state["side"], state["opponent"], state["opponents"]
         self.next_snapshot, self.rng.bit_generator.state = state["next_snapshot"], state["rng"]
@@ -135,11 +138,11 @@ class SelfPlay:
         return np.stack([table.seen for table in self.tables]), []
 
     def close(self) -> None:
-        """Let go of all tables."""
+        """Close all tables."""
         for table in self.tables:
             table.rules.close()
 
 
 def expected_score(rating: float, other: float) -> float:
-    """E = 1 / (1 + 10^((R_other − R)/400)): 200 points more are three games in four (Elo 1978)."""
+    """E = 1 / (1 + 10^((R_other − R)/400)): 200 points more mean a score of about three games in four (Elo 1978)."""
     return 1 / (1 + 10 ** ((other - rating) / 400))

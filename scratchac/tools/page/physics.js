@@ -1,10 +1,11 @@
-// The four worlds, equation for equation as Gymnasium has them (gymnasium/envs/classic_control), in float64.
+// The physics of four environments, with the same equations as in Gymnasium (gymnasium/envs/classic_control), in float64.
 //
 //   start(random)                   a first state; random() is uniform in [0, 1)
 //   observe(state)                  what the policy sees
 //   step(state, action, settings)   {state, reward, terminated}
 //
-// settings: the environment's arguments, and what Gymnasium has no place for: gravity, and a force push = [x, y] of somebody's hand.
+// settings: the environment's arguments, gravity, which Gymnasium lets change for Pendulum only, and push = [x, y], the
+// force of the user's hand.
 // limit is the time limit in steps, fps the speed at which Gymnasium shows it.
 
 const uniform = (random, low, high) => low + (high - low) * random();
@@ -36,7 +37,7 @@ const physics = {
     step([theta, thetaDot], action, { gravity, push }) {
       const m = 1, l = 1, dt = 0.05;
       const u = clip(action[0], -2, 2);
-      const torque = u - l * (Math.sin(theta) * push[1] + Math.cos(theta) * push[0]);     // the hand's: r × F at the tip
+      const torque = u - l * (Math.sin(theta) * push[1] + Math.cos(theta) * push[0]);     // with that of the hand: r × F at the tip
       const costs = wrap(theta) ** 2 + 0.1 * thetaDot ** 2 + 0.001 * u ** 2;
       const acceleration = 3 * gravity / (2 * l) * Math.sin(theta) + 3 / (m * l ** 2) * torque;
       const newThetaDot = clip(thetaDot + acceleration * dt, -8, 8);
@@ -68,7 +69,7 @@ const physics = {
       if (position === -1.2 && velocity < 0) velocity = 0;
       const terminated = position >= 0.45 && velocity >= goal_velocity;
       const reward = (terminated ? 100 : 0) - action[0] ** 2 * 0.1;
-      return { state: [position, velocity].map(Math.fround), reward, terminated };       // this one is kept in float32
+      return { state: [position, velocity].map(Math.fround), reward, terminated };       // Gymnasium keeps this state in float32
     },
   },
 };

@@ -1,4 +1,4 @@
-// The policy's forward pass for one observation, as scratchac/normalise.py, nn.py and distributions.py have it.
+// The policy's forward pass for one observation, as in scratchac/normalise.py, nn.py and distributions.py.
 
 const clip = (x, low, high) => Math.min(Math.max(x, low), high);
 const activations = { tanh: Math.tanh, relu: (z) => Math.max(z, 0) };
@@ -13,12 +13,12 @@ const network = (layers, activation, x) =>
 // s ↦ clip((s − mean)/std, ±10) if the agent normalises
 const see = ({ normaliser: n }, obs) => (n ? obs.map((x, i) => clip((x - n.mean[i]) / n.std[i], -10, 10)) : obs);
 
-// What the policy holds of an observation: {probabilities} of discrete actions, or {mu, logSigma} of continuous ones.
+// The policy's distribution at an observation: {probabilities} of discrete actions, or {mu, logSigma} of continuous ones.
 function distribution(policy, obs) {
   const head = policy.head;
   const y = network(policy.actor, policy.activation, see(policy, obs));
   if (head.kind === "categorical") {
-    const highest = Math.max(...y);                       // exp cannot overflow below it
+    const highest = Math.max(...y);                       // subtracted, so that exp cannot overflow
     const weights = y.map((yi) => Math.exp(yi - highest));
     const sum = weights.reduce((a, b) => a + b);
     return { probabilities: weights.map((w) => w / sum) };
@@ -30,8 +30,8 @@ function distribution(policy, obs) {
   return { mu, logSigma: raw.map((r) => (head.log_std === "tanh" ? -5 + 3.5 * (Math.tanh(r) + 1) : clip(r, -20, 2))) };
 }
 
-// The action, as the critic knows it (raw) and as the environment takes it (env). Without noise it is the most likely one;
-// noise is a number u in [0, 1) for discrete actions, and else a vector: ε ~ N(0, 1), or what a tanh actor's action is moved by.
+// The action, as an input of the critic (raw) and of the environment (env). Without noise it is the most likely one;
+// noise is a number u in [0, 1) for discrete actions, otherwise a vector: ε ~ N(0, 1), or the noise added to a tanh actor's action.
 function act(policy, obs, noise = null) {
   const { head } = policy, { probabilities, mu, logSigma } = distribution(policy, obs);
   if (head.kind === "categorical") {
