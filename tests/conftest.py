@@ -1,3 +1,5 @@
+"""Settings and fixtures of all tests."""
+
 import os
 import sys
 
@@ -14,3 +16,12 @@ collect_ignore = [] if sys.platform == "linux" else ["test_faults.py"]          
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)
+
+
+@pytest.fixture
+def quick_end(monkeypatch):
+    """A run in this process ends with one episode of evaluation and without a picture of its curves."""
+    from scratchac.experiments import plots, session
+
+    monkeypatch.setattr(session, "EVALUATION_EPISODES", 1)
+    monkeypatch.setattr(plots, "curves", lambda run, path: None)

@@ -1,4 +1,4 @@
-"""What happens to checkpoints: writers that are killed, bits that flip; and whether two runs are the same to the last bit."""
+"""Damage to checkpoints: the writer is killed, or bits flip. `same` compares two runs to the last bit."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ CLOCKS = {"wall_s", "update_s"}
 
 
 def same(path, other):
-    """Compare two runs' checkpoints and metrics, but for what a clock said. Raises AssertionError."""
+    """Compare two runs' checkpoints and metrics, except for measured times. Raises AssertionError where they differ."""
     ours, theirs = (dict(np.load(p / "checkpoint.npz")) for p in (path, other))
     trees = [json.loads(x.pop("manifest").tobytes())["tree"]["dict"] for x in (ours, theirs)]
     for tree in trees:
@@ -51,8 +51,9 @@ def write_for_ever(path, first, begun):
 
 
 def kill_writers(path, times, seed=0):
-    """Kill a process that writes checkpoints into a new folder, so many times, at random moments; after each time the folder must
-    hold a whole checkpoint, no older than the one before. Returns {what was seen: how often}.
+    """Kill a process that writes checkpoints into a new folder, `times` times at random moments.
+
+    After each kill the folder must hold a whole checkpoint, no older than the one before. Returns {what was seen: how often}.
     """
     rng, seen = np.random.default_rng(seed), Counter()
     Run.create(path, config_of_nothing()).save({"step": 0, "numbers": np.full(SIZE, 0)}, {}, None)
@@ -87,10 +88,10 @@ def config_of_nothing():
 
 
 def flip_bits(path, times, seed=0):
-    """Flip one to eight bits of a run's checkpoint, so many times: it is refused, or what comes back is the same.
+    """Flip one to eight bits of a run's checkpoint, `times` times. It must be refused, or the same state must come back.
 
-    Half of the time they are where the structure is: in the ZIP archive's directory at the end, its entries' headers, and those of
-    the arrays. Returns {what came of it: how often}; raises AssertionError if it is something else.
+    Half of the time the bits lie where the structure is: in the ZIP archive's directory at its end, or in the headers of its
+    entries and arrays. Returns {the outcome: how often}; raises AssertionError for any other outcome.
     """
     rng, seen = np.random.default_rng(seed), Counter()
     file, run = path / "checkpoint.npz", Run.open(path)
@@ -124,7 +125,7 @@ def _structure(archive):
 
 
 def _flat(state):
-    """Nested state as something that `==` compares: arrays with their dtype, shape and bytes."""
+    """Turn a nested state into one that `==` can compare: an array becomes its dtype, shape and bytes."""
     if isinstance(state, np.ndarray):
         return str(state.dtype), state.shape, state.tobytes()
     if isinstance(state, dict):

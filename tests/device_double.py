@@ -1,10 +1,10 @@
-"""A backend that stands in for a GPU where there is none: its arrays refuse what CuPy's refuse, or what would make a GPU wait."""
+"""A backend that stands in for a GPU. Its arrays refuse what CuPy's refuse, and what would make the host wait for the device."""
 
 import contextlib
 
 import numpy as np
 
-from kernels.numpy_kernels import NumpyKernels
+import kernels
 
 waiting_allowed = True
 
@@ -14,7 +14,7 @@ class Waited(AssertionError):
 
 
 class DeviceArray(np.ndarray):
-    """Computes only with its own kind and with plain numbers, and hands a value to the host only while that is allowed."""
+    """It computes only with its own kind and with plain numbers, and gives a value to the host only while that is allowed."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         for x in (*inputs, *(out or ())):
@@ -82,10 +82,11 @@ def same_side(x):
         raise TypeError("an array of the host among arrays of the device")
 
 
-class DeviceKernels(NumpyKernels):
-    """The reference's arithmetic on DeviceArrays."""
+class DeviceBackend(kernels.Backend):
+    """It overrides no kernel, so the references run on DeviceArrays."""
 
-    name, device = "double", "double"
+    name = "double"
+    device = "double"
 
     def zeros(self, shape, dtype):
         return on_device(np.zeros(shape, dtype))

@@ -1,9 +1,9 @@
-"""Cause faults by the thousand, and write down what came of them: the figures of README's reliability table.
+"""Cause thousands of faults and count their outcomes, for the reliability table of the README.
 
     python tests/faults.py --kills 500 --flips 20000 --inputs 400 --resumes --soak 30
 
-Each figure goes into demos/results/reliability.json as soon as it is there; `python demos/results/table.py` makes the table. The
-tests run the same code for as long as tests may last.
+Each figure is written to demos/results/reliability.json at once, and `python demos/results/table.py` makes the table. The tests run
+the same code with fewer faults.
 """
 
 import argparse
@@ -33,12 +33,12 @@ FILE = Path(__file__).parents[1] / "demos" / "results" / "reliability.json"
 
 # What makes any preset's run short, without changing what has to be brought back.
 SHORT = {"rollout": 32, "batch_size": 32, "learning_starts": 100, "buffer_size": 400, "epochs": 2, "hidden": (16, 16)}
-COMMAND = "import sys; from scratchac import lifecycle; lifecycle.EVALUATION_EPISODES = 1; from scratchac.__main__ import main; " \
-          "sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys; from scratchac.experiments import session; session.EVALUATION_EPISODES = 1; " \
+          "from scratchac.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 
 def resume_every_preset(folder, report):
-    """Each preset's run, but shorter, on each backend: stopped, resumed in a new process, compared with one that never stopped."""
+    """Stop a short run of each preset on each backend, resume it in a new process, and compare it with one that never stopped."""
     for algorithm, tables in presets().items():
         for key in tables:
             if algorithm == "a3c":                          # time decides what several workers learn
@@ -46,7 +46,7 @@ def resume_every_preset(folder, report):
             for backend in ("numpy", "numba"):
                 started, (env, _, preset) = time.monotonic(), key.partition(":")
                 tuned = find_preset(algorithm, env, preset or None)[0]
-                config = configure(algorithms.find(algorithm).Config, algorithm, tuned)
+                config = configure(algorithms.find(algorithm).config_class, algorithm, tuned)
                 words = ["train", algorithm, "--env", env, "--backend", backend, *(["--preset", preset] if preset else [])]
                 for name, value in SHORT.items():
                     if hasattr(config, name) and (name == "hidden" or getattr(config, name) > value):
@@ -78,7 +78,7 @@ def keep(name, value):
 
 
 def rows(name):
-    """Where rows go that come one after the other; one replaces what is there of the same thing and backend."""
+    """Return a function that adds a row to the file; it replaces the row of the same thing and backend."""
     def add(row):
         kept = json.loads(FILE.read_text()).get(name, []) if FILE.exists() else []
         new = row["what"], row.get("backend")

@@ -10,7 +10,7 @@ BOX = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
 
 class Constant(gym.Env):
-    """Reward 1 at every step, one observation; after `limit` steps the episode is cut off, or ends, or both."""
+    """Every step pays 1, and there is one observation. After `limit` steps the episode is truncated, or terminates, or both."""
 
     observation_space, action_space = BOX, gym.spaces.Discrete(2)
 
@@ -62,7 +62,7 @@ class Aliasing(Counter):
 
 
 class Bandit(gym.Env):
-    """One step: action `best` pays 1, any other pays 0. Actions are start … start+2, and anything else is an error."""
+    """An episode is one step; action `best` pays 1, the others 0. Actions are start … start+2, and anything else is an error."""
 
     observation_space = BOX
 
@@ -81,7 +81,7 @@ class Bandit(gym.Env):
 
 
 class Match(gym.Env):
-    """One step: the observation is ±1 and the action with its sign pays 1. Knows whether a policy looks at its input."""
+    """An episode is one step; the observation is ±1 and the action of its sign pays 1. A policy must look at its input."""
 
     observation_space, action_space = BOX, gym.spaces.Discrete(2)
 
@@ -95,7 +95,7 @@ class Match(gym.Env):
 
 
 class Target(gym.Env):
-    """One step, continuous: the reward is −(a − ½)² for an action within [−1, 2], and anything outside is an error."""
+    """An episode is one step; the reward is −(a − ½)² for an action within [−1, 2], and any other action is an error."""
 
     observation_space, action_space = BOX, gym.spaces.Box(np.float32([-1]), np.float32([2]))
 
@@ -110,7 +110,7 @@ class Target(gym.Env):
 
 
 class Poison(Constant):
-    """Hands out a value that is not a number after `after` steps: "reward" or "obs"; or raises."""
+    """After `after` steps its reward or its observation ("obs") is not finite, or its step raises an error."""
 
     def __init__(self, what="reward", after=3):
         super().__init__(limit=100)
@@ -129,7 +129,7 @@ class Poison(Constant):
 
 
 class Deadly(Constant):
-    """Kills the process that it runs in, or raises an error, at its tenth step."""
+    """At its tenth step it kills its own process, or raises an error."""
 
     steps, way = 0, "kill"
 
@@ -147,7 +147,7 @@ class Breaking(Deadly):
 
 
 class DiesOnce(Bandit):
-    """A Bandit that kills its process at the first step anywhere, and leaves a mark by which its successors know."""
+    """A Bandit that kills its process at its first step. It leaves a file by which later instances know that this has happened."""
 
     def __init__(self, mark):
         super().__init__()

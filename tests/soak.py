@@ -1,8 +1,8 @@
-"""Runs that are tormented: killed and stopped, their checkpoints damaged, their disk full; and resumed until they are at their end.
+"""Long runs under faults: a run is killed, stopped, and has its checkpoint damaged or its disk full, and is resumed until it ends.
 
-Beside each, on another core, the same run goes its way undisturbed, and in the end both have the same bytes. Where that cannot be,
-for the faults take environments away or time decides what is learnt, the run has to come to its end. The memory of the undisturbed
-process is measured when a fifth of its steps are done, and before the last one.
+The same run goes on undisturbed on another core, and in the end both must have the same bytes. Where faults lose environments, or
+time decides what is learnt, the run only has to come to its end. The memory of the undisturbed process is measured after a fifth of
+its steps and before its last step.
 """
 
 import os
@@ -32,7 +32,7 @@ PAUSE = 2, 15                       # seconds between a start and a fault
 
 
 class Process:
-    """`scratchac` with some arguments, in a process of its own."""
+    """The command `scratchac` with some arguments, in a process of its own."""
 
     def __init__(self, *words, largest_file=None):
         def limit():                                        # in the child: writing more fails, as it does where a disk is full
@@ -52,12 +52,12 @@ class Process:
             return False
 
     def ended(self):
-        """(exit code, what it said), once it has come to its end."""
+        """Wait for its end; return (exit code, what it wrote to stderr)."""
         self.said = self.process.communicate(timeout=3600)[1]
         return self.process.returncode, self.said
 
     def memory(self):
-        """Resident bytes; 0 after its end."""
+        """Its resident memory in bytes, or 0 after its end."""
         try:
             return int(Path(f"/proc/{self.process.pid}/status").read_text().split("VmRSS:")[1].split()[0]) * 1024
         except (OSError, IndexError):
@@ -87,7 +87,7 @@ class Undisturbed(Process):
 
 
 class Tormented:
-    """A run to which things happen. `seen` counts them."""
+    """A run that suffers faults. `seen` counts them."""
 
     def __init__(self, words, folder, rng, has_workers):
         self.words, self.folder, self.rng, self.seen, self.full = words, folder, rng, Counter(), False
@@ -95,7 +95,7 @@ class Tormented:
         self.process = None
 
     def start(self, full=False):
-        """Go on from the checkpoint or, where a kill came before the first one, begin anew."""
+        """Resume from the checkpoint, or begin anew if a kill came before the first one."""
         self.full = full
         if (self.folder / "checkpoint.npz").exists():
             words = ["resume", self.folder]
@@ -105,7 +105,7 @@ class Tormented:
         self.process = Process(*words, largest_file=2_000 if full else None)
 
     def suffer(self):
-        """Let one thing happen and see to it that what follows is as it should be."""
+        """Cause one fault, and check what follows it."""
         fault = str(self.rng.choice(self.faults))
         if fault == "disk full":                            # happens to the next stretch
             self.end(signal.SIGKILL)
@@ -143,26 +143,33 @@ class Tormented:
         return said
 
     def flip_bits(self):
-        """In the checkpoint, sixteen of them: it has to be refused, and the one before it takes its place."""
+        """Flip sixteen bits of the checkpoint. It has to be refused, and the one before takes its place."""
         file, previous = (self.folder / f"checkpoint{x}.npz" for x in ("", ".previous"))
         if not previous.exists():
             return
-        bad = bytearray(file.read_bytes())
-        for where in self.rng.integers(len(bad) // 4, len(bad) // 2, 16):
-            bad[where] ^= 1 << int(self.rng.integers(8))
-        file.write_bytes(bad)
+        self.damage(file)
         code, said = Process("resume", self.folder).ended()
         assert code == 2 and "cannot be used" in said and len(said.splitlines()) == 1, (code, said)
         previous.rename(file)
         self.seen["bits flipped"] += 1
+
+    def damage(self, file):
+        """Replace a file by one with flipped bits. If a kill has left the file two names, the other name keeps the sound bytes."""
+        bad = bytearray(file.read_bytes())
+        for where in self.rng.integers(len(bad) // 4, len(bad) // 2, 16):
+            bad[where] ^= 1 << int(self.rng.integers(8))
+        damaged = file.with_name(f"{file.name}.damaged")
+        damaged.write_bytes(bad)
+        os.replace(damaged, file)
 
     def pause(self):
         return self.rng.uniform(*PAUSE)
 
 
 def soak(minutes, report, folder, names=CASES, seed=0):
-    """Torment each of these CASES for its share of the time, with one run after the other. `report` is called after each case with
-    its figures; of the memory, with that of the run whose memory has grown the most.
+    """Run each of these CASES under faults for its share of the time, one run after the other.
+
+    `report` is called after each case with its figures; the memory in them is that of the run whose memory grew most.
     """
     rng, share = np.random.default_rng(seed), 60 * minutes / len(names)
     for name in names:
@@ -194,7 +201,7 @@ def soak(minutes, report, folder, names=CASES, seed=0):
 
 
 def torment(parts, whole, until):
-    """Let things happen to `parts` until that time; then leave it alone until it is at its end, and `whole` too."""
+    """Cause faults in `parts` until the given time, then let both runs come to their end."""
     parts.start()
     while not parts.process.ended_within(0):
         next_fault = time.monotonic() + parts.pause()

@@ -1,7 +1,7 @@
-"""Strange input of all kinds, made at random: command lines, arguments of the Python functions, and environments.
+"""Random input of all kinds: command lines, arguments of the Python functions, and environments.
 
-Whatever comes must be done, or refused in one line: a UserError for what can be mended, a TrainingError for learning that failed.
-Each function runs so many examples and returns {what came of it: how often}; Hypothesis shrinks an example that fails.
+Every input must be accepted, or refused in one line: by a UserError where the user can mend it, by a TrainingError where learning
+failed. Each function runs a number of examples and returns {the outcome: how often}; Hypothesis shrinks an example that fails.
 """
 
 import contextlib
@@ -25,16 +25,16 @@ from hypothesis import strategies as st
 
 import scratchac
 from scratchac import algorithms
-from scratchac.experiments import plots, session
 from scratchac.__main__ import main
-from scratchac.errors import TrainingError, UserError
 from scratchac.algorithms.config import OffPolicy
+from scratchac.errors import TrainingError, UserError
+from scratchac.experiments import plots, session
 
 SECONDS = 60                                        # in which an example must have ended
 
 
 def explore(check, examples, *strategies):
-    """Run `check` on so many examples, the same ones every time."""
+    """Run `check` on a number of examples, which are the same every time."""
     given(*strategies)(settings(max_examples=examples, deadline=None, derandomize=True, database=None,
                                 phases=(Phase.generate, Phase.shrink),      # not Phase.explain, which traces every line
                                 suppress_health_check=list(HealthCheck))(check))()
@@ -42,13 +42,13 @@ def explore(check, examples, *strategies):
 
 @contextlib.contextmanager
 def elsewhere():
-    """An empty working directory, a short evaluation, no pictures, and an end to what hangs."""
+    """A block in an empty working directory, with a short evaluation, without pictures, and with a time limit."""
     def hangs(*_):
         raise AssertionError(f"it has not ended after {SECONDS} seconds")
 
     before, handler = Path.cwd(), signal.signal(signal.SIGALRM, hangs)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), \
-            mock.patch.object(lifecycle, "EVALUATION_EPISODES", 1), mock.patch.object(plots, "save", lambda figure, path: None), \
+            mock.patch.object(session, "EVALUATION_EPISODES", 1), mock.patch.object(plots, "save", lambda figure, path: None), \
             mock.patch.object(sys, "stdin", io.StringIO()):
         warnings.simplefilter("ignore")                                     # of overflows, where learning rates are absurd
         os.chdir(folder)
@@ -78,7 +78,7 @@ def has_an_end(steps):
 
 
 def words_for(field):
-    """Values of a hyperparameter as words of a command line, sound and strange."""
+    """A strategy for a hyperparameter's values, valid and invalid, as words of a command line."""
     kind = field.type if get_origin(field.type) else type(field.default)
     if field.name == "hidden":
         return st.sampled_from([["4"], ["4", "4"], [LARGE], ["0"], ["x"], []])
@@ -102,7 +102,7 @@ def training(draw):
     words += ["--steps", draw(st.one_of(SMALL, st.just("40"), st.just("40"), steps) if algorithm != "a3c" else steps)]
     if algorithm not in algorithms.ALGORITHMS:
         return words
-    config = algorithms.find(algorithm).Config
+    config = algorithms.find(algorithm).config_class
     known = {field.name: field for field in fields(config) if field.name not in ("steps", "engine")}
     short = {"rollout": "8", "learning_starts": "8", "batch_size": "4", "buffer_size": "100", "epochs": "2", "envs": "2"}
     chosen = draw(st.lists(st.sampled_from(sorted(known)), max_size=2, unique=True))
@@ -167,7 +167,7 @@ def command_lines(examples):
 
 
 def make_folders(folder):
-    """A run, one on a game, one with a damaged checkpoint, an empty folder and a file."""
+    """Make a run, a run on a game, a run with a damaged checkpoint, an empty folder and a file."""
     scratchac.train("reinforce", "CartPole-v1", 20, out=folder / "run", hidden=(4,))
     scratchac.train("ppo", "tictactoe_v3", 8, out=folder / "game", hidden=(4,), envs=2, rollout=4, batch_size=4)
     scratchac.train("reinforce", "CartPole-v1", 20, out=folder / "damaged", hidden=(4,))
@@ -232,7 +232,7 @@ ANSWERS = st.sampled_from(["sound", "sound", "short", "long", "list", "text", "n
 
 
 class Strange(gym.Env):
-    """Gives what it is told to, at the third step or from the beginning."""
+    """An environment that gives the `answer` it was made for, from its third step on or from the beginning."""
 
     def __init__(self, observation_space, action_space, answer, late):
         self.observation_space, self.action_space, self.answer, self.late, self.t = observation_space, action_space, answer, late, 0
@@ -265,7 +265,7 @@ def environments(examples):
     seen = Counter()
 
     def check(algorithm, observation_space, action_space, answer, late):
-        config, options = algorithms.find(algorithm).Config, {"hidden": (4,)}
+        config, options = algorithms.find(algorithm).config_class, {"hidden": (4,)}
         if issubclass(config, OffPolicy):
             options |= {"learning_starts": 8, "buffer_size": 100}
         options |= {name: 4 for name in ("rollout", "batch_size") if hasattr(config, name)}

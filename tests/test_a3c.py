@@ -1,4 +1,4 @@
-"""Workers that learn together: what they share, what they compute, and that nothing is left behind when one of them dies."""
+"""A3C: what workers share, what they compute, and that they leave nothing behind when one of them dies."""
 
 import multiprocessing
 import os
@@ -14,17 +14,18 @@ from probes import Bandit, Breaking, Deadly, Poison
 
 import scratchac
 from scratchac import optim
-from scratchac.experiments import session
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a3c import A3C
 from scratchac.errors import UserError, WorkerDied
+from scratchac.experiments import session
+from scratchac.experiments.run import Run
 from scratchac.parallel.shared import SharedMemoryStore
-from scratchac.training.loops import train
 from scratchac.parallel.workers import engine
+from scratchac.training.loops import train
 
 
 def blocks(pid):
-    """The blocks of shared memory that a process has made and not removed."""
+    """The blocks of shared memory that a process has made and not yet removed."""
     return list(Path("/dev/shm").glob(f"scratchac-{pid}-*"))
 
 
@@ -72,30 +73,31 @@ def test_a_push_is_a_step_of_rmsprop():
 
 
 def test_one_worker_is_a2c(nothing_left):
-    """Nobody else moves θ: the same episodes, gradients and steps as A2C with one environment, to the last bit."""
+    """A single worker sees the episodes, gradients and steps of A2C with one environment, to the last bit: nobody else moves θ."""
     options = {"rollout": 5, "lam": 0.9, "entropy_coef": 0.01, "hidden": (8,)}
     a3c = scratchac.train("a3c", "CartPole-v1", 400, seed=3, envs=1, lr="linear:1e-2:0", backend="numpy", **options)
 
-    envs = lifecycle.vector_env(A3C, a3c.config, "CartPole-v1", 3, {"vector": "sync", "randomise": False, "env_args": {}})
-    config = A2C.Config(steps=400, envs=1, actor_lr="linear:1e-2:0", critic_lr="linear:1e-2:0", optimiser="rmsprop", **options)
-    a2c = A2C(config, *a3c.spaces, seed=envs.seeds[0])
+    envs = session.vector_env(A3C, a3c.config, "CartPole-v1", 3, {"vector": "sync", "randomise": False, "env_args": {}})
+    rates = {"actor_lr": "linear:1e-2:0", "critic_lr": "linear:1e-2:0"}
+    a2c = A2C(A2C.config_class(steps=400, envs=1, optimiser="rmsprop", **rates, **options), *a3c.spaces, seed=envs.seeds[0])
     a2c.model.flat[:] = A3C(a3c.config, *a3c.spaces, seed=3).model.flat
     train(a2c, envs.alone(envs.seeds[0]), 400, lambda *_: False)
     assert a3c.step == a2c.step == 400
     assert np.array_equal(a3c.model.flat, a2c.model.flat)
 
 
+@pytest.mark.slow
 def test_one_worker_goes_on_as_if_never_stopped(tmp_path, nothing_left):
-    """To the last bit, within its episode; several workers go on within theirs, but nobody's steps can come in the same order."""
+    """It goes on within its episode, to the last bit. With several workers the order of their steps cannot be repeated."""
     options = {"rollout": 5, "hidden": (8,), "backend": "numpy", "seed": 3, "envs": 1}
     whole = scratchac.train("a3c", "CartPole-v1", 10_000, **options)
     stopped = scratchac.train("a3c", "CartPole-v1", 10_000, out=tmp_path / "run", stop_after=1_000, **options)
     assert 1_000 <= stopped.step < 10_000
-    episodes = scratchac.runs.Run.open(tmp_path / "run").restore()[1]["episodes"]
+    episodes = Run.open(tmp_path / "run").restore()[1]["episodes"]
     resumed = scratchac.resume(tmp_path / "run")
     assert resumed.step == whole.step
     assert np.array_equal(resumed.model.flat, whole.model.flat) and np.array_equal(resumed.optimiser.v, whole.optimiser.v)
-    assert scratchac.runs.Run.open(tmp_path / "run").restore()[1]["episodes"] > episodes
+    assert Run.open(tmp_path / "run").restore()[1]["episodes"] > episodes
 
 
 def test_workers_learn_together(nothing_left):
@@ -104,9 +106,9 @@ def test_workers_learn_together(nothing_left):
     assert agent.act(np.zeros((1, 1)), explore=False)[0] == 1
 
 
-def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left):
+def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left, quick_end):
     scratchac.train("a3c", Bandit, 2000, envs=2, rollout=4, hidden=(8,), out=tmp_path / "run")
-    run = scratchac.runs.Run.open(tmp_path / "run")
+    run = Run.open(tmp_path / "run")
     steps = run.metrics()["step"]
     agent, progress = scratchac.load(tmp_path / "run"), run.restore()[1]
     assert progress["episodes"] == agent.step and progress["updates"] == agent.step / 4         # an episode is one step
@@ -128,6 +130,7 @@ def test_ctrl_c_saves_and_cleans_up(tmp_path):
                                start_new_session=True)
     while not blocks(process.pid):
         time.sleep(0.01)
+        assert process.poll() is None
     time.sleep(0.2)                                                         # some workers are still loading
     os.killpg(process.pid, signal.SIGINT)                                   # as a terminal does: everybody gets it
     message = process.communicate(timeout=60)[1]
@@ -136,12 +139,14 @@ def test_ctrl_c_saves_and_cleans_up(tmp_path):
     scratchac.load(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     arguments = ["train", "a3c", "--steps", "10000000", "--backend", "numpy", "--quiet", "--no-video", "--out", tmp_path / "run"]
     process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, arguments)], stderr=subprocess.PIPE,
                                start_new_session=True)
     while not (blocks(process.pid) and (tmp_path / "run" / "metrics.csv").exists()):
         time.sleep(0.05)
+        assert process.poll() is None
     process.kill()
     process.communicate(timeout=60)                                         # until the last worker has closed its stderr
     assert not blocks(process.pid)
@@ -156,6 +161,7 @@ def test_bad_input():
         scratchac.train("a3c", "CartPole-v1", 100, engine="procesess")
 
 
+@pytest.mark.slow
 def test_on_a_ray_cluster(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     agent = scratchac.train("a3c", Bandit, 2000, envs=2, lr=1e-2, rollout=4, hidden=(8,), engine="ray")

@@ -1,4 +1,4 @@
-"""Agents on environments whose answer is known, and the mistakes that would pass unnoticed on real ones."""
+"""Agents learn on environments with a known answer; each test exposes a mistake that would go unnoticed elsewhere."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from scratchac.algorithms.actor_critic import ActorCritic
 from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError, UserError
-from scratchac.training.memory import Batch
 from scratchac.training.evaluation import evaluate
 from scratchac.training.loops import train
+from scratchac.training.memory import Batch
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
@@ -46,7 +46,7 @@ LEARNS = {
 
 @pytest.mark.parametrize("algorithm", ALL)
 def test_finds_the_paying_action(algorithm):
-    """Three actions 5, 6, 7 of which 6 pays: also checks that actions are translated to a space that starts at 5."""
+    """Of the actions 5, 6 and 7 only 6 pays. This also checks that actions are translated to a space that starts at 5."""
     agent = scratchac.train(algorithm, env=lambda: Bandit(start=5), hidden=(8,), **LEARNS[algorithm])
     assert evaluate(agent, lambda: Bandit(start=5), episodes=5).mean() == 1
     assert agent.act(np.ones(1), explore=False) == 6
@@ -59,7 +59,7 @@ def test_looks_at_the_observation(algorithm):
 
 
 @pytest.mark.parametrize("options", [{}, {"shared_body": True}, {"advantage": "qv"}, {"advantage": "td"},
-                                     {"advantage": "nstep", "n": 2}, {"advantage": "mc"}, {"value_loss": "huber"},
+                                     {"advantage": "nstep", "n_step": 2}, {"advantage": "mc"}, {"value_loss": "huber"},
                                      {"critic_steps": 3, "kappa": 0.5},
                                      {"normalise_obs": True, "scale_rewards": True}, {"normalise_advantage": True},
                                      {"discount_actor": True}, {"optimiser": "adam"}, {"vector": "async", "envs": 2}], ids=str)
@@ -70,7 +70,7 @@ def test_every_variant_of_a2c_learns(options):
 
 @pytest.mark.parametrize("options", [{}, {"state_dependent_std": True}, {"shared_body": True}], ids=str)
 def test_continuous_actions(options):
-    """−(a − ½)²: the mean goes to ½; the environment never sees an action outside its box although the policy samples some."""
+    """The reward −(a − ½)² draws the mean to ½. The policy samples actions outside the box, but the environment sees none."""
     settings = {"steps": 20_000, "envs": 8, "rollout": 4, "actor_lr": 0.005, "critic_lr": 0.01}
     agent = scratchac.train("a2c", env=Target, hidden=(8,), **settings, **options)
     assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.3
@@ -84,7 +84,7 @@ def test_every_variant_of_ppo_learns(options):
 
 
 def test_ppo_stops_early_where_the_policy_has_moved_enough(rng):
-    """With a bound that the first pass exceeds, one pass is made; the rest of the state goes on as usual."""
+    """If the first pass exceeds the bound, there is no second one, and the parameters are those after one pass."""
     agents = [scratchac.make_agent("ppo", Match, 0, envs=3, rollout=4, batch_size=4, hidden=(8,), lr=0.1, epochs=epochs,
                                    target_kl=target) for epochs, target in ((5, 1e-9), (1, 0.0), (5, 0.0))]
     batch = batch_for(agents[0], rng, O=agents[0].model.actor.sizes[0])
@@ -107,7 +107,7 @@ def test_eligibility_traces_learn():
 
 @pytest.mark.parametrize("ends, expected", [("trunc", 1 / (1 - 0.9)), ("term", 1.0), ("both", 1.0)])
 def test_truncation_is_not_termination(ends, expected):
-    """Reward 1 for ever, cut off every step, is worth 1/(1−γ) = 10; ended every step it is worth 1."""
+    """A reward of 1 for ever is worth 1/(1−γ) = 10 if every step is truncated, and 1 if every step terminates."""
     agent = scratchac.train("a2c", env=lambda: Constant(limit=1, ends=ends), steps=12_000, gamma=0.9, hidden=(8,), actor_lr=1e-4,
                             critic_lr=0.02, optimiser="adam", max_grad_norm=0)
     value = float(agent.model.value(np.zeros((1, 1), np.float32))[0, 0])
@@ -118,7 +118,7 @@ def test_truncation_is_not_termination(ends, expected):
 
 
 def test_entropy_bonus_raises_entropy(rng):
-    """With reward 0 and a critic at 0 there is no advantage: the bonus alone moves the policy, towards more entropy."""
+    """With rewards and values of 0 all advantages are 0, so the bonus alone moves the policy, towards more entropy."""
     agent = a2c(entropy_coef=0.1, optimiser="sgd", actor_lr=0.1)
     agent.model.theta.flat[:] += 0.5 * rng.standard_normal(agent.model.theta.flat.size)
     agent.model.w.flat[:] = 0
@@ -134,12 +134,12 @@ def test_entropy_bonus_raises_entropy(rng):
 
 
 def test_stored_actions_are_the_sampled_ones(rng):
-    """log π of what was stored is log π of what was drawn: nothing was clipped on the way."""
+    """The log-probability of a stored action is that of the sampled one, since actions are clipped for the environment alone."""
     agent = a2c(discrete=False)
     agent.model.theta["constants"][:] = 2.0                                 # σ = e²: most samples lie outside [−1, 1]
     obs = rng.standard_normal((50, 3))
     raw = agent.sample(obs)
-    played = agent.to_env(raw)
+    played = agent.dist.to_env(raw)
     assert np.abs(raw).max() > 1 and np.abs(played).max() <= 1
     y = agent.model.policy(obs)
     eps = (raw - y[:, 2:]) / np.exp(y[:, :2])
@@ -149,7 +149,7 @@ def test_stored_actions_are_the_sampled_ones(rng):
 
 
 def test_one_step_actor_critic_is_a2c_with_one_step(rng):
-    """T = N = 1, λ = 0 and plain gradient steps make A2C the same algorithm: the same parameters after five updates."""
+    """With T = N = 1, λ = 0 and plain gradient steps A2C is the same algorithm, so parameters agree after five updates."""
     import gymnasium as gym
 
     common = {"hidden": (8,), "gamma": 0.9, "discount_actor": True, "activation": "tanh", "initialiser": "orthogonal",
@@ -166,7 +166,7 @@ def test_one_step_actor_critic_is_a2c_with_one_step(rng):
 
 
 def test_eligibility_traces_sum_past_gradients(rng):
-    """After two steps z = γλ ∇₁ + ∇₂; it is zero again after the end of an episode."""
+    """After two steps the trace is z = γλ ∇₁ + ∇₂, and after the end of an episode it is zero again."""
     import gymnasium as gym
 
     config = ActorCriticConfig(hidden=(8,), gamma=0.9, lam_actor=0.5, lam_critic=0.7, actor_lr=1e-12, critic_lr=1e-12)
@@ -183,7 +183,7 @@ def test_eligibility_traces_sum_past_gradients(rng):
 
 
 def test_the_discount_of_the_actor_scales_its_gradient(rng):
-    """One row at time t: the actor's step shrinks by γᵗ, the critic's does not."""
+    """For one transition at time t the actor's step shrinks by γᵗ, and the critic's does not."""
     batch = batch_for(a2c(), rng, T=1, N=1)._replace(t=np.array([[7]]))
     moved = {}
     for discounted in (False, True):
@@ -197,7 +197,7 @@ def test_the_discount_of_the_actor_scales_its_gradient(rng):
 
 
 def test_kappa_holds_the_critic_back(rng):
-    """Several critic steps per batch: κ shortens the way from w_old, and leaves the actor alone."""
+    """With several critic steps per batch, κ shortens the critic's way from w_old and does not change the actor."""
     batch = batch_for(a2c(), rng)
     distance, actors = [], []
     for kappa in (0.0, 5.0):

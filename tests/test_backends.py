@@ -1,4 +1,4 @@
-"""Every kernel of every backend against the reference: odd shapes, both float types, views with gaps between their rows."""
+"""Every backend's kernels agree with their references: for odd shapes, both float types, and arrays that are not contiguous."""
 
 import math
 import os
@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 import kernels
 import scratchac
-from kernels.numpy_kernels import NumpyKernels
+from kernels import registry
 from scratchac import gradcheck
+from scratchac.bench.kernel_times import CASES
+from scratchac.conv import add_windows, conv2d, conv2d_backward, windows_of
+from scratchac.distributions import categorical_sample, log_softmax, tanh_gaussian, tanh_gaussian_backward
 from scratchac.environments.vector import VectorEnv
-from scratchac.nn import MLP, Parameters
+from scratchac.nn import MLP, Parameters, linear, linear_backward, mlp_backward, mlp_forward
+from scratchac.optim import adam, polyak, rmsprop
+from scratchac.returns import reverse_scan
 from scratchac.training.loops import train
 
-REFERENCE = NumpyKernels()
 FAST = [name for name in kernels.BACKENDS if name != "numpy"]
 TOLERANCE = {np.float32: {"rtol": 2e-5, "atol": 2e-5}, np.float64: {"rtol": 1e-11, "atol": 1e-12}}
 dtypes = st.sampled_from([np.float32, np.float64])
@@ -29,7 +33,7 @@ sizes_of_networks = st.lists(st.integers(1, 40), min_size=2, max_size=4)
 @pytest.fixture(params=FAST, scope="module")
 def backend(request):
     try:
-        with kernels.use(request.param) as backend:
+        with kernels.using(request.param) as backend:
             yield backend
     except kernels.BackendError as error:
         pytest.skip(str(error))
@@ -42,27 +46,89 @@ def agree(ours, reference, dtype):
 
 
 def gaps(x):
-    """The same values in memory that is not contiguous."""
+    """An array of the same values whose memory is not contiguous."""
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1] + 1), x.dtype)
     wide[..., 1::2] = x
     return wide[..., 1::2]
 
 
-class OnHost:
-    """A backend whose methods take the host's arrays, written to in place, and give such: on the CPU, the backend itself."""
+def reference(kernel):
+    """The reference of a kernel, whose own calls of other kernels go to references as well."""
+    def call(*args):
+        with kernels.using("numpy"):
+            return kernel.__wrapped__(*args)
+    return call
 
-    def __init__(self, backend):
-        self.backend = backend
 
-    def __getattr__(self, method):
-        def call(*args):
-            own = [self.backend.asarray(x) if isinstance(x, np.ndarray) else x for x in args]
-            result = getattr(self.backend, method)(*own)
-            for x, changed in zip(args, own, strict=True):
-                if isinstance(x, np.ndarray) and changed is not x:
-                    x[...] = self.backend.to_numpy(changed)
-            return tuple(map(self.backend.to_numpy, result)) if isinstance(result, tuple) else self.backend.to_numpy(result)
+def on_host(kernel):
+    """A kernel of the active backend that takes arrays of the host, writes to them, and gives such; on a CPU, the kernel itself."""
+    def call(*args):
+        backend = kernels.backend
+        own = [backend.asarray(x) if isinstance(x, np.ndarray) else x for x in args]
+        result = kernel(*own)
+        for x, changed in zip(args, own, strict=True):
+            if isinstance(x, np.ndarray) and changed is not x:
+                x[...] = backend.to_numpy(changed)
+        parts = tuple(x if x is None else backend.to_numpy(x) for x in (result if isinstance(result, tuple) else (result,)))
+        return parts if isinstance(result, tuple) else parts[0]
+    return call
+
+
+def test_overrides_are_in_force(backend):
+    """A call goes to the backend's own function. It would not if the file of a reference were another one than the recorded one."""
+    running = {reference.__name__: registry._running[key] for key, reference in registry.REFERENCES.items()}
+    for kernel, override in backend.overrides.items():
+        assert running[kernel] is override, f"{kernel} has been edited: compare it with its overrides, then `python -m kernels`"
+
+
+@pytest.mark.slow
+def test_overrides_compute_the_usual_cases(backend, monkeypatch):
+    """NotImplemented leaves a case to the reference. Every override takes some case, or its comparison would say nothing."""
+    taken = set()
+
+    def watched(kernel, override):
+        def call(*args, **kwargs):
+            result = override(*args, **kwargs)
+            if result is not NotImplemented:
+                taken.add(kernel)
+            return result
         return call
+
+    class Watched(type(backend)):
+        overrides = {kernel: watched(kernel, override) for kernel, override in backend.overrides.items()}  # noqa: RUF012
+
+    monkeypatch.setattr(kernels, "load", lambda name: Watched())
+    with kernels.using("watched"):
+        for case in CASES.values():
+            case()()
+        zeros = kernels.backend.zeros
+        add_windows(zeros((4, 9), np.float32), (1, 4, 4, 1), zeros((3, 3, 1, 1), np.float32), 1)
+        tanh_gaussian(*[zeros((4, 2), np.float32)] * 3)
+    assert taken == set(backend.overrides)
+
+
+@given(batch=st.integers(1, 20), sizes=st.tuples(st.integers(1, 20), st.integers(1, 20)), members=st.integers(0, 3), dtype=dtypes,
+       activation=st.sampled_from(["identity", "relu", "tanh"]), contiguous=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_layers(backend, batch, sizes, members, dtype, activation, contiguous, seed):
+    rng, lead = np.random.default_rng(seed), (members,) if members else ()
+    x, W, b, dy = (rng.standard_normal((*lead, *shape)).astype(dtype)
+                   for shape in ((batch, sizes[0]), sizes, sizes[1:], (batch, sizes[1])))
+    if not contiguous:
+        x, dy = gaps(x), gaps(dy)
+    y = reference(linear)(x, W, b, activation)
+    agree(on_host(linear)(x, W, b, activation), y, dtype)
+    for weights, inputs in ((True, False), (True, True), (False, True)):
+        ours = (np.zeros_like(W), np.zeros_like(b)) if weights else (None, None)
+        theirs = (np.zeros_like(W), np.zeros_like(b)) if weights else (None, None)
+        own_dx = on_host(linear_backward)(dy, x, y, W, activation, *ours, inputs)
+        dx = reference(linear_backward)(dy, x, y, W, activation, *theirs, inputs)
+        assert (own_dx is None) == (dx is None) == (not inputs)
+        for own, other in zip(ours, theirs, strict=True):
+            if weights:
+                agree(own, other, dtype)
+        if inputs:
+            agree(own_dx, dx, dtype)
 
 
 @given(sizes=sizes_of_networks, members=st.integers(0, 3), batch=st.integers(1, 70), activation=st.sampled_from(["relu", "tanh"]),
@@ -72,6 +138,7 @@ def test_networks(backend, sizes, members, batch, activation, dtype, own_input, 
     check_network(backend, tuple(sizes), (members,) if members else (), batch, activation, dtype, own_input, contiguous, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sizes, stack, batch", [((23, 256, 256, 1), (2,), 256), ((17, 256, 255, 12), (), 257),
                                                  ((5, 300, 200, 2), (3,), 130)])
@@ -88,8 +155,8 @@ def check_network(backend, sizes, stack, batch, activation, dtype, own_input, co
     for member in [None, *range(stack[0] if stack else 0)]:
         lead = stack if own_input and member is None else ()
         x = rng.standard_normal((*lead, batch, sizes[0])).astype(dtype)
-        y, cache = REFERENCE.mlp_forward(mlp, params, x, member)
-        own_y, own_cache = backend.mlp_forward(mlp, own_params, backend.asarray(x if contiguous else gaps(x)), member)
+        y, cache = reference(mlp_forward)(mlp, params, x, member)
+        own_y, own_cache = mlp_forward(mlp, own_params, backend.asarray(x if contiguous else gaps(x)), member)
         agree(backend.to_numpy(own_y), y, dtype)
 
         dy = rng.standard_normal(y.shape).astype(dtype) / batch
@@ -97,9 +164,9 @@ def check_network(backend, sizes, stack, batch, activation, dtype, own_input, co
         for weights, inputs in ((True, False), (True, True), (False, True)):
             grads = Parameters(mlp.shapes(), dtype, np.zeros_like(params.flat)) if weights else None
             own_grads = own_params.zeros_like() if weights else None
-            dx = REFERENCE.mlp_backward(mlp, params, cache, dy, grads, inputs, member)
+            dx = reference(mlp_backward)(mlp, params, cache, dy, grads, inputs, member)
             own_dy = backend.asarray(dy if contiguous else gaps(dy))
-            own_dx = backend.mlp_backward(mlp, own_params, own_cache, own_dy, own_grads, inputs, member)
+            own_dx = mlp_backward(mlp, own_params, own_cache, own_dy, own_grads, inputs, member)
             if weights:
                 agree(backend.to_numpy(own_grads.flat), grads.flat, dtype)
             if inputs:
@@ -112,22 +179,26 @@ def check_network(backend, sizes, stack, batch, activation, dtype, own_input, co
        stride=st.integers(1, 3), channels=st.integers(1, 9), dtype=dtypes, contiguous=st.booleans(), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_convolutions(backend, rows, sides, size, stride, channels, dtype, contiguous, seed):
-    check_convolution(backend, rows, sides, size, stride, channels, dtype, contiguous, seed)
+    check_convolution(rows, sides, size, stride, channels, dtype, contiguous, seed)
 
 
-def check_convolution(backend, rows, sides, size, stride, channels, dtype, contiguous, seed):
-    rng, backend = np.random.default_rng(seed), OnHost(backend)
+def check_convolution(rows, sides, size, stride, channels, dtype, contiguous, seed):
+    rng = np.random.default_rng(seed)
     x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, *sides, channels), (size, size, channels, 5), 5))
     given_x = x if contiguous else gaps(x)
-    y, windows = REFERENCE.conv2d(x, W, b, stride)
-    own_y, own_windows = backend.conv2d(given_x, W, b, stride)
+    y, windows = reference(conv2d)(x, W, b, stride)
+    own_y, own_windows = on_host(conv2d)(given_x, W, b, stride)
     agree(own_y, y, dtype)
+    agree(on_host(windows_of)(given_x, size, stride), windows, dtype)
+    u = rng.standard_normal((windows[..., 0].size, windows.shape[-1])).astype(dtype)
+    own_sum = on_host(add_windows)(u if contiguous else gaps(u), x.shape, W, stride)
+    agree(own_sum, reference(add_windows)(u, x.shape, W, stride), dtype)
     dy = rng.standard_normal(y.shape).astype(dtype) / windows[..., 0].size
     own_dy = dy if contiguous else gaps(dy)
     for wanted in (True, False):
         dW, db, own_dW, own_db = np.zeros_like(W), np.zeros_like(b), np.ones_like(W), np.ones_like(b)
-        dx = REFERENCE.conv2d_backward(dy, x.shape, windows, y, W, stride, dW, db, wanted)
-        own_dx = backend.conv2d_backward(own_dy, x.shape, own_windows, y, W, stride, own_dW, own_db, wanted)
+        dx = reference(conv2d_backward)(dy, x.shape, windows, y, W, stride, dW, db, wanted)
+        own_dx = on_host(conv2d_backward)(own_dy, x.shape, own_windows, y, W, stride, own_dW, own_db, wanted)
         agree(own_dW, dW, dtype)
         agree(own_db, db, dtype)
         if wanted:
@@ -139,7 +210,7 @@ def check_convolution(backend, rows, sides, size, stride, channels, dtype, conti
 @given(rows=st.integers(1, 50), columns=st.integers(1, 9), dtype=dtypes, contiguous=st.booleans(), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_element_wise_kernels(backend, rows, columns, dtype, contiguous, seed):
-    rng, backend = np.random.default_rng(seed), OnHost(backend)
+    rng = np.random.default_rng(seed)
 
     def draw(*shape):
         x = rng.standard_normal(shape).astype(dtype)
@@ -147,32 +218,29 @@ def test_element_wise_kernels(backend, rows, columns, dtype, contiguous, seed):
 
     logits, u = draw(rows, columns), rng.random(rows)
     mu, log_std, eps, da, dlogp = draw(rows, columns), draw(rows, columns), draw(rows, columns), draw(rows, columns), draw(rows)
-    agree(backend.log_softmax(logits), REFERENCE.log_softmax(logits), dtype)
-    assert (backend.categorical_sample(logits, u) == REFERENCE.categorical_sample(logits, u)).all()
-    agree(backend.reverse_scan(mu, eps), REFERENCE.reverse_scan(mu, eps), dtype)
-    for ours, reference in zip(backend.tanh_gaussian(mu, log_std, eps), REFERENCE.tanh_gaussian(mu, log_std, eps), strict=True):
-        agree(ours, reference, dtype)
     a = np.tanh(mu)
-    for ours, reference in zip(backend.tanh_gaussian_backward(a, log_std, eps, da, dlogp),
-                               REFERENCE.tanh_gaussian_backward(a, log_std, eps, da, dlogp), strict=True):
-        agree(ours, reference, dtype)
+    assert (on_host(categorical_sample)(logits, u) == reference(categorical_sample)(logits, u)).all()
+    for kernel, arrays in ((log_softmax, (logits,)), (reverse_scan, (mu, eps)), (tanh_gaussian, (mu, log_std, eps)),
+                           (tanh_gaussian_backward, (a, log_std, eps, da, dlogp))):
+        ours, theirs = on_host(kernel)(*arrays), reference(kernel)(*arrays)
+        assert isinstance(ours, tuple) == isinstance(theirs, tuple)
+        for own, other in zip(*(x if isinstance(x, tuple) else (x,) for x in (ours, theirs)), strict=True):
+            agree(own, other, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1, 7, 1_000, 100_001])
 def test_optimisers(backend, dtype, size):
-    rng, backend = np.random.default_rng(size), OnHost(backend)
+    rng = np.random.default_rng(size)
     start = rng.standard_normal((4, size)).astype(dtype)
     start[3] **= 2                                                          # second moments
-    for method, arrays, numbers in (("adam", 4, (1e-3, 0.9, 0.999, 1e-8, 3)), ("polyak", 2, (0.005,)), ("polyak", 2, (1.0,))):
-        ours, reference = start.copy(), start.copy()
-        getattr(backend, method)(*ours[:arrays], *numbers)
-        getattr(REFERENCE, method)(*reference[:arrays], *numbers)
-        agree(ours, reference, dtype)
-    ours, reference = start.copy(), start.copy()
-    backend.rmsprop(ours[0], ours[1], ours[3], 1e-3, 0.99, 1e-5)
-    REFERENCE.rmsprop(reference[0], reference[1], reference[3], 1e-3, 0.99, 1e-5)
-    agree(ours, reference, dtype)
+    for kernel, which, numbers in ((adam, (0, 1, 2, 3), (1e-3, 0.9, 0.999, 1e-8, 3)), (rmsprop, (0, 1, 3), (1e-3, 0.99, 1e-5)),
+                                   (polyak, (0, 1), (0.005,)), (polyak, (0, 1), (1.0,))):
+        ours, theirs = start.copy(), start.copy()
+        on_host(kernel)(*(ours[i] for i in which), *numbers)
+        reference(kernel)(*(theirs[i] for i in which), *numbers)
+        agree(ours, theirs, dtype)
+        assert not np.array_equal(ours, start)
 
 
 @pytest.mark.parametrize("name", gradcheck.CHECKS)
@@ -189,10 +257,10 @@ def test_not_a_number_is_passed_on(backend):
         mlp = MLP((3, 9, 2), activation)
         params = Parameters(mlp.shapes())
         params.flat[:] = 1
-        y, _ = backend.mlp_forward(mlp, params, backend.asarray(np.full((4, 3), np.nan, np.float32)))
+        y, _ = mlp_forward(mlp, params, backend.asarray(np.full((4, 3), np.nan, np.float32)))
         assert np.isnan(backend.to_numpy(y)).all()
     x, W, b = (backend.asarray(np.full(shape, np.nan, np.float32)) for shape in ((1, 4, 4, 2), (3, 3, 2, 5), 5))
-    assert np.isnan(backend.to_numpy(backend.conv2d(x, W, b, 1)[0])).all()
+    assert np.isnan(backend.to_numpy(conv2d(x, W, b, 1)[0])).all()
 
 
 @pytest.mark.parametrize("value", [30.0, -30.0, 1e4])
@@ -200,26 +268,28 @@ def test_tanh_far_out(backend, value):
     mlp = MLP((1, 1, 1), "tanh")
     params = Parameters(mlp.shapes())
     params.flat[:] = backend.asarray(np.array([1, 0, 1, 0], np.float32))
-    y, _ = backend.mlp_forward(mlp, params, backend.asarray(np.array([[value]], np.float32)))
+    y, _ = mlp_forward(mlp, params, backend.asarray(np.array([[value]], np.float32)))
     np.testing.assert_allclose(backend.to_numpy(y), np.sign(value), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_with_bounds_checking(tmp_path):
-    """Compiled code does not look whether an index is inside; here it does, once, in a process and a cache of its own."""
+    """Compiled code checks no index. Here it is compiled once with such checks, in a process and a cache of its own."""
     pytest.importorskip("numba")
     script = """
 import kernels, numpy as np
 import test_backends as t
-with kernels.use("numba") as backend:
+with kernels.using("numba") as backend:
     for sizes, stack, batch in (((5, 300, 200, 1), (2,), 130), ((3, 8, 2), (), 4)):
         t.check_network(backend, sizes, stack, batch, "relu", np.float32, False, True, 0)
-    t.check_convolution(backend, 2, (7, 6), 3, 2, 4, np.float32, True, 0)
+    t.check_convolution(2, (7, 6), 3, 2, 4, np.float32, True, 0)
 """
     env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_the_same_bytes_from_a_new_cache_and_from_a_filled_one(tmp_path):
     """A process that compiles and one that finds compiled code on disk train the same agent; with fastmath they did not."""
     pytest.importorskip("numba")
@@ -246,16 +316,17 @@ LOOPS = {
 
 @pytest.mark.parametrize("case", LOOPS)
 def test_a_compiled_loop_does_what_the_reference_does(backend, case):
-    """Through ends of episodes: parameters, random numbers and reports."""
+    """Parameters, random numbers and reports agree, also across the ends of episodes."""
     algorithm, options = case.split(",")[0], LOOPS[case]
     seen = {}
     for name in ("numpy", backend.name):
         reports = []
-        with kernels.use(name):
+        with kernels.using(name):
             agent = scratchac.make_agent(algorithm, "CartPole-v1", 3, steps=210, **options)
-            envs = VectorEnv("CartPole-v1", agent.envs, 3)
-            train(agent, envs, 210, lambda agent, play, metrics, *_: reports.append(  # noqa: B023
-                [agent.step, play.episodes.finished, *(x for pair in play.episodes.recent for x in pair),
+            envs = VectorEnv("CartPole-v1", agent.n_envs, 3)
+            assert bool(agent.fast_path(envs)) == (name != "numpy" and "not compiled" not in case and bool(backend.updates))
+            train(agent, envs, 210, lambda agent, interaction, metrics, *_: reports.append(  # noqa: B023
+                [agent.step, interaction.episodes.finished, *(x for pair in interaction.episodes.recent for x in pair),
                  *map(metrics.get, agent.metrics)]))
         seen[name] = agent, reports
     (ours, our_reports), (reference, reports) = seen[backend.name], seen["numpy"]

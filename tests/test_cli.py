@@ -1,4 +1,4 @@
-"""The command as a user meets it."""
+"""The command line, as a user meets it."""
 
 import json
 import resource
@@ -21,7 +21,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_help_is_quick():
-    """Under half a second of processor time, which a busy machine does not change; the best of three."""
+    """The best of three takes less than half a second of processor time, which does not depend on the load of the machine."""
     times = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -134,7 +134,7 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, mon
 
 
 def test_playing_by_key(monkeypatch):
-    """Held keys become actions: with the left arrow down, CartPole's cart is pushed left until the pole falls."""
+    """Keys that are held become actions. With the left arrow down, the cart is pushed left until the pole falls."""
     pygame = pytest.importorskip("pygame")
     from collections import defaultdict
 
@@ -142,7 +142,7 @@ def test_playing_by_key(monkeypatch):
 
     monkeypatch.setattr(pygame.key, "get_pressed", lambda: defaultdict(bool, {pygame.K_LEFT: True}))
     monkeypatch.setattr(pygame.time, "Clock", lambda: type("Clock", (), {"tick": lambda *_: None})())
-    returns = play.play("CartPole-v1", seed=0, episodes=2)
+    returns = keyboard.play("CartPole-v1", seed=0, episodes=2)
     assert len(returns) == 2 and max(returns) < 12
 
 
@@ -150,4 +150,4 @@ def test_the_main_job_is_a2c_on_the_lander():
     from scratchac.algorithms import ALGORITHMS
     from scratchac.experiments.presets import presets
 
-    assert ALGORITHMS["a2c"][2] == "LunarLander-v3" and "LunarLander-v3" in presets()["a2c"]
+    assert ALGORITHMS["a2c"].env == "LunarLander-v3" and "LunarLander-v3" in presets()["a2c"]

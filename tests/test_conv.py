@@ -1,4 +1,4 @@
-"""Convolution, the encoder of pictures, the wrappers that make them, and agents that see through it."""
+"""Convolutions, the encoder, agents that learn from pictures, and the wrappers that make pictures."""
 
 import json
 
@@ -10,22 +10,23 @@ from probes import Match
 
 import kernels
 import scratchac
-from scratchac import algorithms, conv
-from scratchac.experiments import session
-from scratchac.algorithms.sac import SAC
-from scratchac.conv import Encoder, NoEncoder
+from scratchac import algorithms
+from scratchac.algorithms.sac_pixels import PixelSAC
+from scratchac.conv import Encoder, add_windows, conv2d
 from scratchac.environments.make import make
+from scratchac.environments.spaces import space_from_json, space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
+from scratchac.experiments import session
+from scratchac.nn import Parameters, side_by_side
 from scratchac.training.memory import ReplayBuffer, Rollout, Transitions
-from scratchac.nn import Parameters
-from scratchac.environments.spaces import space_from_json, space_to_json
 
 SMALL = gym.spaces.Box(0, 255, (3, 16, 17), np.uint8)
+ACTIONS = gym.spaces.Box(-1, 1, (2,))
 
 
 class Spot(Match):
-    """One step: a bright spot on the left or on the right of a dark picture, at any height, tells the action that pays."""
+    """An episode is one step; a bright spot on the left or the right of a dark picture tells which action pays."""
 
     observation_space = gym.spaces.Box(0, 255, (16, 16, 1), np.uint8)
 
@@ -52,7 +53,7 @@ class Spot(Match):
 
 
 class Colours(gym.Env):
-    """Each step's picture is the step's number, in all colours; the reward is 1 at every third step."""
+    """Each pixel of a step's picture is the number of the step, in all colours. Every third step pays 1."""
 
     observation_space, action_space = gym.spaces.Box(0, 255, (20, 24, 3), np.uint8), gym.spaces.Discrete(2)
     metadata = {"render_modes": ["rgb_array"]}           # noqa: RUF012
@@ -78,9 +79,9 @@ class Colours(gym.Env):
 
 @pytest.mark.parametrize("k, stride", [(3, 2), (2, 3), (1, 1), (4, 1)])
 def test_convolution_is_its_definition(k, stride, rng):
-    """Loops over every index of the sum; a side that the stride does not divide, and a window larger than the stride."""
+    """Loops over every index of the sum give the same, also where the stride does not divide a side or is less than the window."""
     x, W, b = rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((k, k, 3, 5)), rng.standard_normal(5)
-    y, windows = kernels.backend.conv2d(x, W, b, stride)
+    y, windows = conv2d(x, W, b, stride)
     assert y.shape == (2, (7 - k) // stride + 1, (6 - k) // stride + 1, 5)
     for n, i, j, f in np.ndindex(y.shape):
         total = b[f]
@@ -89,16 +90,16 @@ def test_convolution_is_its_definition(k, stride, rng):
         assert y[n, i, j, f] == pytest.approx(max(total, 0))
     # ⟨windows(x), u⟩ = ⟨x, add_windows(u)⟩: adding back is the transpose of copying out.
     u = rng.standard_normal((windows[..., 0].size, k * k * 3))
-    added = kernels.backend.add_windows(u, x.shape, W, stride)
+    added = add_windows(u, x.shape, W, stride)
     assert (windows * u.reshape(windows.shape)).sum() == pytest.approx((x * added).sum())
 
 
 def test_a_known_convolution():
-    """An edge detector [−1, 1], with an empty second row, on a step from 0 to 5."""
+    """The edge detector [−1, 1] (with an empty second row) finds a step from 0 to 5."""
     x = np.tile([0.0, 0, 5, 5], (2, 1)).reshape(1, 2, 4, 1)
     W = np.array([[-1.0, 1], [0, 0]]).reshape(2, 2, 1, 1)
-    assert kernels.backend.conv2d(x, W, np.zeros(1), 1)[0].ravel().tolist() == [0, 5, 0]
-    assert kernels.backend.conv2d(x, W, np.array([-2.0]), 1)[0].ravel().tolist() == [0, 3, 0]
+    assert conv2d(x, W, np.zeros(1), 1)[0].ravel().tolist() == [0, 5, 0]
+    assert conv2d(x, W, np.array([-2.0]), 1)[0].ravel().tolist() == [0, 3, 0]
 
 
 # -- the encoder -----------------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ def encoder(shape=(3, 16, 17), dtype=np.float64):
 
 
 def test_uint8_is_scaled_not_wrapped_and_layouts_agree(rng):
-    """The same picture as uint8 and as numbers, channels first and last: the same features, each row normalised."""
+    """A picture has the same features as uint8 and as floats, with channels first and last, and each row of them is normalised."""
     made, params = encoder()
     pictures = rng.integers(256, size=(4, *made.shape), dtype=np.uint8)
     features, cache = made.forward(params, pictures)
@@ -143,7 +144,7 @@ def test_backward_leaves_its_cache_alone_and_float32_stays(rng):
 
 
 def test_shifted_pictures_are_pieces_of_the_padded_one(rng):
-    """Every shift occurs, each picture has its own, all channels of a picture move together; a vector is left alone."""
+    """Every shift occurs, each picture has its own, and all channels of a picture move together."""
     made = Encoder((2, 16, 17))
     numbers = np.arange(2 * 16 * 17).reshape(2, 16, 17)
     shifted = made.shift(np.stack([numbers] * 300), rng)
@@ -153,17 +154,18 @@ def test_shifted_pictures_are_pieces_of_the_padded_one(rng):
     assert middles == {17 * (8 + up) + 8 + left for up in range(-2, 3) for left in range(-2, 3)}
     last = Encoder((16, 17, 2)).shift(np.stack([np.moveaxis(numbers, 0, -1)] * 300), np.random.default_rng(12345))
     assert last.shape == (300, 16, 17, 2) and np.array_equal(np.moveaxis(last, -1, 1), shifted)
-    vectors, state = rng.standard_normal((3, 5)), rng.bit_generator.state
-    assert NoEncoder(5).shift(vectors, rng) is vectors and rng.bit_generator.state == state
 
 
 # -- agents ----------------------------------------------------------------------------------------------------------
 
 
+def make_agent(algorithm, observation_space, action_space=ACTIONS, **options):
+    config = algorithms.find(algorithm).config_class(**options)
+    return algorithms.make(algorithm, config, observation_space, action_space)
+
+
 def sac(**options):
-    cls = algorithms.find("sac")
-    config = cls.Config(**({"hidden": (8,), "batch_size": 8, "learning_starts": 8, "buffer_size": 50} | options))
-    return cls(config, SMALL, gym.spaces.Box(-1, 1, (2,)))
+    return make_agent("sac", SMALL, **({"hidden": (8,), "batch_size": 8, "learning_starts": 8, "buffer_size": 50} | options))
 
 
 def minibatch(rng, rows=8):
@@ -186,7 +188,7 @@ def test_only_the_critics_loss_trains_sacs_encoder(rng):
 
 
 def test_sac_learns_from_shifted_pictures_only(rng, monkeypatch):
-    """Three passes in an update, the observations once and what follows twice, and each sees what `shift` made."""
+    """An update encodes the observations once and the next ones twice, and each time what `shift` has made of them."""
     agent, batch, seen = sac(), minibatch(rng), []
     monkeypatch.setattr(Encoder, "shift", lambda self, pictures, rng: pictures // 2)
     forward = Encoder.forward
@@ -217,8 +219,7 @@ def test_spaces_of_pictures_go_through_json(shape):
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_act_takes_one_picture_or_several(algorithm, rng):
-    cls = algorithms.find(algorithm)
-    agent = sac() if algorithm == "sac" else cls(cls.Config(), SMALL, gym.spaces.Box(-1, 1, (2,)))
+    agent = sac() if algorithm == "sac" else make_agent(algorithm, SMALL)
     pictures = rng.integers(256, size=(5, *SMALL.shape), dtype=np.uint8)
     if algorithm == "ppo":
         assert agent.behaviour.see(pictures).dtype == np.uint8                  # a quarter of the memory, until the encoder
@@ -228,17 +229,16 @@ def test_act_takes_one_picture_or_several(algorithm, rng):
 
 
 def test_the_initial_spread_of_ppo():
-    """σ of a Gaussian is what was asked for; a schedule starts there; discrete actions have none."""
-    cls = algorithms.find("ppo")
+    """A Gaussian's σ is the one asked for, or the start of its schedule. Discrete actions have none."""
     for given in (0.3, "linear:0.3:0.1"):
-        agent = cls(cls.Config(initial_std=given), gym.spaces.Box(-1, 1, (3,)), gym.spaces.Box(-1, 1, (2,)))
+        agent = make_agent("ppo", gym.spaces.Box(-1, 1, (3,)), initial_std=given)
         np.testing.assert_allclose(np.exp(agent.model.policy(np.zeros((1, 3), np.float32))[0, :2]), 0.3, rtol=1e-6)
-    cls(cls.Config(initial_std=0.3), gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(2))
+    make_agent("ppo", gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(2), initial_std=0.3)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_ppo_finds_the_spot(backend):
-    """Calibrated over 20 seeds: every one solves it; guessing is worth .5."""
+    """Guessing is worth .5. Each of 20 other seeds solved it."""
     if backend == "numba":
         pytest.importorskip("numba")
     agent = scratchac.train("ppo", Spot, steps=2_000, rollout=32, batch_size=64, epochs=4, lr=1e-3, hidden=(16,), backend=backend)
@@ -246,32 +246,33 @@ def test_ppo_finds_the_spot(backend):
 
 
 def test_sac_finds_the_spot():
-    """The best action is ±½, and always 0 is worth −.25. Over 20 seeds the outcome lies between −.09 and 0."""
+    """The best action is ±½, and the action 0 is worth −.25. Over 20 seeds the outcome was between −.09 and 0."""
     agent = scratchac.train("sac", Spot, steps=600, env_args={"continuous": True}, batch_size=32, learning_starts=100, hidden=(32,),
                             buffer_size=600, alpha=0.01, learn_alpha=False, critic_lr=3e-3, actor_lr=3e-3, gamma=0.0)
     assert scratchac.evaluate(agent, Spot, 100, continuous=True).mean() > -0.15
 
 
 def test_pictures_on_a_device(monkeypatch):
-    """By the stand-in for a GPU: no array of the host gets among the device's, no update waits, and the same is learnt."""
-    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceKernels", ""))
+    """On the stand-in for a GPU no array of the host meets one of the device, no update waits, and the same is learnt."""
+    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceBackend", ""))
     options = {"env_args": {"continuous": True}, "batch_size": 8, "learning_starts": 10, "buffer_size": 30, "hidden": (8,)}
     reference = scratchac.train("sac", Spot, 14, backend="numpy", **options)
-    update = SAC.update
+    update = PixelSAC.update
 
     def without_waiting(agent, batch):
         with device_double.no_waiting():
             return update(agent, batch)
 
-    monkeypatch.setattr(SAC, "update", without_waiting)
+    monkeypatch.setattr(PixelSAC, "update", without_waiting)
     ours = scratchac.train("sac", Spot, 14, backend="double", **options)
     assert np.array_equal(ours.online, reference.online) and np.array_equal(ours.theta.flat, reference.theta.flat)
 
 
+@pytest.mark.slow
 def test_a_run_on_pictures_is_resumed(tmp_path, monkeypatch):
-    """From nothing but its folder: settings of the pictures, parameters and the memory of bytes."""
+    """The folder alone brings back the settings of the pictures, the parameters and the replay buffer of bytes."""
     pytest.importorskip("Box2D")
-    monkeypatch.setattr(lifecycle, "EVALUATION_EPISODES", 1)
+    monkeypatch.setattr(session, "EVALUATION_EPISODES", 1)
     options = {"batch_size": 8, "learning_starts": 10, "buffer_size": 60, "hidden": (8,)}
     pixels = {"size": 16, "stack": 2, "repeat": 50}
     scratchac.train("sac", "CarRacing-v3", steps=14, out=tmp_path / "run", env_args={"pixels": pixels}, **options)
@@ -294,7 +295,7 @@ def test_frames_are_grey_small_and_stacked():
 
 
 def test_patience_ends_episodes_of_training_alone():
-    """Every third frame pays, so with an action each 1 frame a patience of 2 runs out at once, and one of 3 never."""
+    """Every third frame pays, so a patience of 2 actions runs out at once and one of 3 never does."""
     for patience, training, expected in ((2, True, 2), (3, True, 50), (2, False, 50)):
         env = make(Colours, pixels={"size": 16, "patience": patience}, training=training, limit=50)
         env.reset()
@@ -360,11 +361,11 @@ def test_what_is_no_picture_is_told():
         scratchac.make_agent("ppo", Spot, normalise_obs=True)
     floats = gym.spaces.Box(0, 1, (3, 16, 16), np.float32)
     with pytest.raises(UserError, match="not supported"):
-        algorithms.find("ppo")(algorithms.find("ppo").Config(), floats, gym.spaces.Discrete(2))
+        make_agent("ppo", floats, gym.spaces.Discrete(2))
 
 
 def test_flat_vectors_side_by_side():
-    flat, (a, b, c) = conv.side_by_side([{"x": (2, 3)}, {}, {"y": (4,)}], np.float32)
+    flat, (a, b, c) = side_by_side([{"x": (2, 3)}, {}, {"y": (4,)}], np.float32)
     flat[:] = np.arange(10)
     assert a["x"].tolist() == [[0, 1, 2], [3, 4, 5]] and b.flat.size == 0 and c["y"].tolist() == [6, 7, 8, 9]
     c["y"][0] = -1

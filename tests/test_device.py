@@ -1,4 +1,4 @@
-"""Where a GPU's arrays meet the host's: by a stand-in, so that the data's way is checked on machines without one."""
+"""Data moves between the host and a device only where it must. A stand-in for a GPU shows this on machines without one."""
 
 import device_double
 import numpy as np
@@ -14,8 +14,8 @@ RUNS = [("ddpg", "Pendulum-v1"), ("td3", "Pendulum-v1"), ("sac", "Pendulum-v1"),
 
 
 @pytest.fixture(autouse=True)
-def double(monkeypatch):
-    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceKernels", ""))
+def double(monkeypatch, quick_end):
+    monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceBackend", ""))
 
 
 def weights(agent):
@@ -48,7 +48,7 @@ def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, t
 
 
 def test_the_double_does_refuse():
-    k = device_double.DeviceKernels()
+    k = device_double.DeviceBackend()
     x, host = k.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
     for mistake in (lambda: x + host, lambda: np.concatenate([x, host]), lambda: x[np.array([0, 1])],
                     lambda: np.add(x, 1, out=host)):

@@ -1,3 +1,5 @@
+"""Densities, samples, entropies and clipping of the action distributions."""
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from scratchac.distributions import Categorical, Gaussian, TanhGaussian
 
 
 def test_categorical_by_hand():
-    """Odds 1 : 2 : 5."""
+    """The odds are 1 : 2 : 5."""
     y = np.log([[1.0, 2.0, 5.0]])
     logp, entropy, _ = Categorical(3).evaluate(y, np.array([1]))
     p = np.array([1, 2, 5]) / 8
@@ -19,7 +21,7 @@ def test_categorical_survives_large_logits():
 
 
 def test_categorical_sampling_frequencies(rng):
-    """100,000 draws: every frequency within 5 standard errors."""
+    """Over 100,000 draws every frequency is within 5 standard errors."""
     dist, y = Categorical(4), np.log([[0.1, 0.2, 0.3, 0.4]])
     a = dist.sample(np.repeat(y, 100_000, axis=0), dist.noise(rng, 100_000))
     p = np.array([0.1, 0.2, 0.3, 0.4])
@@ -44,7 +46,7 @@ def gaussian():
 
 
 def test_gaussian_log_prob_is_a_product_of_densities(gaussian, rng):
-    """Independent features: sum over features, not over rows."""
+    """Features are independent, so log-densities are summed over features and not over rows."""
     y = rng.standard_normal((3, 4))
     a = rng.standard_normal((3, 2))
     sigma, mu = np.exp(y[:, :2]), y[:, 2:]
@@ -54,7 +56,7 @@ def test_gaussian_log_prob_is_a_product_of_densities(gaussian, rng):
 
 
 def test_gaussian_density_integrates_to_one(gaussian):
-    """Quadrature over a box of ±8σ: catches scale, sign and missing sums at once."""
+    """Quadrature over a box of ±8σ catches a wrong scale, a wrong sign and a missing sum."""
     x = np.linspace(-8, 8, 401)
     grid = np.stack(np.meshgrid(0.5 * x + 0.3, 1.5 * x - 1), axis=-1).reshape(-1, 2)
     y = [*np.log([0.5, 1.5]), 0.3, -1.0]
@@ -77,7 +79,7 @@ def test_gaussian_clips_for_the_environment_only(gaussian):
 
 
 def test_score_function_has_mean_zero(gaussian, rng):
-    """E[∇log π] = 0, the identity behind every baseline: 200,000 draws, 5 standard errors."""
+    """E[∇log π] = 0 is the identity behind every baseline; the mean of 200,000 draws is within 5 standard errors of it."""
     y = np.array([[0.2, -0.3, 0.5, -0.5]]).repeat(200_000, axis=0)
     a = gaussian.sample(y, gaussian.noise(rng, len(y)))
     _, _, cache = gaussian.evaluate(y, a)
@@ -86,7 +88,7 @@ def test_score_function_has_mean_zero(gaussian, rng):
 
 
 def test_score_function_gradient_of_a_quadratic(gaussian, rng):
-    """∇_μ E[−(a − c)²] = −2(μ − c), from samples of f(a) ∇log π alone, at 5 standard errors."""
+    """The mean of f(a) ∇log π for f(a) = −(a − c)² is ∇_μ E[f] = −2(μ − c), within 5 standard errors."""
     mu, c = np.array([0.5, -1.0]), np.array([1.0, 2.0])
     y = np.tile([np.log(0.5), np.log(0.7), *mu], (400_000, 1))
     a = gaussian.sample(y, gaussian.noise(rng, len(y)))
@@ -110,7 +112,7 @@ def test_dtype_is_kept(dist, rng):
 
 @pytest.mark.parametrize("log_std", ["tanh", "clamp"])
 def test_tanh_gaussian_density_integrates_to_one(log_std):
-    """Quadrature over the action box (−1, 1): da = (1 − a²) du catches scale, sign and missing terms of the correction."""
+    """Quadrature over the actions (−1, 1) catches a wrong scale or sign, and missing terms, of the correction for tanh."""
     dist = TanhGaussian(-np.ones(1), np.ones(1), log_std)
     y = np.array([[-0.3, 0.4]])
     _, log_sigma, _ = dist._read(y)
@@ -122,7 +124,7 @@ def test_tanh_gaussian_density_integrates_to_one(log_std):
 
 
 def test_tanh_correction_is_exact_far_out():
-    """log(1 − tanh²u) at |u| up to 50, where the naive form is −∞ or wrong by 4.8 at u = 10."""
+    """log(1 − tanh²u) is exact for |u| up to 50; the naive form is −∞ there, and wrong by 4.8 at u = 10."""
     dist = TanhGaussian(-np.ones(1), np.ones(1), "clamp")
     for u in (0.0, 1.0, 10.0, 50.0, -10.0, -50.0):
         _, logp, _ = dist.sample(np.array([[0.0, u]]), np.zeros((1, 1)))

@@ -1,4 +1,4 @@
-"""Vector environments, seeds, spaces, and the observation that really followed."""
+"""Environments side by side: their seeds, their spaces, and the observation that really followed an action."""
 
 import subprocess
 import sys
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from probes import Aliasing, Bandit, Constant, Counter
 
-from scratchac.environments import make, spaces
 from scratchac.distributions import Categorical, Gaussian
+from scratchac.environments import spaces
+from scratchac.environments.make import make
+from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.training.memory import Rollout
 
@@ -17,9 +19,12 @@ from scratchac.training.memory import Rollout
 @pytest.mark.parametrize("env", [Counter, Aliasing])
 @pytest.mark.parametrize("vector", ["sync", "async"])
 def test_every_transition_is_true(env, vector):
-    """The counter's s′ is always s + 1: no phantom transition at an episode's end, no first observation in place of the last,
-    no array that the environment overwrites later."""
-    venv = envs.VectorEnv(env, 3, seed=0, vector=vector)
+    """The counter's s′ is always s + 1.
+
+    So no transition is made up at an episode's end, the last observation is not the next episode's first one, and no array is
+    overwritten later.
+    """
+    venv = VectorEnv(env, 3, seed=0, vector=vector)
     rollout, obs = Rollout(), venv.reset()
     for _ in range(10):
         actions = np.zeros(3, int)
@@ -37,7 +42,7 @@ def test_every_transition_is_true(env, vector):
 
 def test_term_and_trunc_are_kept_apart():
     for ends, expected in (("term", (1, 0)), ("trunc", (0, 1)), ("both", (1, 1))):
-        venv = envs.VectorEnv(Constant, 1, seed=0, limit=1, ends=ends)
+        venv = VectorEnv(Constant, 1, seed=0, limit=1, ends=ends)
         venv.reset()
         _, _, _, term, trunc = venv.step(np.zeros(1, int))
         assert (int(term[0]), int(trunc[0])) == expected
@@ -47,7 +52,7 @@ def test_term_and_trunc_are_kept_apart():
 def test_environments_start_differently_and_repeatably():
     starts = []
     for seed in (0, 0, 1):
-        venv = envs.VectorEnv("CartPole-v1", 4, seed)
+        venv = VectorEnv("CartPole-v1", 4, seed)
         np.random.rand()  # noqa: NPY002                        # a stray draw from the global generator changes nothing
         starts.append(venv.reset())
         venv.close()
@@ -81,27 +86,28 @@ def test_unsupported_observation_spaces(space):
 ])
 def test_unknown_environments(env, message):
     with pytest.raises(UserError, match=message):
-        envs.make(env)
+        make(env)
 
 
 def test_wrong_environment_arguments():
     with pytest.raises(UserError, match="gravity"):
-        envs.make("CartPole-v1", gravity=-5)
+        make("CartPole-v1", gravity=-5)
 
 
 def test_processes_end_with_a_program_that_forgets_them():
-    program = "from scratchac.envs import VectorEnv; v = VectorEnv('CartPole-v1', 2, 0, 'async'); v.reset(); raise SystemExit(3)"
+    program = "from scratchac.environments.vector import VectorEnv; v = VectorEnv('CartPole-v1', 2, 0, 'async'); " \
+              "v.reset(); raise SystemExit(3)"
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 3
 
 
 def test_unknown_vector_mode():
     with pytest.raises(UserError, match="did you mean async"):
-        envs.VectorEnv("CartPole-v1", 1, 0, vector="asink")
+        VectorEnv("CartPole-v1", 1, 0, vector="asink")
 
 
 def test_actions_with_another_start():
-    """An environment that checks its actions: 5, 6, 7."""
-    venv = envs.VectorEnv(Bandit, 2, 0, start=5)
+    """The environment takes the actions 5, 6 and 7 and refuses all others."""
+    venv = VectorEnv(Bandit, 2, 0, start=5)
     dist = spaces.make_distribution(venv.action_space)
     venv.reset()
     venv.step(dist.to_env(np.array([0, 2])))
@@ -112,7 +118,7 @@ def test_actions_with_another_start():
 
 def test_domain_randomisation_stays_within_its_bounds_and_varies():
     pytest.importorskip("Box2D")
-    env = envs.make("LunarLander-v3", randomise=np.random.default_rng(0))
+    env = make("LunarLander-v3", randomise=np.random.default_rng(0))
     drawn = []
     for _ in range(200):
         env.reset()
@@ -128,7 +134,7 @@ def test_domain_randomisation_stays_within_its_bounds_and_varies():
 
 def test_every_environment_has_worlds_of_its_own():
     pytest.importorskip("Box2D")
-    venv = envs.VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)
+    venv = VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)
     venv.reset()
     assert len({env.unwrapped.gravity for env in venv.members}) == 3
     venv.close()
@@ -136,12 +142,12 @@ def test_every_environment_has_worlds_of_its_own():
 
 def test_only_the_lander_can_be_randomised():
     with pytest.raises(UserError, match="LunarLander only"):
-        envs.make("CartPole-v1", randomise=np.random.default_rng(0))
+        make("CartPole-v1", randomise=np.random.default_rng(0))
 
 
 def test_mujoco_leaves_no_file_behind(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    env = envs.make("HalfCheetah-v5")                       # its XML has a deprecated attribute
+    env = make("HalfCheetah-v5")                       # its XML has a deprecated attribute
     env.reset(seed=0)
     env.unwrapped.data.qvel[:] = np.nan                     # an unstable simulation is worth a word
     env.step(np.zeros(6))

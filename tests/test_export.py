@@ -1,4 +1,4 @@
-"""A policy in a web page, held to NumPy and Gymnasium in a real browser, and in ONNX's runtime."""
+"""An exported policy acts as NumPy does, in a web page (shown by a real browser) and in ONNX's runtime."""
 
 import os
 import shutil
@@ -11,9 +11,10 @@ import pytest
 
 import scratchac
 from scratchac.__main__ import main
-from scratchac.tools.export import PAGES, export
-from scratchac.experiments.run import Run
+from scratchac.distributions import Categorical, Deterministic
 from scratchac.environments.spaces import space_to_json
+from scratchac.experiments.run import Run
+from scratchac.tools.export import PAGES, export
 
 SMALL = {"hidden": (16, 16)}
 OFF = {**SMALL, "buffer_size": 300}
@@ -71,7 +72,7 @@ def case(request, tmp_path):
 
 
 def observations(env, rows, seed=0):
-    """Normally distributed, and every tenth far out: there a normaliser clips."""
+    """Normally distributed observations; every tenth is so far out that a normaliser clips it."""
     obs = np.random.default_rng(seed).standard_normal((rows, *gym.make(env).observation_space.shape)).astype(np.float32)
     obs[::10] *= 20
     return obs
@@ -95,7 +96,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Open a file; afterwards nothing may have been said on the console, and nothing asked for but the file."""
+    """Open a file in the browser. The page must write nothing to the console and request nothing but the file."""
     opened = []
 
     def visit(path, **options):
@@ -128,30 +129,31 @@ PLAY = """([rows, noises]) => {
 }"""
 
 
+@pytest.mark.slow
 def test_the_page_acts_and_values_as_numpy_does(case, visit):
     agent, folder, env = case
     obs = observations(env, 100)
     rng = np.random.default_rng(2)
-    sees, dist = getattr(agent, "behaviour", agent), getattr(agent, "dist", None)
-    if dist is None:                                                        # a tanh actor, and noise of its own
+    dist = agent.dist
+    if isinstance(dist, Deterministic):                                     # a tanh actor, and noise of its own
         noise = 0.3 * rng.standard_normal((100, 1))
         raw = np.clip(agent.greedy(obs) + noise, -1, 1)
-    elif agent.loop == "off-policy":
+    elif agent.family == "off-policy":
         noise = dist.noise(rng, 100)
         raw = dist.sample(agent.actor.forward(agent.theta, obs)[0], noise)
         raw = raw[0] if isinstance(raw, tuple) else raw
     else:
         noise = dist.noise(rng, 100)
-        raw = dist.sample(sees.policy(sees.see(obs)), noise)
+        raw = dist.sample(agent.behaviour.policy(agent.behaviour.see(obs)), noise)
 
     page = visit(export(folder))
     got = page.evaluate(PLAY, [obs.tolist(), noise.tolist()])
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose([x["greedy"] for x in got], agent.act(obs, explore=False), **close)
-    np.testing.assert_allclose([x["sampled"] for x in got], agent.to_env(raw), **close)
+    np.testing.assert_allclose([x["sampled"] for x in got], agent.dist.to_env(raw), **close)
     np.testing.assert_allclose([x["raw"] for x in got], raw, **close)
     assert len(np.unique([x["greedy"] for x in got])) > 1
-    if hasattr(agent, "net"):
+    if agent.networks().critic is None:
         assert page.evaluate("scratchac.policy.critic") is None
         return
     now, future = critic(agent, obs, raw, np.roll(obs, -1, axis=0), noise)
@@ -162,12 +164,12 @@ def test_the_page_acts_and_values_as_numpy_does(case, visit):
 
 
 def critic(agent, obs, raw, next_obs, noise):
-    """V(s) or the smaller Q(s, a), and what the algorithm's target takes for the value of s′; from the online networks."""
-    if agent.loop != "off-policy":
+    """V(s) or the smaller Q(s, a), and the value of s′ as in the algorithm's target, but by the online networks."""
+    if agent.family != "off-policy":
         return tuple(agent.model.value(agent.behaviour.see(x))[:, 0] for x in (obs, next_obs))
-    if hasattr(agent, "scale"):
+    if isinstance(agent.dist, Deterministic):
         a2, alpha, logp = agent.greedy(next_obs), 0, 0
-    elif hasattr(agent.dist, "n"):
+    elif isinstance(agent.dist, Categorical):
         q, log_pi = (f(next_obs) for f in (lambda s: agent.critic.forward(agent.w, s)[0].min(axis=0),
                                            lambda s: np.log(softmax(agent.actor.forward(agent.theta, s)[0]))))
         return agent.value(obs, raw), (np.exp(log_pi) * (q - np.exp(agent.log_alpha) * log_pi)).sum(axis=1)
@@ -206,11 +208,12 @@ def any_page(tmp_path_factory):
     return export(save(agent, tmp_path_factory.mktemp("page") / "run", "a2c", "CartPole-v1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env, kwargs, gravity, settings", [
     *((env, {}, None, {}) for env in PAGES), ("CartPole-v1", {"sutton_barto_reward": True}, 15.0, {"sutton_barto_reward": True}),
     ("Pendulum-v1", {"g": 3.0}, 3.0, {}), ("MountainCarContinuous-v0", {"goal_velocity": 0.05}, None, {"goal_velocity": 0.05})])
 def test_physics_is_gymnasiums(env, kwargs, gravity, settings, any_page, visit):
-    """Rewards, ends and states of 1,100 steps, over whole episodes; the same actions on both sides."""
+    """The same 1,100 actions give the same states, rewards and ends of episodes in the page and in Gymnasium."""
     made, rng = gym.make(env, **kwargs), np.random.default_rng(3)
     if env == "CartPole-v1" and gravity:
         made.unwrapped.gravity = gravity
@@ -243,7 +246,7 @@ def test_physics_is_gymnasiums(env, kwargs, gravity, settings, any_page, visit):
 
 
 def until(page, condition):
-    """Wait for a condition; Playwright's own way is an eval, which the page forbids."""
+    """Wait for a condition. Playwright's own function uses eval, which the page forbids."""
     for _ in range(500):
         if page.evaluate(condition):
             return
@@ -251,8 +254,9 @@ def until(page, condition):
     raise AssertionError(f"never: {condition}")
 
 
+@pytest.mark.slow
 def test_a_trained_cart_stays_up(tmp_path, visit):
-    """Five episodes of 500 steps in the page, from Gymnasium's own first states; under a heavy hand it falls."""
+    """From Gymnasium's first states it stays up for 500 steps in five episodes; under a strong push it falls."""
     agent = scratchac.train("ppo", "CartPole-v1", steps=100_000, seed=0)
     page = visit(export(save(agent, tmp_path / "run", "ppo", "CartPole-v1")))
     made = gym.make("CartPole-v1")
@@ -271,6 +275,7 @@ def test_a_trained_cart_stays_up(tmp_path, visit):
     assert min(page.evaluate(balance, [starts, 12])) < 100
 
 
+@pytest.mark.slow
 def test_the_page_is_played_and_disturbed(any_page, visit):
     page = visit(any_page, viewport={"width": 1280, "height": 860})
     steps = "scratchac.game.ticks"
@@ -307,9 +312,10 @@ def test_the_page_is_played_and_disturbed(any_page, visit):
     until(page, "scratchac.game.over === null")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a2c", "ppo", "sac", "ddpg", "reinforce"])
 def test_a_page_on_a_phone(name, tmp_path, visit):
-    """All worlds play; nothing is wider than the screen, what is tapped is 44 pixels high, and less motion means none unasked."""
+    """The page fits the screen, its controls are 44 pixels high, and with reduced motion nothing moves before it is asked to."""
     algorithm, env, hyperparameters = CASES[name]
     path = export(save(disturbed(algorithm, env, **hyperparameters), tmp_path / "run", algorithm, env))
     page = visit(path, viewport={"width": 360, "height": 740}, color_scheme="dark", reduced_motion="reduce", has_touch=True)
@@ -325,6 +331,7 @@ def test_a_page_on_a_phone(name, tmp_path, visit):
     assert page.locator("canvas").evaluate_all(drawn) == [True] * (3 if name == "reinforce" else 4)
 
 
+@pytest.mark.slow
 def test_no_string_leaves_its_script(tmp_path, visit):
     agent = disturbed("a2c", "CartPole-v1", **SMALL)
     said = {"note": "</script><script>fail()</script><!-- {{policy}}"}

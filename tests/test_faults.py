@@ -1,4 +1,4 @@
-"""Every fault is really caused here: kills, full disks, damaged files, values that are no numbers, Ctrl-C at bad moments."""
+"""Faults that are really caused: kills, full disks, damaged files, values that are not finite, Ctrl-C at bad moments."""
 
 import json
 import os
@@ -20,19 +20,23 @@ from probes import Constant, Poison
 
 import kernels
 import scratchac
-from scratchac.environments import rewind
-from scratchac.training import loops
 from scratchac.__main__ import main
-from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WriteError
-from scratchac.experiments.run import Run
+from scratchac.environments import rewind
 from scratchac.environments.spaces import space_from_json, space_to_json
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WriteError
+from scratchac.experiments import files
+from scratchac.experiments.run import Run
+from scratchac.training import evaluation, loops
 
 SMALL = {"hidden": (4,)}
 OFF = SMALL | {"learning_starts": 8, "batch_size": 4, "buffer_size": 100}
 
+pytestmark = pytest.mark.usefixtures("quick_end")
+
 
 class Doing(Constant):
-    """At the given steps, counted over all its instances, it does what it is told to."""
+    """It calls `what` at the given steps, which are counted over all its instances."""
 
     def __init__(self, steps, what, counter):
         super().__init__(limit=50)
@@ -51,7 +55,7 @@ def doing(steps, what):
 
 
 def full(path):
-    """From now on there is no room for this file: whoever opens it gets a device that is always full."""
+    """Leave no room for this file: whoever opens it from now on gets a device that is always full."""
     path.unlink(missing_ok=True)
     path.symlink_to("/dev/full")
 
@@ -74,7 +78,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(finished):
 
 
 def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
-    """From step 60 to 110 there is no room for rows, at 200 none for a checkpoint. Later there is, and nothing is missing."""
+    """There is no room for rows from step 60 to 110, and none for a checkpoint at step 200. In the end nothing is missing."""
     path = tmp_path / "run"
     aside = path / "rows so far"
 
@@ -93,7 +97,7 @@ def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
 
 
 def test_no_checkpoint_without_the_rows_before_it(tmp_path):
-    """A run that is killed and resumed would never make them again."""
+    """If the checkpoint were written without them, a run that is killed and resumed would never make these rows again."""
     path, seen = tmp_path / "run", []
     moments = iter((lambda: full(path / "metrics.csv"), lambda: seen.append((path / "checkpoint.npz").exists()),
                     (path / "metrics.csv").unlink))
@@ -124,7 +128,7 @@ def test_no_room_for_a_folder_leaves_none_and_one_line(tmp_path):
 
 @pytest.mark.parametrize("words", ["train a2c --env CartPole-v1 --vector async", "train a3c"])
 def test_no_room_for_memory_that_processes_share(words, tmp_path):
-    """As in a container with a small /dev/shm; here a limit of 4 kB, which holds config.json."""
+    """A limit of 4 kB, which is enough for config.json, acts like a container with a small /dev/shm."""
     done = subprocess.run([sys.executable, "-m", "scratchac", *words.split(), "--quiet", "--out", "run"], cwd=tmp_path, text=True,
                           capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)))
     assert done.returncode == 2 and not list(tmp_path.iterdir()), done.stderr
@@ -134,6 +138,7 @@ def test_no_room_for_memory_that_processes_share(words, tmp_path):
 # -- killed, and stopped -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_in_mid_write_the_folder_has_a_whole_checkpoint(tmp_path):
     seen = damage.kill_writers(tmp_path / "run", 20)
     assert seen["killed"] == 20 and seen["killed in mid-write"] > 2 and seen["checkpoints written"] > 2
@@ -170,7 +175,8 @@ def test_ctrl_c_twice_stops_at_once(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_during_the_evaluation(tmp_path):
+def test_ctrl_c_during_the_evaluation(tmp_path, monkeypatch):
+    monkeypatch.undo()                                                      # the usual end has 100 episodes, and curves
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt, match="all 400 steps are saved, not evaluated; for that: scratchac resume"):
         scratchac.train("reinforce", doing((450,), kill(signal.SIGINT)), 400, out=path, **SMALL)
@@ -181,10 +187,11 @@ def test_ctrl_c_during_the_evaluation(tmp_path):
         scratchac.resume(path, env=Constant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("words", [["a2c", "--vector", "async", "--envs", "2"], ["a3c", "--envs", "2"]])
 def test_what_stops_a_run_is_not_heard_by_its_processes(words, number, tmp_path):
-    """A terminal and a cluster send it to everybody. They have to be there when they are asked where they are."""
+    """Terminals and clusters send a signal to all processes of a run. The workers must survive it, to tell their state."""
     options = ["--env", "CartPole-v1", "--steps", "1000000", "--quiet", "--no-video", "--backend", "numpy", "--out",
                tmp_path / "run"]
     process = subprocess.Popen([sys.executable, "-m", "scratchac", "train", *words, *map(str, options)], stderr=subprocess.PIPE,
@@ -196,10 +203,11 @@ def test_what_stops_a_run_is_not_heard_by_its_processes(words, number, tmp_path)
     os.killpg(process.pid, number)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and said.startswith("scratchac: stopped at step") and len(said.splitlines()) == 1
-    play = Run.open(tmp_path / "run").restore()[2]
-    assert play["envs" if words[0] == "a2c" else "workers"] is not None
+    interaction = Run.open(tmp_path / "run").restore()[2]
+    assert interaction["envs" if words[0] == "a2c" else "workers"] is not None
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_one_run(tmp_path):
     words = [sys.executable, "-m", "scratchac", "train", "a2c", "--env", "CartPole-v1", "--steps", "1000000", "--quiet",
              "--no-video", "--backend", "numpy", "--out", str(tmp_path / "run")]
@@ -217,7 +225,7 @@ def test_two_processes_do_not_train_one_run(tmp_path):
 
 
 class Moody(Constant):
-    """Its episodes last as long as it likes, which no generator knows, and it does not like to be asked beyond their end."""
+    """The lengths of its episodes come from no generator, and a step beyond an episode's end is an error."""
 
     lengths = iter(())
 
@@ -275,8 +283,29 @@ def test_the_one_before_can_take_the_place_of_a_damaged_checkpoint(tmp_path):
     damage.same(path, tmp_path / "whole")
 
 
+def test_the_soak_damages_one_of_two_names_for_the_same_checkpoint(finished, monkeypatch):
+    """A kill between the link and the replacement leaves two names of one file. Damage to one name must leave the other sound."""
+    run, (file, previous) = Run.open(finished), (finished / f"checkpoint{x}.npz" for x in ("", ".previous"))
+    state, link = run.restore(), files._replace_by_link
+
+    def killed_after_the_link(*paths):
+        link(*paths)
+        raise KeyboardInterrupt("killed")
+
+    monkeypatch.setattr(files, "_replace_by_link", killed_after_the_link)
+    with pytest.raises(KeyboardInterrupt):
+        run.save(*state)
+    assert os.path.samefile(file, previous)
+    soak.Tormented([], finished, np.random.default_rng(0), has_workers=False).damage(file)
+    with pytest.raises(CheckpointError, match=r"rename it to go on from there"):
+        run.restore()
+    previous.rename(file)
+    assert damage._flat(run.restore()) == damage._flat(state)
+    assert sorted(path.name for path in finished.glob("checkpoint*")) == ["checkpoint.npz"]
+
+
 def leaves(node, path=()):
-    """The places of all that is not a dict in a nested state."""
+    """The paths to everything in a nested state that is not a dict."""
     if not isinstance(node, dict) or not node:
         return [path]
     return [place for name in node for place in leaves(node[name], (*path, name))]
@@ -284,7 +313,7 @@ def leaves(node, path=()):
 
 @pytest.mark.parametrize("algorithm", ["a2c", "ddpg", "sac"])
 def test_a_state_that_does_not_fit_changes_nothing(algorithm):
-    """Every part of it in turn is missing, of another kind, or of another shape."""
+    """Each part of the state in turn is missing, of another kind, or of another shape; it is refused, and nothing changes."""
     options = {"a2c": {"normalise_obs": True, "scale_rewards": True}, "ddpg": OFF | {"noise": "ou"}, "sac": OFF}[algorithm]
     agent = scratchac.make_agent(algorithm, "Pendulum-v1", **options)
     other = scratchac.train(algorithm, "Pendulum-v1", 40, seed=1, **options)
@@ -312,7 +341,7 @@ def copied(node):
 
 
 class PoisonLater(Poison):
-    """Episodes of 10 steps; from its 31st step on an environment hands out what is no number."""
+    """Its episodes have 10 steps. From its 31st step on its reward or observation is not finite."""
 
     def __init__(self, what):
         super().__init__(what, after=30)
@@ -358,27 +387,27 @@ def test_a_nan_does_not_reach_an_environment_as_an_action(algorithm):
 
     with pytest.raises(TrainingError, match="actions of environment 0 are not finite"):
         agent.step = 100                                                    # later than its random actions
-        training.train(agent, scratchac.envs.VectorEnv(Watched, agent.config.envs, 0), 200, lambda *_: False)
+        loops.train(agent, VectorEnv(Watched, agent.config.envs, 0), 200, lambda *_: False)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("algorithm", ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo", "discrete-sac"])
 def test_a_gradient_that_is_not_finite_stops_training(algorithm, backend):
-    """Observations and rewards are sound; the networks have grown out of all measure."""
+    """Observations and rewards are finite, but the networks' parameters are huge."""
     if backend == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
     options = OFF if algorithm == "discrete-sac" else SMALL | ({"rollout": 8, "batch_size": 8} if algorithm == "ppo" else {})
-    with kernels.use(backend), np.errstate(all="ignore"):
+    with kernels.using(backend), np.errstate(all="ignore"):
         agent = scratchac.make_agent(algorithm, "CartPole-v1", **options)
         agent.keeps()["actor" if algorithm == "discrete-sac" else "parameters"][:] = 3e38
-        venv = scratchac.envs.VectorEnv("CartPole-v1", getattr(agent, "envs", 1), 0)
+        venv = VectorEnv("CartPole-v1", agent.n_envs, 0)
         with pytest.raises(TrainingError, match=r"at step \d+: (the gradient|the TD error|critic_loss) is not finite"):
-            training.train(agent, venv, 400, lambda *_: False)
+            loops.train(agent, venv, 400, lambda *_: False)
 
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
 def test_parameters_that_are_no_numbers_are_not_saved(algorithm, tmp_path):
-    """Learning rates that no network survives: whichever check sees it first, the checkpoint stays sound."""
+    """With absurd learning rates training stops, whichever check is the first to notice, and the checkpoint stays sound."""
     with pytest.raises(TrainingError, match=r"not finite.*; the last checkpoint is"), np.errstate(all="ignore"):
         scratchac.train(algorithm, "Pendulum-v1", 400, out=tmp_path / "run", actor_lr=1e20, critic_lr=1e20, checkpoint_every=1,
                         **OFF)
@@ -395,7 +424,8 @@ def test_an_episode_that_never_ends():
 
     agent = scratchac.make_agent("reinforce", Endless, **SMALL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LONGEST", 1000)
+        for module in (loops, evaluation):
+            patch.setattr(module, "LONGEST", 1000)
         with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*TimeLimit"):
             scratchac.evaluate(agent, Endless, 2)
         with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*TimeLimit"):
@@ -403,7 +433,7 @@ def test_an_episode_that_never_ends():
 
 
 def test_a_very_long_episode_is_not_kept_and_begins_anew(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(replay, "LONGEST", 30)
+    monkeypatch.setattr(rewind, "LONGEST", 30)
     scratchac.train("a2c", "Pendulum-v1", 800, out=tmp_path / "run", stop_after=400, **SMALL)       # 50 steps of each episode
     assert Run.open(tmp_path / "run").restore()[2]["envs"][0]["actions"] is None
     scratchac.resume(tmp_path / "run")
@@ -413,8 +443,11 @@ def test_a_very_long_episode_is_not_kept_and_begins_anew(tmp_path, monkeypatch, 
 # -- strange input -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what, examples", [("command_lines", 60), ("function_calls", 400), ("environments", 400)])
-def test_strange_input_is_done_or_refused(what, examples):
+@pytest.mark.parametrize("what, examples", [
+    pytest.param("command_lines", 60, marks=pytest.mark.slow), ("function_calls", 400),
+    pytest.param("environments", 400, marks=pytest.mark.slow)])
+def test_strange_input_is_done_or_refused(what, examples, monkeypatch):
+    monkeypatch.undo()                                                      # curves are drawn, since they have to take this input
     seen = getattr(strange, what)(examples)
     assert sum(seen.values()) > examples / 2 and len(seen) > 1
 
@@ -441,7 +474,7 @@ def test_spaces_come_back(space):
 
 
 def test_the_compiled_loop_sees_an_infinity_where_an_episode_is_cut_off():
-    """Such an observation goes through the critic alone, where tanh makes 1 of it."""
+    """Such an observation is seen by the critic alone, where tanh turns it into 1."""
     pytest.importorskip("numba", reason="Numba is not installed")
 
     class Far(Constant):
@@ -473,7 +506,8 @@ def test_observations_may_be_lists(algorithm, backend):
     assert scratchac.train(algorithm, Lists, 80, backend=backend, **SMALL).step == 80
 
 
-def test_a_run_without_a_single_update(tmp_path):
+def test_a_run_without_a_single_update(tmp_path, monkeypatch):
+    monkeypatch.undo()                                                      # curves are drawn of no update at all
     scratchac.train("sac", "Pendulum-v1", 5, out=tmp_path / "run", **OFF)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["updates_per_s"] == 0
 
@@ -503,7 +537,7 @@ def test_a_run_that_belongs_to_something_else(finished, capsys):
     ("train sac --backend cupy", "cupy", "pip install cupy-cuda13x"),
     ("train a2c --env tictactoe_v3", "pettingzoo", "pettingzoo>=1.25"), ("train a3c --engine ray", "ray", "ray>=2.40")])
 def test_what_is_missing_is_one_line_with_the_command_that_installs_it(words, module, command, tmp_path):
-    """In a process for which the package does not exist."""
+    """The command runs in a process for which the package does not exist."""
     program = f"import sys; sys.modules['{module}'] = None; from scratchac.__main__ import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", program, *words.split(), "--quiet"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
@@ -513,8 +547,9 @@ def test_what_is_missing_is_one_line_with_the_command_that_installs_it(words, mo
 # -- the command that makes the figures ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_that_makes_the_figures(tmp_path, monkeypatch):
-    """With few faults: a soak of one run among them, which is resumed until it has the bytes of an undisturbed one."""
+    """It causes a few faults, and resumes one run under faults until it has the bytes of an undisturbed one."""
     monkeypatch.setattr(faults, "FILE", tmp_path / "reliability.json")
     monkeypatch.setattr(soak, "CASES", {"A2C": ("a2c --env CartPole-v1 --backend numpy", 500_000, True)})
     monkeypatch.setattr(soak, "PAUSE", (1.5, 2.5))

@@ -1,4 +1,4 @@
-"""Games and self-play: rules and rewards from the learner's side, opponents from the past, ratings, and the commands."""
+"""Games and self-play: rewards from the learner's side, opponents from its past, ratings, and the commands."""
 
 import io
 import json
@@ -13,20 +13,22 @@ import numpy as np
 import pytest
 
 import scratchac
-from scratchac.environments import games, make
 from scratchac.__main__ import main
-from scratchac.errors import UserError
+from scratchac.environments import games
 from scratchac.environments.games import Game, Table
-from scratchac.training.selfplay import SelfPlay, expected_score
+from scratchac.environments.make import make
+from scratchac.errors import UserError
 from scratchac.experiments.run import Run
+from scratchac.training import selfplay
 from scratchac.training.evaluation import evaluate
+from scratchac.training.selfplay import SelfPlay, expected_score
 
 pytest.importorskip("pettingzoo", reason="the extra `games` is not installed")
 SMALL = {"hidden": (16,), "envs": 4, "action_mask": True}
 
 
 def scripted(*columns):
-    """An opponent with its moves written down."""
+    """An opponent that makes the given moves."""
     moves = list(columns)
     return lambda obs, legal, rng: moves.pop(0)
 
@@ -110,8 +112,10 @@ def test_games_against_chance_are_repeatable():
 
 @pytest.mark.parametrize("name", games.GAMES)
 def test_every_transition_of_self_play_is_true(name):
-    """Stones come one by one on each side, the last observation is the end of the game, the next one a beginning; an illegal action
-    of either side would have been an error."""
+    """Each side adds one stone at a time, the last observation shows the end of the game, and the next one a beginning.
+
+    An illegal action of either side would be an error.
+    """
     agent, rivals = self_play(name)
     obs, finished = rivals.reset(), 0
     begins = stones(obs, name)[1] == 0
@@ -135,8 +139,8 @@ def test_every_transition_of_self_play_is_true(name):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_opponents_in_a_batch_play_as_they_would_alone(shared, monkeypatch):
-    """Four games against four certain policies, each also played alone."""
-    monkeypatch.setattr(games, "PRESENT", 0)
+    """Four games against four deterministic policies go as each of them goes alone."""
+    monkeypatch.setattr(selfplay, "PRESENT", 0)
     agent, rivals = self_play(shared_body=shared)
     rng = np.random.default_rng(3)
     rivals.pool = list(1e3 * rng.standard_normal((4, rivals.present.flat.size), np.float32))
@@ -181,7 +185,7 @@ def test_expected_scores(rating, other, expected):
 
 
 def test_ratings_change_hands():
-    """K = 16: a win between equals is worth 8; a draw against one 400 points above 16 (½ − 1/11); oneself, nothing."""
+    """With K = 16 a win between equals is worth 8, a draw against 400 points more 16 (½ − 1/11), a game against oneself nothing."""
     _, rivals = self_play(n=3)
     rivals.elo, rivals.learner_elo, rivals.opponent = [0.0, 408.0], 0.0, np.array([0, 1, -1])
     rivals._rate([0], np.array([1, 0, 0]))
@@ -209,7 +213,7 @@ def perfectly():
 
 
 def test_perfect_play_never_loses(perfectly, rng):
-    """It draws against itself and, whichever side it has, loses to nobody: what results are measured with."""
+    """The perfect player, by which results are measured, draws against itself and never loses on either side."""
     perfect = SimpleNamespace(act=lambda obs, explore: np.array([perfectly(x, np.flatnonzero(x[-9:]), rng) for x in obs]))
     assert not evaluate(perfect, lambda: Game("tictactoe_v3", perfectly), 40).any()
     against_chance = evaluate(perfect, "tictactoe_v3", 100)
@@ -222,13 +226,13 @@ def test_perfect_play_never_loses(perfectly, rng):
 @pytest.mark.parametrize("env", ["tictactoe_v2", "tictactoe", "tictactoe-v3", "connect_four", "conect_four_v3"])
 def test_unknown_games(env):
     with pytest.raises(UserError, match=r"did you mean.* (tictactoe_v3|connect_four_v3)"):
-        envs.make(env)
+        make(env)
 
 
 def test_pettingzoo_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, games.GAMES["connect_four_v3"], None)
     with pytest.raises(UserError, match="connect_four_v3 needs a package that is missing: pip install"):
-        envs.make("connect_four_v3")
+        make("connect_four_v3")
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -265,17 +269,17 @@ def test_a_run_is_rated_resumed_and_evaluated(run, capsys):
     assert np.isfinite(rating).all() and len(set(rating)) > 1
     kept = Run.open(run).restore()[2]["envs"]
     assert main(["resume", str(run), "--steps", "3072", "--quiet", "--no-video"]) == 0
-    agent, _, play = Run.open(run).restore()
+    agent, _, interaction = Run.open(run).restore()
     earlier = len(kept["pool"])
-    assert agent["step"] == 3072 and len(play["envs"]["pool"]) > earlier
-    np.testing.assert_array_equal(play["envs"]["pool"][:earlier], kept["pool"])
+    assert agent["step"] == 3072 and len(interaction["envs"]["pool"]) > earlier
+    np.testing.assert_array_equal(interaction["envs"]["pool"][:earlier], kept["pool"])
     capsys.readouterr()
     assert main(["evaluate", str(run), "--episodes", "20", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["returns"]) <= {-1, 0, 1}
 
 
 def test_playing_in_the_terminal(run, monkeypatch, capsys):
-    """A whole game by answering with every column in turn, illegal ones among them; then q, and the end of the input."""
+    """A whole game is played by answers with every column in turn, legal or not; then q, and the end of the input, leave it."""
     def play(answers):
         monkeypatch.setattr(sys, "stdin", io.StringIO(answers))
         assert main(["play", "--env", "connect_four_v3", str(run)]) == 0

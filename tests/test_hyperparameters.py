@@ -1,11 +1,13 @@
+"""Presets and hyperparameters: every one is explained, and a wrong value is refused with a hint."""
+
 from dataclasses import fields
 
 import pytest
 
 import scratchac
 from scratchac import algorithms
-from scratchac.errors import UserError
 from scratchac.algorithms.config import configure
+from scratchac.errors import UserError
 from scratchac.experiments.presets import find_preset, presets
 from scratchac.schedules import Hyperparameters
 
@@ -14,7 +16,7 @@ A2C = algorithms.find("a2c")
 
 @pytest.mark.parametrize("algorithm, env", [(a, e) for a, by_env in presets().items() for e in by_env])
 def test_every_preset_is_valid(algorithm, env):
-    configure(algorithms.find(algorithm).Config, algorithm, find_preset(algorithm, *env.split(":"))[0])
+    configure(algorithms.find(algorithm).config_class, algorithm, find_preset(algorithm, *env.split(":"))[0])
 
 
 @pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS)
@@ -22,7 +24,7 @@ def test_every_field_is_explained(algorithm):
     """A line of text under each field is what --help shows."""
     import inspect
 
-    config = algorithms.find(algorithm).Config
+    config = algorithms.find(algorithm).config_class
     source = "".join(inspect.getsource(cls) for cls in config.__mro__[:-1])
     for field in fields(config):
         after = source.split(f"    {field.name}: ", 1)[1].split("\n")[1]
@@ -62,20 +64,20 @@ def test_a_preset_by_name():
 ])
 def test_bad_values(given, message):
     with pytest.raises(UserError, match=message):
-        configure(A2C.Config, "a2c", given)
+        configure(A2C.config_class, "a2c", given)
 
 
 def test_every_float_follows_a_schedule():
-    config = configure(A2C.Config, "a2c", {"gamma": "linear:0.9:1", "actor_lr": "exponential:1e-2:1e-4", "steps": 10})
-    schedules = Schedules(config)
+    config = configure(A2C.config_class, "a2c", {"gamma": "linear:0.9:1", "actor_lr": "exponential:1e-2:1e-4", "steps": 10})
+    schedules = Hyperparameters(config)
     assert (schedules(0).gamma, schedules(0.5).gamma, schedules(1).gamma) == pytest.approx((0.9, 0.95, 1.0))
     assert schedules(0.5).actor_lr == pytest.approx(1e-3) and schedules(0.5).lam == config.lam
 
 
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
-    configure(A2C.Config, "a2c", {"actor_lr": "linear:1e-3:0"})
+    configure(A2C.config_class, "a2c", {"actor_lr": "linear:1e-3:0"})
     with pytest.raises(UserError):
-        configure(A2C.Config, "a2c", {"actor_lr": "linear:0:1e-3"})
+        configure(A2C.config_class, "a2c", {"actor_lr": "linear:0:1e-3"})
 
 
 @pytest.mark.parametrize("arguments, message", [

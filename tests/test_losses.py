@@ -1,3 +1,5 @@
+"""Losses agree with numbers computed by hand, and refuse shapes that would broadcast."""
+
 import numpy as np
 import pytest
 

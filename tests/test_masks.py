@@ -1,4 +1,4 @@
-"""Illegal actions: never taken, without weight in the distribution, and without a gradient."""
+"""Illegal actions are never taken, have no probability, and have no gradient."""
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +15,7 @@ from scratchac.training.evaluation import evaluate
 
 
 class Forbidden(gym.Env):
-    """One step: of four actions only some are legal, drawn anew each time; the highest pays 1, an illegal one is an error."""
+    """An episode is one step; random ones of four actions are legal. The highest legal one pays 1, an illegal one is an error."""
 
     observation_space, action_space = Box(0, 1, (5,), np.float32), Discrete(4)
 
@@ -33,14 +33,14 @@ class Forbidden(gym.Env):
 @pytest.fixture(params=["numpy", "numba"])
 def backend(request):
     try:
-        with kernels.use(request.param):
+        with kernels.using(request.param):
             yield request.param
     except kernels.BackendError as error:
         pytest.skip(str(error))
 
 
 def test_what_is_left_is_the_distribution_over_legal_actions():
-    """Logits log 1, log 2, log 5 with the second illegal: 1/6 and 5/6, entropy ln 6 − 5/6 ln 5."""
+    """With logits log 1, log 2, log 5 and the second action illegal, π = 1/6 and 5/6, and H = ln 6 − 5/6 ln 5."""
     y, s = np.log([[1.0, 2.0, 5.0]]), np.array([[7.0, 1.0, 0.0, 1.0]])
     logp, entropy, cache = Categorical(3).evaluate(mask_illegal(y, s, 3), np.array([2]))
     assert logp[0] == pytest.approx(np.log(5 / 6)) and entropy[0] == pytest.approx(np.log(6) - 5 / 6 * np.log(5))
@@ -56,7 +56,7 @@ def test_an_only_action_is_certain():
 
 
 def test_no_illegal_action_is_drawn(backend, rng):
-    """In float32, with logits of any size, at the ends of [0, 1) and in between; and every legal one is."""
+    """This holds in float32, for logits of any size and any u in [0, 1). Every legal action is drawn."""
     rows, n = 20_000, 9
     y = (rng.standard_normal((rows, n)) * rng.choice([0.1, 1, 30, 1e4], (rows, 1))).astype(np.float32)
     mask = np.minimum(np.eye(n)[rng.integers(n, size=rows)] + (rng.random((rows, n)) < 0.4), 1).astype(np.float32)
@@ -74,7 +74,7 @@ def test_no_illegal_action_is_drawn(backend, rng):
     ("a2c", {"actor_lr": 0.01, "critic_lr": 0.01, "advantage": "qv"}), ("ppo", {"lr": 0.01, "rollout": 32}),
 ], ids=str)
 def test_learns_among_legal_actions(algorithm, options, backend):
-    """Forbidden raises at an illegal action. Every one of 20 other seeds got there."""
+    """The environment raises an error at an illegal action. Each of 20 other seeds learnt it."""
     agent = scratchac.train(algorithm, Forbidden, 6000, hidden=(16,), action_mask=True, backend=backend, **options)
     assert evaluate(agent, Forbidden, 200).mean() > 0.9
 
@@ -84,7 +84,8 @@ def test_compiled_loops_know_no_masks():
     envs = VectorEnv(Forbidden, 8, 0)
     for algorithm in ("a2c", "ppo"):
         plain, masked = (scratchac.make_agent(algorithm, Forbidden, action_mask=on) for on in (False, True))
-        assert kernels.load("numba").compiled_loop(plain, envs) and kernels.load("numba").compiled_loop(masked, envs) is None
+        with kernels.using("numba"):
+            assert plain.fast_path(envs) and masked.fast_path(envs) is None
 
 
 @pytest.mark.parametrize("mask", [[0, 0, 0], [0, 2, 1], [1, 0.5, 0], [1, np.nan, 0], [-1, 1, 0]], ids=str)

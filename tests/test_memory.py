@@ -1,3 +1,5 @@
+"""The replay buffer and the rollout keep whole transitions, in order, in their dtypes."""
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ BOX = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
 
 
 def rows(first, n):
-    """Transitions numbered from `first`, recognisable in every field."""
+    """Transitions with numbers from `first` on, which every field tells."""
     i = np.arange(first, first + n, dtype=float)
     obs = np.stack([i, -i], axis=1)
     return {"obs": obs, "actions": i[:, None] / 1000, "rewards": i, "next_obs": obs + 0.5, "term": i % 2 == 0, "trunc": i % 3 == 0}
@@ -20,7 +22,7 @@ def rows(first, n):
 @settings(max_examples=60, deadline=None)
 @given(capacity=st.integers(1, 12), sizes=st.lists(st.integers(1, 12), max_size=10))
 def test_the_ring_holds_the_last_transitions(capacity, sizes):
-    """Whatever is added in whatever portions: the last `capacity` rows are there, each with all its fields together."""
+    """However many rows are added at a time, the last `capacity` rows are kept, each with all its fields."""
     memory, total = ReplayBuffer(capacity, BOX, (1,)), 0
     for n in sizes:
         n = min(n, capacity)
@@ -36,7 +38,7 @@ def test_the_ring_holds_the_last_transitions(capacity, sizes):
 
 
 def test_samples_are_uniform_and_whole(rng):
-    """Every one of 5 rows is drawn about equally often: 50,000 draws, 5 standard errors."""
+    """Each of 5 rows is drawn equally often, within 5 standard errors over 50,000 draws."""
     memory = ReplayBuffer(10, BOX, (1,))
     memory.add(**rows(0, 5))
     drawn = np.concatenate([memory.sample(rng, 5).rewards for _ in range(10_000)]).astype(int)

@@ -1,3 +1,5 @@
+"""Parameters, networks and their initialisers."""
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def test_parameters_are_views_of_one_vector():
 
 
 def test_forward_by_hand():
-    """tanh(x W₁ + b₁) W₂ + b₂ with numbers small enough for a pencil."""
+    """tanh(x W₁ + b₁) W₂ + b₂ is computed by hand from small numbers."""
     mlp = MLP((2, 1, 1))
     params = Parameters(mlp.shapes(), np.float64)
     params.flat[:] = [1, 2, 0.5, 3, -1]                         # W1, b1, W2, b2
@@ -84,14 +86,14 @@ def test_orthogonal(rng):
 
 
 def test_scales_of_he_and_glorot(rng):
-    """Standard deviations over 40,000 weights are within 3% (about 8 standard errors)."""
+    """The standard deviation of 40,000 weights is within 3% (about 8 standard errors)."""
     assert he(rng, (200, 200)).std() == pytest.approx(np.sqrt(2 / 200), rel=0.03)
     W = glorot(rng, (100, 400))
     assert W.std() == pytest.approx(np.sqrt(2 / 500), rel=0.03) and np.abs(W).max() <= np.sqrt(6 / 500)
 
 
 def test_zero_weights_would_never_learn(rng):
-    """Why `initialise` exists: from zero, no hidden weight gets any gradient, whatever the data."""
+    """From zero weights no hidden weight gets a gradient, whatever the data; after `initialise` all get one."""
     mlp = MLP((3, 5, 2))
     params = Parameters(mlp.shapes(), np.float64)
     y, cache = mlp.forward(params, rng.standard_normal((6, 3)))

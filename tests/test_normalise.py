@@ -1,3 +1,5 @@
+"""Running statistics of observations, and the scale of rewards."""
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def test_observations_are_clipped():
 
 
 def test_reward_scaler_divides_by_the_std_of_the_running_return():
-    """γ = .5, rewards 1, 1, 1 with an end after the second: R = 1, 1.5, then 1 again."""
+    """With γ = .5 and rewards 1, 1, 1, whose second ends an episode, R is 1, 1.5, and then 1 again."""
     scaler = RewardScaler(1)
     scaled = scaler(np.ones((3, 1)), np.array([[0.0], [1.0], [0.0]]), 0.5)
     np.testing.assert_allclose(scaled, 1 / np.std([1, 1.5, 1]), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""DDPG, TD3, SAC and discrete SAC: what their updates do, on transitions whose answer is known."""
+"""The updates of DDPG, TD3, SAC and discrete SAC on transitions with a known answer."""
 
 import gymnasium as gym
 import numpy as np
@@ -10,9 +10,9 @@ from scratchac import algorithms
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
-from scratchac.training.memory import Transitions
 from scratchac.training.evaluation import evaluate
 from scratchac.training.loops import train
+from scratchac.training.memory import Transitions
 
 CONTINUOUS = ["ddpg", "td3", "sac"]
 ALL = [*CONTINUOUS, "discrete-sac"]
@@ -22,7 +22,7 @@ SMALL = {"hidden": (16,), "batch_size": 32, "learning_starts": 32, "buffer_size"
 def make(algorithm, dtype=np.float64, **options):
     cls = algorithms.find(algorithm)
     actions = gym.spaces.Discrete(3) if algorithm == "discrete-sac" else gym.spaces.Box(np.float32([-1, -3]), np.float32([2, 5]))
-    return cls(cls.Config(**(SMALL | options)), gym.spaces.Box(-1, 1, (3,)), actions, seed=0, dtype=dtype)
+    return cls(cls.config_class(**(SMALL | options)), gym.spaces.Box(-1, 1, (3,)), actions, seed=0, dtype=dtype)
 
 
 def minibatch(algorithm, rng, rows=32, dtype=np.float64, **fields):
@@ -41,7 +41,7 @@ def test_actions_stay_in_the_box(algorithm, rng):
     box = gym.spaces.Box(np.float32([-1, -3]), np.float32([2, 5]))
     for raw in (agent.random(50), agent.sample(5 * rng.standard_normal((50, 3))), agent.greedy(5 * rng.standard_normal((50, 3)))):
         assert np.abs(raw).max() <= 1
-        assert all(box.contains(a) for a in agent.to_env(raw))
+        assert all(box.contains(a) for a in agent.dist.to_env(raw))
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def test_actions_stay_in_the_box(algorithm, rng):
 
 @pytest.mark.parametrize("algorithm", ALL)
 def test_a_terminal_state_has_the_reward_as_its_target(algorithm, rng):
-    """With every row terminal, neither the value nor the entropy of s′ counts: Q → r, and `td_error` → 0, at any γ and α."""
+    """If every row is terminal, neither the value nor the entropy of s′ counts: Q goes to r and `td_error` to 0."""
     agent = make(algorithm, critic_lr=0.01, gamma=0.99)
     batch = minibatch(algorithm, rng, rows=4, term=np.ones(4), rewards=np.array([1.0, -2.0, 0.5, 3.0]))
     for _ in range(800):
@@ -60,7 +60,7 @@ def test_a_terminal_state_has_the_reward_as_its_target(algorithm, rng):
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
 def test_truncation_is_not_termination(algorithm):
-    """Reward 1 for ever, cut off every step, is worth 1/(1−γ) = 5; ended every step it is worth 1."""
+    """A reward of 1 for ever is worth 1/(1−γ) = 5 if every step is truncated, and 1 if every step terminates."""
     for ends, expected in (("trunc", 5.0), ("term", 1.0)):
         def env(ends=ends):
             made = Constant(limit=1, ends=ends)
@@ -72,7 +72,7 @@ def test_truncation_is_not_termination(algorithm):
 
 
 def test_td3_takes_the_smaller_target(rng):
-    """Critics that always say 3 and −1: the target is r + γ·(−1)."""
+    """The target critics always give 3 and −1, so the target is r + γ·(−1)."""
     agent = make("td3", gamma=0.5, critic_lr=1e-9)
     agent.w_target.flat[:] = 0
     agent.w_target["b2"][:] = [[3.0], [-1.0]]
@@ -111,7 +111,7 @@ def test_td3_moves_the_actor_every_second_update(rng):
 
 @pytest.mark.parametrize("algorithm", ALL)
 def test_the_actors_step_leaves_the_critic_alone(algorithm, rng):
-    """The critic's learning rate is next to nothing: what moves its parameters or moments would be the actor's step."""
+    """The critic's optimiser does nothing here, so only the actor's step could move the critic's parameters or moments."""
     class Frozen:
         def step(self, grad, lr):
             pass
@@ -138,7 +138,7 @@ def test_targets_follow_by_tau_and_share_no_memory(algorithm, rng):
 
 
 def test_alpha_rises_while_the_policy_is_too_certain(rng):
-    """log π > −H̄ means less entropy than wanted: α must rise; and fall in the opposite case."""
+    """Where the entropy is below H̄ the temperature α rises, and where it is above, α falls."""
     for algorithm in ("sac", "discrete-sac"):
         agent, batch = make(algorithm), minibatch(algorithm, rng)
         if algorithm == "sac":
@@ -206,7 +206,7 @@ class _Box3(gym.Env):
 
 @pytest.mark.parametrize("algorithm", CONTINUOUS)
 def test_finds_the_best_action(algorithm):
-    """−(a − ½)² in a box of [−1, 2], calibrated on 10 other seeds."""
+    """The reward is −(a − ½)² in a box of [−1, 2]. The bound was calibrated on 10 other seeds."""
     agent = scratchac.train(algorithm, env=Target, steps=1000, actor_lr=3e-3, critic_lr=1e-2, **SMALL)
     assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.25
 
@@ -228,7 +228,7 @@ def test_float32_stays_float32(algorithm, rng):
 
 
 @pytest.mark.parametrize("algorithm", ALL)
-def test_same_seed_same_run_and_state_goes_round(algorithm, tmp_path):
+def test_same_seed_same_run_and_state_goes_round(algorithm, tmp_path, quick_end):
     env = "CartPole-v1" if algorithm == "discrete-sac" else "Pendulum-v1"
     first, again = (scratchac.train(algorithm, env=env, steps=60, seed=3, out=tmp_path / name, **SMALL) for name in "ab")
     assert np.array_equal(first.theta.flat, again.theta.flat) and np.array_equal(first.w.flat, again.w.flat)

@@ -1,15 +1,17 @@
+"""Optimisers, clipping and the proximal step agree with numbers computed by hand; schedules."""
+
 import math
 
 import numpy as np
 import pytest
 
 from scratchac import optim
-from scratchac.optim import Adam, RMSprop, SGD
+from scratchac.optim import SGD, Adam, RMSprop
 from scratchac.schedules import Schedule
 
 
 def test_adam_by_hand():
-    """Ten steps of a scalar loop that is the paper's algorithm 1 line by line."""
+    """Ten steps agree with a scalar loop that is the paper's algorithm 1, line by line."""
     gradients = [0.3, -0.2, 0.5, 0.1, -0.4, 0.6, 0.0, 0.2, -0.1, 0.7]
     p, m, v, expected = 1.0, 0.0, 0.0, []
     for t, g in enumerate(gradients, start=1):
@@ -84,7 +86,7 @@ def test_clip_global_norm():
 
 
 def test_proximal_step_is_the_minimum(rng):
-    """It minimises ‖w − w_opt‖²/2α + κ‖w − w_old‖²: every small displacement makes that larger."""
+    """It minimises ‖w − w_opt‖²/2α + κ‖w − w_old‖², so every small displacement makes that larger."""
     w_old, w_opt, lr, kappa = rng.standard_normal(3), rng.standard_normal(3), 0.1, 2.0
 
     def objective(w):
@@ -97,7 +99,7 @@ def test_proximal_step_is_the_minimum(rng):
 
 
 def test_proximal_step_of_one_gradient_step(rng):
-    """Δ = −αg/(1 + 2ακ): with one step per batch, κ is a smaller learning rate and nothing more."""
+    """With one step per batch Δ = −αg/(1 + 2ακ), so κ only lowers the learning rate."""
     w_old, g = rng.standard_normal((2, 3))
     w = w_old - 0.1 * g
     optim.proximal_step(w, w_old, 0.1, 3.0)

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed in a new process ends as one that never stopped: every array of its checkpoint, bit by bit."""
+"""A run that was stopped and resumed in a new process ends with the same checkpoint, bit by bit, as one that never stopped."""
 
 import os
 import subprocess
@@ -27,6 +27,7 @@ CASES = {                                               # arguments of `scratcha
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_resumed_is_never_stopped(backend, case, tmp_path, monkeypatch):

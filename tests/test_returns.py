@@ -1,4 +1,4 @@
-"""Hand-computed numbers, identities between estimators, and slow sums that follow each definition to the letter."""
+"""Estimators agree with numbers computed by hand, with each other, and with slow sums that follow their definitions."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def column(*x):
 
 
 def slow_gae(r, v, v_next, term, done, gamma, lam):
-    """Âₜ = Σₖ (γλ)ᵏ δₜ₊ₖ up to the end of the episode, in O(T²)."""
+    """Âₜ = Σₖ (γλ)ᵏ δₜ₊ₖ up to the end of the episode, summed in O(T²)."""
     out = np.zeros_like(r)
     for n in range(r.shape[1]):
         for t in range(len(r)):
@@ -40,7 +40,7 @@ def slow_n_step(r, v_next, term, done, gamma, n):
 
 @pytest.fixture
 def data(rng):
-    """Random rollouts with both kinds of ending, and both at once."""
+    """Random rollouts whose episodes terminate, are truncated, or both at once."""
     T, N = 12, 5
     term, trunc = (rng.random((2, T, N)) < 0.2).astype(float)
     done = np.maximum(term, trunc)
@@ -50,7 +50,7 @@ def data(rng):
 
 
 def test_gae_by_hand():
-    """γ = .5, λ = .5; rewards 1, 2, 3; V = 1 everywhere; the last row is terminal.
+    """Here γ = λ = .5, the rewards are 1, 2, 3, V is 1 everywhere, and the last row is terminal.
 
     δ = 1 + .5 − 1 = .5;  2 + .5 − 1 = 1.5;  3 − 1 = 2.   Â₂ = 2;  Â₁ = 1.5 + .25·2 = 2;  Â₀ = .5 + .25·2 = 1.
     """
@@ -60,19 +60,19 @@ def test_gae_by_hand():
 
 
 def test_the_last_row_bootstraps():
-    """A rollout that ends within an episode: Â_{T−1} = r + γV(s′) − V(s), not 0 and not r − V(s)."""
+    """Where a rollout ends within an episode, Â_{T−1} is r + γV(s′) − V(s), and neither 0 nor r − V(s)."""
     adv = returns.gae(column(1), column(2), column(10), column(0), column(0), 0.9, 0.95)
     assert adv[0, 0] == pytest.approx(1 + 9 - 2)
 
 
 def test_monte_carlo_by_hand():
-    """γ = .5. Two episodes, 1 + .5·2 = 2 ended by a terminal state; then 4 cut off, with V(s′) = 8: 4 + .5·8 = 8."""
+    """With γ = .5 an episode that terminates has 1 + .5·2 = 2, and one that is truncated at V(s′) = 8 has 4 + .5·8 = 8."""
     g = returns.monte_carlo(column(1, 2, 4), column(7, 7, 8), column(0, 1, 0), column(0, 1, 1), 0.5)
     assert g.ravel().tolist() == [2.0, 2.0, 8.0]
 
 
 def test_truncation_is_not_termination():
-    """Reward 1 for ever has V = 1/(1−γ). A time limit must leave that alone; a terminal state must not."""
+    """A reward of 1 for ever has V = 1/(1−γ). A time limit must not change that; a terminal state must."""
     gamma = 0.9
     forever = 1 / (1 - gamma)
     r, v = np.ones((6, 1)), np.full((6, 1), forever)
@@ -130,7 +130,7 @@ def test_lambda_return_is_the_weighted_mean_of_n_step_returns(rng):
 
 
 def test_v_of_s_equals_s_environment():
-    """A countdown 3, 2, 1 that pays 1 a step has V(s) = s at γ = 1: with that critic every advantage vanishes."""
+    """A countdown 3, 2, 1 that pays 1 a step has V(s) = s at γ = 1, and with that critic every advantage is 0."""
     v, v_next = column(3, 2, 1), column(2, 1, 0)
     adv = returns.gae(np.ones((3, 1)), v, v_next, column(0, 0, 1), column(0, 0, 1), 1.0, 0.95)
     np.testing.assert_allclose(adv, 0, atol=1e-12)

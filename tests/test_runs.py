@@ -1,4 +1,4 @@
-"""A run's folder: what is written, what comes back, and what damage does."""
+"""A run's folder: what is written into it, what is read back, and what damage does."""
 
 import csv
 import json
@@ -8,22 +8,23 @@ import pickle
 import signal
 import tracemalloc
 
+import damage
 import gymnasium as gym
 import numpy as np
 import pytest
 from probes import Bandit, Breaking, Constant, Deadly, Poison
 
 import scratchac
-from scratchac.experiments import run, session
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError
-from scratchac.experiments.run import Run
+from scratchac.experiments import session
+from scratchac.experiments.run import Run, new_folder
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A small run of A2C with everything that has a state."""
+    """A small run of A2C with every option that has a state."""
     path = tmp_path_factory.mktemp("runs") / "a2c"
     options = {"normalise_obs": True, "scale_rewards": True, "optimiser": "adam"}
     agent = scratchac.train("a2c", env="CartPole-v1", steps=2000, out=path, **options)
@@ -34,8 +35,18 @@ def test_summary(finished):
     path, _ = finished
     summary = json.loads((path / "summary.json").read_text())
     assert {"algorithm", "env", "seed", "backend", "steps", "episodes", "wall_s", "steps_per_s", "updates", "updates_per_s",
-            "eval_mean", "eval_std", "eval_episodes"} <= set(summary)
+            "eval_mean", "eval_std", "eval_episodes", "compiled"} <= set(summary)
     assert summary["steps"] == 2000 and summary["updates"] == 50 and summary["eval_episodes"] == 100
+
+
+def test_a_run_says_which_compiled_update_trained_it(tmp_path, quick_end):
+    pytest.importorskip("numba", reason="Numba is not installed")
+    for i, (backend, options, compiled) in enumerate((
+            ("numba", {}, "a2c_gradient"), ("numba", {"normalise_obs": True}, None), ("numpy", {}, None))):
+        path = tmp_path / str(i)
+        scratchac.train("a2c", "CartPole-v1", 80, out=path, backend=backend, **options)
+        for name in ("config.json", "summary.json"):
+            assert json.loads((path / name).read_text())["compiled"] == compiled
 
 
 def test_metrics(finished):
@@ -64,7 +75,7 @@ def test_load_needs_nothing_but_the_folder(finished):
 
 @pytest.mark.parametrize("algorithm", ALL)
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
-def test_state_goes_round_bitwise(algorithm, env, tmp_path):
+def test_state_goes_round_bitwise(algorithm, env, tmp_path, quick_end):
     agent = scratchac.train(algorithm, env=env, steps=250, out=tmp_path / "run", hidden=(8,))
     saved, *_ = Run.open(tmp_path / "run").restore()
     flat = {}
@@ -77,7 +88,7 @@ def test_state_goes_round_bitwise(algorithm, env, tmp_path):
     assert all(np.array_equal(back[name], flat[name]) and back[name].dtype == flat[name].dtype for name in flat)
 
 
-def test_resume_goes_on(tmp_path):
+def test_resume_goes_on(tmp_path, quick_end):
     path = tmp_path / "run"
     scratchac.train("a2c", env="CartPole-v1", steps=400, out=path, optimiser="adam")
     with pytest.raises(UserError, match="has finished its 400 steps"):
@@ -89,7 +100,7 @@ def test_resume_goes_on(tmp_path):
     assert steps[-1] == 800 and (np.diff(steps) > 0).all()
 
 
-def test_ctrl_c_saves_and_resume_finishes(tmp_path):
+def test_ctrl_c_saves_and_resume_finishes(tmp_path, quick_end):
     path = tmp_path / "run"
     calls = []
 
@@ -122,8 +133,8 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     ("sync", Breaking, "environment [01] raised RuntimeError: the pole broke"),
     ("async", Breaking, "environment [01] raised RuntimeError: the pole broke"),
     ("async", Deadly, "the process of environment [01](, 1)? died")])
-def test_an_environment_that_fails_ends_the_run_which_is_saved(vector, env, why, tmp_path):
-    """Its tenth step fails; by then one rollout of 4 steps has been learnt from twice."""
+def test_an_environment_that_fails_ends_the_run_which_is_saved(vector, env, why, tmp_path, quick_end):
+    """Its tenth step fails; by then there have been two updates, from rollouts of 4 steps each."""
     with pytest.raises(EnvironmentFailed, match=f"{why}; the last checkpoint is .*checkpoint.npz"):
         scratchac.train("a2c", env, 400, envs=2, rollout=4, out=tmp_path / "run", vector=vector)
     assert scratchac.load(tmp_path / "run").step == 16
@@ -131,7 +142,7 @@ def test_an_environment_that_fails_ends_the_run_which_is_saved(vector, env, why,
     assert scratchac.resume(tmp_path / "run", steps=40, env=Constant).step == 40
 
 
-def test_checkpoints_come_as_often_as_asked_for(tmp_path, monkeypatch):
+def test_checkpoints_come_as_often_as_asked_for(tmp_path, monkeypatch, quick_end):
     saved, save = [], Run.save
     monkeypatch.setattr(Run, "save", lambda run, agent, *rest: saved.append(agent["step"]) or save(run, agent, *rest))
     scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "run", checkpoint_every=150)
@@ -143,7 +154,7 @@ def test_checkpoints_come_as_often_as_asked_for(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
-    """A replay buffer of 40 MB: writing it may take a few more, not as many again."""
+    """To write a large replay buffer takes less than half of its size as further memory."""
     agent = scratchac.make_agent("sac", "Pendulum-v1", buffer_size=1_000_000)
     agent.memory.size = 1_000_000
     run = Run.create(tmp_path / "run", {"algorithm": "sac", "observation_space": {}, "action_space": {}})
@@ -155,8 +166,8 @@ def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
     assert peak < 0.5 * agent.memory.nbytes
 
 
-def test_a_large_checkpoint_is_announced(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(lifecycle, "LARGE", 1000)
+def test_a_large_checkpoint_is_announced(tmp_path, capsys, monkeypatch, quick_end):
+    monkeypatch.setattr(session, "LARGE", 1000)
     options = {"learning_starts": 100, "batch_size": 8, "hidden": (4,), "buffer_size": 100_000}
     scratchac.train("sac", "Pendulum-v1", 100, out=tmp_path / "run", quiet=False, checkpoint_every=50, **options)
     assert "there is one every 50 steps (--checkpoint-every)" in capsys.readouterr().err
@@ -171,10 +182,10 @@ def test_nothing_is_overwritten(finished):
 
 
 def test_folders_get_new_names(tmp_path):
-    first = runs.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path)
+    first = new_folder("a2c", "ALE/Pong-v5", 3, tmp_path)
     assert first.name == "a2c-ALE-Pong-v5-seed3"
     first.mkdir()
-    assert runs.new_folder("a2c", "ALE/Pong-v5", 3, tmp_path).name == "a2c-ALE-Pong-v5-seed3-2"
+    assert new_folder("a2c", "ALE/Pong-v5", 3, tmp_path).name == "a2c-ALE-Pong-v5-seed3-2"
 
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path):
@@ -184,11 +195,56 @@ def test_a_mistake_leaves_no_folder_behind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_value_that_is_no_number_names_the_checkpoint(tmp_path):
+def test_a_value_that_is_no_number_names_the_checkpoint(tmp_path, quick_end):
     with pytest.raises(TrainingError, match="rewards of environment 0"):
         scratchac.train("a2c", env=lambda: Poison(after=30), steps=2000, out=tmp_path / "run", envs=1)
     scratchac.train("a2c", env=Bandit, steps=100, out=tmp_path / "other", envs=1)
     assert (tmp_path / "other" / "checkpoint.npz").exists()
+
+
+# -- what earlier versions wrote -------------------------------------------------------------------------------------------
+
+
+def as_before(path):
+    """Turn a run's folder into one of the version before, with a checkpoint of format 3 and older names in config.json."""
+    arrays = dict(np.load(path / "checkpoint.npz"))
+    text = arrays.pop("manifest").tobytes().decode().replace('"format": 4', '"format": 3').replace("interaction", "play")
+    arrays = {name.replace("interaction", "play"): x for name, x in arrays.items()}
+    np.savez(path / "checkpoint.npz", manifest=np.frombuffer(text.encode(), np.uint8), **arrays)
+    config = json.loads((path / "config.json").read_text())
+    del config["compiled"]
+    if "n_step" in config["hyperparameters"]:
+        config["hyperparameters"]["n"] = config["hyperparameters"].pop("n_step")
+    (path / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "sac", "a3c"])
+def test_a_checkpoint_of_the_version_before_is_read(algorithm, tmp_path, quick_end):
+    env = "Pendulum-v1" if algorithm == "sac" else "CartPole-v1"
+    options = {"learning_starts": 50, "batch_size": 8, "buffer_size": 100} if algorithm == "sac" else {"envs": 2}
+    scratchac.train(algorithm, env, 600, out=tmp_path / "run", stop_after=100, hidden=(4,), **options)
+    now = damage._flat(Run.open(tmp_path / "run").restore())
+    as_before(tmp_path / "run")
+    assert damage._flat(Run.open(tmp_path / "run").restore()) == now
+    assert scratchac.load(tmp_path / "run").step >= 100
+
+
+def test_a_run_of_the_version_before_goes_on_as_if_never_stopped(tmp_path, quick_end):
+    options = {"advantage": "nstep", "n_step": 3, "hidden": (4,)}
+    scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "whole", **options)
+    scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "parts", stop_after=200, **options)
+    as_before(tmp_path / "parts")
+    assert scratchac.resume(tmp_path / "parts").config.n_step == 3
+    damage.same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_checkpoint_of_a_later_version_is_refused(finished, tmp_path):
+    path = copy_of(finished, tmp_path)
+    arrays = dict(np.load(path / "checkpoint.npz"))
+    text = arrays.pop("manifest").tobytes().replace(b'"format": 4', b'"format": 5')
+    np.savez(path / "checkpoint.npz", manifest=np.frombuffer(text, np.uint8), **arrays)
+    with pytest.raises(CheckpointError, match="it has format 5, and this version of scratchac reads formats 3 and 4"):
+        scratchac.load(path)
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------
@@ -207,34 +263,34 @@ def copy_of(finished, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "text", "flipped", "pickle", "pickled member", "npy",
+@pytest.mark.parametrize("harm", ["missing", "empty", "truncated", "text", "flipped", "pickle", "pickled member", "npy",
                                     "other algorithm", "other shapes"])
-def test_a_damaged_checkpoint_is_refused_whole(finished, tmp_path, monkeypatch, damage):
+def test_a_damaged_checkpoint_is_refused_whole(finished, tmp_path, monkeypatch, harm):
     monkeypatch.chdir(tmp_path)
     path = copy_of(finished, tmp_path)
     file = path / "checkpoint.npz"
     good = file.read_bytes()
-    if damage == "missing":
+    if harm == "missing":
         file.unlink()
-    elif damage == "flipped":
+    elif harm == "flipped":
         file.write_bytes(good[:2000] + bytes([good[2000] ^ 1]) + good[2001:])
-    elif damage == "pickle":
+    elif harm == "pickle":
         file.write_bytes(pickle.dumps(Bomb()))
-    elif damage == "pickled member":
+    elif harm == "pickled member":
         np.savez(file, manifest=np.array([Bomb()], dtype=object))
-    elif damage == "npy":
+    elif harm == "npy":
         with open(file, "wb") as handle:
             np.save(handle, np.zeros(3))
-    elif damage in ("other algorithm", "other shapes"):
-        change = {"algorithm": "reinforce"} if damage == "other algorithm" else {}
+    elif harm in ("other algorithm", "other shapes"):
+        change = {"algorithm": "reinforce"} if harm == "other algorithm" else {}
         config = json.loads((path / "config.json").read_text()) | change
-        if damage == "other shapes":
+        if harm == "other shapes":
             config["hyperparameters"]["hidden"] = [5]
         else:
             config["hyperparameters"] = {"steps": 10}
         (path / "config.json").write_text(json.dumps(config))
     else:
-        file.write_bytes({"empty": b"", "truncated": good[: len(good) // 2], "text": b"hello"}[damage])
+        file.write_bytes({"empty": b"", "truncated": good[: len(good) // 2], "text": b"hello"}[harm])
     with pytest.raises(CheckpointError, match=r"checkpoint\.npz"):
         scratchac.load(path)
     assert not (tmp_path / "bomb-went-off").exists()

@@ -1,4 +1,4 @@
-"""Many runs side by side: what is summed up, and what happens when one of them dies."""
+"""Sweeps: what is summed up, and what happens when one of the runs dies."""
 
 import json
 import os
@@ -46,6 +46,7 @@ def test_flags():
             seeds_from(text)
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_the_runs_that_train_would(tmp_path):
     sweep = Sweep("a2c", Bandit, [0, 1], {"actor_lr": [1e-3, "linear:1e-1:0"]}, tmp_path / "sweep", **FAST)
     sweep.run(quiet=True)
@@ -61,6 +62,7 @@ def test_a_sweep_makes_the_runs_that_train_would(tmp_path):
     assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_is_begun_anew_and_the_others_go_on(tmp_path, capsys):
     env_args = {"mark": str(tmp_path / "mark")}
     sweep = Sweep("a2c", DiesOnce, [0, 1, 2], {}, tmp_path / "sweep", jobs=1, env_args=env_args, **FAST)
@@ -70,6 +72,7 @@ def test_a_run_that_dies_is_begun_anew_and_the_others_go_on(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "sweep").glob("seed*")} == {"seed0", "seed0-died", "seed1", "seed2"}
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_twice_is_given_up(tmp_path):
     choices = {"rollout": [5, 3]}
     sweep = Sweep("a2c", Breaking, [4], choices, tmp_path / "sweep", jobs=2, **FAST | {"steps": 60, "envs": 1})
@@ -78,6 +81,7 @@ def test_a_run_that_dies_twice_is_given_up(tmp_path):
     assert "| rollout=5 | 0 |" in (tmp_path / "sweep" / "sweep.md").read_text()
 
 
+@pytest.mark.slow
 def test_on_a_ray_cluster(tmp_path, capsys):
     pytest.importorskip("ray", reason="Ray is not installed")
     sweep = Sweep("a2c", DiesOnce, [0, 1], {}, tmp_path / "ray", "ray", env_args={"mark": str(tmp_path / "mark")}, **FAST)
@@ -88,6 +92,7 @@ def test_on_a_ray_cluster(tmp_path, capsys):
         assert np.array_equal(scratchac.load(tmp_path / "ray" / f"seed{seed}").model.flat, agent.model.flat)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["sweep", "a2c", "--env", "CartPole-v1", "--seeds", "0", "--steps", "200", "--quiet", "--backend", "numpy"]
@@ -120,12 +125,14 @@ def test_without_ray(command, tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     arguments = ["sweep", "a2c", "--env", "CartPole-v1", "--seeds", "0", "--set", "steps=200,1000000000", "--jobs", "1",
                  "--backend", "numpy", "--quiet", "--out", str(tmp_path / "sweep")]
     process = subprocess.Popen([sys.executable, "-m", "scratchac", *arguments], stderr=subprocess.PIPE, start_new_session=True)
     while not list(tmp_path.glob("sweep/steps=1000000000-seed0")):
         time.sleep(0.05)
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130

@@ -22,7 +22,7 @@ from scratchac import losses, optim
 from scratchac.algorithms.config import Count, Fraction, Layers, OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
 from scratchac.distributions import Categorical, log_softmax
-from scratchac.environments.spaces import make_distribution
+from scratchac.environments.spaces import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.nn import MLP, Parameters
 from scratchac.training.agent import Metrics
@@ -63,6 +63,7 @@ class DiscreteSAC(SoftAgent[Config]):
 
     def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
                  dtype: DTypeLike = np.float32):
+        check_observation_space(observation_space)
         dist = make_distribution(action_space)
         if not isinstance(dist, Categorical):
             raise UserError(f"discrete-sac needs Discrete actions, not {action_space}; sac takes these")

@@ -181,6 +181,7 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
 
     def __init__(self, config: Shifted, observation_space: gym.Space, action_space: gym.Space, name: str, critics: tuple[int, ...],
                  seed: Any, dtype: DTypeLike):
+        check_observation_space(observation_space)
         check_action_box(action_space, name)
         self.dist = Deterministic(action_space.low, action_space.high)  # type: ignore[attr-defined]
         A = self.dist.features

@@ -21,7 +21,7 @@ from scratchac import losses, optim
 from scratchac.algorithms.config import OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
 from scratchac.distributions import TanhGaussian
-from scratchac.environments.spaces import check_action_box
+from scratchac.environments.spaces import check_action_box, check_observation_space
 from scratchac.nn import MLP, Parameters
 from scratchac.training.agent import Metrics
 from scratchac.training.memory import Transitions
@@ -54,6 +54,7 @@ class SAC(SoftAgent[Config]):
 
     def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
                  dtype: DTypeLike = np.float32):
+        check_observation_space(observation_space)
         check_action_box(action_space, "sac")
         self.dist = TanhGaussian(action_space.low, action_space.high, config.log_std)  # type: ignore[attr-defined]
         A = self.dist.features
