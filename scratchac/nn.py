@@ -147,7 +147,7 @@ def mlp_backward(mlp: "MLP", params: Parameters, cache: Cache, dy: np.ndarray, g
 
 def _layer(params: Parameters, i: int, member: int | None) -> tuple[np.ndarray, np.ndarray]:
     """W and b of layer i, of the whole stack or of one member."""
-    W, b = params[f"W{i}"], params[f"b{i}"]
+    W, b = params.views[f"W{i}"], params.views[f"b{i}"]
     return (W, b) if member is None else (W[member], b[member])
 
 
