@@ -49,29 +49,33 @@ def activate(backend: Backend) -> None:
         _choose(key)
 
 
-def compiled(name: str, agent: object) -> Callable[..., Any] | None:
+def compiled(name: str, agent: object, *parts: object) -> Callable[..., Any] | None:
     """The active backend's update of that name if it does what the methods of `agent` do, else None.
 
-    It is used only for an agent of exactly the class that it was written for, if none of its methods is replaced and all the code
-    that it repeats is the shipped code. Otherwise one line on stderr says why, once.
+    It is used only for an agent of exactly the class that it was written for, whose `parts` (distribution, model, …) are of shipped
+    classes, too, if none of their methods is replaced and all the code that it repeats is the shipped code. Otherwise one line on
+    stderr says why, once.
     """
     update = _active.updates.get(name)
     if update is None:
         return None
-    reason = next((why_not(x) for x in update.modules if not is_shipped(x)), None) or _changed(agent, update.stands_for)
-    if reason:
+    cls = type(agent)
+    reason = next((why_not(x) for x in update.modules if not is_shipped(x)), None)
+    if reason is None and f"{cls.__module__}.{cls.__qualname__}" != update.stands_for:
+        reason = f"{cls.__module__}.{cls.__qualname__} is not {update.stands_for}"
+    if reason := reason or next(filter(None, map(_changed, (agent, *parts))), None):
         _say(f"{reason}: the reference runs, not the compiled {name}")
         return None
     return update.function
 
 
-def _changed(agent: object, stands_for: str) -> str | None:
-    """Why an agent is not exactly what a compiled update stands for, or None."""
-    cls = type(agent)
-    if f"{cls.__module__}.{cls.__qualname__}" != stands_for:
-        return f"{cls.__module__}.{cls.__qualname__} is not {stands_for}"
-    if replaced := sorted(name for name in vars(agent) if isfunction(getattr(cls, name, None))):
-        return f"this agent's {replaced[0]} is not that of its class"
+def _changed(part: object) -> str | None:
+    """How an object differs from those of shipped classes, or None."""
+    cls = type(part)
+    if cls.__module__ not in recorded():
+        return f"{cls.__module__}.{cls.__qualname__} is not a class of scratchac's"
+    if replaced := sorted(name for name in vars(part) if isfunction(getattr(cls, name, None))):
+        return f"the method {replaced[0]} of this {cls.__qualname__} is not that of its class"
     for base in cls.__mro__:
         for name, method in vars(base).items():
             if base.__module__ in recorded() and isfunction(method) and method.__module__ not in recorded():

@@ -19,9 +19,11 @@ from scratchac.algorithms.actor_critic import ActorCritic
 from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
 from scratchac.algorithms.ppo import PPO
 from scratchac.algorithms.ppo import Config as PPOConfig
+from scratchac.distributions import Categorical
 from scratchac.environments.vector import VectorEnv
 from scratchac.gradcheck import TOLERANCE, numerical_gradient
 from scratchac.gradcheck.differences import relative_error
+from scratchac.policies import SeparateBodies
 from scratchac.training.compiled import network
 from scratchac.training.loops import train
 
@@ -165,6 +167,50 @@ def test_a_method_replaced_on_an_agent_or_its_class_runs(algorithm, method, monk
             train(agent, envs, 5_000, lambda *_: False)
         agent, envs = made(algorithm)
         monkeypatch.setattr(type(agent), method, raising)
+        with pytest.raises(Reached):
+            train(agent, envs, 5_000, lambda *_: False)
+
+
+class OtherCategorical(Categorical):
+    def sample(self, y, u):
+        raise Reached
+
+
+class OtherBodies(SeparateBodies):
+    def forward(self, s):
+        raise Reached
+
+
+class OtherEnvironments(VectorEnv):
+    def step(self, actions):
+        raise Reached
+
+
+def raising(*arguments):
+    raise Reached
+
+
+CHANGES = {     # what a reader may change of an agent or its environments → the change
+    "distribution": lambda agent, envs: setattr(agent, "dist", OtherCategorical(2)),
+    "distribution's method": lambda agent, envs: setattr(agent.dist, "evaluate", raising),
+    "model's class": lambda agent, envs: setattr(agent.model, "__class__", OtherBodies),
+    "model's method": lambda agent, envs: setattr(agent.model, "backward", raising),
+    "environments": lambda agent, envs: setattr(envs, "__class__", OtherEnvironments),
+    "environments' method": lambda agent, envs: setattr(envs, "step", raising),
+    "behaviour's method": lambda agent, envs: setattr(agent.behaviour, "see", raising),
+    "behaviour's policy": lambda agent, envs: setattr(agent.behaviour, "policy", raising),
+    "normaliser": lambda agent, envs: setattr(agent.behaviour, "normaliser", raising),
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("algorithm", AGENTS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_part_runs(change, algorithm, backend):
+    with kernels.using(backend):
+        agent, envs = made(algorithm)
+        CHANGES[change](agent, envs)
+        agent.behaviour.dist = agent.dist
         with pytest.raises(Reached):
             train(agent, envs, 5_000, lambda *_: False)
 

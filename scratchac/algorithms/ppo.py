@@ -22,7 +22,6 @@ from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive
 from scratchac.algorithms.plumbing import VectorisedAgent
 from scratchac.conv import Encoder
-from scratchac.distributions import Categorical
 from scratchac.environments.spaces import is_picture
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, Model, SeparateBodies, SharedEncoder
@@ -79,8 +78,7 @@ class PPO(VectorisedAgent[Config]):
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
         """With these options a backend may have a compiled function that does the same as `gradient` (training/compiled.py)."""
-        plain = isinstance(self.dist, Categorical) and isinstance(self.model, SeparateBodies) and not self.masked
-        return compiled.gradient("ppo_gradient", self) if plain and self.config.clip_value == 0 else None
+        return compiled.gradient("ppo_gradient", self) if self.config.clip_value == 0 else None
 
     def update(self, batch: Batch) -> Metrics:
         """All epochs on a Batch of (T, N) transitions; returns the means of the minibatches' metrics."""

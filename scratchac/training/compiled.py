@@ -38,16 +38,22 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
 
     It supports discrete actions without a mask, in environments that are stepped in this process.
     """
-    if not isinstance(agent.dist, Categorical) or agent.masked or envs.workers:
-        return None
-    if kernels.compiled(name, agent) is None:
+    behaviour, model = agent.behaviour, agent.model
+    plain = (isinstance(agent.dist, Categorical) and isinstance(model, SeparateBodies) and not model.masked and not envs.workers
+             and agent.normaliser is None and agent.scaler is None and behaviour.normaliser is None
+             and behaviour.policy == model.policy and behaviour.dist is agent.dist and behaviour.rng is agent.rng)
+    if not plain or kernels.compiled(name, agent, agent.dist, behaviour, model, model.actor, model.critic, envs) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", LOOPS[name])
 
 
 def gradient(name: str, agent: Any) -> FastPath | None:
-    """The fast path for a compiled gradient alone, or None."""
-    return None if kernels.compiled(name, agent) is None else FastPath(name, f"{type(agent).__name__}.gradient")
+    """The fast path for a compiled gradient alone, or None. It supports discrete actions without a mask, and separate networks."""
+    model = agent.model
+    plain = isinstance(agent.dist, Categorical) and isinstance(model, SeparateBodies) and not model.masked
+    if not plain or kernels.compiled(name, agent, agent.dist, model, model.actor, model.critic) is None:
+        return None
+    return FastPath(name, f"{type(agent).__name__}.gradient")
 
 
 def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
