@@ -326,5 +326,5 @@ def test_a_film_that_cannot_be_made_loses_nothing(tmp_path, capsys):
             raise RuntimeError("no driver")
 
     scratchac.train("reinforce", NoDriver, steps=50, out=tmp_path / "run", video=True)
-    assert "no film: the environment cannot draw here: no driver" in capsys.readouterr().err
+    assert "no video: the environment cannot draw here: no driver" in capsys.readouterr().err
     assert (tmp_path / "run/summary.json").exists() and (tmp_path / "run/curves.png").exists()

@@ -67,7 +67,7 @@ def test_a_run_that_dies_is_begun_anew_and_the_others_go_on(tmp_path, capsys):
     env_args = {"mark": str(tmp_path / "mark")}
     sweep = Sweep("a2c", DiesOnce, [0, 1, 2], {}, tmp_path / "sweep", jobs=1, env_args=env_args, **FAST)
     sweep.run(quiet=True)
-    assert capsys.readouterr().err == "scratchac: preset, seed 0 died: killed by SIGKILL; it is begun anew\n"
+    assert capsys.readouterr().err == "scratchac: preset, seed 0 died: killed by SIGKILL; it is started again\n"
     assert None not in sweep.results["preset"].values()
     assert {path.name for path in (tmp_path / "sweep").glob("seed*")} == {"seed0", "seed0-died", "seed1", "seed2"}
 
@@ -86,7 +86,7 @@ def test_on_a_ray_cluster(tmp_path, capsys):
     pytest.importorskip("ray", reason="Ray is not installed")
     sweep = Sweep("a2c", DiesOnce, [0, 1], {}, tmp_path / "ray", "ray", env_args={"mark": str(tmp_path / "mark")}, **FAST)
     sweep.run(quiet=True)
-    assert "is begun anew" in capsys.readouterr().err
+    assert "is started again" in capsys.readouterr().err
     for seed in (0, 1):
         agent = scratchac.train("a2c", Bandit, seed=seed, **FAST)
         assert np.array_equal(scratchac.load(tmp_path / "ray" / f"seed{seed}").model.flat, agent.model.flat)

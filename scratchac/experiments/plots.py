@@ -15,7 +15,7 @@ from scratchac.experiments.run import Run
 PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
           ("actor_loss", "actor loss"), ("critic_loss", "critic loss"), ("entropy", "entropy"), ("alpha", "temperature α"),
           ("td_error", "mean size of the TD error"),
-          ("q_promised", "discounted return of an episode, as Q promised it")]
+          ("q_promised", "discounted return of an episode: Q at its start")]
 Spread = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 COLOURS = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
@@ -31,7 +31,7 @@ def curves(run: Run, path: Any) -> None:
             ax.fill_between(metrics["step"], low, high, color=COLOURS[0], alpha=0.2, lw=0)
             ax.set_title("return: last 100 episodes, mean ± standard deviation", fontsize=9)
         elif name == "q_promised":
-            ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="and as it came")
+            ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="what followed")
             ax.legend(fontsize=8)
     config = run.config
     figure.suptitle(f"{config['algorithm']} on {config['env']}, seed {config['seed']}")

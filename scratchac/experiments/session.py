@@ -172,7 +172,7 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video:
         try:
             record(agent, env, run.path, **run.config["env_args"])
         except (UserError, EnvironmentFailed) as error:     # the training is finished and saved anyway
-            print(f"scratchac: no film: {error}", file=sys.stderr)
+            print(f"scratchac: no video: {error}", file=sys.stderr)
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 
 

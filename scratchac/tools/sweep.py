@@ -124,7 +124,7 @@ class Sweep:
                 elif event == "done":
                     self.keep(label, seed, value)
                 else:
-                    then = "it is begun anew" if attempt < ATTEMPTS else "it is given up"
+                    then = "it is started again" if attempt < ATTEMPTS else "it is given up"
                     bar.write(f"scratchac: {label}, seed {seed} died: {value}; {then}", sys.stderr)
                     if attempt < ATTEMPTS:
                         self.put_aside(label, seed)

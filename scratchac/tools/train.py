@@ -60,7 +60,7 @@ def train(argv: list[str]) -> None:
     parsed = parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
     options = vars(parsed.run) | {"env_args": env_args_from(parsed.run.env_args)}
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
-        print(f"scratchac: NumPy computes; what makes it faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
+        print(f"scratchac: the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
     out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])
     api.train(**options, out=out, **asdict(parsed.hyperparameters))
     print(out)

@@ -51,7 +51,7 @@ class Interaction:
             self.promises.load_state(state["promises"])
         for i in lost:
             if kept:
-                print(f"scratchac: the same actions do not lead environment {i} back; it begins a new episode", file=sys.stderr)
+                print(f"scratchac: the same actions do not restore environment {i}; it begins a new episode", file=sys.stderr)
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 
     def state(self, failed: bool = False) -> dict[str, Any]:
