@@ -4,6 +4,7 @@ They are fast because a whole network (numba_networks) or a whole update is one 
 memory, where NumPy makes a dozen. Arguments, results and equations are in the references' docstrings.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import pairwise
@@ -43,8 +44,12 @@ class Parameters(Protocol):
 
 def mlp_forward(mlp: MLP, params: Parameters, x: np.ndarray, member: int | None = None) -> Any:
     """As the reference, but the cache is x (1 or n, B, I) and the outputs of all layers, one after another."""
-    flat, sizes = params.flat, int_array(mlp.sizes)
-    if x.dtype != flat.dtype or x.ndim > 3 or len(mlp.stack) > 1:           # mixed types and stacks of stacks
+    flat = params.flat
+    sizes, least = _sizes(mlp.sizes, mlp.stack)
+    lead = mlp.stack if member is None else ()
+    # Mixed types, stacks of stacks, further leading axes and wrong shapes are left to the reference, with its errors.
+    if (x.dtype != flat.dtype or x.shape[-1] != mlp.sizes[0] or flat.size < least or len(mlp.stack) > 1
+            or not (x.ndim == 2 or x.shape[:-2] == lead)):
         return NotImplemented
     K, first, n = _members(mlp, member)
     own = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
@@ -60,7 +65,10 @@ def mlp_backward(mlp: MLP, params: Parameters, cache: Any, dy: np.ndarray, grads
                  member: int | None = None) -> Any:
     if isinstance(cache, list):                                             # the forward pass was the reference's
         return NotImplemented
-    flat, sizes, (x, y) = params.flat, int_array(mlp.sizes), cache
+    flat, (x, y) = params.flat, cache
+    sizes, _ = _sizes(mlp.sizes, mlp.stack)
+    if grads is not None and grads.flat.size != flat.size:
+        raise ValueError(f"{grads.flat.size} gradients for {flat.size} parameters")
     K, first, n = _members(mlp, member)
     B = x.shape[1]
     dy = np.ascontiguousarray(dy, flat.dtype).reshape(n, B, mlp.sizes[-1])
@@ -79,8 +87,10 @@ def mlp_backward(mlp: MLP, params: Parameters, cache: Any, dy: np.ndarray, grads
 
 
 @lru_cache(maxsize=64)
-def int_array(sizes: tuple[int, ...]) -> np.ndarray:
-    return np.array(sizes, np.int64)
+def _sizes(sizes: tuple[int, ...], stack: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """The sizes as an array, and how many parameters the layers of a stack have."""
+    count = sum((rows + 1) * cols for rows, cols in pairwise(sizes))
+    return np.array(sizes, np.int64), count * math.prod(stack)
 
 
 def _members(mlp: MLP, member: int | None) -> tuple[int, int, int]:
@@ -103,7 +113,9 @@ def _plan(n: int, B: int, sizes: tuple[int, ...]) -> tuple[tuple[Callable[..., N
 # -- convolution: everything except its matrix products -----------------------------------------------------------------
 
 
-def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+def conv2d(x: np.ndarray, W: np.ndarray, b: np.ndarray, stride: int) -> Any:
+    if not (x.dtype == W.dtype == b.dtype and b.shape == W.shape[-1:]):
+        return NotImplemented
     windows = REFERENCES["scratchac.conv.windows_of"](x, len(W), stride)
     rows = windows.reshape(-1, windows.shape[-1]) @ W.reshape(-1, len(b))
     _add_bias_relu(rows, b)
@@ -164,14 +176,20 @@ def _add_windows(windows, k, stride, C, x):
 
 
 def log_softmax(logits: np.ndarray) -> Any:
-    return _log_softmax(np.ascontiguousarray(logits)) if logits.ndim == 2 else NotImplemented
+    if logits.ndim != 2 or logits.dtype.kind != "f" or logits.size == 0:
+        return NotImplemented
+    return _log_softmax(np.ascontiguousarray(logits))
 
 
 def categorical_sample(logits: np.ndarray, u: np.ndarray) -> Any:
-    return _categorical_sample(np.ascontiguousarray(logits), u) if logits.ndim == 2 else NotImplemented
+    if logits.ndim != 2 or logits.dtype.kind != "f" or u.shape != logits.shape[:1] or logits.size == 0:
+        return NotImplemented
+    return _categorical_sample(np.ascontiguousarray(logits), u)
 
 
-def reverse_scan(x: np.ndarray, decay: np.ndarray) -> np.ndarray:
+def reverse_scan(x: np.ndarray, decay: np.ndarray) -> Any:
+    if x.ndim != 2 or x.dtype.kind != "f" or x.shape != np.shape(decay) or x.size == 0:
+        return NotImplemented
     return _reverse_scan(np.ascontiguousarray(x), np.ascontiguousarray(decay, x.dtype))
 
 
@@ -221,17 +239,26 @@ def _reverse_scan(x, decay):
 
 
 def adam(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float, eps: float,
-         t: int) -> None:
+         t: int) -> Any:
+    if not _vectors(p, g, m, v):
+        return NotImplemented
     lr, scale = lr / (1 - beta1**t), 1 / (1 - beta2**t) ** 0.5
-    _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
+    return _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
 
 
-def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> None:
-    _rmsprop(p, g, v, lr, decay, eps)
+def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> Any:
+    return _rmsprop(p, g, v, lr, decay, eps) if _vectors(p, g, v) else NotImplemented
 
 
-def polyak(target: np.ndarray, online: np.ndarray, tau: float) -> None:
-    _polyak(target, online, tau)
+def polyak(target: np.ndarray, online: np.ndarray, tau: float) -> Any:
+    return _polyak(target, online, tau) if _vectors(target, online) else NotImplemented
+
+
+def _vectors(*arrays: np.ndarray) -> bool:
+    """Whether these are vectors of one length and one type of floating-point numbers, as the loops below take them."""
+    first = arrays[0]
+    shape, dtype = first.shape, first.dtype
+    return len(shape) == 1 and dtype.kind == "f" and all(x.shape == shape and x.dtype is dtype for x in arrays[1:])
 
 
 @jit
@@ -264,11 +291,13 @@ def _polyak(target, online, tau):
 
 
 def tanh_gaussian(mu: np.ndarray, log_std: np.ndarray, eps: np.ndarray) -> Any:
-    return _tanh_gaussian(mu, log_std, eps) if mu.ndim == 2 and mu.size <= NUMPY_SIZE else NotImplemented
+    same = mu.shape == np.shape(log_std) == np.shape(eps) and mu.dtype == log_std.dtype == eps.dtype
+    return _tanh_gaussian(mu, log_std, eps) if same and mu.ndim == 2 and mu.size <= NUMPY_SIZE else NotImplemented
 
 
 def tanh_gaussian_backward(a: np.ndarray, log_std: np.ndarray, eps: np.ndarray, da: np.ndarray, dlogp: np.ndarray) -> Any:
-    return _tanh_gaussian_backward(a, log_std, eps, da, dlogp) if a.ndim == 2 else NotImplemented
+    same = a.shape == np.shape(log_std) == np.shape(eps) == np.shape(da) and np.shape(dlogp) == a.shape[:1]
+    return _tanh_gaussian_backward(a, log_std, eps, da, dlogp) if same and a.ndim == 2 else NotImplemented
 
 
 @jit

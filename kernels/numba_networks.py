@@ -373,15 +373,15 @@ def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
     Returns (actor loss, critic loss, mean entropy, mean value, deviation of the advantages).
     """
     theta, dtheta, actor_sizes, code = actor
-    w, dw, critic_sizes, _ = critic
+    w, dw, critic_sizes, critic_code = critic
     s, s2, a, r, term, done = steps
     T, N = r.shape
     B, n = T * N, actor_sizes[-1]
     y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
     value_of_next = np.empty_like(v)
     forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
-    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s2, value_of_next, 0, B)
-    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, B)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s2, value_of_next, 0, B)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s, v, 0, B)
     v2, value = value_of_next[-B:].reshape(T, N), v[-B:].reshape(T, N)
     logits = _given_by(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
 
@@ -406,7 +406,7 @@ def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
             entropy_sum += entropy
     nothing = np.empty((0, 0), s.dtype)
     backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, B)
-    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, dv, nothing, 0, B)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, critic_code, s, v, dv, nothing, 0, B)
     return actor_loss, critic_loss, entropy_sum / B, value.mean(), advantage.std()
 
 
@@ -417,12 +417,12 @@ def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
     Returns (actor loss, critic loss, mean entropy, estimated KL divergence, share of rows beyond the clip, mean value).
     """
     theta, dtheta, actor_sizes, code = actor
-    w, dw, critic_sizes, _ = critic
+    w, dw, critic_sizes, critic_code = critic
     s, a, logp_old, advantage, target = rows
     B, n = len(s), actor_sizes[-1]
     y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
     forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
-    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, B)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s, v, 0, B)
     logits, value = _given_by(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2), v[-B:]
 
     dy, dv = np.empty((B, n), s.dtype), np.empty((B, 1), s.dtype)
@@ -450,7 +450,7 @@ def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
         clipped += abs(ratio - 1) > clip
     nothing = np.empty((0, 0), s.dtype)
     backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, B)
-    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, dv, nothing, 0, B)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, critic_code, s, v, dv, nothing, 0, B)
     return actor_loss, critic_loss, entropy_sum / B, kl, clipped / B, value.mean()
 
 
@@ -462,12 +462,12 @@ def one_step_actor_critic(actor, critic, transition, discount, actor_rates, crit
     result has δ = NaN, and no parameter has changed.
     """
     theta, dtheta, actor_sizes, code, z_theta, y = actor
-    w, dw, critic_sizes, _, z_w, v = critic
+    w, dw, critic_sizes, critic_code, z_w, v = critic
     s, s2, action, reward, done = transition
     one, nothing = np.ones((1, 1), theta.dtype), np.empty((0, 0), theta.dtype)
-    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s2, v, 0, 1)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s2, v, 0, 1)
     v2 = v[-1]
-    forward_rows(w, critic_sizes, 1, 0, 0, 1, code, s, v, 0, 1)
+    forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s, v, 0, 1)
     value = v[-1]
     delta = reward + discount * v2 - value
     log_pi = _log_softmax(y[-actor_sizes[-1]:])
@@ -478,7 +478,7 @@ def one_step_actor_critic(actor, critic, transition, discount, actor_rates, crit
     dy = -np.exp(log_pi).reshape(1, -1)                         # ∂log π(a)/∂y = 1[i = a] − π
     dy[0, action] += 1
     backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, 1)
-    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, code, s, v, one, nothing, 0, 1)
+    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, critic_code, s, v, one, nothing, 0, 1)
     _step_along_trace(theta, dtheta, z_theta, actor_rates, delta, done)
     _step_along_trace(w, dw, z_w, critic_rates, delta, done)
     return delta, log_pi[action], entropy, value
@@ -497,8 +497,8 @@ def _step_along_trace(p, g, z, rates, delta, done):
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)
 _NETWORKS = ("scratchac.nn", "scratchac.distributions", "scratchac.policies")
-_LOOP = ("scratchac.algorithms.plumbing", "scratchac.training.loops", "scratchac.training.episodes",
-         "scratchac.environments.vector")
+_LOOP = ("scratchac.algorithms.plumbing", "scratchac.training.loops", "scratchac.training.memory",
+         "scratchac.training.episodes", "scratchac.environments.vector")
 UPDATES: dict[str, Update] = {
     "one_step_actor_critic": Update(one_step_actor_critic, "scratchac.algorithms.actor_critic.ActorCritic",
                                     ("scratchac.algorithms.actor_critic", *_NETWORKS, *_LOOP)),

@@ -7,11 +7,10 @@ with. After an edit to a reference's file the edited code runs on every backend,
 import sys
 from collections.abc import Callable
 from functools import wraps
-from inspect import isfunction
 from typing import Any, TypeVar, cast
 
 from kernels.backend import Backend
-from kernels.shipped import is_shipped, recorded, why_not
+from kernels.shipped import is_shipped, methods, recorded, why_not
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,8 +27,6 @@ def kernel(reference: Function) -> Function:
     NotImplemented, and the reference runs.
     """
     key = f"{reference.__module__}.{reference.__name__}"
-    if key in REFERENCES:                               # its module is loaded again: its file may have been edited
-        is_shipped.cache_clear()
     REFERENCES[key] = reference
     _choose(key)
 
@@ -73,12 +70,16 @@ def _changed(part: object) -> str | None:
     """How an object differs from those of shipped classes, or None."""
     cls = type(part)
     if cls.__module__ not in recorded():
-        return f"{cls.__module__}.{cls.__qualname__} is not a class of scratchac's"
-    if replaced := sorted(name for name in vars(part) if isfunction(getattr(cls, name, None))):
-        return f"the method {replaced[0]} of this {cls.__qualname__} is not that of its class"
-    for base in cls.__mro__:
-        for name, method in vars(base).items():
-            if base.__module__ in recorded() and isfunction(method) and method.__module__ not in recorded():
+        return f"{cls.__module__}.{cls.__qualname__} is not a class that the compiled code repeats"
+    shipped = [(base, methods(base.__module__).get(base.__name__, [])) for base in cls.__mro__ if base.__module__ in recorded()]
+    for name in {name for _, own in shipped for name in own}:
+        if name in vars(part):
+            return f"the method {name} of this {cls.__qualname__} is not that of its class"
+        for base, own in shipped:
+            member = vars(base).get(name)
+            function = member.fget if isinstance(member, property) else member
+            as_written = name in own and getattr(function, "__globals__", {}).get("__name__") == base.__module__
+            if (name in own or name in vars(base)) and not as_written:
                 return f"{base.__module__}.{base.__qualname__}.{name} has been replaced"
     return None
 

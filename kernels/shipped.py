@@ -6,12 +6,13 @@ A fingerprint is the hash of a file without its comments, docstrings and empty l
 After an edit to a reference, make the overrides agree with it again (tests/test_backends.py), then record it.
 """
 
+import ast
 import hashlib
 import io
 import json
 import sys
 import tokenize
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,15 +41,34 @@ def fingerprint(source: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@cache
 def is_shipped(module: str) -> bool:
-    """Whether the file of an imported module is the recorded one; a module without a source file counts as recorded."""
+    """Whether the file of an imported module is the recorded one. A module that has no file cannot have been edited."""
     if module not in recorded():
         return False
     path = getattr(sys.modules.get(module), "__file__", None)
     if path is None or not Path(path).is_file() or not path.endswith(".py"):
         return True
-    return fingerprint(Path(path).read_text(encoding="utf-8")) == recorded()[module]
+    return _fingerprint_of(path, Path(path).stat().st_mtime_ns) == recorded()[module]
+
+
+@lru_cache(maxsize=256)
+def _fingerprint_of(path: str, changed: int) -> str | None:
+    """The fingerprint of a file that was last changed at that time; None for one that is not (yet completely) Python."""
+    try:
+        return fingerprint(Path(path).read_text(encoding="utf-8"))
+    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def methods(module: str) -> dict[str, list[str]]:
+    """The methods that each class of a shipped module defines, by its source."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None or not Path(path).is_file() or not is_shipped(module):
+        return {}
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return {node.name: [x.name for x in node.body if isinstance(x, ast.FunctionDef)] for node in tree.body
+            if isinstance(node, ast.ClassDef)}
 
 
 def why_not(module: str) -> str:

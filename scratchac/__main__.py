@@ -9,7 +9,7 @@ import sys
 
 from scratchac.errors import TrainingError, UserError, unknown
 from scratchac.tools import commands
-from scratchac.tools.flags import parse
+from scratchac.tools.flags import run
 from scratchac.tools.train import train
 
 COMMANDS = {
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         elif argv[0] == "train":
             train(argv[1:])
         else:
-            parse(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
+            run(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
     except UserError as error:
         print(f"scratchac: {error}", file=sys.stderr)
         return 2

@@ -152,7 +152,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
             # It was stopped between its last step and its evaluation.
-            session.conclude(agent, run, env, progress, video, config.get("compiled"))
+            session.conclude(agent, run, env, progress, video)
             return session.to_host(agent, *run.spaces())
         # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
         agent_envs = session.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)

@@ -10,6 +10,7 @@ It takes one x (B, I) for all of its networks, or (K, B, I) with one input for e
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,10 @@ class Parameters:
         self.shapes = shapes
         self.flat = flat
         ends = np.cumsum(sizes)
-        self.views = {
+        self.views = MappingProxyType({         # another view in its place would be no part of the flat vector
             name: flat[end - size : end].reshape(shape)
             for (name, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
-        }
+        })
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.views[name]

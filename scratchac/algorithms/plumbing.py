@@ -28,7 +28,7 @@ from scratchac.training.memory import ReplayBuffer
 Config = TypeVar("Config", bound=Any)
 Vectorised = TypeVar("Vectorised", bound=Normalising)
 Replayed = TypeVar("Replayed", bound=OffPolicy)
-Shifted = TypeVar("Shifted", bound=Any)
+WithActor = TypeVar("WithActor", bound=Any)
 
 
 class Plumbing(Generic[Config]):
@@ -170,7 +170,7 @@ class OffPolicyAgent(Plumbing[Replayed]):
         return Networks(self.actor, self.theta, self.critic, self.w, self.values)
 
 
-class DeterministicAgent(OffPolicyAgent[Shifted]):
+class DeterministicAgent(OffPolicyAgent[WithActor]):
     """What DDPG and TD3 share: a deterministic policy π(s) in [−1, 1], noise for exploration, target networks.
 
     critics     () for one critic, (2,) for two of them stacked
@@ -179,8 +179,8 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
     dist: Deterministic
     noise: Noise
 
-    def __init__(self, config: Shifted, observation_space: gym.Space, action_space: gym.Space, name: str, critics: tuple[int, ...],
-                 seed: Any, dtype: DTypeLike):
+    def __init__(self, config: WithActor, observation_space: gym.Space, action_space: gym.Space, name: str,
+                 critics: tuple[int, ...], seed: Any, dtype: DTypeLike):
         check_observation_space(observation_space)
         check_action_box(action_space, name)
         self.dist = Deterministic(action_space.low, action_space.high)  # type: ignore[attr-defined]
@@ -234,7 +234,7 @@ class DeterministicAgent(OffPolicyAgent[Shifted]):
                 "rng": self.rng, "batch_rng": self.batch_rng}
 
 
-class SoftAgent(OffPolicyAgent[Shifted]):
+class SoftAgent(OffPolicyAgent[WithActor]):
     """What the soft actor-critics share: a stochastic policy, and the temperature α = exp(log α), learnt or given."""
 
     w_target: Parameters

@@ -127,6 +127,7 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
               "--backend numpy runs that code itself", file=sys.stderr)
     save_every = run.config.get("checkpoint_every") if run else None
     reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
+    reporter.progress["computed_by"] = {"backend": kernels.backend.name, "compiled": fast and fast.name}     # last, if resumed
     if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
         print(f"scratchac: a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
               f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept", file=sys.stderr)
@@ -149,19 +150,19 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         return
     if reporter.interrupted:
         raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
-    conclude(agent, run, env, reporter.progress, video, fast and fast.name)
+    conclude(agent, run, env, reporter.progress, video)
 
 
-def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool, compiled: str | None) -> None:
-    """Evaluate a trained agent: summary, plots and, if requested, a video. `compiled` is the fast path that trained it."""
+def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool) -> None:
+    """Evaluate a trained agent, and write summary, plots and, if requested, a video."""
     try:
-        _conclude(agent, run, env, progress, video, compiled)
+        _conclude(agent, run, env, progress, video)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
 
 
-def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool, compiled: str | None) -> None:
-    summary = _summary(agent, run.config, env, progress) | {"compiled": compiled}
+def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool) -> None:
+    summary = _summary(agent, run.config, env, progress)
     # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
     from scratchac.experiments import plots
 
@@ -179,7 +180,7 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video:
 def _summary(agent: Agent, config: dict[str, Any], env: Any, progress: dict[str, Any]) -> dict[str, Any]:
     returns = evaluation.evaluate(agent, env, EVALUATION_EPISODES, **config["env_args"])
     return {
-        **{key: config[key] for key in ("algorithm", "env", "seed", "backend")},
+        **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
         "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
         "steps_per_s": agent.step / progress["wall_s"], "updates": progress["updates"],
         "updates_per_s": progress["updates"] / progress["update_s"] if progress["updates"] else 0.0,

@@ -43,18 +43,20 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
               "from {min:.1f} to {max:.1f}".format(**result))
 
 
-def resume(run: RunFolder, steps: int | None = None, quiet: bool = False, video: bool = True) -> None:
+def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
+           video: bool = True) -> None:
     """Continue a run from its last checkpoint.
 
     Args:
         run: folder of a run
-        steps: total steps to reach; those that the run was started with if not given
-        quiet: show no progress bar
+        steps: total steps to reach; what the run was started with if not given
+        backend: what computes; what the run was started with if not given
+        quiet: no progress bar
         video: record a video at the end
     """
     from scratchac import api
 
-    api.resume(run, steps, quiet=quiet, video=video)
+    api.resume(run, steps, backend=backend, quiet=quiet, video=video)
     print(run)
 
 

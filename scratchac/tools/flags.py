@@ -1,6 +1,7 @@
 """Reads flags with tyro, and shortens its messages to one line each."""
 
 import contextlib
+import functools
 import io
 from itertools import dropwhile, takewhile
 from json import loads
@@ -12,6 +13,16 @@ from scratchac.errors import UserError
 
 MOST_SEEDS = 10_000
 Backend = Literal["auto", "numpy", "numba", "cupy"]
+
+
+def run(command, argv, prog):
+    """Read the arguments of a function from the command line, then call it."""
+
+    @functools.wraps(command)
+    def later(*args, **kwargs):
+        return functools.partial(command, *args, **kwargs)
+
+    parse(later, argv, prog)()                              # not within `parse`, which captures what is printed to stderr
 
 
 def parse(target, argv, prog, description=None):

@@ -57,7 +57,8 @@ def train(argv: list[str]) -> None:
         ("hyperparameters", without_prefix[config_class], field(default_factory=lambda: config)),
     ], frozen=True)
     tuned_for = f"{env}, {preset}" if preset else env
-    parsed = parse(options_class, argv, "scratchac train", f"Train {algorithm}. Defaults are the preset for {tuned_for}.")
+    about = f"Train {algorithm}. Defaults are the preset for {tuned_for}."
+    parsed = parse(options_class, argv, f"scratchac train {algorithm}", about)
     options = vars(parsed.run) | {"env_args": env_args_from(parsed.run.env_args)}
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         print(f"scratchac: the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)

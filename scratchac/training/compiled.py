@@ -31,6 +31,7 @@ class DiscreteAgent(Protocol):
     dist: Categorical
     model: SeparateBodies
     rng: np.random.Generator
+    horizon: int
 
 
 def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
@@ -110,22 +111,24 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
     theta, _, sizes, code = actor
     dtype, config, start = agent.dtype, agent.config, agent.dist.start
     envs, episodes, obs = interaction.envs, interaction.episodes, interaction.obs.astype(dtype)
-    T, N, O = config.rollout, envs.n, sizes[0]
+    T, N, O = agent.horizon, envs.n, sizes[0]
     s, s2 = np.empty((2, T, N, O), dtype)
     r, term, done = np.empty((3, T, N), dtype)
     a = np.empty((T, N), np.int64)
+    rewards = np.empty(N)                                                   # float64, as environments give them
     outputs = np.empty(N * sizes[1:].sum(), dtype)
     while agent.step < steps:
         for t in range(T):
             s[t] = obs
             act(theta, sizes, outputs, code, s[t], agent.rng.random(N), a[t])
             over = []
-            for i, (env, action) in enumerate(zip(envs.members, (a[t] + start).tolist(), strict=True)):
-                s2[t, i], r[t, i], terminated, truncated, _ = env.step(action)
+            for i, (env, action) in enumerate(zip(envs.members, a[t] + start, strict=True)):
+                s2[t, i], rewards[i], terminated, truncated, _ = env.step(action)
                 term[t, i], done[t, i] = terminated, terminated or truncated
                 if terminated or truncated:
                     over.append(i)
-            episodes.add(r[t], done[t])
+            r[t] = rewards
+            episodes.add(rewards, done[t])
             obs = s2[t]
             if over:
                 obs = obs.copy()
@@ -159,7 +162,8 @@ def ppo_gradient(model: Model) -> Any:
 
     def gradient(s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, target: np.ndarray,
                  h: Any) -> Metrics:
-        values = fill(actor, critic, (s, a, logp_old, adv, target), h.clip, h.entropy_coef, h.value_coef)
+        rows = np.asarray(s, model.flat.dtype), a, logp_old, adv, target
+        values = fill(actor, critic, rows, h.clip, h.entropy_coef, h.value_coef)
         return dict(zip(("actor_loss", "critic_loss", "entropy", "kl", "clipped", "value"), values, strict=True))
 
     return gradient
