@@ -151,3 +151,19 @@ def test_the_main_job_is_a2c_on_the_lander():
     from scratchac.experiments.presets import presets
 
     assert ALGORITHMS["a2c"].env == "LunarLander-v3" and "LunarLander-v3" in presets()["a2c"]
+
+
+def test_resume_says_on_stderr_what_it_does_and_records_what_computed(tmp_path, capsys):
+    pytest.importorskip("numba", reason="Numba is not installed")
+    run = str(tmp_path / "run")
+    arguments = ["train", "a2c", "--env", "CartPole-v1", "--steps", "800", "--hidden", "4", "--no-video", "--out", run]
+    assert main([*arguments, "--backend", "numpy", "--stop-after", "400", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["resume", run, "--backend", "numba", "--no-video"]) == 0
+    said = capsys.readouterr().err
+    assert "runs the compiled a2c_gradient" in said.splitlines()[0] and "100%" in said
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["backend"], summary["compiled"]) == ("numba", "a2c_gradient")
+    assert main(["resume", run, "--steps", "1200", "--backend", "numpy", "--no-video", "--quiet"]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["backend"], summary["compiled"]) == ("numpy", None)

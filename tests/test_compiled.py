@@ -1,9 +1,13 @@
 """Compiled updates: their own gradients against finite differences, and when they are used and when not."""
 
+import contextlib
+import functools
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +27,7 @@ from scratchac.distributions import Categorical
 from scratchac.environments.vector import VectorEnv
 from scratchac.gradcheck import TOLERANCE, numerical_gradient
 from scratchac.gradcheck.differences import relative_error
+from scratchac.nn import MLP
 from scratchac.policies import SeparateBodies
 from scratchac.training.compiled import network
 from scratchac.training.loops import train
@@ -169,6 +174,88 @@ def test_a_method_replaced_on_an_agent_or_its_class_runs(algorithm, method, monk
         monkeypatch.setattr(type(agent), method, raising)
         with pytest.raises(Reached):
             train(agent, envs, 5_000, lambda *_: False)
+
+
+@pytest.mark.parametrize("wrapped", ["functools.wraps", "Mock", "staticmethod"])
+@pytest.mark.parametrize("algorithm, cls, method", [("a2c", A2C, "update"), ("actor-critic", ActorCritic, "update"),
+                                                    ("a2c", Categorical, "evaluate"), ("ppo", Categorical, "backward"),
+                                                    ("a2c", MLP, "forward"), ("ppo", MLP, "backward")])
+def test_a_wrapped_method_is_called(algorithm, cls, method, wrapped, monkeypatch):
+    original, calls = getattr(cls, method), []
+
+    @functools.wraps(original)
+    def counting(*arguments, **named):
+        calls.append(1)
+        return original(*arguments, **named)
+
+    replacement = {"functools.wraps": counting, "Mock": Mock(side_effect=Reached), "staticmethod": staticmethod(counting)}[wrapped]
+    with kernels.using("numba"):
+        agent, envs = made(algorithm)
+        monkeypatch.setattr(cls, method, replacement)
+        with contextlib.suppress(Reached, TypeError):                       # a Mock and a static method get no `self`
+            train(agent, envs, 300, lambda *_: False)
+    assert calls or replacement is not counting
+    if wrapped == "Mock":
+        assert replacement.called
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+def test_another_activation_of_the_critic(algorithm):
+    """Compiled or not, actor and critic each have their own."""
+    flat = {}
+    for backend in ("numpy", "numba"):
+        with kernels.using(backend):
+            agent, envs = made(algorithm)
+            other = "relu" if agent.model.critic.activation == "tanh" else "tanh"
+            agent.model.critic = replace(agent.model.critic, activation=other)
+            train(agent, envs, 300, lambda *_: False)
+            flat[backend] = agent.model.flat
+    np.testing.assert_allclose(flat["numba"], flat["numpy"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "actor-critic"])
+def test_another_horizon(algorithm):
+    steps = {}
+    for backend in ("numpy", "numba"):
+        with kernels.using(backend):
+            agent, envs = made(algorithm)
+            agent.horizon = 7 if algorithm == "a2c" else 1
+            train(agent, envs, 100, lambda *_: False)
+            steps[backend] = agent.step
+    assert steps["numba"] == steps["numpy"]
+
+
+class Bytes(gym.Env):
+    """Observations are vectors of bytes; an action must be what NumPy makes."""
+
+    observation_space = gym.spaces.Box(0, 255, (4,), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, **kwargs):
+        super().reset(**kwargs)
+        return self.np_random.integers(256, size=4, dtype=np.uint8), {}
+
+    def step(self, action):
+        over = bool(self.np_random.random() < 0.1)
+        return self.np_random.integers(256, size=4, dtype=np.uint8), 0.1 * action.item(), over, False, {}
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+def test_bytes_and_the_kind_of_an_action(algorithm):
+    """The same parameters and the same returns of episodes, in float64, on both backends."""
+    seen = {}
+    for backend in ("numpy", "numba"):
+        rows = []
+        agent = scratchac.train(algorithm, Bytes, 2_048, backend=backend, hidden=(4,), on_row=rows.append,
+                                **({} if algorithm != "actor-critic" else {"actor_lr": 1e-8, "critic_lr": 1e-8}))
+        seen[backend] = agent.model.flat, rows[-1]["return_mean"]
+    np.testing.assert_allclose(seen["numba"][0], seen["numpy"][0], rtol=1e-2, atol=1e-3)
+    assert seen["numba"][1] == pytest.approx(seen["numpy"][1], rel=0.5)
+
+
+def test_a_file_that_is_being_written_counts_as_edited(tmp_path):
+    (tmp_path / "half.py").write_text("def f(:\n    x = (1,\n")
+    assert kernels.shipped._fingerprint_of(str(tmp_path / "half.py"), 0) is None
 
 
 class OtherCategorical(Categorical):

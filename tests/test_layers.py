@@ -43,3 +43,7 @@ def test_an_update_is_read_in_few_files(name, most):
     agent, batch = trace.agent_and_batch(name)
     files = {file for file, _, _ in trace.traced(lambda: agent.update(batch)) if not file.startswith(LOOP)}
     assert f"scratchac/algorithms/{algorithms.ALGORITHMS[name].module}.py" in files and len(files) <= most, sorted(files)
+
+
+def test_the_table_of_what_a_reader_opens_is_the_present_one():
+    assert trace.table() in (ROOT / "CONTRIBUTING.md").read_text(), "python tests/trace_update.py"
