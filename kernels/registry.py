@@ -72,7 +72,7 @@ def _changed(part: object) -> str | None:
     if cls.__module__ not in recorded():
         return f"{cls.__module__}.{cls.__qualname__} is not a class that the compiled code repeats"
     shipped = [(base, methods(base.__module__).get(base.__name__, [])) for base in cls.__mro__ if base.__module__ in recorded()]
-    for name in {name for _, own in shipped for name in own}:
+    for name in sorted({name for _, own in shipped for name in own}):
         if name in vars(part):
             return f"the method {name} of this {cls.__qualname__} is not that of its class"
         for base, own in shipped:
