@@ -2,8 +2,8 @@
 
 After each episode it takes one gradient step on L = −Σₜ γᵗ Gₜ log π(Aₜ|Sₜ). If the episode ends in a terminal state, the expected
 gradient is exactly −∇J. The factor γᵗ is the option `discount_actor`; without it, as is usual, the direction is the gradient of no
-function (Nota & Thomas 2020). The sum over the episode is not divided by its length: a mean would weight a step of a short episode more than a step
-of a long one.
+function (Nota & Thomas 2020). The sum over the episode is not divided by its length: a mean would weight a step of a short episode
+more than a step of a long one.
 """
 
 from dataclasses import dataclass
