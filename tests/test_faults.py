@@ -242,7 +242,7 @@ def test_an_environment_that_goes_another_way_begins_a_new_episode(tmp_path, mon
     monkeypatch.setattr(Moody, "lengths", iter([50, 50, 10, 10, *[20] * 500]))      # two before the stop, then those after it
     scratchac.train("actor-critic", Moody, 90, out=tmp_path / "run", stop_after=80, **SMALL)
     assert scratchac.resume(tmp_path / "run", env=Moody).step == 90
-    assert "environment 0 back; it begins a new episode" in capsys.readouterr().err
+    assert "restore environment 0; it begins a new episode" in capsys.readouterr().err
 
 
 def test_a_resume_that_fails_at_once_leaves_the_checkpoint_as_it_is(tmp_path):
@@ -437,7 +437,7 @@ def test_a_very_long_episode_is_not_kept_and_begins_anew(tmp_path, monkeypatch, 
     scratchac.train("a2c", "Pendulum-v1", 800, out=tmp_path / "run", stop_after=400, **SMALL)       # 50 steps of each episode
     assert Run.open(tmp_path / "run").restore()[2]["envs"][0]["actions"] is None
     scratchac.resume(tmp_path / "run")
-    assert "environment 0 back; it begins a new episode" in capsys.readouterr().err
+    assert "restore environment 0; it begins a new episode" in capsys.readouterr().err
 
 
 # -- strange input -------------------------------------------------------------------------------------------------------
