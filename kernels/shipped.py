@@ -45,17 +45,21 @@ def is_shipped(module: str) -> bool:
     """Whether the file of an imported module is the recorded one. A module that has no file cannot have been edited."""
     if module not in recorded():
         return False
-    path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None or not Path(path).is_file() or not path.endswith(".py"):
-        return True
-    return _fingerprint_of(path, Path(path).stat().st_mtime_ns) == recorded()[module]
+    path = _source_file(module)
+    return path is None or _fingerprint_of(path, path.stat().st_mtime_ns) == recorded()[module]
+
+
+def _source_file(module: str) -> Path | None:
+    """The file of an imported module, or None if there is none that could be edited."""
+    path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
+    return path if path.suffix == ".py" and path.is_file() else None
 
 
 @lru_cache(maxsize=256)
-def _fingerprint_of(path: str, changed: int) -> str | None:
+def _fingerprint_of(path: Path, changed: int) -> str | None:
     """The fingerprint of a file that was last changed at that time; None for one that is not (yet completely) Python."""
     try:
-        return fingerprint(Path(path).read_text(encoding="utf-8"))
+        return fingerprint(path.read_text(encoding="utf-8"))
     except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
         return None
 
@@ -63,10 +67,10 @@ def _fingerprint_of(path: str, changed: int) -> str | None:
 @lru_cache(maxsize=256)
 def methods(module: str) -> dict[str, list[str]]:
     """The methods that each class of a shipped module defines, by its source."""
-    path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None or not Path(path).is_file() or not is_shipped(module):
+    path = _source_file(module)
+    if path is None or not is_shipped(module):
         return {}
-    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name: [x.name for x in node.body if isinstance(x, ast.FunctionDef)] for node in tree.body
             if isinstance(node, ast.ClassDef)}
 

@@ -255,7 +255,7 @@ def test_bytes_and_the_kind_of_an_action(algorithm):
 
 def test_a_file_that_is_being_written_counts_as_edited(tmp_path):
     (tmp_path / "half.py").write_text("def f(:\n    x = (1,\n")
-    assert kernels.shipped._fingerprint_of(str(tmp_path / "half.py"), 0) is None
+    assert kernels.shipped._fingerprint_of(tmp_path / "half.py", 0) is None
 
 
 class OtherCategorical(Categorical):

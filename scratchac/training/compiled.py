@@ -40,7 +40,7 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
     It supports discrete actions without a mask, in environments that are stepped in this process.
     """
     behaviour, model = agent.behaviour, agent.model
-    plain = (isinstance(agent.dist, Categorical) and isinstance(model, SeparateBodies) and not model.masked and not envs.workers
+    plain = (_has_compiled_networks(agent) and not envs.workers
              and agent.normaliser is None and agent.scaler is None and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is agent.dist and behaviour.rng is agent.rng)
     if not plain or kernels.compiled(name, agent, agent.dist, behaviour, model, model.actor, model.critic, envs) is None:
@@ -49,12 +49,16 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
 
 
 def gradient(name: str, agent: Any) -> FastPath | None:
-    """The fast path for a compiled gradient alone, or None. It supports discrete actions without a mask, and separate networks."""
+    """The fast path for a compiled gradient alone, or None if there is none for this agent."""
     model = agent.model
-    plain = isinstance(agent.dist, Categorical) and isinstance(model, SeparateBodies) and not model.masked
-    if not plain or kernels.compiled(name, agent, agent.dist, model, model.actor, model.critic) is None:
+    if not _has_compiled_networks(agent) or kernels.compiled(name, agent, agent.dist, model, model.actor, model.critic) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.gradient")
+
+
+def _has_compiled_networks(agent: Any) -> bool:
+    """Whether an agent is of the kind that compiled updates support: discrete actions without a mask, and separate bodies."""
+    return isinstance(agent.dist, Categorical) and isinstance(agent.model, SeparateBodies) and not agent.model.masked
 
 
 def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
