@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from probes import Aliasing, Bandit, Constant, Counter
 
+import scratchac
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.environments import spaces
 from scratchac.environments.make import make
@@ -38,6 +39,91 @@ def test_every_transition_is_true(env, vector):
     assert batch.term[:, 0].tolist() == [0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
     assert (batch.obs[:, 0, 0] % 100).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert len(np.unique(batch.obs[:, 0, 0] // 100)) == 4
+
+
+class Holding(gym.Env):
+    """An environment that passes everything on to another one, without being one of Gymnasium's wrappers."""
+
+    def __init__(self, inner):
+        self.inner, self.observation_space, self.action_space = inner, inner.observation_space, inner.action_space
+
+    def reset(self, *, seed=None, options=None):
+        return self.inner.reset(seed=seed, options=options)
+
+    def step(self, action):
+        return self.inner.step(action)
+
+
+@pytest.mark.parametrize("around", [lambda env: env, lambda env: gym.wrappers.TimeLimit(env, 5), Holding,
+                                    lambda env: gym.wrappers.TimeLimit(Holding(env), 5)])
+def test_one_environment_in_two_slots_is_refused(around):
+    """Each slot would step the others' episode. A single slot may take it."""
+    one, agent = Counter(), scratchac.make_agent("a2c", Counter)
+    with pytest.raises(UserError, match="must make a new one at each call"):
+        scratchac.evaluate(agent, lambda: around(one), 10)
+    for vector in ("sync", "async"):
+        with pytest.raises(UserError, match="must make a new one at each call"):
+            scratchac.train("a2c", lambda: around(one), 40, vector=vector)
+    pool = iter([Counter(), Counter(), one, one])
+    with pytest.raises(UserError, match="must make a new one at each call"):
+        VectorEnv(lambda: next(pool), 4, 0).reset()
+    assert scratchac.evaluate(agent, lambda: around(one), 1).tolist() == scratchac.evaluate(agent, Counter, 1).tolist()
+    assert len(scratchac.evaluate(agent, lambda: around(Counter()), 10)) == 10
+
+
+class Says(gym.Env):
+    """Observes `values` one after another, which its space may not be able to hold; an episode has three steps and pays them."""
+
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, dtype, values):
+        self.observation_space = gym.spaces.Box(0, 100, (1,), dtype)
+        self.values = values
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return np.array([self.values[0]]), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.array([self.values[self.t]]), float(self.values[self.t]), self.t == 3, False, {}
+
+
+@pytest.mark.parametrize("dtype, values, lost", [
+    (np.int32, [0, 1, 0.7, 2], "0.7"), (np.uint8, [0, 1, 300, 2], "300"), (np.uint8, [0, 1, -1, 2], "-1"),
+    (np.int8, [0, 1, 2.0**40, 2], "1099511627776.0"), (np.int64, [0, 1, np.nan, 2], "nan"),
+    (np.float32, [0, 1, 1e300, 2], "1e\\+300"),
+    (np.float16, [0, 1, 70_000, 2], "70000")])
+def test_an_observation_that_its_space_cannot_hold_is_an_error(dtype, values, lost):
+    """In training as in evaluation: environment, step and value are named."""
+    agent = scratchac.make_agent("a2c", lambda: Says(dtype, [0] * 4))
+    message = f"environment 0 at step 2 of its episode.*{lost}.*{np.dtype(dtype)}"
+    with pytest.raises(EnvironmentFailed, match=message):
+        scratchac.evaluate(agent, lambda: Says(dtype, values), 1)
+    for vector in ("sync", "async"):
+        with pytest.raises(EnvironmentFailed, match=message):
+            scratchac.train("a2c", lambda: Says(dtype, values), 100, vector=vector, envs=1)
+
+
+@pytest.mark.parametrize("dtype, values", [
+    (np.float32, np.array([0.1, 0.2, 1 / 3, 0.7])), (np.float32, np.array([0, 1, 2, 3])),
+    (np.int32, np.array([0.0, 1.0, 2.0, 3.0])), (np.uint8, np.array([0, 1, 255, 3])),
+    (np.float64, np.array([0, 1, 2, 3], np.float32)), (np.int64, np.array([1, 0, 1, 1], bool))])
+def test_training_and_evaluation_see_the_same_observations(dtype, values):
+    """Digits may get lost, and whole numbers may come as floats; everyone sees the value that the space can hold."""
+    seen = []
+    venv = VectorEnv(lambda: Says(dtype, values), 1, 0)
+    seen.append([venv.reset(), *(venv.step(np.zeros(1, int))[2] for _ in range(3))])
+
+    class Onlooker:
+        def act(self, obs, explore):
+            seen[-1].append(obs)
+            return np.zeros(len(obs), int)
+
+    seen.append([])
+    assert scratchac.evaluate(Onlooker(), lambda: Says(dtype, values), 1) == [sum(values[1:].astype(float))]
+    for trained, evaluated, value in zip(*seen, values, strict=False):
+        assert trained.dtype == evaluated.dtype == dtype and trained == evaluated == dtype(value)
 
 
 def test_term_and_trunc_are_kept_apart():

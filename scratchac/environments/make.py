@@ -61,6 +61,27 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     return made if pixels is None else wrap(made, pixels, training)
 
 
+def require_distinct(envs: list[Any], env: Any) -> None:
+    """Raise UserError if two of these environments, or what is inside their wrappers, are one object: their episodes would mix."""
+    seen: set[int] = set()
+    for made in envs:
+        inside = _inside(made)
+        if seen & inside:
+            raise UserError(f"{name_of(env)} gives the same environment each time; it must make a new one at each call")
+        seen |= inside
+
+
+def _inside(env: Any) -> set[int]:
+    """The identities of an environment and of all environments that it or its wrappers hold."""
+    found, todo = set(), [env]
+    while todo:
+        held = todo.pop()
+        if id(held) not in found:
+            found.add(id(held))
+            todo += [x for x in getattr(held, "__dict__", {}).values() if isinstance(x, gym.Env)]
+    return found
+
+
 def _from_id(env: str, kwargs: dict[str, Any]) -> gym.Env:
     if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
         hear_mujoco()

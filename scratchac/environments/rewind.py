@@ -17,7 +17,8 @@ class Checked(gym.Wrapper):
     """Raises EnvironmentFailed for any error of a reset or a step, and for observations, rewards and endings that are not valid.
 
     They have to match Gymnasium's interface and the environment's own space: NumPy would broadcast an array of one number over a
-    whole observation.
+    whole observation. Observations have the dtype of the space; a value that this dtype cannot hold, such as 0.7 in a space of
+    whole numbers, is an error. Floats may lose digits.
 
     number   the number of this environment among several
     """
@@ -26,41 +27,60 @@ class Checked(gym.Wrapper):
         super().__init__(env)
         self.number = number
         self.obs: Any = None
+        self.steps = 0                                                      # of the present episode
         self.shape = env.observation_space.shape
-        self.dtype: Any = None
+        self.dtype = env.observation_space.dtype
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """`reset` of the environment. Raises EnvironmentFailed."""
+        self.steps = 0
         try:
-            self.obs, info = self.env.reset(seed=seed, options=options)
-            self._check(0.0, False, False)
+            obs, info = self.env.reset(seed=seed, options=options)
+            self.obs = self._valid(obs, 0.0, False, False)
         except Exception as error:
             raise self._failed("at its reset raised", error) from error
         return self.obs, info
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """`step` of the environment. Raises EnvironmentFailed."""
+        self.steps += 1
         try:
-            self.obs, reward, term, trunc, info = self.env.step(action)
-            obs = self.obs
+            obs, reward, term, trunc, info = self.env.step(action)
             if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
                     and type(term) in FLAGS and type(trunc) in FLAGS):      # a fast test for the usual case
-                self._check(reward, term, trunc)
+                obs = self._valid(obs, reward, term, trunc)
         except Exception as error:
-            raise self._failed("raised", error) from error
+            raise self._failed(f"at step {self.steps} of its episode raised", error) from error
+        self.obs = obs
         return obs, reward, term, trunc, info
 
-    def _check(self, reward: Any, term: Any, trunc: Any) -> None:
-        obs = np.asarray(self.obs)
+    def _valid(self, obs: Any, reward: Any, term: Any, trunc: Any) -> np.ndarray:
+        """The observation as an array of the space's dtype. Raises ValueError."""
+        obs = np.asarray(obs)
         if obs.shape != self.shape or obs.dtype.kind not in "fiub":
             raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
         for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
             if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
                 raise ValueError(f"the {name} is {value!r}, not a {'number' if kinds[0] == 'f' else 'truth value'}")
-        self.dtype = obs.dtype
+        return without_loss(obs, self.dtype)
 
     def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
         return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")
+
+
+def without_loss(x: np.ndarray, dtype: Any) -> np.ndarray:
+    """The array with another dtype. Raises ValueError for the first value that would become a different one.
+
+    Floats may lose digits, but stay finite; whole numbers stay the same numbers, as far as a float can hold them.
+    """
+    if x.dtype == dtype:
+        return x
+    with np.errstate(all="ignore"):                                         # what does not fit is found below
+        cast = x.astype(dtype)
+    lost = np.isfinite(x) & ~np.isfinite(cast) if np.dtype(dtype).kind == "f" else cast != x
+    if lost.any():
+        raise ValueError(f"the observation has the value {x[lost][0]}, and the dtype of its space is {np.dtype(dtype)}")
+    return cast
 
 
 class Rewindable(Checked):

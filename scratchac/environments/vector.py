@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-from scratchac.environments.make import make
+from scratchac.environments.make import make, require_distinct
 from scratchac.environments.rewind import Rewindable
 from scratchac.errors import EnvironmentFailed, UserError, unknown
 from scratchac.parallel.workers import without_interrupts
@@ -34,13 +34,17 @@ class VectorEnv:
         self.makers = [partial(_rewindable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, for a worker
         first = self.makers[0]()        # so that a mistake in the environment raises its error here, not in a worker
-        self.n = n
+        self.n, self.env = n, env
         self.observation_space = first.observation_space
         self.action_space = first.action_space
         self.workers: Any = None
         self.members = [first]
+        if n > 1 and not isinstance(env, str):
+            self.members.append(self.makers[1]())
+            require_distinct(self.members, env)
         if vector == "async":
-            first.close()
+            for member in self.members:
+                member.close()
             try:
                 with without_interrupts():
                     self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -58,6 +62,7 @@ class VectorEnv:
 
     def _complete(self) -> None:
         self.members += [maker() for maker in self.makers[len(self.members):]]
+        require_distinct(self.members, self.env)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (obs, reward, next_obs, term, trunc).

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchac.environments.make import make
+from scratchac.environments.make import make, require_distinct
 from scratchac.environments.rewind import Checked
 from scratchac.errors import EnvironmentFailed
 from scratchac.training.agent import Agent
@@ -22,9 +22,11 @@ def evaluate(agent: Agent, env: Any, episodes: int = 100, seed: int = 0, explore
     environments take one episode after another and play each to its end: to count the first ones that *finish* would favour short
     ones.
 
-    Raises EnvironmentFailed if an environment raises an error, an episode never ends, or a return is not finite.
+    Raises UserError if `env` gives one environment twice, and EnvironmentFailed if an environment raises an error, an episode never
+    ends, or a return is not finite.
     """
     envs = [Checked(make(env, **kwargs), i) for i in range(min(parallel, episodes))]
+    require_distinct(envs, env)
     try:
         returns = _returns(agent, envs, episodes, seed, explore)
     finally:
