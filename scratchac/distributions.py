@@ -87,20 +87,58 @@ class Categorical:
         return dy
 
 
+# -- from the policy's units to the environment's ------------------------------------------------------------------------
+
+
+def into_box(a: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Actions as elements of the box [low, high]: clipped, of its dtype, and rounded (halves up) if that is of whole numbers."""
+    if low.dtype.kind != "f":
+        a = np.floor(np.asarray(a, np.float64) + 0.5)
+    return np.clip(a, low, high).astype(low.dtype, copy=False)
+
+
+class ActionScale:
+    """Maps the policy's [−1, 1] to the environment's [low, high]: a_env = low + (a + 1)/2 · (high − low).
+
+    Policies act, are stored and have their densities in [−1, 1]; scale and bias occur only in this class. A box of whole numbers
+    counts as [low − ½, high + ½], whose points are rounded: so uniform actions make each number as likely as the next.
+    """
+
+    def __init__(self, low: np.ndarray, high: np.ndarray):
+        self.low = low
+        self.high = high
+        self.features = len(low)                                    # A
+        whole = low.dtype.kind != "f"
+        self.start = low.astype(np.float64) - 0.5 if whole else low
+        self.range = high.astype(np.float64) + 0.5 - self.start if whole else high - low
+
+    def to_env(self, a: np.ndarray) -> np.ndarray:
+        """Actions in the environment's units, (B, A), of its dtype. Rounding never leaves the box."""
+        return into_box(self.start + 0.5 * (a + 1) * self.range, self.low, self.high)
+
+    def random(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """Uniform actions in [−1, 1]^A, which are taken before learning begins."""
+        return rng.uniform(-1, 1, (rows, self.features))
+
+
 # -- Gaussian --------------------------------------------------------------------------------------------------------
 
 
 class Gaussian:
     """Independent normal distributions, one per action feature: y = [log σ | μ], so y is (B, 2A).
 
-    With `state_dependent_std` off, log σ is a learnt vector that ignores the state (`constants` = A).
-    The sample is unbounded. `to_env` clips it to [low, high] for the environment only: the gradient needs the density of
-    the action that was drawn, and a clipped action has another density.
+    With `state_dependent_std` off, log σ is a learnt vector that ignores the state (`constants` = A). With `scaled` off, a is in
+    the environment's units.
+    The sample is unbounded. `to_env` clips it for the environment only: the gradient needs the density of the action that was
+    drawn, and a clipped action has another density.
     """
 
-    def __init__(self, low: np.ndarray, high: np.ndarray, state_dependent_std: bool = False):
+    def __init__(self, low: np.ndarray, high: np.ndarray, state_dependent_std: bool = False, scaled: bool = True):
         self.low = low
         self.high = high
+        # A box that is [−1, 1] already stays as it is, to the last bit.
+        stays = low.dtype.kind == "f" and (low == -1).all() and (high == 1).all()
+        self.scale = ActionScale(low, high) if scaled and not stays else None
         self.features = len(low)                                    # A
         self.outputs = 2 * self.features
         self.constants = 0 if state_dependent_std else self.features
@@ -120,8 +158,8 @@ class Gaussian:
         return y[:, self.features :]
 
     def to_env(self, a: np.ndarray) -> np.ndarray:
-        """Actions clipped to [low, high]."""
-        return np.clip(a, self.low, self.high)
+        """Actions in the environment's units, clipped to [low, high], of its dtype."""
+        return self.scale.to_env(a) if self.scale else into_box(a, self.low, self.high)
 
     def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """log π(a) = Σᵢ [−½ zᵢ² − log σᵢ − ½ log 2π], z = (a−μ)/σ;   H = Σᵢ [log σᵢ + ½ log 2πe]. Both (B,).
@@ -144,27 +182,6 @@ class Gaussian:
 
 
 # -- actions in [−1, 1]: deterministic, and the tanh-squashed Gaussian ---------------------------------------------------
-
-
-class ActionScale:
-    """Maps the policy's [−1, 1] to the environment's [low, high]: a_env = low + (a + 1)/2 · (high − low).
-
-    Off-policy agents act, store actions and compute entropies in [−1, 1]; scale and bias occur only in this class.
-    """
-
-    def __init__(self, low: np.ndarray, high: np.ndarray):
-        self.low = low
-        self.high = high
-        self.features = len(low)                                    # A
-
-    def to_env(self, a: np.ndarray) -> np.ndarray:
-        """Actions in the environment's units, (B, A), of its dtype."""
-        a_env = self.low + 0.5 * (a + 1) * (self.high - self.low)
-        return np.clip(a_env, self.low, self.high).astype(self.low.dtype)      # rounding must not leave the box
-
-    def random(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        """Uniform actions in [−1, 1]^A, which are taken before learning begins."""
-        return rng.uniform(-1, 1, (rows, self.features))
 
 
 class Deterministic(ActionScale):

@@ -264,3 +264,34 @@ def test_unbounded_actions():
 
     with pytest.raises(UserError, match="no finite bounds"):
         scratchac.make_agent("sac", env)
+
+
+@pytest.mark.parametrize("algorithm, env", [("ddpg", "Pendulum-v1"), ("td3", "Pendulum-v1"), ("sac", "MountainCarContinuous-v0"),
+                                            ("discrete-sac", "Acrobot-v1")])
+def test_a_short_training_learns(algorithm, env, capsys):
+    """By default learning starts within the first tenth; a training that would end before is refused, from Python and a shell."""
+    from scratchac.__main__ import main
+
+    short = scratchac.make_agent(algorithm, env, steps=4_000, preset=None)
+    assert 1 <= short.config.learning_starts <= 500
+    agent = scratchac.train(algorithm, env, 300, hidden=(4,), batch_size=8, learning_starts=300 // 10)
+    assert agent.actor_optimiser.t > 0
+    with pytest.raises(UserError, match="--steps 300 end before --learning-starts 301: there would be no update"):
+        scratchac.train(algorithm, env, 300, batch_size=8, learning_starts=301)
+    assert main(["train", algorithm, "--env", env, "--steps", "300", "--learning-starts", "301", "--batch-size", "8"]) != 0
+    assert "there would be no update" in capsys.readouterr().err
+
+
+def test_the_default_is_the_same_from_a_shell(monkeypatch):
+    """The command line hands on what was given alone, so that defaults which depend on it are made once."""
+    import functools
+
+    from scratchac import api
+    from scratchac.__main__ import main
+
+    given = {}
+    monkeypatch.setattr(api, "train", functools.wraps(api.train)(lambda **options: given.update(options)))
+    main(["train", "sac", "--env", "MountainCarContinuous-v0", "--steps", "2000", "--batch-size", "64"])
+    assert {"steps": 2000, "batch_size": 64}.items() <= given.items() and "learning_starts" not in given
+    assert scratchac.make_agent("sac", "MountainCarContinuous-v0", steps=2_000, batch_size=64).config.learning_starts == 200
+    assert scratchac.make_agent("sac", "MountainCarContinuous-v0").config.learning_starts == 10_000

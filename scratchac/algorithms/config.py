@@ -6,7 +6,7 @@ and NonNegative take a number or a schedule, "linear:START:END" or "exponential:
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -61,6 +61,8 @@ class SingleEnvironment:
     """Initialiser of the weights."""
     state_dependent_std: bool = False
     """Continuous actions: let σ depend on the state."""
+    scale_actions: bool = True
+    """Continuous actions: stretch the policy's [−1, 1] over the environment's box; off, act in the box's own units."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class OnPolicy:
     """Initialiser of the weights."""
     state_dependent_std: bool = False
     """Continuous actions: let σ depend on the state."""
+    scale_actions: bool = True
+    """Continuous actions: stretch the policy's [−1, 1] over the environment's box; off, act in the box's own units."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class OffPolicy:
     buffer_size: Count = 1_000_000
     """Transitions that the replay buffer holds."""
     learning_starts: Count = 10_000
-    """Steps with uniformly random actions before learning begins."""
+    """Steps with uniformly random actions before learning begins; if not given, at most a tenth of all steps."""
     train_every: Count = 1
     """Environment steps between rounds of updates."""
     gradient_steps: Count = 1
@@ -175,7 +179,13 @@ def check(config: Any) -> None:
 
 
 def check_off_policy(config: OffPolicy) -> None:
-    """Raise UserError for a minibatch larger than the replay buffer, or than the transitions collected before learning starts."""
+    """Raise UserError for sizes that exclude each other.
+
+    Training must not end before learning starts, and a minibatch must be no larger than the replay buffer and the transitions
+    collected before learning starts.
+    """
+    if config.steps < config.learning_starts:
+        raise UserError(f"--steps {config.steps} end before --learning-starts {config.learning_starts}: there would be no update")
     if config.batch_size > config.learning_starts:
         raise UserError(f"--batch-size {config.batch_size} is more than the --learning-starts {config.learning_starts} transitions "
                         "collected before the first update")
@@ -186,6 +196,8 @@ def check_off_policy(config: OffPolicy) -> None:
 def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any]) -> Config:
     """A config with the values `given`, such as those of a preset and of the user, and the class's defaults for the other fields.
 
+    If it is not given, learning starts within the first tenth of all steps.
+
     Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
     """
     names = [f.name for f in fields(config_class)]  # type: ignore[arg-type]
@@ -194,6 +206,9 @@ def configure(config_class: type[Config], algorithm: str, given: Mapping[str, An
             raise unknown(f"hyperparameter of {algorithm}", name, names)
     config = config_class(**{name: _plain(x) for name, x in given.items()})
     check(config)
+    if isinstance(config, OffPolicy) and "learning_starts" not in given:
+        sooner = min(config.learning_starts, config.steps // 10)
+        config = replace(config, learning_starts=max(config.batch_size, sooner))
     return config
 
 

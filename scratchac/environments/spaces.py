@@ -8,6 +8,8 @@ import numpy as np
 from scratchac.distributions import Categorical, Distribution, Gaussian
 from scratchac.errors import UserError
 
+EXACT = 2**53                   # float64 holds every whole number up to here
+
 
 def is_picture(space: gym.Space) -> bool:
     """Whether observations are pictures: uint8 with three axes."""
@@ -33,21 +35,34 @@ def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
 
 
 def check_action_box(space: Any, algorithm: str) -> None:
-    """Raise UserError unless actions are vectors between finite bounds, to which tanh can be scaled."""
+    """Raise UserError unless actions are vectors between finite bounds, over which [−1, 1] can be stretched."""
     if isinstance(space, gym.spaces.Discrete):
         raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
     if not _has_vectors(space):
         raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
-    if not space.is_bounded():
-        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them")
+    _check_range(space, algorithm, "")
 
 
-def make_distribution(space: Any, state_dependent_std: bool = False) -> Distribution:
-    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension."""
+def _check_range(space: Any, algorithm: str, hint: str) -> None:
+    with np.errstate(over="ignore"):
+        length = space.high.astype(np.float64) - space.low if space.dtype.kind != "f" else space.high - space.low
+    if not (space.is_bounded() and np.isfinite(length).all()):
+        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them{hint}")
+    if space.dtype.kind != "f" and length.max() > EXACT:
+        raise UserError(f"action space {space} has more whole numbers than {algorithm} can tell apart{hint}")
+
+
+def make_distribution(space: Any, state_dependent_std: bool = False, scaled: bool = True) -> Distribution:
+    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension.
+
+    Raises UserError for other spaces and, if the Gaussian is scaled, for bounds over which [−1, 1] cannot be stretched.
+    """
     if isinstance(space, gym.spaces.Discrete):
         return Categorical(int(space.n), int(space.start))
     if _has_vectors(space):
-        return Gaussian(space.low, space.high, state_dependent_std)
+        if scaled:
+            _check_range(space, "the policy", "; --no-scale-actions acts in the environment's own units")
+        return Gaussian(space.low, space.high, state_dependent_std, scaled)
     raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
 
 

@@ -106,6 +106,8 @@ def restore(run: Run) -> tuple[Agent, Any, Any]:
     config = run.config
     agent_class = algorithms.find(config["algorithm"])
     given = {RENAMED.get(name, name): value for name, value in config["hyperparameters"].items()}
+    if hasattr(agent_class.config_class, "scale_actions"):
+        given.setdefault("scale_actions", False)            # before there was a choice, actions were in the box's own units
     agent = algorithms.make(config["algorithm"], configure(agent_class.config_class, config["algorithm"], given), *run.spaces(),
                             config["seed"])
     state, progress, interaction = run.restore()

@@ -51,8 +51,9 @@ def policy_of(agent: Agent) -> dict[str, Any]:
     """An agent's policy and critic as names, numbers and lists: {activation, normaliser, actor, head, critic}.
 
     actor    layers {W (I, H), b (H)} whose outputs the head reads
-    head     `kind` categorical (start), gaussian, tanh (noise) or tanh-gaussian; all but the first with low and high. `log_std` is
-             a learnt vector, None where the actor's first outputs are log σ, or how a tanh-gaussian bounds it
+    head     `kind` categorical (start), gaussian (scaled), tanh (noise) or tanh-gaussian; all but the first with low, high and
+             whether the box has whole numbers. `log_std` is a learnt vector, None where the actor's first outputs are log σ, or how
+             a tanh-gaussian bounds it
     critic   None, or networks of layers with `kind` "V(s)", "Q(s)" (a vector over actions) or "Q(s, a)" (a in [−1, 1])
     """
     networks, normaliser = agent.networks(), agent.normaliser
@@ -80,9 +81,10 @@ def _head(agent: Agent, constants: np.ndarray | None) -> dict[str, Any]:
     dist = agent.dist
     if isinstance(dist, Categorical):
         return {"kind": "categorical", "start": dist.start}
-    box = {"low": _numbers(dist.low), "high": _numbers(dist.high)}
+    box = {"low": _numbers(dist.low), "high": _numbers(dist.high), "whole": dist.low.dtype.kind != "f"}
     if isinstance(dist, Gaussian):
-        return {"kind": "gaussian", "log_std": None if constants is None else _numbers(constants), **box}
+        log_std = None if constants is None else _numbers(constants)
+        return {"kind": "gaussian", "scaled": dist.scale is not None, "log_std": log_std, **box}
     if isinstance(dist, TanhGaussian):
         return {"kind": "tanh-gaussian", "log_std": dist.log_std, **box}
     assert agent.noise is not None
@@ -122,7 +124,9 @@ def web_page(run: Run) -> bytes:
 
 
 def onnx_graph(run: Run) -> bytes:
-    """The bytes of a graph obs (batch, O) → action (batch, A), float32, or (batch,), int64: `agent.act(obs, explore=False)`.
+    """The bytes of a graph obs (batch, O) → action (batch, A) or, for discrete actions, (batch,): `agent.act(obs, explore=False)`.
+
+    Actions are float32, or int64 where they are whole numbers.
 
     It has passed ONNX's checker, and acts as the agent does on random observations. Raises UserError without the packages.
     """
@@ -172,12 +176,19 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
         A, low, high = len(head["low"]), np.array(head["low"]), np.array(head["high"])
         x = node("Gemm", x, np.array(last["W"])[:, -A:], last["b"][-A:])    # μ: a network's own log σ comes before it
         if head["kind"] != "gaussian":
-            x = node("Add", node("Mul", node("Tanh", x), 0.5 * (high - low)), 0.5 * (high + low))
+            x = node("Tanh", x)
+        if head.get("scaled", True):                                        # as ActionScale does
+            x = node("Add", node("Mul", x, 0.5 * (high - low + head["whole"])), 0.5 * (high + low))
+        if head["whole"]:
+            x = node("Floor", node("Add", x, 0.5))
         x = node("Min", node("Max", x, low), high)
+        if head["whole"]:
+            x = node("Cast", x, to=onnx.TensorProto.INT64)
         shape = "batch", A
     nodes[-1].output[0] = "action"
 
-    kind = onnx.TensorProto.INT64 if head["kind"] == "categorical" else onnx.TensorProto.FLOAT
+    whole = head["kind"] == "categorical" or head["whole"]
+    kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
     graph = make.make_graph(nodes, f"{config['algorithm']} on {config['env']}",
                             [make.make_tensor_value_info("obs", onnx.TensorProto.FLOAT, ["batch", len(policy["actor"][0]["W"])])],
                             [make.make_tensor_value_info("action", kind, shape)], constants)

@@ -63,7 +63,10 @@ def train(argv: list[str]) -> None:
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         print(f"scratchac: the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
     out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])
-    api.train(**options, out=out, **asdict(parsed.hyperparameters))
+    # Only what the user has changed: `api.train` knows the preset, and some defaults depend on other values.
+    default = asdict(config)
+    given = {name: value for name, value in asdict(parsed.hyperparameters).items() if value != default[name]}
+    api.train(**options, out=out, **given)
     print(out)
 
 

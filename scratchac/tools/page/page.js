@@ -113,7 +113,9 @@ function drawThoughts() {
   } else {
     const lines = [{ values: pick((s) => s.env[0]), colour: colours.orange }];
     if (head.kind === "gaussian") {
-      lines.unshift({ values: pick((s) => s.mu[0]), band: pick((s) => Math.exp(s.logSigma[0])), colour: colours.blue });
+      const [low, high] = head.scaled ? [head.low[0], head.high[0]] : [-1, 1];      // μ and σ in the environment's units
+      const mu = pick((s) => 0.5 * (low + high) + 0.5 * (high - low) * s.mu[0]);
+      lines.unshift({ values: mu, band: pick((s) => 0.5 * (high - low) * Math.exp(s.logSigma[0])), colour: colours.blue });
     } else {
       lines.unshift(bandOfTanh(pick((s) => s)));
     }

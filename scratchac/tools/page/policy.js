@@ -40,7 +40,7 @@ function act(policy, obs, noise = null) {
     return { raw, env: raw };                             // the page's environments count their actions from 0, too
   }
   const u = noise && logSigma ? mu.map((m, i) => m + Math.exp(logSigma[i]) * noise[i]) : mu;
-  if (head.kind === "gaussian") return { raw: u, env: u.map((x, i) => clip(x, head.low[i], head.high[i])) };
+  if (head.kind === "gaussian") return { raw: u, env: head.scaled ? toEnv(head, u) : u.map((x, i) => clip(x, head.low[i], head.high[i])) };
   const raw = u.map((x, i) => (noise && !logSigma ? clip(Math.tanh(x) + noise[i], -1, 1) : Math.tanh(x)));
   return { raw, env: toEnv(head, raw), u };
 }
