@@ -168,12 +168,12 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video:
 
     plots.curves(run, run.path / "curves.png")
     if video:
-        from scratchac.experiments.video import record
+        from scratchac.experiments.video import one_line, record
 
         try:
             record(agent, env, run.path, **run.config["env_args"])
-        except (UserError, EnvironmentFailed) as error:     # the training is finished and saved anyway
-            print(f"scratchac: no video: {error}", file=sys.stderr)
+        except Exception as error:                          # any: the training is finished and saved anyway
+            print(f"scratchac: no video: {one_line(error)}", file=sys.stderr)
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 
 
