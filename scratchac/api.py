@@ -80,10 +80,11 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
         stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
         eval_episodes: with `out`, episodes of the evaluation at the end, 0 for none; 100 if not given
-        on_row: function that is called with each new row of metrics, a dict
+        on_row: function that is called with each new row of metrics, a dict; return True to end training
         hyperparameters: fields of the algorithm's Config; they override the preset of (algorithm, env)
 
-    The evaluation at the end begins no further episode after 1,000,000 steps, and cuts one that has not ended after 100,000.
+    A run whose training `on_row` has ended is saved and evaluated as at its planned end. The evaluation begins no further episode
+    after 1,000,000 steps, and cuts one that has not ended after 100,000.
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
     TrainingError when a value is not finite.
@@ -151,7 +152,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
         agent, progress, under_way = session.restore(run)
         check_history(progress)
         session.check_device(active, type(agent), config["algorithm"])
-        meant = max(progress["target"], agent.config.steps)
+        # A run whose training on_row has ended is complete.
+        meant = agent.step if progress.get("ended") == agent.step else max(progress["target"], agent.config.steps)
         target = meant if steps is None else whole("--steps", steps, 1)
         if agent.step >= target:
             if agent.step < meant:

@@ -1,5 +1,6 @@
 """A3C: what workers share, what they compute, and that they leave nothing behind when one of them dies."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -113,6 +114,14 @@ def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left, quick_en
     agent, progress = scratchac.load(tmp_path / "run"), run.restore()[1]
     assert progress["episodes"] == agent.step and progress["updates"] == agent.step / 4         # an episode is one step
     assert (np.diff(steps) > 0).all() and 2000 <= steps[-1] <= agent.step
+
+
+def test_on_row_ends_training(tmp_path, nothing_left, quick_end):
+    path = tmp_path / "run"
+    agent = scratchac.train("a3c", Bandit, 10**7, envs=2, rollout=4, hidden=(8,), out=path, on_row=lambda row: True)
+    assert agent.step < 10**7 and json.loads((path / "summary.json").read_text())["steps"] == agent.step
+    with pytest.raises(UserError, match=f"has finished its {agent.step} steps"):
+        scratchac.resume(path, env=Bandit)
 
 
 @pytest.mark.parametrize("env, why", [

@@ -393,6 +393,51 @@ def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, caps
     assert summary_of(tmp_path / "ends")["eval_cut"] == 0                   # it ends at the last step that it may have
 
 
+# -- a function that ends training ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm, options", [
+    ("reinforce", {}), ("a2c", {}), ("sac", {"learning_starts": 8, "batch_size": 4, "buffer_size": 100, "env": "Pendulum-v1"})])
+def test_on_row_ends_training(algorithm, options, tmp_path, quick_end):
+    path, seen = tmp_path / "run", []
+
+    def end(row):
+        seen.append(row["step"])
+        return len(seen) == 3
+
+    options = {"env": "CartPole-v1", "steps": 4000, "hidden": (4,), "seed": 1} | options
+    agent = scratchac.train(algorithm, out=path, on_row=end, **options)
+    assert len(seen) == 3 and seen[-1] == agent.step < 4000
+    assert summary_of(path)["steps"] == agent.step == scratchac.load(path).step and summary_of(path)["eval_episodes"] == 1
+    assert Run.open(path).metrics()["step"].tolist() == seen and Run.open(path).config["hyperparameters"]["steps"] == 4000
+    with pytest.raises(UserError, match=f"has finished its {agent.step} steps; --steps N with a larger N extends it"):
+        scratchac.resume(path)
+    again = scratchac.resume(path, agent.step + 1000)                       # the same as if training had not been ended
+    assert again.step >= agent.step + 1000 and summary_of(path)["steps"] == again.step
+    whole = scratchac.train(algorithm, on_row=lambda row: row["step"] >= again.step, **options)
+    assert again.step == whole.step
+    for name, x in whole.state().items():
+        assert not isinstance(x, np.ndarray) or np.array_equal(x, again.state()[name])
+
+
+@pytest.mark.parametrize("answer, ends", [(True, True), (np.True_, True), (False, False), (np.False_, False), (None, False),
+                                          (1, False), ("stop", False), ([0], False), (np.ones(3), False)])
+def test_only_true_ends_training(answer, ends):
+    agent = scratchac.train("a2c", Constant, 800, hidden=(4,), on_row=lambda row: answer)
+    assert agent.step == (40 if ends else 800)
+
+
+def test_ended_training_is_evaluated_later_if_it_was_not_yet(tmp_path, monkeypatch, quick_end):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="all 40 steps are saved, not evaluated"):
+        patch.setattr(evaluation, "play", stopped)
+        scratchac.train("a2c", Constant, 800, hidden=(4,), out=path, on_row=lambda row: True, stop_after=40)
+    assert scratchac.resume(path, env=Constant).step == 40 and summary_of(path)["steps"] == 40
+
+
 # -- films ---------------------------------------------------------------------------------------------------------------
 
 

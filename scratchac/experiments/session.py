@@ -147,9 +147,10 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         kept = (run.path / "checkpoint.npz").exists()
         hint = f"; go on from the last checkpoint with: scratchac resume {run.path}" if kept else ""
         raise WriteError(f"{error}{hint}") from error
-    if run is None or (stop_after is not None and agent.step >= stop_after):
+    stopped = stop_after is not None and agent.step >= stop_after
+    if run is None or (stopped and not reporter.ended):
         return
-    if reporter.interrupted:
+    if reporter.interrupted and not stopped:
         raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
     conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
 
