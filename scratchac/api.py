@@ -133,12 +133,14 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
 
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool = True, video: bool = False,
-           env: str | Callable[..., Any] | None = None, eval_episodes: int | None = None) -> Agent:
+           env: str | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
     bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic begin new
     episodes, and in A3C timing decides which worker's step comes first.
+    For this the actions of the episodes in progress are repeated, which takes long if the environment is slow. With `new_episodes`
+    they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
     `eval_episodes` are the episodes of the evaluation at the end, what the run was started with if not given.
 
@@ -148,8 +150,12 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     config = run.config
     env = session.environment_of(config, env, "resume")
     eval_episodes = session.evaluation_of(config, eval_episodes)
+    if not isinstance(new_episodes, bool):
+        raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
     with session.backend(config["backend"] if backend is None else backend) as active:
         agent, progress, under_way = session.restore(run)
+        if new_episodes and isinstance(under_way, dict):
+            under_way = under_way | {"new_episodes": True}
         check_history(progress)
         session.check_device(active, type(agent), config["algorithm"])
         # A run whose training on_row has ended is complete.
@@ -166,6 +172,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
         # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
         agent_envs = session.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
+            agent_envs.quiet = quiet
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
             session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way))

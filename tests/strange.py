@@ -195,7 +195,7 @@ def function_calls(examples):
                        "checkpoint_every", "eval_episodes", "gamma", "lam", "actor_lr", "optimiser", "shared_body",
                        "max_grad_norm", "nonsense"],
              "make_agent": ["seed", "env_args", "preset", "tau", "log_std", "nonsense"], "evaluate": ["seed", "nonsense"],
-             "load": [], "resume": ["steps", "backend", "env", "eval_episodes"], "act": []}
+             "load": [], "resume": ["steps", "backend", "env", "eval_episodes", "new_episodes"], "act": []}
 
     def check(data):
         name = data.draw(st.sampled_from(sorted(sound)))

@@ -49,7 +49,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
 
 def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
-           video: bool = True, eval_episodes: int | None = None) -> None:
+           video: bool = True, eval_episodes: int | None = None, new_episodes: bool = False) -> None:
     """Continue a run from its last checkpoint.
 
     Args:
@@ -59,10 +59,11 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
         quiet: no progress bar
         video: record a video at the end
         eval_episodes: episodes of the evaluation at the end, 0 for none; what the run was started with if not given
+        new_episodes: begin new episodes instead of repeating the steps of those in progress, which takes long if they are slow
     """
     from scratchac import api
 
-    api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes)
+    api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes, new_episodes=new_episodes)
     print(run)
 
 
