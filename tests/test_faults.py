@@ -283,7 +283,7 @@ def test_restoring_episodes_shows_that_it_goes_on(slow, quiet, said, tmp_path, m
     scratchac.train("a2c", lambda: Constant(30), 800, out=tmp_path / "run", stop_after=400, **SMALL)
     scratchac.resume(tmp_path / "run", env=lambda: Constant(30), quiet=quiet)
     shown = capsys.readouterr().err
-    assert ("restoring episodes" in shown) == ("160/160 steps" in shown) == said
+    assert ("restoring episodes" in shown) == ("/160 steps" in shown) == said
 
 
 class Sleepy(Constant):

@@ -136,5 +136,5 @@ class Rewindable(Checked):
 def rewind_all(envs: list[Any], quiet: bool) -> list[tuple[Any, bool]]:
     """`rewind` of each environment; unless `quiet`, with a progress bar on stderr once it has taken SLOW seconds."""
     steps = sum(len(env.saved["actions"]) for env in envs if env.saved["actions"] is not None)
-    with tqdm(total=steps, delay=SLOW, disable=quiet, mininterval=0.2, bar_format=BAR) as bar:
+    with tqdm(total=steps, delay=SLOW, disable=quiet, leave=False, mininterval=0.2, bar_format=BAR) as bar:
         return [env.rewind(bar.update) for env in envs]

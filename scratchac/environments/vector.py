@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from tqdm import tqdm
 
 from scratchac.environments.make import make
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
@@ -120,8 +121,8 @@ class VectorEnv:
         return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
 
     def _rewind_workers(self) -> Any:
-        notice = threading.Timer(SLOW, print, ["scratchac: the processes repeat the steps of their episodes, to restore them"],
-                                 {"file": sys.stderr})
+        notice = threading.Timer(SLOW, tqdm.write, ["scratchac: the processes repeat the steps of their episodes, to restore them"],
+                                 {"file": sys.stderr})              # not print: there may be a progress bar
         if not self.quiet:
             notice.start()
         try:
