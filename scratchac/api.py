@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from scratchac.algorithms.sac import SAC
     from scratchac.algorithms.td3 import TD3
 
-MOST_EPISODES = 1_000_000
-
 
 # For editors and type checkers: the agent class for each algorithm's name.
 @overload
@@ -62,7 +60,8 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
           backend: str | None = None, out: Any = None, quiet: bool = True, video: bool = False,
           vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
           env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None, stop_after: int | None = None,
-          on_row: Callable[[dict[str, Any]], object] | None = None, **hyperparameters: Any) -> Any:
+          eval_episodes: int | None = None, on_row: Callable[[dict[str, Any]], object] | None = None,
+          **hyperparameters: Any) -> Any:
     """Train an agent and return it.
 
     Args:
@@ -71,7 +70,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         steps: environment steps; the preset's number if not given
         seed: seed of all random numbers
         backend: auto, numpy, numba or cupy; if not given, $SCRATCHAC_BACKEND or auto
-        out: new folder for the run: metrics, checkpoint, evaluation over 100 episodes, curves. None writes nothing
+        out: new folder for the run: metrics, checkpoint, evaluation, curves. None writes nothing
         quiet: show no progress bar
         video: with `out`, record a video of the final policy
         vector: sync steps the environments one after another in this process, async each in its own process
@@ -80,8 +79,12 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         env_args: arguments of the environment, besides those of the preset
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
         stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
-        on_row: function that is called with each new row of metrics, a dict
+        eval_episodes: with `out`, episodes of the evaluation at the end, 0 for none; 100 if not given
+        on_row: function that is called with each new row of metrics, a dict; return True to end training
         hyperparameters: fields of the algorithm's Config; they override the preset of (algorithm, env)
+
+    A run whose training `on_row` has ended is saved and evaluated as at its planned end. The evaluation begins no further episode
+    after 1,000,000 steps, and cuts one that has not ended after 100,000.
 
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
     TrainingError when a value is not finite.
@@ -94,6 +97,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
+    eval_episodes = session.evaluation_of({}, eval_episodes)
     if on_row is not None and not callable(on_row):
         raise UserError(f"on_row must be a function of a row of metrics, not {on_row!r}")
     if not isinstance(vector, str):
@@ -103,7 +107,8 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     env_args = tuned_env_args | check_arguments(env_args)
     with session.backend(backend) as active:
         session.check_device(active, agent_class, algorithm)
-        settings = {"vector": vector, "randomise": randomise, "env_args": env_args, "checkpoint_every": checkpoint_every}
+        settings = {"vector": vector, "randomise": randomise, "env_args": env_args, "checkpoint_every": checkpoint_every,
+                    "eval_episodes": eval_episodes}
         agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:
             agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)
@@ -116,7 +121,8 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
                 "action_space": space_to_json(agent_envs.action_space),
             })
             try:
-                session.learn(agent, agent_envs, run, env, config.steps, quiet, video, on_row=on_row, stop_after=stop_after)
+                session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, on_row=on_row,
+                              stop_after=stop_after)
             except UserError:
                 if run:
                     run.discard_if_empty()
@@ -127,24 +133,33 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
 
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool = True, video: bool = False,
-           env: str | Callable[..., Any] | None = None) -> Agent:
+           env: str | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
     bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic begin new
     episodes, and in A3C timing decides which worker's step comes first.
+    For this the actions of the episodes in progress are repeated, which takes long if the environment is slow. With `new_episodes`
+    they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
+    `eval_episodes` are the episodes of the evaluation at the end, what the run was started with if not given.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
     run = Run.open(run_dir)
     config = run.config
     env = session.environment_of(config, env, "resume")
+    eval_episodes = session.evaluation_of(config, eval_episodes)
+    if not isinstance(new_episodes, bool):
+        raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
     with session.backend(config["backend"] if backend is None else backend) as active:
         agent, progress, under_way = session.restore(run)
+        if new_episodes and isinstance(under_way, dict):
+            under_way = under_way | {"new_episodes": True}
         check_history(progress)
         session.check_device(active, type(agent), config["algorithm"])
-        meant = max(progress["target"], agent.config.steps)
+        # A run whose training on_row has ended is complete.
+        meant = agent.step if progress.get("ended") == agent.step else max(progress["target"], agent.config.steps)
         target = meant if steps is None else whole("--steps", steps, 1)
         if agent.step >= target:
             if agent.step < meant:
@@ -152,14 +167,15 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
             # It was stopped between its last step and its evaluation.
-            session.conclude(agent, run, env, progress, video)
+            session.conclude(agent, run, env, progress, quiet, video, eval_episodes)
             return session.to_host(agent, *run.spaces())
         # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
         agent_envs = session.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
+            agent_envs.quiet = quiet
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
-            session.learn(agent, agent_envs, run, env, target, quiet, video, history=(progress, under_way))
+            session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way))
         finally:
             agent_envs.close()
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
@@ -180,7 +196,7 @@ def evaluate(agent: Any, env: str | Callable[..., Any], episodes: int = 100, see
     """
     if not callable(getattr(agent, "act", None)):
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
-    episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
+    episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
     return evaluation.evaluate(agent, env, episodes, seed, explore, **env_args)
 
 

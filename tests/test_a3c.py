@@ -1,5 +1,6 @@
 """A3C: what workers share, what they compute, and that they leave nothing behind when one of them dies."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from probes import Bandit, Breaking, Deadly, Poison
+from probes import Bandit, Breaking, Constant, Deadly, Poison
 
 import scratchac
 from scratchac import optim
@@ -113,6 +114,31 @@ def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left, quick_en
     agent, progress = scratchac.load(tmp_path / "run"), run.restore()[1]
     assert progress["episodes"] == agent.step and progress["updates"] == agent.step / 4         # an episode is one step
     assert (np.diff(steps) > 0).all() and 2000 <= steps[-1] <= agent.step
+
+
+def test_resumed_with_new_episodes(tmp_path, nothing_left, quick_end):
+    path = tmp_path / "run"
+    first = scratchac.train("a3c", Endless, 400, envs=2, rollout=4, hidden=(8,), out=path, stop_after=200).step
+    for anew in (False, True):
+        before = scratchac.load(path).step
+        agent = scratchac.resume(path, before + 200, env=Endless, new_episodes=anew, eval_episodes=0)
+        acting = [worker["interaction"] for worker in Run.open(path).restore()[2]["workers"]]
+        acting = [x for x in acting if not x.get("new_episodes")]           # without those that came to no step
+        assert sum(len(x["envs"][0]["actions"]) for x in acting) == agent.step - (before if anew else 0)
+        assert first < agent.step
+
+
+class Endless(Constant):
+    def __init__(self):
+        super().__init__(10**9)
+
+
+def test_on_row_ends_training(tmp_path, nothing_left, quick_end):
+    path = tmp_path / "run"
+    agent = scratchac.train("a3c", Bandit, 10**7, envs=2, rollout=4, hidden=(8,), out=path, on_row=lambda row: True)
+    assert agent.step < 10**7 and json.loads((path / "summary.json").read_text())["steps"] == agent.step
+    with pytest.raises(UserError, match=f"has finished its {agent.step} steps"):
+        scratchac.resume(path, env=Bandit)
 
 
 @pytest.mark.parametrize("env, why", [

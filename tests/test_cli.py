@@ -47,7 +47,7 @@ def test_help_of_an_algorithm_lists_its_hyperparameters(capsys):
     with pytest.raises(SystemExit):
         main(["train", "a2c", "--help"])
     shown = capsys.readouterr().out
-    assert "--entropy-coef" in shown and "--backend" in shown and "--no-video" in shown
+    assert {"--entropy-coef", "--backend", "--no-video", "--eval-episodes"} <= set(shown.split())
 
 
 def test_train_writes_the_folder(run, tmp_path):
@@ -61,11 +61,14 @@ def test_evaluate_json(run, capsys):
     assert list(result) == ["algorithm", "env", "episodes", "mean", "std", "median", "min", "max", "returns"]
     assert len(result["returns"]) == result["episodes"] == 4
     assert main(["evaluate", run, "--episodes", "4"]) == 0
-    assert f"mean {result['mean']:.1f}" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert f"mean {result['mean']:.1f}" in captured.out and "4/4 episodes" in captured.err
+    assert main(["evaluate", run, "--episodes", "4", "--quiet"]) == 0 and capsys.readouterr().err == ""
 
 
 def test_resume_plot_and_video(run, tmp_path, capsys):
-    assert main(["resume", run, "--steps", "800", "--quiet", "--no-video"]) == 0
+    assert main(["resume", run, "--steps", "800", "--quiet", "--no-video", "--eval-episodes", "3"]) == 0
+    assert json.loads((tmp_path / run / "summary.json").read_text())["eval_episodes"] == 3
     assert main(["plot", run]) == 0
     assert main(["plot", run, run, "--out", "two.png"]) == 0 and (tmp_path / "two.png").exists()
     assert main(["plot", run, run, "--out", "two.png"]) == 2                # nothing is overwritten
@@ -114,6 +117,7 @@ def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monke
     ("train a2c --env CartPol-v1", "CartPole-v1"), ("train a2c --gama 0.9", "did you mean --gamma"),
     ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --steps 0", "--steps must be at least 1"),
     ("train a2c --steps many", "steps"), ("train a2c --backend cuda", "backend"), ("train a2c --seed -1", "--seed"),
+    ("train a2c --eval-episodes -1", "--eval-episodes must be"),
     ("train a2c --advantage gea", "advantage"), ("train a2c --env Blackjack-v1", "observation space"),
     ("train a2c --env CartPole-v1 --out there", "there exists already"), ("train a2c --env-args gravity", "name=value"),
     ("train a2c --env CartPole-v1 --env-args gravity=3", "gravity"),

@@ -74,6 +74,16 @@ class Colours(gym.Env):
         return np.full((20, 24, 3), self.t, np.uint8)
 
 
+class Canvas(Colours):
+    """Colours that draws into the same array again and again."""
+
+    array = np.zeros((20, 24, 3), np.uint8)
+
+    def render(self):
+        self.array[:] = self.t
+        return self.array
+
+
 # -- convolution -----------------------------------------------------------------------------------------------------
 
 
@@ -318,8 +328,9 @@ def test_a_film_has_every_frame():
         def act(self, obs, explore):
             return 0
 
-    frames = render(Still(), Colours, pixels={"size": 16, "repeat": 4}, limit=10)
-    assert [frame[0, 0, 0] for frame in frames] == list(range(11))
+    for env, settings in ((Colours, {"size": 16, "repeat": 4}), (Canvas, {"size": 16, "repeat": 4}), (Canvas, None)):
+        frames = render(Still(), env, pixels=settings, limit=10)
+        assert [frame[0, 0, 0] for frame in frames] == list(range(11))
 
 
 def test_frames_that_nobody_sees_do_not_matter():

@@ -21,7 +21,7 @@ from probes import Constant, Poison
 import kernels
 import scratchac
 from scratchac.__main__ import main
-from scratchac.environments import rewind
+from scratchac.environments import rewind, vector
 from scratchac.environments.spaces import space_from_json, space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WriteError
@@ -243,6 +243,62 @@ def test_an_environment_that_goes_another_way_begins_a_new_episode(tmp_path, mon
     scratchac.train("actor-critic", Moody, 90, out=tmp_path / "run", stop_after=80, **SMALL)
     assert scratchac.resume(tmp_path / "run", env=Moody).step == 90
     assert "restore environment 0; it begins a new episode" in capsys.readouterr().err
+
+
+class Counted(Constant):
+    """It counts the steps of all its instances."""
+
+    steps = 0
+
+    def step(self, action):
+        type(self).steps += 1
+        return super().step(action)
+
+
+@pytest.mark.parametrize("anew, steps, episodes", [(False, 8 * (20 + 50), 24), (True, 8 * 50, 16)])
+def test_resumed_with_new_episodes(anew, steps, episodes, tmp_path, monkeypatch, capsys):
+    """Eight environments are in the 20th step of their second episode of 30; the first ones stay counted."""
+    path = tmp_path / "run"
+    agent = scratchac.train("a2c", lambda: Counted(30), 800, out=path, stop_after=400, **SMALL)
+    assert Run.open(path).restore()[1]["episodes"] == 8
+    monkeypatch.setattr(Counted, "steps", 0)
+    again = scratchac.resume(path, env=lambda: Counted(30), new_episodes=anew, eval_episodes=0)
+    assert (Counted.steps, again.step, agent.step) == (steps, 800, 400)
+    assert json.loads((path / "summary.json").read_text())["episodes"] == episodes
+    assert not np.array_equal(again.model.flat, agent.model.flat) and capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="--new-episodes is true or false, not 1"):
+        scratchac.resume(path, 1200, env=Constant, new_episodes=1)
+
+
+def test_off_policy_resumed_with_new_episodes(tmp_path):
+    path = tmp_path / "run"
+    scratchac.train("td3", "Pendulum-v1", 400, out=path, stop_after=250, **OFF)
+    assert main(["resume", str(path), "--new-episodes", "--quiet", "--no-video"]) == 0
+    assert len(Run.open(path).restore()[2]["envs"][0]["actions"]) == 150
+
+
+@pytest.mark.parametrize("slow, quiet, said", [(0, False, True), (0, True, False), (1000, False, False)])
+def test_restoring_episodes_shows_that_it_goes_on(slow, quiet, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rewind, "SLOW", slow)
+    scratchac.train("a2c", lambda: Constant(30), 800, out=tmp_path / "run", stop_after=400, **SMALL)
+    scratchac.resume(tmp_path / "run", env=lambda: Constant(30), quiet=quiet)
+    shown = capsys.readouterr().err
+    assert ("restoring episodes" in shown) == ("/160 steps" in shown) == said
+
+
+class Sleepy(Constant):
+    def step(self, action):
+        time.sleep(0.01)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_restoring_episodes_in_processes_is_one_line(quiet, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(vector, "SLOW", 0)
+    options = SMALL | {"envs": 2, "vector": "async"}
+    scratchac.train("a2c", lambda: Sleepy(30), 80, out=tmp_path / "run", stop_after=50, **options)
+    scratchac.resume(tmp_path / "run", env=lambda: Sleepy(30), quiet=quiet, eval_episodes=0)
+    assert capsys.readouterr().err.count("scratchac: the processes repeat the steps of their episodes") == (not quiet)
 
 
 def test_a_resume_that_fails_at_once_leaves_the_checkpoint_as_it_is(tmp_path):

@@ -264,11 +264,12 @@ def run(tmp_path, trained):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-def test_a_run_is_rated_resumed_and_evaluated(run, capsys):
+@pytest.mark.parametrize("words", [[], ["--new-episodes"]])
+def test_a_run_is_rated_resumed_and_evaluated(words, run, capsys):
     rating = Run.open(run).metrics()["elo"]
     assert np.isfinite(rating).all() and len(set(rating)) > 1
     kept = Run.open(run).restore()[2]["envs"]
-    assert main(["resume", str(run), "--steps", "3072", "--quiet", "--no-video"]) == 0
+    assert main(["resume", str(run), "--steps", "3072", "--quiet", "--no-video", *words]) == 0
     agent, _, interaction = Run.open(run).restore()
     earlier = len(kept["pool"])
     assert agent["step"] == 3072 and len(interaction["envs"]["pool"]) > earlier
@@ -276,6 +277,17 @@ def test_a_run_is_rated_resumed_and_evaluated(run, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(run), "--episodes", "20", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["returns"]) <= {-1, 0, 1}
+
+
+def test_new_games_keep_the_pool_and_the_ratings(run):
+    agent, kept = scratchac.load(run), Run.open(run).restore()[2]["envs"]
+    games = SelfPlay("connect_four_v3", 16, 0)
+    games.meet(agent)
+    seen = games.renew(kept)
+    assert max(len(table.moves) for table in games.tables) <= 1 < max(map(len, kept["moves"]))
+    assert all(table.to_move == side for table, side in zip(games.tables, games.side, strict=True)) and len(seen) == 16
+    assert games.elo[: len(kept["elo"])] == kept["elo"].tolist() and games.learner_elo == kept["learner_elo"]
+    games.close()
 
 
 def test_playing_in_the_terminal(run, monkeypatch, capsys):

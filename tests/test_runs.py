@@ -12,12 +12,14 @@ import damage
 import gymnasium as gym
 import numpy as np
 import pytest
+from PIL import Image
 from probes import Bandit, Breaking, Constant, Deadly, Poison
 
 import scratchac
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError
-from scratchac.experiments import session
+from scratchac.experiments import session, video
 from scratchac.experiments.run import Run, new_folder
+from scratchac.training import evaluation
 
 ALL = ["reinforce", "reinforce-baseline", "actor-critic", "a2c", "ppo"]
 
@@ -105,8 +107,6 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path, quick_end):
     calls = []
 
     def env():
-        import gymnasium as gym
-
         made = gym.make("CartPole-v1")
         inner = made.step
 
@@ -317,14 +317,220 @@ def test_a_folder_that_is_no_run(tmp_path, content):
         scratchac.load(tmp_path)
 
 
-def test_a_film_that_cannot_be_made_loses_nothing(tmp_path, capsys):
-    class NoDriver(gym.Wrapper):
-        def __init__(self, **kwargs):
-            super().__init__(gym.make("CartPole-v1", **kwargs))
+# -- evaluation ----------------------------------------------------------------------------------------------------------
 
-        def render(self):
-            raise RuntimeError("no driver")
 
-    scratchac.train("reinforce", NoDriver, steps=50, out=tmp_path / "run", video=True)
-    assert "no video: the environment cannot draw here: no driver" in capsys.readouterr().err
+class Lengths(Constant):
+    """Episode i, by its seed, has 3 steps if i is even and otherwise 40."""
+
+    def reset(self, *, seed=None, options=None):
+        self.limit = self.limit if seed is None else 40 if seed % 2 else 3
+        return super().reset(seed=seed)
+
+
+def summary_of(path):
+    return json.loads((path / "summary.json").read_text())
+
+
+def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys):
+    path = tmp_path / "run"
+    with pytest.raises(UserError, match=r"--eval-episodes must be a whole number in .*, not -1"):
+        scratchac.train("reinforce", Constant, 50, out=path, eval_episodes=-1)
+    scratchac.train("reinforce", Constant, 50, out=path, hidden=(4,), eval_episodes=7)
+    assert Run.open(path).config["eval_episodes"] == summary_of(path)["eval_episodes"] == 7
+    scratchac.resume(path, 100, env=Constant)
+    assert summary_of(path)["eval_episodes"] == 7
+    scratchac.resume(path, 150, env=Constant, eval_episodes=3)
+    assert Run.open(path).config["eval_episodes"] == 7 and summary_of(path)["eval_episodes"] == 3
+    assert capsys.readouterr().err == ""
+    scratchac.resume(path, 200, env=Constant, eval_episodes=4, quiet=False)
+    assert "evaluation 100%" in capsys.readouterr().err
+    config = Run.open(path).config
+    del config["eval_episodes"]                                             # as in version 0.1.0
+    (path / "config.json").write_text(json.dumps(config))
+    scratchac.resume(path, 250, env=Constant)
+    assert summary_of(path)["eval_episodes"] == 100
+    (path / "config.json").write_text(json.dumps(config | {"eval_episodes": "many"}))
+    with pytest.raises(UserError, match="--eval-episodes must be"):
+        scratchac.resume(path, 300, env=Constant)
+
+
+def test_a_run_without_an_evaluation(tmp_path):
+    path = tmp_path / "run"
+    scratchac.train("reinforce", Breaking, 5, out=path, hidden=(4,), eval_episodes=0)       # its tenth step would fail
+    assert summary_of(path)["eval_episodes"] == 0 and "eval_mean" not in summary_of(path)
+    assert (path / "curves.png").exists()
+    with pytest.raises(UserError, match="has finished its 5 steps"):
+        scratchac.resume(path, env=Breaking)
+
+
+def test_an_evaluation_has_a_budget_of_steps(tmp_path, monkeypatch, capsys):
+    """Every episode that was begun counts, so that the mean of 3 and 40 is that of all episodes."""
+    monkeypatch.setattr(evaluation, "BUDGET", 200)
+    scratchac.train("reinforce", Lengths, 50, out=tmp_path / "run", hidden=(4,))
+    summary = summary_of(tmp_path / "run")
+    assert 10 < summary["eval_episodes"] < 30 and summary["eval_cut"] == 0
+    returns = [40 if i % 2 else 3 for i in range(summary["eval_episodes"])]
+    assert summary["eval_mean"] == np.mean(returns) and summary["eval_std"] == np.std(returns)
+    assert capsys.readouterr().err == (f"scratchac: the evaluation has {len(returns)} of 100 episodes: it begins no more after "
+                                       "200 steps\n")
+    assert len(scratchac.evaluate(scratchac.load(tmp_path / "run"), Lengths, 100)) == 100
+
+
+def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "LONGEST", 50)
+    path = tmp_path / "run"
+    scratchac.train("a2c", lambda: Constant(10**9), 80, out=path, hidden=(4,), eval_episodes=12)
+    summary = summary_of(path)
+    assert (summary["eval_mean"], summary["eval_episodes"], summary["eval_cut"]) == (50, 12, 12)
+    assert capsys.readouterr().err == ("scratchac: 12 of 12 episodes of the evaluation had not ended after 50 steps; they are cut "
+                                       "there and count with their returns so far\n")
+    with pytest.raises(UserError, match="has finished its 80 steps"):
+        scratchac.resume(path, env=Constant)
+    with pytest.raises(EnvironmentFailed, match="an episode has not ended"):
+        scratchac.evaluate(scratchac.load(path), lambda: Constant(10**9), 2)
+    scratchac.train("a2c", lambda: Constant(50), 80, out=tmp_path / "ends", hidden=(4,), eval_episodes=1)
+    assert summary_of(tmp_path / "ends")["eval_cut"] == 0                   # it ends at the last step that it may have
+
+
+# -- a function that ends training ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm, options", [
+    ("reinforce", {}), ("a2c", {}), ("sac", {"learning_starts": 8, "batch_size": 4, "buffer_size": 100, "env": "Pendulum-v1"})])
+def test_on_row_ends_training(algorithm, options, tmp_path, quick_end):
+    path, seen = tmp_path / "run", []
+
+    def end(row):
+        seen.append(row["step"])
+        return len(seen) == 3
+
+    options = {"env": "CartPole-v1", "steps": 4000, "hidden": (4,), "seed": 1} | options
+    agent = scratchac.train(algorithm, out=path, on_row=end, **options)
+    assert len(seen) == 3 and seen[-1] == agent.step < 4000
+    assert summary_of(path)["steps"] == agent.step == scratchac.load(path).step and summary_of(path)["eval_episodes"] == 1
+    assert Run.open(path).metrics()["step"].tolist() == seen and Run.open(path).config["hyperparameters"]["steps"] == 4000
+    with pytest.raises(UserError, match=f"has finished its {agent.step} steps; --steps N with a larger N extends it"):
+        scratchac.resume(path)
+    again = scratchac.resume(path, agent.step + 1000)                       # the same as if training had not been ended
+    assert again.step >= agent.step + 1000 and summary_of(path)["steps"] == again.step
+    whole = scratchac.train(algorithm, on_row=lambda row: row["step"] >= again.step, **options)
+    assert again.step == whole.step
+    for name, x in whole.state().items():
+        assert not isinstance(x, np.ndarray) or np.array_equal(x, again.state()[name])
+
+
+@pytest.mark.parametrize("answer, ends", [(True, True), (np.True_, True), (False, False), (np.False_, False), (None, False),
+                                          (1, False), ("stop", False), ([0], False), (np.ones(3), False)])
+def test_only_true_ends_training(answer, ends):
+    agent = scratchac.train("a2c", Constant, 800, hidden=(4,), on_row=lambda row: answer)
+    assert agent.step == (40 if ends else 800)
+
+
+def test_ended_training_is_evaluated_later_if_it_was_not_yet(tmp_path, monkeypatch, quick_end):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="all 40 steps are saved, not evaluated"):
+        patch.setattr(evaluation, "play", stopped)
+        scratchac.train("a2c", Constant, 800, hidden=(4,), out=path, on_row=lambda row: True, stop_after=40)
+    assert scratchac.resume(path, env=Constant).step == 40 and summary_of(path)["steps"] == 40
+
+
+# -- films ---------------------------------------------------------------------------------------------------------------
+
+
+class Filmed(Constant):
+    """`draw` makes a picture from the number of the step."""
+
+    def __init__(self, draw, fps=None, limit=10, render_mode=None):
+        super().__init__(limit)
+        self.draw, self.metadata, self.render_mode = draw, {"render_modes": ["rgb_array"], "render_fps": fps}, render_mode
+
+    def render(self):
+        return self.draw(self.t)
+
+
+def grey(t, height=20):
+    return np.full((height, 24, 3), 2 * t % 256, np.uint8)
+
+
+def broken(t):
+    raise RuntimeError("no driver\nmore about it")
+
+
+class Still:
+    def act(self, obs, explore):
+        return 0
+
+
+@pytest.mark.parametrize("draw, why", [
+    (broken, "the environment cannot draw here: no driver"),
+    (lambda t: grey(t, 20 + 2 * (t == 3)), "pictures of one size, and after 24×20 this environment drew 24×22"),
+    (lambda t: None, "renders no pictures"), (lambda t: [], "renders no pictures"),
+    (lambda t: np.zeros((20, 24, 7)), "cannot be encoded: TypeError")])
+def test_a_film_that_cannot_be_made_loses_nothing(draw, why, tmp_path, capsys):
+    def env(**kwargs):
+        return Filmed(draw, **kwargs)
+
+    scratchac.train("reinforce", env, steps=50, hidden=(4,), out=tmp_path / "run", video=True)
+    said = capsys.readouterr().err
+    assert said.startswith("scratchac: no video: ") and why in said and said.count("\n") == 1
     assert (tmp_path / "run/summary.json").exists() and (tmp_path / "run/curves.png").exists()
+    assert not list((tmp_path / "run").glob("video*"))
+
+
+def test_whatever_a_film_raises_loses_nothing(tmp_path, capsys, monkeypatch, quick_end):
+    def encoder(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(video, "record", encoder)
+    scratchac.train("reinforce", Constant, steps=50, hidden=(4,), out=tmp_path / "run", video=True)
+    assert capsys.readouterr().err == "scratchac: no video: MemoryError\n"
+    assert json.loads((tmp_path / "run/summary.json").read_text())["eval_mean"] == 5
+
+
+@pytest.mark.parametrize("fps, seconds, frames", [
+    (None, 2.04, 51), ("x", 2.04, 51), (0, 2.04, 51), (float("nan"), 2.04, 51),
+    (4, 25.25, 101), (np.float32(30), 3.37, 101), (60, 1.7, 51), (125, 0.84, 21)])
+def test_a_gif_plays_as_fast_as_the_environment_says(fps, seconds, frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    path = video.record(Still(), Filmed, tmp_path, draw=grey, fps=fps, limit=100)
+    with Image.open(path) as film:
+        shown = []
+        for i in range(film.n_frames):
+            film.seek(i)
+            shown.append(film.info["duration"])
+    assert len(shown) == frames and sum(shown) == pytest.approx(1000 * seconds, abs=10) and min(shown) >= 20
+
+
+def test_an_mp4_plays_as_fast_as_the_environment_says(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    for fps, seconds in ((25, 4.04), (None, 2.02), (125, 0.81)):
+        path = video.record(Still(), Filmed, tmp_path, draw=grey, fps=fps, limit=100)
+        frames, lasts = ffmpeg.count_frames_and_secs(str(path))
+        assert path.name == "video.mp4" and frames == 101 and lasts == pytest.approx(seconds, abs=0.05)
+
+
+def test_a_film_without_an_end_is_cut(tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(video, "MOST_FRAMES", 30)
+    for limit, frames, said in ((29, 30, ""), (10**9, 30, "scratchac: the film is cut after 30 frames\n")):
+        assert len(video.render(Still(), Filmed, draw=grey, limit=limit)) == frames
+        assert capsys.readouterr().err == said
+    video.record(Still(), Filmed, tmp_path, draw=lambda t: drawn.append(t) or grey(t), limit=10**9)
+    assert len(drawn) == 31 and list(tmp_path.glob("video.*"))
+
+
+def test_a_film_that_fails_leaves_the_one_before(tmp_path):
+    path = video.record(Still(), Filmed, tmp_path, draw=grey)
+    before = path.read_bytes()
+    with pytest.raises(EnvironmentFailed, match="the simulator broke"):
+        video.record(Still(), lambda **_: Shown("raise"), tmp_path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+class Shown(Poison):
+    def render(self):
+        return grey(self.t)

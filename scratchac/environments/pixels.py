@@ -5,6 +5,7 @@
 A run's config.json has this argument among its env_args, so that evaluation, videos and resumed runs use the same settings.
 """
 
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -89,7 +90,7 @@ class RepeatAction(gym.Wrapper):
             if term or trunc:
                 break
             if frame < self.times and self.render_mode == "rgb_array":
-                self.film.append(self.env.render())
+                self.film.append(copy(self.env.render()))       # an environment may draw into the same array again
         if unseen:                                              # the episode ended before its last frame was drawn
             obs = car.state = car._render("state_pixels")
         return obs, total, term, trunc, info

@@ -1,14 +1,17 @@
 """Wrappers that report an environment's errors with its number, and that can restore its state in another process."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from tqdm import tqdm
 
 from scratchac.errors import EnvironmentFailed
 
 LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
-
+SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
+BAR = "restoring episodes {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {remaining} left"
 
 NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
 
@@ -125,18 +128,22 @@ class Rewindable(Checked):
         actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
         return {"seed": self.seed, "before": self.before, "actions": actions, "obs": np.array(self.obs)}
 
-    def rewind(self) -> tuple[Any, bool]:
-        """Restore the state of `saved`, a `past`; returns (observation, True), or (that of a new episode, False) if it differs."""
+    def rewind(self, tick: Callable[[], object] = lambda: None) -> tuple[Any, bool]:
+        """Restore the state of `saved`, a `past`; returns (observation, True), or (that of a new episode, False) if it differs.
+
+        tick     called for each repeated action
+        """
         seed = self.saved["seed"]
         for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
             rng.bit_generator.state = state
         self.reset(seed=seed)
-        same = self.saved["actions"] is not None and self._repeat(self.saved["actions"])
+        same = self.saved["actions"] is not None and self._repeat(self.saved["actions"], tick)
         return (self.obs if same else self.reset()[0]), same
 
-    def _repeat(self, actions: Any) -> bool:
+    def _repeat(self, actions: Any, tick: Callable[[], object]) -> bool:
         """Whether these actions lead to the saved observation, without an end or an error before."""
         for number, action in enumerate(actions, start=1):
+            tick()
             try:
                 *_, term, trunc, _ = self.step(action)
             except EnvironmentFailed:
@@ -144,3 +151,10 @@ class Rewindable(Checked):
             if (term or trunc) and number < len(actions):
                 return False
         return np.array_equal(self.obs, self.saved["obs"])
+
+
+def rewind_all(envs: list[Any], quiet: bool) -> list[tuple[Any, bool]]:
+    """`rewind` of each environment; unless `quiet`, with a progress bar on stderr once it has taken SLOW seconds."""
+    steps = sum(len(env.saved["actions"]) for env in envs if env.saved["actions"] is not None)
+    with tqdm(total=steps, delay=SLOW, disable=quiet, leave=False, mininterval=0.2, bar_format=BAR) as bar:
+        return [env.rewind(bar.update) for env in envs]

@@ -1,5 +1,7 @@
 """Several environments stepped together, each with its own seed, with the true last observation of every episode."""
 
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -8,9 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from tqdm import tqdm
 
 from scratchac.environments.make import make, require_distinct
-from scratchac.environments.rewind import Rewindable
+from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.errors import EnvironmentFailed, UserError, unknown
 from scratchac.parallel.workers import without_interrupts
 
@@ -23,7 +26,11 @@ class VectorEnv:
     seed        gives every environment a different start, and makes all of them repeatable
     randomise   new physical parameters for every episode, drawn from Generators that are spawned *here*, in the parent process:
                 forked workers would otherwise all inherit the same one
+
+    `quiet` may be set to False: `load_state` then says on stderr when it takes long.
     """
+
+    quiet = True
 
     def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False, **kwargs: Any):
         sequence = np.random.SeedSequence(seed)
@@ -110,13 +117,27 @@ class VectorEnv:
         """Restore the environments; returns (observations, numbers of those that could not be restored and begin a new episode)."""
         if self.workers:
             self._of_workers(self.workers.set_attr, "saved", list(state))
-            came = self._of_workers(self.workers.call, "rewind")
+            came = self._rewind_workers()
         else:
             self._complete()
             for env, past in zip(self.members, state, strict=True):
                 env.saved = past
-            came = [env.rewind() for env in self.members]
+            came = rewind_all(self.members, self.quiet)
         return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
+
+    def _rewind_workers(self) -> Any:
+        notice = threading.Timer(SLOW, tqdm.write, ["scratchac: the processes repeat the steps of their episodes, to restore them"],
+                                 {"file": sys.stderr})              # not print: there may be a progress bar
+        if not self.quiet:
+            notice.start()
+        try:
+            return self._of_workers(self.workers.call, "rewind")
+        finally:
+            notice.cancel()
+
+    def renew(self, state: Any) -> np.ndarray:
+        """Begin new episodes instead of those of a `state`, of which nothing is kept; returns the first observations (N, …)."""
+        return self.reset()
 
     def metrics(self) -> dict[str, float]:
         """Environments have no metrics."""

@@ -37,7 +37,7 @@ class Reporter:
     run          the Run to write to, or None to write nothing
     target       environment steps at which training ends
     history      the progress saved in a checkpoint, when a run is resumed
-    on_row       called with each row of metrics, or None
+    on_row       called with each row of metrics, or None; training ends when it returns True
     stop_after   environment steps after which training stops as after Ctrl-C, or None
     save_every   environment steps between checkpoints; a twentieth of the whole if None
 
@@ -50,6 +50,7 @@ class Reporter:
         self.run = run
         self.target = target
         self.interrupted = False
+        self.ended = False                                  # by on_row
         self.on_row = on_row
         self.stop_after = stop_after
         self.progress: dict[str, Any] = COUNTERS | (history or {}) | {"target": target}
@@ -107,7 +108,7 @@ class Reporter:
             self.or_later(self.save, agent)
             self.next_save = agent.step + self.save_every
         self.interrupted = self.interrupted or (self.stop_after is not None and agent.step >= self.stop_after)
-        return self.interrupted
+        return self.interrupted or self.ended
 
     def or_later(self, write: Callable[..., None], *arguments: Any) -> None:
         """Write something; if that fails, print the error and continue: the disk may have space when the next one is due."""
@@ -134,7 +135,8 @@ class Reporter:
         if self.run is not None:
             self.or_later(self.run.log, row)
         if self.on_row is not None:
-            self.on_row(row)
+            answer = self.on_row(row)
+            self.ended = self.ended or (isinstance(answer, (bool, np.bool_)) and bool(answer))
 
     def finish(self, agent: Agent) -> None:
         """Write the rows that still wait, and a checkpoint unless one has just been written. Raises WriteError."""
@@ -154,5 +156,7 @@ class Reporter:
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
+        if self.ended:
+            progress["ended"] = agent.step                  # a resumed run knows by this that it is complete
         self.run.save(state, progress, self.interaction.state(failed) if self.interaction is not None else None)
         self.saved = True

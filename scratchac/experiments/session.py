@@ -10,7 +10,7 @@ import gymnasium as gym
 
 import kernels
 from scratchac import algorithms
-from scratchac.algorithms.config import configure
+from scratchac.algorithms.config import configure, whole
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import space_to_json
@@ -24,7 +24,8 @@ from scratchac.training.agent import Agent
 from scratchac.training.checks import check_rollout
 from scratchac.training.selfplay import SelfPlay
 
-EVALUATION_EPISODES = 100
+EVALUATION_EPISODES = 100       # at the end of a run
+MOST_EPISODES = 1_000_000
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
 # Old name → name of hyperparameters: config.json of an older run may have the names of earlier versions.
@@ -119,7 +120,7 @@ def restore(run: Run) -> tuple[Agent, Any, Any]:
 
 
 def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
-          history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
+          eval_episodes: int, history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
           stop_after: int | None = None) -> None:
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots."""
     progress, under_way = history
@@ -148,43 +149,63 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         kept = (run.path / "checkpoint.npz").exists()
         hint = f"; go on from the last checkpoint with: scratchac resume {run.path}" if kept else ""
         raise WriteError(f"{error}{hint}") from error
-    if run is None or (stop_after is not None and agent.step >= stop_after):
+    stopped = stop_after is not None and agent.step >= stop_after
+    if run is None or (stopped and not reporter.ended):
         return
-    if reporter.interrupted:
+    if reporter.interrupted and not stopped:
         raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
-    conclude(agent, run, env, reporter.progress, video)
+    conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
 
 
-def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool) -> None:
+def evaluation_of(config: dict[str, Any], episodes: Any) -> int:
+    """The episodes of a run's evaluation: what is given or, for None, what the run was started with. Raises UserError."""
+    if episodes is None:
+        episodes = config.get("eval_episodes", EVALUATION_EPISODES)        # runs of version 0.1.0 do not say it
+    return whole("--eval-episodes", episodes, 0, MOST_EPISODES)
+
+
+def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
     """Evaluate a trained agent, and write summary, plots and, if requested, a video."""
     try:
-        _conclude(agent, run, env, progress, video)
+        _conclude(agent, run, env, progress, quiet, video, eval_episodes)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
 
 
-def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], video: bool) -> None:
-    summary = _summary(agent, run.config, env, progress)
+def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
+    summary = _summary(agent, run.config, progress) | _evaluated(agent, env, run.config["env_args"], eval_episodes, quiet)
     # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
     from scratchac.experiments import plots
 
     plots.curves(run, run.path / "curves.png")
     if video:
-        from scratchac.experiments.video import record
+        from scratchac.experiments.video import one_line, record
 
         try:
             record(agent, env, run.path, **run.config["env_args"])
-        except (UserError, EnvironmentFailed) as error:     # the training is finished and saved anyway
-            print(f"scratchac: no video: {error}", file=sys.stderr)
+        except Exception as error:                          # any: the training is finished and saved anyway
+            print(f"scratchac: no video: {one_line(error)}", file=sys.stderr)
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 
 
-def _summary(agent: Agent, config: dict[str, Any], env: Any, progress: dict[str, Any]) -> dict[str, Any]:
-    returns = evaluation.evaluate(agent, env, EVALUATION_EPISODES, **config["env_args"])
+def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
         "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
         "steps_per_s": agent.step / progress["wall_s"], "updates": progress["updates"],
         "updates_per_s": progress["updates"] / progress["update_s"] if progress["updates"] else 0.0,
-        "eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns),
     }
+
+
+def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, quiet: bool) -> dict[str, Any]:
+    """What summary.json says about the evaluation: its mean return is left out if there are no episodes."""
+    if not episodes:
+        return {"eval_episodes": 0}
+    returns, cut = evaluation.play(agent, env, env_args, episodes, budget=evaluation.BUDGET, cuts=True, quiet=quiet)
+    if cut:
+        print(f"scratchac: {cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "
+              "they are cut there and count with their returns so far", file=sys.stderr)
+    if len(returns) < episodes:
+        print(f"scratchac: the evaluation has {len(returns)} of {episodes} episodes: it begins no more after "
+              f"{evaluation.BUDGET:,} steps", file=sys.stderr)
+    return {"eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns), "eval_cut": cut}

@@ -1,9 +1,15 @@
 """A video of a policy: video.mp4 if the `video` extra is installed, otherwise video.gif."""
 
 import importlib.util
+import math
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import chain, islice
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,35 +19,50 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import has_screen, make, name_of
 from scratchac.environments.rewind import Checked
-from scratchac.errors import UserError
+from scratchac.errors import TrainingError, UserError
+from scratchac.experiments.files import atomic_file
 from scratchac.training.agent import Agent
 
-FPS = 50
-GIF_EVERY = 2                   # a GIF plays at most 50 frames a second and stores each whole, so only half of them are kept
+FPS = 50                        # frames a second where an environment does not say how many it has
+FASTEST, SLOWEST = 1000, 0.1    # what an environment says is used between these
+GIF_FPS = 30                    # a GIF can play at most 50 frames a second and stores each whole, so fewer are kept
+MOST_FRAMES = 5_000             # of one film: an episode may never end, and the frames of a GIF stay in memory until its end
 
 
 def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> Path:
-    """Play deterministically and write the video into `folder`; an earlier one is overwritten. Returns its path.
+    """Play deterministically and write the video into `folder`; it replaces an earlier one when it is complete. Returns its path.
 
-    Raises UserError if the environment cannot render.
+    Raises UserError if the environment cannot render, or its frames cannot be encoded, and EnvironmentFailed.
     """
-    frames = render(agent, env, episodes, seed, **kwargs)
-    fps, every = (1, 1) if name_of(env) in GAMES else (FPS, GIF_EVERY)     # each position on a board is shown for a second
-    if importlib.util.find_spec("imageio_ffmpeg"):
-        import imageio.v3 as imageio
-
-        path = Path(folder) / "video.mp4"
-        height, width = (size // 2 * 2 for size in frames[0].shape[:2])     # the codec requires even sizes
-        imageio.imwrite(path, np.stack(frames)[:, :height, :width], fps=fps, macro_block_size=1)
-    else:
-        path = Path(folder) / "video.gif"
-        first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames[::every])
-        first.save(path, save_all=True, append_images=rest, duration=1000 * every // fps, loop=0)
+    encode, name = (_mp4, "video.mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "video.gif")
+    path = Path(folder) / name
+    with _film(agent, env, episodes, seed, kwargs) as (frames, fps), atomic_file(path) as file:
+        try:
+            encode(file, _images(frames), fps)
+        except (UserError, TrainingError):
+            raise
+        except Exception as error:                          # the encoders raise many different ones
+            raise UserError(f"{name} cannot be encoded: {type(error).__name__}: {one_line(error)}") from error
     return path
 
 
 def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> list[np.ndarray]:
-    """The frames (H, W, 3) of some deterministic episodes."""
+    """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES. Raises as `record` does."""
+    with _film(agent, env, episodes, seed, kwargs) as (frames, _):
+        return list(frames)
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an error's message, or its type if it has none."""
+    return str(error).strip().partition("\n")[0].rstrip(" :") or type(error).__name__
+
+
+# -- frames --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, Any]) -> Iterator[tuple[Iterator[np.ndarray], float]]:
+    """The frames of some deterministic episodes, each drawn when it is asked for, and how many of them make a second."""
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
     if not has_screen():
@@ -50,25 +71,89 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
         made = Checked(make(env, render_mode="rgb_array", **kwargs))
     except TypeError as error:
         raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
-    frames: list[np.ndarray] = []
+    try:
+        fps = 1 if name_of(env) in GAMES else _fps(made)                   # each position on a board is shown for a second
+        yield _limited(_played(agent, made, episodes, seed)), fps
+    finally:
+        made.close()
+
+
+def _fps(env: gym.Env) -> float:
+    """The frames a second that the environment's metadata name, if that is a number in a sensible range, otherwise FPS."""
+    metadata: Any = getattr(env, "metadata", None)
+    fps = metadata.get("render_fps") if isinstance(metadata, dict) else None
+    return float(fps) if isinstance(fps, Real) and not isinstance(fps, bool) and SLOWEST <= float(fps) <= FASTEST else FPS
+
+
+def _played(agent: Agent, env: gym.Env, episodes: int, seed: int) -> Iterator[np.ndarray]:
     for episode in range(episodes):
-        obs, _ = made.reset(seed=seed + episode)
+        obs, _ = env.reset(seed=seed + episode)
         over = False
         while not over:
-            frames += _draw(made)
-            obs, _, term, trunc, _ = made.step(agent.act(obs, explore=False))
+            yield from _draw(env)
+            obs, _, term, trunc, _ = env.step(agent.act(obs, explore=False))
             over = term or trunc
-        frames += _draw(made)
-    made.close()
-    if not isinstance(frames[0], np.ndarray):
-        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
-    return frames
+        yield from _draw(env)
 
 
 def _draw(env: gym.Env) -> list[np.ndarray]:
-    """The frames since the last call: one, or several where actions are repeated."""
+    """Copies of the frames since the last call, for an environment may draw into the same array again.
+
+    It is one frame, or several where actions are repeated.
+    """
     try:
         picture: Any = env.render()
-        return picture if isinstance(picture, list) else [picture]
     except Exception as error:                              # drivers may raise any error
-        raise UserError(f"the environment cannot draw here: {error}") from None
+        raise UserError(f"the environment cannot draw here: {one_line(error)}") from None
+    pictures = picture if isinstance(picture, list) else [picture]
+    if not all(isinstance(x, np.ndarray) for x in pictures):
+        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
+    return [x.copy() for x in pictures]
+
+
+def _limited(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The first MOST_FRAMES frames; a message on stderr says if there were more. Raises UserError if there is none."""
+    number = 0
+    for number, frame in enumerate(frames, start=1):
+        if number > MOST_FRAMES:
+            print(f"scratchac: the film is cut after {MOST_FRAMES:,} frames", file=sys.stderr)
+            return
+        yield frame
+    if not number:
+        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
+
+
+# -- files ---------------------------------------------------------------------------------------------------------------
+
+
+def _images(frames: Iterator[np.ndarray]) -> Iterator[Image.Image]:
+    """The frames as images in RGB. Raises UserError for frames of different sizes."""
+    size = None
+    for frame in frames:
+        image = Image.fromarray(frame).convert("RGB")
+        size = size or image.size
+        if image.size != size:
+            raise UserError("a film needs pictures of one size, and after {}×{} this environment drew {}×{}".format(
+                *size, *image.size))
+        yield image
+
+
+def _mp4(file: IO[bytes], images: Iterator[Image.Image], fps: float) -> None:
+    import imageio_ffmpeg
+
+    first = next(images)
+    width, height = (size // 2 * 2 for size in first.size)                 # the codec requires even sizes
+    with closing(imageio_ffmpeg.write_frames(file.name, (width, height), fps=fps, macro_block_size=1, ffmpeg_log_level="quiet",
+                                             output_params=["-f", "mp4"])) as ffmpeg:
+        ffmpeg.send(None)
+        for image in chain([first], images):
+            ffmpeg.send(image.crop((0, 0, width, height)).tobytes())
+    imageio_ffmpeg.count_frames_and_secs(file.name)                        # raises an error if ffmpeg could not finish the file
+
+
+def _gif(file: IO[bytes], images: Iterator[Image.Image], fps: float) -> None:
+    every = math.ceil(fps / GIF_FPS)
+    kept = (image.quantize(64) for image in islice(images, 0, None, every))
+    # Times are whole hundredths of a second: those at which frames end are rounded, so that errors do not add up.
+    ends = np.round(100 * every / fps * np.arange(MOST_FRAMES + 1)).astype(int)
+    next(kept).save(file, format="GIF", save_all=True, append_images=kept, duration=(10 * np.diff(ends)).tolist(), loop=0)

@@ -14,7 +14,8 @@ from scratchac.tools.flags import Backend, choices_from, env_args_from, seeds_fr
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
-def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False) -> None:
+def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
+             quiet: bool = False) -> None:
     """Play new episodes with a trained policy and print its returns.
 
     Args:
@@ -23,16 +24,20 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
         seed: seed of the first episode
         stochastic: sample actions instead of taking the most likely one
         json: print one JSON object
+        quiet: show no progress bar
     """
     import numpy as np
 
     from scratchac import api
+    from scratchac.algorithms.config import whole
     from scratchac.experiments import session
     from scratchac.experiments.run import Run
+    from scratchac.training import evaluation
 
     config = Run.open(run).config
     env = session.environment_of(config, None, "evaluate")
-    returns = api.evaluate(api.load(run), env, episodes, seed, stochastic, **config["env_args"])
+    episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
+    returns, _ = evaluation.play(api.load(run), env, config["env_args"], episodes, seed, stochastic, quiet=quiet)
     result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
               "returns": returns.tolist()}
@@ -44,7 +49,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
 
 def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
-           video: bool = True) -> None:
+           video: bool = True, eval_episodes: int | None = None, new_episodes: bool = False) -> None:
     """Continue a run from its last checkpoint.
 
     Args:
@@ -53,10 +58,12 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
         backend: what computes; what the run was started with if not given
         quiet: no progress bar
         video: record a video at the end
+        eval_episodes: episodes of the evaluation at the end, 0 for none; what the run was started with if not given
+        new_episodes: begin new episodes instead of repeating the steps of those in progress, which takes long if they are slow
     """
     from scratchac import api
 
-    api.resume(run, steps, backend=backend, quiet=quiet, video=video)
+    api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes, new_episodes=new_episodes)
     print(run)
 
 

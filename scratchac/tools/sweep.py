@@ -174,7 +174,7 @@ class Sweep:
                       f"{self.algorithm} on {name_of(self.env)}", self.out / "sweep.png")
 
     def table(self) -> str:
-        """The last policy of each run over 100 episodes: for each setting the interquartile mean over seeds and its interval."""
+        """The evaluation of each run's last policy: for each setting the interquartile mean over seeds and its interval."""
         lines = ["| setting | seeds | interquartile mean | 95% interval | lowest … highest |", "|---|---|---|---|---|"]
         for label, by_seed in self.results.items():
             x = np.array([value for value in by_seed.values() if value is not None])

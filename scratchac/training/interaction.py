@@ -25,7 +25,10 @@ class Interaction:
         self.since_update = 0                                               # steps since the last round of updates (off-policy)
 
     def begin(self, state: dict[str, Any] | None = None) -> None:
-        """Start new episodes, or continue those of `state`. Raises CheckpointError if `state` does not fit."""
+        """Start new episodes, or continue those of `state`. Raises CheckpointError if `state` does not fit.
+
+        With `state["new_episodes"]` all the rest of `state` is restored, but episodes in progress begin anew.
+        """
         if state is None:
             self.obs = None if self.elsewhere else self.envs.reset()
             return
@@ -37,9 +40,11 @@ class Interaction:
             raise CheckpointError(f"the checkpoint's episodes cannot be continued: {type(error).__name__}: {error}") from None
 
     def _go_on(self, state: dict[str, Any]) -> None:
-        kept = state["envs"]
+        kept, anew = state["envs"], state.get("new_episodes", False)
         lost: Any = range(self.envs.n)                                      # environments that begin a new episode
-        if kept:
+        if kept and anew:
+            self.obs = self.envs.renew(kept)
+        elif kept:
             self.obs, lost = self.envs.load_state(kept)
         elif not self.elsewhere:
             self.obs = self.envs.reset()
@@ -47,10 +52,12 @@ class Interaction:
         self.episodes.load_state(state["episodes"])
         self.since_update = state["since_update"]
         self.workers = state["workers"]
+        if self.workers and anew:
+            self.workers = [x and x | {"interaction": x["interaction"] | {"new_episodes": True}} for x in self.workers]
         if self.promises:
             self.promises.load_state(state["promises"])
         for i in lost:
-            if kept:
+            if kept and not anew:
                 print(f"scratchac: the same actions do not restore environment {i}; it begins a new episode", file=sys.stderr)
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 

@@ -32,6 +32,7 @@ class SelfPlay:
     """
 
     workers = None                      # all in this process
+    quiet = True                        # its moves are repeated at once, so there is no message about it
     agent: Any
 
     def __init__(self, name: str, n: int, seed: Any):
@@ -136,6 +137,11 @@ class SelfPlay:
         for table, moves in zip(self.tables, state["moves"], strict=True):
             table.begin(moves)
         return np.stack([table.seen for table in self.tables]), []
+
+    def renew(self, state: dict[str, Any]) -> np.ndarray:
+        """Begin new games, with the pool and the ratings of a `state`; returns the learner's first observations, (N, O)."""
+        self.load_state(state)
+        return self._begin(np.arange(self.n))
 
     def close(self) -> None:
         """Close all tables."""
