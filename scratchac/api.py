@@ -9,6 +9,7 @@ import numpy as np
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
 from scratchac.environments.make import check_arguments, make, name_of
+from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
 from scratchac.experiments import session
@@ -105,7 +106,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     if not isinstance(randomise, bool):
         raise UserError(f"--randomise is true or false, not {randomise!r}")
     env_args = tuned_env_args | check_arguments(env_args)
-    with session.backend(backend) as active:
+    with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
         settings = {"vector": vector, "randomise": randomise, "env_args": env_args, "checkpoint_every": checkpoint_every,
                     "eval_episodes": eval_episodes}
@@ -152,7 +153,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     eval_episodes = session.evaluation_of(config, eval_episodes)
     if not isinstance(new_episodes, bool):
         raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
-    with session.backend(config["backend"] if backend is None else backend) as active:
+    with session.backend(config["backend"] if backend is None else backend) as active, global_generators_kept():
         agent, progress, under_way = session.restore(run)
         if new_episodes and isinstance(under_way, dict):
             under_way = under_way | {"new_episodes": True}

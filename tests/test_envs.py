@@ -1,5 +1,6 @@
 """Environments side by side: their seeds, their spaces, and the observation that really followed an action."""
 
+import random
 import subprocess
 import sys
 
@@ -240,3 +241,89 @@ def test_mujoco_leaves_no_file_behind(tmp_path, monkeypatch, capfd):
     assert not list(tmp_path.iterdir())
     said = capfd.readouterr().err
     assert "deprecated" not in said and said.count("MuJoCo: ") == 1
+
+
+class Unseeded(gym.Env):
+    """Draws from every generator but its own."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+
+    def __init__(self):
+        self.action_space = gym.spaces.Discrete(1000)
+        self.drawn = np.random.rand()  # noqa: NPY002                       # a world that its constructor draws
+
+    def observe(self):
+        return np.array([np.random.rand() + random.random() + int(self.action_space.sample()) + self.drawn])  # noqa: NPY002
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return self.observe(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self.observe(), float(self.observe()[0]), self.t == 5, False, {}
+
+
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_the_same_seed_is_the_same_run_whatever_an_environment_draws_from(vector):
+    """The global generators of the program go on as if nothing had happened, and an agent draws from none of them."""
+    def run(seed):
+        np.random.seed(run.calls)  # noqa: NPY002
+        random.seed(run.calls)
+        run.calls += 1
+        expected = np.random.RandomState(run.calls - 1).rand(), random.Random(run.calls - 1).random()
+        agent = scratchac.train("a2c", Unseeded, 200, seed, vector=vector, hidden=(4,), envs=2)
+        returns = scratchac.evaluate(agent, Unseeded, 12, seed)
+        assert (np.random.rand(), random.random()) == expected  # noqa: NPY002
+        return [*agent.model.flat, *returns]
+
+    run.calls = 1
+    first, again, other = run(3), run(3), run(4)
+    assert first == again != other
+
+
+@pytest.mark.parametrize("algorithm, env, other", [
+    ("a2c", lambda: Bandit(start=0), lambda: Bandit(start=1)), ("ppo", "CartPole-v1", "Acrobot-v1"),
+    ("sac", "Pendulum-v1", lambda: gym.wrappers.RescaleAction(gym.make("Pendulum-v1"), np.float32([-1]), np.float32([1]))),
+    ("a2c", "Pendulum-v1", lambda: gym.wrappers.RescaleAction(gym.make("Pendulum-v1"), np.float32([-2]), np.float32([1]))),
+    ("discrete-sac", "CartPole-v1", "Acrobot-v1")])
+def test_an_environment_that_does_not_fit_is_refused(algorithm, env, other, tmp_path):
+    """Other actions, other bounds, other observations: in evaluation, in films, and on resume."""
+    from scratchac.experiments.video import render
+
+    options = {"learning_starts": 10, "batch_size": 4} if "sac" in algorithm else {}
+    agent = scratchac.train(algorithm, env, 20_000, hidden=(4,), out=tmp_path / "run", stop_after=20, **options)
+    scratchac.evaluate(agent, env, 1)
+    with pytest.raises(UserError, match="the agent was made for"):
+        scratchac.evaluate(agent, other, 1)
+    if algorithm == "sac":
+        with pytest.raises(UserError, match="the agent was made for"):
+            render(agent, "MountainCarContinuous-v0")
+    with pytest.raises(UserError, match=r"start a new run there|was trained with the space"):
+        scratchac.resume(tmp_path / "run", env=other)
+
+
+class OldGenerator(Counter):
+    """Its generator is the old RandomState, as that of dm_control's environments is."""
+
+    @property
+    def np_random(self):
+        return np.random.RandomState(0)
+
+
+class NoGenerator(Counter):
+    """It refuses to show a generator."""
+
+    @property
+    def np_random(self):
+        raise RuntimeError("this simulator has no generator")
+
+
+@pytest.mark.parametrize("env", [OldGenerator, NoGenerator])
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_what_only_serves_resuming_never_ends_training(env, vector, tmp_path, capsys):
+    """Later episodes of such an environment cannot be restored: on resume it begins a new one, from a new seed, and this is said."""
+    scratchac.train("a2c", env, 400, out=tmp_path / "run", stop_after=200, envs=2, hidden=(4,), vector=vector)
+    assert scratchac.resume(tmp_path / "run", env=env).step == 400
+    told = capsys.readouterr().err
+    assert all(f"do not restore environment {i}; it begins a new episode" in told for i in (0, 1))

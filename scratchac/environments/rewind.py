@@ -1,12 +1,14 @@
 """Wrappers that report an environment's errors with its number, and that can restore its state in another process."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
+from scratchac.environments.seeding import seed_spaces
 from scratchac.errors import EnvironmentFailed
 
 LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
@@ -38,6 +40,8 @@ class Checked(gym.Wrapper):
         """`reset` of the environment. Raises EnvironmentFailed."""
         self.steps = 0
         try:
+            if seed is not None:
+                seed_spaces(self.env, seed)
             obs, info = self.env.reset(seed=seed, options=options)
             self.obs = self._valid(obs, 0.0, False, False)
         except Exception as error:
@@ -99,7 +103,7 @@ class Rewindable(Checked):
         super().__init__(env, number)
         self.world = world
         self.seed: int | None = None
-        self.before: Any = None                 # states of the generators before the last reset
+        self.before: Any = None                 # states of the generators before the last reset; None if they cannot be read
         self.actions: list[Any] = []            # since the last reset
         self.saved: Any = None                  # what `rewind` restores; AsyncVectorEnv can set an attribute for each worker
 
@@ -109,10 +113,9 @@ class Rewindable(Checked):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """`reset` of the environment; the states of its generators are kept."""
-        try:
-            self.seed, self.before, self.actions = seed, [rng.bit_generator.state for rng in self._generators(seed)], []
-        except AttributeError as error:                     # such as a RandomState
-            raise self._failed("has a generator that is not NumPy's Generator:", error) from error
+        self.seed, self.before, self.actions = seed, None, []
+        with suppress(Exception):                           # a RandomState, or no generator at all: only resuming needs it
+            self.before = [rng.bit_generator.state for rng in self._generators(seed)]
         return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -131,14 +134,17 @@ class Rewindable(Checked):
     def rewind(self, tick: Callable[[], object] = lambda: None) -> tuple[Any, bool]:
         """Restore the state of `saved`, a `past`; returns (observation, True), or (that of a new episode, False) if it differs.
 
+        The new episode has the seed `saved["new_seed"]`.
+
         tick     called for each repeated action
         """
-        seed = self.saved["seed"]
-        for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
-            rng.bit_generator.state = state
-        self.reset(seed=seed)
-        same = self.saved["actions"] is not None and self._repeat(self.saved["actions"], tick)
-        return (self.obs if same else self.reset()[0]), same
+        seed, same = self.saved["seed"], False
+        if self.saved["before"] is not None and self.saved["actions"] is not None:
+            for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
+                rng.bit_generator.state = state
+            self.reset(seed=seed)
+            same = self._repeat(self.saved["actions"], tick)
+        return (self.obs if same else self.reset(seed=self.saved["new_seed"])[0]), same
 
     def _repeat(self, actions: Any, tick: Callable[[], object]) -> bool:
         """Whether these actions lead to the saved observation, without an end or an error before."""

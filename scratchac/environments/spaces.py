@@ -66,6 +66,14 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
     raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
 
 
+def fits(dist: Any, space: gym.Space) -> bool:
+    """Whether a distribution's actions are those of a space: the same numbers, or the same bounds."""
+    if isinstance(dist, Categorical):
+        return isinstance(space, gym.spaces.Discrete) and (space.n, space.start) == (dist.n, dist.start)
+    return (isinstance(space, gym.spaces.Box) and space.dtype == dist.low.dtype
+            and np.array_equal(space.low, dist.low) and np.array_equal(space.high, dist.high))
+
+
 # -- as JSON: enough to build the agent again without its environment ----------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from scratchac.environments.make import make, require_distinct
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
+from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import EnvironmentFailed, UserError, unknown
 from scratchac.parallel.workers import without_interrupts
 
@@ -23,7 +24,8 @@ class VectorEnv:
 
     vector      "sync" steps them one after another in a plain loop; "async" steps each in its own process, by Gymnasium's
                 AsyncVectorEnv in its SAME_STEP mode (NEXT_STEP would insert an extra step that ignores the action)
-    seed        gives every environment a different start, and makes all of them repeatable
+    seed        gives every environment a different start, and makes all of them repeatable; each process that runs environments
+                also seeds NumPy's and Python's global generators, for environments that draw from these
     randomise   new physical parameters for every episode, drawn from Generators that are spawned *here*, in the parent process:
                 forked workers would otherwise all inherit the same one
 
@@ -38,8 +40,10 @@ class VectorEnv:
         worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        self.makers = [partial(_rewindable, env, i, world, fresh=vector == "async", **kwargs) for i, world in enumerate(worlds)]
+        self.makers = [partial(_rewindable, env, i, self.seeds[i], world, apart=vector == "async", **kwargs)
+                       for i, world in enumerate(worlds)]
         self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, for a worker
+        seed_global_generators(self.seeds[0])
         first = self.makers[0]()        # so that a mistake in the environment raises its error here, not in a worker
         self.n, self.env = n, env
         self.observation_space = first.observation_space
@@ -65,6 +69,7 @@ class VectorEnv:
         if self.workers:
             return self._of_workers(self.workers.reset, seed=self.seeds)[0]
         self._complete()
+        seed_global_generators(self.seeds[0])
         return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
 
     def _complete(self) -> None:
@@ -115,12 +120,14 @@ class VectorEnv:
 
     def load_state(self, state: Any) -> tuple[np.ndarray, list[int]]:
         """Restore the environments; returns (observations, numbers of those that could not be restored and begin a new episode)."""
+        saved = [past | {"new_seed": seed} for past, seed in zip(state, self.seeds, strict=True)]
         if self.workers:
-            self._of_workers(self.workers.set_attr, "saved", list(state))
+            self._of_workers(self.workers.set_attr, "saved", saved)
             came = self._rewind_workers()
         else:
             self._complete()
-            for env, past in zip(self.members, state, strict=True):
+            seed_global_generators(self.seeds[0])
+            for env, past in zip(self.members, saved, strict=True):
                 env.saved = past
             came = rewind_all(self.members, self.quiet)
         return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
@@ -179,6 +186,9 @@ class FreshObservation(gym.Wrapper):
         return np.array(obs), *rest
 
 
-def _rewindable(env: Any, number: int, world: Any, fresh: bool, **kwargs: Any) -> Any:
+def _rewindable(env: Any, number: int, seed: int, world: Any, apart: bool, **kwargs: Any) -> Any:
+    """An environment; `apart` means that it is alone in a process."""
+    if apart:
+        seed_global_generators(seed)
     made = Rewindable(make(env, world, training=True, **kwargs), number, world)
-    return FreshObservation(made) if fresh else made
+    return FreshObservation(made) if apart else made

@@ -93,9 +93,15 @@ def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
 
 
 def environment_of(config: dict[str, Any], env: Any, verb: str) -> Any:
-    """The environment of a run, or the one that is given. Raises UserError for a run on a callable if none is given."""
+    """The environment of a run, or the one that is given.
+
+    Raises UserError for a run on a callable if none is given, and for an environment of another name: config.json says where a run
+    was trained, and that stays true.
+    """
     if env is None and config["env_is_callable"]:
         raise UserError(f"this run was trained on the callable {config['env']}; use scratchac.{verb}(…, env=…) from Python")
+    if env is not None and name_of(env) != config["env"]:
+        raise UserError(f"this run was trained on {config['env']}, not on {name_of(env)}: start a new run there")
     return config["env"] if env is None else env
 
 

@@ -22,6 +22,7 @@ from scratchac.environments.rewind import Checked
 from scratchac.errors import TrainingError, UserError
 from scratchac.experiments.files import atomic_file
 from scratchac.training.agent import Agent
+from scratchac.training.checks import require_fit
 
 FPS = 50                        # frames a second where an environment does not say how many it has
 FASTEST, SLOWEST = 1000, 0.1    # what an environment says is used between these
@@ -72,6 +73,7 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, An
     except TypeError as error:
         raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
     try:
+        require_fit(agent, made, env)
         fps = 1 if name_of(env) in GAMES else _fps(made)                   # each position on a board is shown for a second
         yield _limited(_played(agent, made, episodes, seed)), fps
     finally:

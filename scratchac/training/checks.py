@@ -1,11 +1,14 @@
-"""Checks before and during training: values that are not finite, episodes that never end, rollouts that do not fit into memory."""
+"""Checks around training: environments that do not fit, values that are not finite, episodes that never end, too large rollouts."""
 
 import math
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 import kernels
+from scratchac.environments.make import name_of
+from scratchac.environments.spaces import fits
 from scratchac.errors import TrainingError, UserError
 
 LONGEST = 100_000               # most steps of an episode, where an episode has to end
@@ -32,3 +35,17 @@ def check_rollout(steps: int, n_envs: int, observation_space: gym.Space) -> None
     if size > memory:
         raise UserError(f"--rollout {steps} with --envs {n_envs} needs {size // 2**30} GiB of memory and there are "
                         f"{memory / 2**30:.1f}")
+
+
+def require_fit(agent: Any, made: gym.Env, env: Any) -> None:
+    """Raise UserError unless an environment has the observations and actions that the agent was made for.
+
+    made    an environment that was made from `env`, an id or a callable
+    """
+    shape, dist = getattr(agent, "observation_shape", None), getattr(agent, "dist", None)
+    if shape is not None and made.observation_space.shape != shape:
+        raise UserError(f"the agent was made for observations of shape {shape}, and those of {name_of(env)} are "
+                        f"{made.observation_space}")
+    if dist is not None and not fits(dist, made.action_space):
+        known = f"{dist.n} actions from {dist.start} on" if hasattr(dist, "n") else f"actions from {dist.low} to {dist.high}"
+        raise UserError(f"the agent was made for {known}, and those of {name_of(env)} are {made.action_space}")

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from scratchac.environments.make import make, require_distinct
 from scratchac.environments.rewind import Checked
+from scratchac.environments.seeding import global_generators_kept, seed_global_generators
 from scratchac.errors import EnvironmentFailed
 from scratchac.training.agent import Agent
-from scratchac.training.checks import LONGEST, NEVER_ENDS
+from scratchac.training.checks import LONGEST, NEVER_ENDS, require_fit
 from scratchac.training.loops import one_blas_thread
 
 BAR = "evaluation {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} episodes{postfix}"
@@ -27,6 +28,7 @@ def evaluate(agent: Agent, env: Any, episodes: int = 100, seed: int = 0, explore
 
 
 @one_blas_thread
+@global_generators_kept()
 def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: int = 0, explore: bool = False,
          budget: float = math.inf, cuts: bool = False, quiet: bool = True, parallel: int = 10) -> tuple[np.ndarray, int]:
     """Play up to `episodes` new episodes; returns their returns, and how many of them were cut because they did not end.
@@ -38,12 +40,14 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
     budget  environment steps after which no further episode is begun; those begun are finished, for the same reason
     cuts    an episode that has not ended after LONGEST steps is cut, and counts with its return so far
 
-    Raises UserError if `env` gives one environment twice, and EnvironmentFailed if an environment raises an error, a return is not
-    finite or, without `cuts`, an episode never ends.
+    Raises UserError if the agent does not fit `env`, or if that gives one environment twice, and EnvironmentFailed if an
+    environment raises an error, a return is not finite or, without `cuts`, an episode never ends.
     """
+    seed_global_generators(seed)                        # for environments that draw from them
     envs = [Checked(make(env, **env_args), i) for i in range(min(parallel, episodes))]
-    require_distinct(envs, env)
     try:
+        require_distinct(envs, env)
+        require_fit(agent, envs[0], env)
         with tqdm(total=episodes, disable=quiet, mininterval=0.2, miniters=0, bar_format=BAR) as bar:
             returns, cut = _returns(agent, envs, episodes, seed, explore, budget, cuts, bar)
     finally:
