@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from scratchac.__main__ import main
+from scratchac.tools.flags import env_args_from, in_words
 
 FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
 
@@ -109,10 +111,36 @@ def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monke
     assert config["hyperparameters"]["shared_body"] is True and config["env_args"] == {"sutton_barto_reward": True}
 
 
+@pytest.mark.parametrize("text, value", [
+    ("False", False), ("True", True), ("None", None), ("false", False), ("null", None), (".5", 0.5), ("-.5", -0.5), ("1_000", 1000),
+    ("1e-3", 0.001), ("(1,2)", (1, 2)), ("[True, None]", [True, None]), ("[1, 2]", [1, 2]), ("{'a': .5}", {"a": 0.5}),
+    ('{"size": 64}', {"size": 64}), ('"quoted"', "quoted"), ("'quoted'", "quoted"), ("inf", math.inf), ("-inf", -math.inf),
+    ("linear:1e-3:0", "linear:1e-3:0"), ("1e-3:0", "1e-3:0"), ("CartPole-v1", "CartPole-v1"), ("human", "human"), ("007", "007"),
+    ("2-1", "2-1"), ("f(1)", "f(1)"), ("__import__('os')", "__import__('os')"), ("[1, 2", "[1, 2"), ("1j", "1j"),
+    ("{1, 2}", "{1, 2}"), ("...", "..."), ("b'x'", "b'x'"), ("1if", "1if"), ("(" * 5000, "(" * 5000), ("1" * 5000, "1" * 5000),
+    ("a=b", "a=b")])
+def test_values_of_environment_arguments(text, value):
+    given = env_args_from([f"x={text}"])["x"]
+    assert given == value and type(given) is type(value)
+
+
+def test_nan_as_a_value():
+    assert all(math.isnan(env_args_from([f"x={text}"])["x"]) for text in ("nan", "NaN"))
+
+
+def test_sizes_of_layers_may_be_separated_by_commas(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i, words in enumerate((["8", "4"], ["8,4"], ["[8, 4]"], ["(8,4)"], ["8,", "4"])):
+        assert main(["train", "a2c", *FAST, "--stop-after", "40", "--out", str(i), "--hidden", *words, "--seed", "1"]) == 0
+        assert json.loads((tmp_path / str(i) / "config.json").read_text())["hyperparameters"]["hidden"] == [8, 4]
+    assert in_words(["--hidden=8,4", "--seed", "1,2"], {"--hidden"}) == ["--hidden", "8", "4", "--seed", "1,2"]
+
+
 @pytest.mark.parametrize("arguments, message", [
     ("trian a2c", "did you mean train"), ("train", "needs an algorithm"), ("train a2d", "did you mean a2c"),
     ("train a2c --env CartPol-v1", "CartPole-v1"), ("train a2c --gama 0.9", "did you mean --gamma"),
-    ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --steps 0", "--steps must be at least 1"),
+    ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --hidden 8,,x", "8,,x"),
+    ("train a2c --hidden 8,0", "such as [64, 64]"), ("train a2c --steps 0", "--steps must be at least 1"),
     ("train a2c --steps many", "steps"), ("train a2c --backend cuda", "backend"), ("train a2c --seed -1", "--seed"),
     ("train a2c --advantage gea", "advantage"), ("train a2c --env Blackjack-v1", "observation space"),
     ("train a2c --env CartPole-v1 --out there", "there exists already"), ("train a2c --env-args gravity", "name=value"),

@@ -80,14 +80,14 @@ def sweep(
         algorithm: algorithm to train
         env: Gymnasium id of the environment; the algorithm's default if not given
         seeds: seeds, such as 0-9 or 0,2,5-7
-        set: hyperparameters and the values to try, as name=v1,v2 other=v3,v4; every combination is run
+        set: hyperparameters and the values to try, as name=v1,v2 other=[1,2],[3,4]; every combination is run
         steps: environment steps of each run; the preset's number if not given
         engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that is started automatically
         jobs: number of runs at a time; as many as there are cores if not given
         out: new folder; sweeps/ALGO-ENV if not given
         backend: backend that does the arithmetic
         preset: name of an additional preset
-        env_args: arguments of the environment, as name=value
+        env_args: arguments of the environment, as name=value in JSON or Python; other values are text
         quiet: show no progress bar
     """
     from scratchac import algorithms
