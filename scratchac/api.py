@@ -139,7 +139,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     """
     run = Run.open(run_dir)
     config = run.config
-    env = session.environment_of(config, env, "resume")
+    env = session.environment_of(config, env, f"scratchac.resume({str(run_dir)!r}, env=…)")
     with session.backend(config["backend"] if backend is None else backend) as active:
         agent, progress, under_way = session.restore(run)
         check_history(progress)

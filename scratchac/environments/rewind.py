@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from scratchac.errors import EnvironmentFailed
+from scratchac.errors import EnvironmentFailed, one_line
 
 LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
 
@@ -60,7 +60,7 @@ class Checked(gym.Wrapper):
         self.dtype = obs.dtype
 
     def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
-        return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")
+        return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}")
 
 
 class Rewindable(Checked):

@@ -91,10 +91,13 @@ def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
         agent_envs.meet(agent)
 
 
-def environment_of(config: dict[str, Any], env: Any, verb: str) -> Any:
-    """The environment of a run, or the one that is given. Raises UserError for a run on a callable if none is given."""
+def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
+    """The environment of a run, or the one that is given. Raises UserError for a run on a callable if none is given.
+
+    call    what does the same in Python, where a callable can be given
+    """
     if env is None and config["env_is_callable"]:
-        raise UserError(f"this run was trained on the callable {config['env']}; use scratchac.{verb}(…, env=…) from Python")
+        raise UserError(f"this run was trained on the callable {config['env']}; from Python: {call}")
     return config["env"] if env is None else env
 
 

@@ -13,7 +13,7 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import has_screen, make, name_of
 from scratchac.environments.rewind import Checked
-from scratchac.errors import UserError
+from scratchac.errors import UserError, one_line
 from scratchac.training.agent import Agent
 
 FPS = 50
@@ -47,8 +47,10 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
     if not has_screen():
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
-        made = Checked(make(env, render_mode="rgb_array", **kwargs))
-    except TypeError as error:
+        made = Checked(make(env, **kwargs | {"render_mode": "rgb_array"}))          # training may have had another render_mode
+    except UserError as error:
+        if "render_mode" not in str(error):
+            raise
         raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
     frames: list[np.ndarray] = []
     for episode in range(episodes):
@@ -71,4 +73,4 @@ def _draw(env: gym.Env) -> list[np.ndarray]:
         picture: Any = env.render()
         return picture if isinstance(picture, list) else [picture]
     except Exception as error:                              # drivers may raise any error
-        raise UserError(f"the environment cannot draw here: {error}") from None
+        raise UserError(f"the environment cannot draw here: {one_line(error, with_type=False)}") from None
