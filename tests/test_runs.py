@@ -186,6 +186,7 @@ def test_folders_get_new_names(tmp_path):
     assert first.name == "a2c-ALE-Pong-v5-seed3"
     first.mkdir()
     assert new_folder("a2c", "ALE/Pong-v5", 3, tmp_path).name == "a2c-ALE-Pong-v5-seed3-2"
+    assert new_folder("ppo", 'my.mod:Mine<|>?*"-v0', 0, tmp_path).name == "ppo-my.mod-Mine-------v0-seed0"
 
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path):

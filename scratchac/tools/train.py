@@ -18,7 +18,7 @@ from scratchac.tools.flags import Backend, env_args_from, in_words, parse, value
 FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
 ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "algorithm": (Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")], "", "algorithm to train"),
-    "env": (str, "", "Gymnasium id of the environment, or a game's name"),
+    "env": (str, "", "Gymnasium id of the environment, MODULE:ID to import MODULE.py from here first, or a game's name"),
     "backend": (Backend, FROM_ENVIRONMENT, "backend that does the arithmetic; auto is numba if it is installed"),
     "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
     "quiet": (bool, False, None),
@@ -33,6 +33,7 @@ def train(argv: list[str]) -> None:
     import kernels
     from scratchac import algorithms, api
     from scratchac.algorithms.config import Layers, configure
+    from scratchac.environments.make import Named
     from scratchac.experiments.presets import find_preset
     from scratchac.experiments.run import new_folder
 
@@ -60,7 +61,7 @@ def train(argv: list[str]) -> None:
     about = f"Train {algorithm}. Defaults are the preset for {tuned_for}."
     lists = {f"--{f.name.replace('_', '-')}" for f in fields(config_class) if f.type == Layers}
     parsed = parse(options_class, in_words(argv, lists), f"scratchac train {algorithm}", about)
-    options = vars(parsed.run) | {"env_args": env_args_from(parsed.run.env_args)}
+    options = vars(parsed.run) | {"env": Named(parsed.run.env), "env_args": env_args_from(parsed.run.env_args)}
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         print(f"scratchac: the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
     out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])
