@@ -1,5 +1,6 @@
 """Environments side by side: their seeds, their spaces, and the observation that really followed an action."""
 
+import inspect
 import multiprocessing
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from probes import Aliasing, Bandit, Constant, Counter
 
 from scratchac.distributions import Categorical, Gaussian
 from scratchac.environments import make as making
-from scratchac.environments import spaces
+from scratchac.environments import spaces, vector
 from scratchac.environments.make import Named, make
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
+from scratchac.experiments import video
+from scratchac.training import evaluation
 from scratchac.training.memory import Rollout
 
 ROOT = Path(__file__).parents[1]
@@ -212,6 +215,17 @@ def test_a_limit_of_steps_for_any_id():
     venv = VectorEnv("Pendulum-v1", 1, 0, max_episode_steps=3)
     venv.reset()
     assert [bool(venv.step(np.zeros((1, 1)))[4][0]) for _ in range(6)] == [False, False, True] * 2
+
+
+@pytest.mark.parametrize("function", [VectorEnv.__init__, making.make, vector._rewindable, vector._alone, evaluation.evaluate,
+                                      video.record, video.render])
+def test_names_that_an_argument_of_an_environment_cannot_have(function):
+    """Every parameter beside **kwargs is in the list, but for the settings of `make` that are meant to be given."""
+    names = {name for name, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    assert names - {"pixels"} <= making.TAKEN
+    for name in names - {"pixels"}:
+        with pytest.raises(UserError, match=f"cannot have the name {name},"):
+            making.check_arguments({name: 3})
 
 
 def test_processes_end_with_a_program_that_forgets_them():

@@ -24,6 +24,9 @@ from scratchac.errors import UserError, frames, one_line, unknown
 # a word of Gymnasium's message about a package that its own environments miss → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
 
+# names of parameters beside which the arguments of an environment are passed
+TAKEN = {"self", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent", "episodes", "explore",
+         "parallel", "folder"}
 WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
 
 
@@ -189,9 +192,13 @@ def register(env: str, registration: bytes | None) -> None:
 
 
 def check_arguments(given: Any) -> dict[str, Any]:
-    """Keyword arguments of an environment as a dict, empty for None. Raises UserError for anything else."""
+    """Keyword arguments of an environment as a dict, empty for None. Raises UserError for anything else and for a name of TAKEN."""
     if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) for name in given)):
         raise UserError(f"env_args must be a dict of names and values, not {given!r}")
+    for name in given or {}:
+        if name in TAKEN:
+            raise UserError(f"env_args cannot have the name {name}, which the functions that pass them on use themselves; from "
+                            f"Python, functools.partial(MyEnvironment, {name}=…) needs none")
     return given or {}
 
 
