@@ -333,13 +333,21 @@ class Picky(Counter):
     ("os", r"environment \d: Picky cannot be made: FileNotFoundError: \[Errno 2\] No such file or directory: 'map.txt'$"),
     ("value", r"environment \d: Picky cannot be made: ValueError: no licence$"),
     ("silent", r"environment \d: Picky cannot be made: AssertionError in .*test_envs.py, line \d+$"),
-    ("exit", r"the process of environment 0, 1, 2 died as it made its environment"), ("spaces", "observation spaces are not equiv"),
+    ("exit", r"the process of environment 0, 1, 2 died as it made its environment"), ("spaces", "^--vector async is not possible: .*observation spaces are not equiv"),
 ])
 def test_a_worker_that_cannot_make_its_environment(way, message):
     with pytest.raises(UserError, match=message), warnings.catch_warnings():
         warnings.simplefilter("error")
         VectorEnv(Picky, 3, 0, "async", way=way, parent=multiprocessing.current_process().pid)
     assert not multiprocessing.active_children()
+
+
+def test_a_space_that_processes_do_not_take():
+    class Own(Counter):
+        observation_space = gym.Space((1,), float)
+
+    with pytest.raises(UserError, match="^--vector async is not possible: "):
+        VectorEnv(Own, 2, 0, "async")
 
 
 @pytest.mark.slow

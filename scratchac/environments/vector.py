@@ -160,8 +160,8 @@ class Workers(AsyncVectorEnv):
             self.closed = True
             if isinstance(error, (EOFError, ConnectionError)):
                 raise UserError(f"the process of environment {', '.join(dead)} died as it made its environment") from None
-            if isinstance(error, RuntimeError):                             # their spaces differ
-                raise UserError(one_line(error, with_type=False)) from None
+            if isinstance(error, (RuntimeError, ValueError)) and not isinstance(error, UserError):      # such as for their spaces
+                raise UserError(f"--vector async is not possible: {one_line(error, with_type=False)}") from None
             raise
 
 
