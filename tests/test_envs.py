@@ -333,7 +333,8 @@ class Picky(Counter):
     ("os", r"environment \d: Picky cannot be made: FileNotFoundError: \[Errno 2\] No such file or directory: 'map.txt'$"),
     ("value", r"environment \d: Picky cannot be made: ValueError: no licence$"),
     ("silent", r"environment \d: Picky cannot be made: AssertionError in .*test_envs.py, line \d+$"),
-    ("exit", r"the process of environment 0, 1, 2 died as it made its environment"), ("spaces", "^--vector async is not possible: .*observation spaces are not equiv"),
+    ("exit", r"the process of environment 0, 1, 2 died as it made its environment"),
+    ("spaces", r"^--vector async is not possible: .*spaces"),
 ])
 def test_a_worker_that_cannot_make_its_environment(way, message):
     with pytest.raises(UserError, match=message), warnings.catch_warnings():
@@ -346,7 +347,7 @@ def test_a_space_that_processes_do_not_take():
     class Own(Counter):
         observation_space = gym.Space((1,), float)
 
-    with pytest.raises(UserError, match="^--vector async is not possible: "):
+    with pytest.raises(UserError, match=r"^--vector async is not possible: "):
         VectorEnv(Own, 2, 0, "async")
 
 

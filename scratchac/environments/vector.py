@@ -36,8 +36,8 @@ class VectorEnv:
             raise unknown("vector mode", vector, ["sync", "async"])
         self.makers = [partial(_rewindable, env, i, world, **kwargs) for i, world in enumerate(worlds)]
         first: Any = self.makers[0]()   # so that a mistake in the environment raises its error here, not in a worker
-        known = registration_of(env)
-        self.alone = partial(_alone, env, known, randomise=randomise, **kwargs)                   # seed → one of them, for a worker
+        self.env = env
+        self.options = {"randomise": randomise, **kwargs}
         self.n = n
         self.observation_space = first.observation_space
         self.action_space = first.action_space
@@ -45,6 +45,7 @@ class VectorEnv:
         self.members = [first]
         if vector == "async":
             first.close()
+            known = registration_of(env)
             try:
                 with without_interrupts():
                     self.workers = Workers([partial(_in_worker, env, known, maker) for maker in self.makers])
@@ -52,6 +53,11 @@ class VectorEnv:
                 raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
             # The workers block SIGTERM, by which Python ends such processes at exit, so Python would wait for them.
             self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
+
+    @property
+    def alone(self) -> Callable[[Any], "VectorEnv"]:
+        """A function of a seed that makes a single one of these environments, in any process."""
+        return partial(_alone, self.env, registration_of(self.env), **self.options)
 
     def reset(self) -> np.ndarray:
         """Begin new episodes from the seeds; returns the first observations (N, …)."""
