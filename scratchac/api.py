@@ -149,7 +149,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     """
     run = Run.open(run_dir)
     config = run.config
-    env = session.environment_of(config, env, "resume")
+    env = session.environment_of(config, env, f"scratchac.resume({str(run_dir)!r}, env=…)")
     eval_episodes = session.evaluation_of(config, eval_episodes)
     if not isinstance(new_episodes, bool):
         raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
@@ -176,6 +176,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             agent_envs.quiet = quiet
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
+            if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
+                run.write_json("config.json", config | {"resumed": [*config.get("resumed", []), [agent.step, name_of(env)]]})
             session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way))
         finally:
             agent_envs.close()

@@ -1,6 +1,8 @@
 """Errors that a user can correct. The message is one line that says what would be right; the command line exits with 2."""
 
 import difflib
+import traceback
+from types import FrameType
 
 
 class UserError(ValueError):
@@ -32,3 +34,17 @@ def unknown(kind: str, name: object, known: list[str]) -> "UserError":
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def one_line(error: BaseException, with_type: bool = True) -> str:
+    """An error of someone else's code in one line: type and message or, if there is no message, where it was raised."""
+    text = " ".join(str(error).split())
+    if text:
+        return f"{type(error).__name__}: {text}" if with_type else text
+    places = [f" in {place.filename}, line {place.lineno}" for place in traceback.extract_tb(error.__traceback__)]
+    return f"{type(error).__name__}{places[-1] if places else ''}"
+
+
+def frames(error: BaseException) -> list[FrameType]:
+    """The frames through which an error came, the one that raised it last."""
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -1,13 +1,17 @@
 """The command line, as a user meets it."""
 
 import json
+import math
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from scratchac.__main__ import main
+from scratchac.tools.flags import env_args_from, in_words
 
 FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
 
@@ -112,10 +116,38 @@ def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monke
     assert config["hyperparameters"]["shared_body"] is True and config["env_args"] == {"sutton_barto_reward": True}
 
 
+@pytest.mark.parametrize("text, value", [
+    ("False", False), ("True", True), ("None", None), ("false", False), ("null", None), (".5", 0.5), ("-.5", -0.5), ("1_000", 1000),
+    ("1e-3", 0.001), ("(1,2)", (1, 2)), ("[True, None]", [True, None]), ("[1, 2]", [1, 2]), ("{'a': .5}", {"a": 0.5}),
+    ('{"size": 64}', {"size": 64}), ('"quoted"', "quoted"), ("'quoted'", "quoted"), ("inf", math.inf), ("-inf", -math.inf),
+    ("linear:1e-3:0", "linear:1e-3:0"), ("1e-3:0", "1e-3:0"), ("CartPole-v1", "CartPole-v1"), ("human", "human"), ("007", "007"),
+    ("2-1", "2-1"), ("f(1)", "f(1)"), ("__import__('os')", "__import__('os')"), ("[1, 2", "[1, 2"), ("1j", "1j"),
+    ("{1, 2}", "{1, 2}"), ("...", "..."), ("b'x'", "b'x'"), ("1if", "1if"), ("(" * 5000, "(" * 5000), ("1" * 5000, "1" * 5000),
+    ("a=b", "a=b")])
+def test_values_of_environment_arguments(text, value):
+    given = env_args_from([f"x={text}"])["x"]
+    assert given == value and type(given) is type(value)
+
+
+def test_nan_as_a_value():
+    assert all(math.isnan(env_args_from([f"x={text}"])["x"]) for text in ("nan", "NaN"))
+
+
+def test_sizes_of_layers_may_be_separated_by_commas(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i, words in enumerate((["8", "4"], ["8,4"], ["[8, 4]"], ["(8,4)"], ["8,", "4"])):
+        assert main(["train", "a2c", *FAST, "--stop-after", "40", "--out", str(i), "--hidden", *words, "--seed", "1"]) == 0
+        assert json.loads((tmp_path / str(i) / "config.json").read_text())["hyperparameters"]["hidden"] == [8, 4]
+    assert in_words(["--hidden=8,4", "--seed", "1,2"], {"--hidden"}) == ["--hidden", "8", "4", "--seed", "1,2"]
+
+
 @pytest.mark.parametrize("arguments, message", [
     ("trian a2c", "did you mean train"), ("train", "needs an algorithm"), ("train a2d", "did you mean a2c"),
-    ("train a2c --env CartPol-v1", "CartPole-v1"), ("train a2c --gama 0.9", "did you mean --gamma"),
-    ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --steps 0", "--steps must be at least 1"),
+    ("train a2c --env CartPol-v1", "CartPole-v1"),
+    ("train a2c --env CartPole", "did you mean CartPole-v1"), ("train a2c --env nowhere_at_all:X-v0", "no module nowhere_at_all"),
+    ("train a2c --gama 0.9", "did you mean --gamma"),
+    ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --hidden 8,,x", "8,,x"),
+    ("train a2c --hidden 8,0", "such as [64, 64]"), ("train a2c --steps 0", "--steps must be at least 1"),
     ("train a2c --steps many", "steps"), ("train a2c --backend cuda", "backend"), ("train a2c --seed -1", "--seed"),
     ("train a2c --eval-episodes -1", "--eval-episodes must be"),
     ("train a2c --advantage gea", "advantage"), ("train a2c --env Blackjack-v1", "observation space"),
@@ -171,3 +203,97 @@ def test_resume_says_on_stderr_what_it_does_and_records_what_computed(tmp_path, 
     assert main(["resume", run, "--steps", "1200", "--backend", "numpy", "--no-video", "--quiet"]) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["backend"], summary["compiled"]) == ("numpy", None)
+
+
+# -- environments of the user's own --------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+def installed(*words, cwd, **variables):
+    """`scratchac` in a process of its own, as the installed command runs: without the working directory on sys.path."""
+    return subprocess.run([sys.executable, "-P", "-m", "scratchac", *words], cwd=cwd, capture_output=True, text=True, timeout=300,
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "SCRATCHAC_BACKEND": "numpy"} | variables)
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with a module that registers an environment, whose class is in another module."""
+    (tmp_path / "mymod.py").write_text("import gymnasium\ngymnasium.register('Mine-v0', 'mymod_env:Mine')\n")
+    (tmp_path / "mymod_env.py").write_text(f"""
+import os
+import sys
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Mine(CartPoleEnv):
+    def step(self, action):
+        # It is there only while an environment is made, unless it always is.
+        assert ({str(tmp_path)!r} in sys.path) == ({str(tmp_path)!r} in os.environ["PYTHONPATH"])
+        return super().step(action)
+""")
+    return tmp_path
+
+
+def test_a_module_in_the_working_directory_registers_an_environment(here):
+    words = ["train", "a2c", "--env", "mymod:Mine-v0", "--env-args", "max_episode_steps=9", "--steps", "80", "--hidden", "4",
+             "--quiet", "--no-video"]
+    done = installed(*words, cwd=here)
+    run = "runs/a2c-mymod-Mine-v0-seed0"                    # without a colon, which Windows forbids
+    assert (done.returncode, done.stdout) == (0, f"{run}\n"), done.stderr
+    config = json.loads((here / run / "config.json").read_text())
+    assert config["env"] == "mymod:Mine-v0" and json.loads((here / run / "summary.json").read_text())["eval_mean"] <= 9
+    done = installed("evaluate", run, "--episodes", "2", cwd=here)
+    assert done.returncode == 2 and "no module mymod in PYTHONPATH or the installed packages" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    done = installed("evaluate", run, "--episodes", "2", cwd=here, PYTHONPATH=f"{ROOT}{os.pathsep}{here}")
+    assert done.returncode == 0, done.stderr
+    done = installed(*words[:3], "mymod:Main-v0", cwd=here)
+    assert done.returncode == 2 and "did you mean mymod:Mine-v0?" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["train a3c --envs 2 --no-video", "sweep a2c --seeds 0", "train ppo --vector async --no-video"])
+def test_other_processes_find_that_module_too(words, here):
+    done = installed(*words.split(), "--quiet", "--env", "mymod:Mine-v0", "--env-args", "max_episode_steps=5", "--steps", "80",
+                     cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert (here / done.stdout.splitlines()[-1]).is_dir()
+    assert ":" not in "".join(str(path.relative_to(here)) for path in here.rglob("*"))
+
+
+@pytest.mark.parametrize("where", [".", "run"])
+def test_a_run_from_elsewhere_imports_nothing_from_the_working_directory(where, tmp_path):
+    assert main(["train", "a2c", *FAST, "--out", str(tmp_path / "run"), "--stop-after", "40"]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"env": "evil:Mine-v0"}))
+    for folder in (tmp_path, tmp_path / "run"):
+        (folder / "evil.py").write_text("open('imported', 'w')\n")
+    for command in ("evaluate", "resume", "video"):
+        done = installed(command, str(tmp_path / "run"), cwd=tmp_path / where)
+        assert done.returncode == 2 and "there is no module evil" in done.stderr, done.stderr
+    assert not list(tmp_path.rglob("imported"))
+
+
+def test_a_film_has_the_render_mode_that_it_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in FAST if word != "--no-video"]
+    assert main(["train", "a2c", *words, "--out", "film", "--env-args", "render_mode=rgb_array"]) == 0
+    assert list((tmp_path / "film").glob("video.*")), capsys.readouterr().err
+
+
+def test_a_run_on_a_callable_names_the_python_that_makes_its_film(tmp_path, capsys, quick_end):
+    import scratchac
+    from scratchac.experiments.video import record
+
+    def mine(**kwargs):
+        import gymnasium
+
+        return gymnasium.make("CartPole-v1", **kwargs)
+
+    path = str(tmp_path / "run")
+    scratchac.train("a2c", mine, 40, out=path, hidden=(4,))
+    assert main(["video", path]) == 2
+    said = capsys.readouterr().err
+    assert f"from scratchac.experiments.video import record; record(scratchac.load({path!r}), …, {path!r})" in said
+    assert record(scratchac.load(path), mine, path).exists()
+    assert main(["evaluate", path]) == 2 and f"scratchac.evaluate(scratchac.load({path!r}), …)" in capsys.readouterr().err

@@ -373,6 +373,49 @@ def test_onnx_starts_counting_where_the_environment_does(tmp_path):
     assert played.min() >= 5
 
 
+@pytest.mark.parametrize("algorithm, start, options", [
+    ("a2c", 0, {}), ("a2c", 5, {"shared_body": True, "critic_steps": 1}), ("a2c", 0, {"advantage": "qv"}), ("ppo", 0, {})], ids=str)
+def test_onnx_takes_legal_actions_only(algorithm, start, options, tmp_path):
+    """The last four features of an observation are a mask, as in a game. Without it, other actions would be the likeliest."""
+    pytest.importorskip("onnxruntime")
+    from onnxruntime import InferenceSession
+
+    from scratchac import algorithms
+
+    space, rng = (gym.spaces.Box(-9, 9, (7,)), gym.spaces.Discrete(4, start=start)), np.random.default_rng(3)
+    agent_class = algorithms.find(algorithm)
+    agent = agent_class(agent_class.config_class(**SMALL, action_mask=True, **options), *space)
+    agent.model.flat += rng.standard_normal(agent.model.flat.shape).astype(np.float32)
+    folder = save(agent, tmp_path / "run", algorithm, "CartPole-v1",
+                  {"observation_space": space_to_json(space[0]), "action_space": space_to_json(space[1])})
+    session = InferenceSession(export(folder, "onnx"), providers=["CPUExecutionProvider"])
+    for rows in (1, 200):
+        obs = rng.standard_normal((rows, 7)).astype(np.float32)
+        mask = obs[:, -4:] = np.maximum(np.eye(4)[rng.integers(4, size=rows)], rng.random((rows, 4)) < 0.3)
+        played, = session.run(None, {"obs": obs})
+        np.testing.assert_array_equal(played, agent.act(obs, explore=False))
+        assert mask[np.arange(rows), played - start].all()
+    obs[:, -4:] = 1
+    assert (mask[np.arange(rows), agent.act(obs, explore=False) - start] == 0).any()
+
+
+def test_a_policy_for_a_game_is_exported(tmp_path, quick_end):
+    pytest.importorskip("pettingzoo")
+    runtime = pytest.importorskip("onnxruntime")
+    from scratchac.environments.games import Game
+
+    options = {"action_mask": True, "envs": 2, "rollout": 8, "batch_size": 8, **SMALL}
+    agent = scratchac.train("ppo", "tictactoe_v3", 64, out=tmp_path / "run", **options)
+    session = runtime.InferenceSession(export(tmp_path / "run", "onnx"), providers=["CPUExecutionProvider"])
+    game = Game("tictactoe_v3")
+    for seed in range(20):
+        obs, over = game.reset(seed=seed)[0], False
+        while not over:
+            action = session.run(None, {"obs": obs[None]})[0][0]
+            assert action == agent.act(obs, explore=False)
+            obs, _, over, _, _ = game.step(action)          # an illegal action is an error
+
+
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 

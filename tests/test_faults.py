@@ -482,9 +482,9 @@ def test_an_episode_that_never_ends():
     with pytest.MonkeyPatch.context() as patch:
         for module in (loops, evaluation):
             patch.setattr(module, "LONGEST", 1000)
-        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*TimeLimit"):
+        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*--env-args max_episode_steps=N.*TimeLimit"):
             scratchac.evaluate(agent, Endless, 2)
-        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*TimeLimit"):
+        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*--env-args max_episode_steps=N.*TimeLimit"):
             scratchac.train("reinforce", Endless, 5000, **SMALL)
 
 

@@ -41,6 +41,9 @@ def test_flags():
     assert list(seeds_from("0,2,5-7,6")) == [0, 2, 5, 6, 7]
     assert choices_from(["actor-lr=1e-3,linear:1e-3:0", "shared_body=true"]) == {
         "actor_lr": [0.001, "linear:1e-3:0"], "shared_body": [True]}
+    assert choices_from(["hidden=[32,32],[64, 64]", 'x={"a": 1, "b": (2, 3)},"c,d",it\'s', "lam=.9,1"]) == {
+        "hidden": [[32, 32], [64, 64]], "x": [{"a": 1, "b": (2, 3)}, "c,d", "it's"], "lam": [0.9, 1]}
+    assert choices_from(["hidden=32,32", "y=[1,2", "z=a),b"]) == {"hidden": [32, 32], "y": ["[1,2"], "z": ["a)", "b"]}
     for text in ("", "3-1", "a", "1-", "-1"):
         with pytest.raises(UserError, match="--seeds takes"):
             seeds_from(text)
@@ -107,6 +110,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("words, message", [
     (["--set", "lamm=1"], "did you mean lam"), (["--set", "lam"], "--set takes"), (["--set", "lam=0.9,2"], "--lam must be in"),
+    (["--set", "hidden=32,64"], "--hidden must be whole numbers above 0, such as [64, 64], not 32"),
     (["--jobs", "0"], "--jobs must be"), (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
     (["--set", "advantage=gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset")])
 def test_bad_input_leaves_no_folder(words, message, tmp_path, capsys, monkeypatch):

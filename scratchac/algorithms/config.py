@@ -175,7 +175,7 @@ def check(config: Any) -> None:
         elif hint is bool and not isinstance(value, bool):
             raise UserError(f"{flag} must be true or false, not {value!r}")
         elif hint == Layers and not (isinstance(value, tuple) and all(type(x) is int and x > 0 for x in value)):
-            raise UserError(f"{flag} must be whole numbers above 0, not {value!r}")
+            raise UserError(f"{flag} must be whole numbers above 0, such as [64, 64], not {value!r}")
 
 
 def check_off_policy(config: OffPolicy) -> None:

@@ -1,25 +1,48 @@
 """Makes one environment from a Gymnasium id, the name of a game or a callable; every mistake is an error of one line."""
 
 import os
+import pickle
+import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import FrameType
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs import registration
+from gymnasium.vector.utils import CloudpickleWrapper
 
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
-from scratchac.errors import UserError, unknown
+from scratchac.errors import UserError, frames, one_line, unknown
 
-# a word of Gymnasium's message about a missing package → the command that installs it
+# a word of Gymnasium's message about a package that its own environments miss → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
+
+# names of parameters beside which the arguments of an environment are passed
+TAKEN = {"self", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent", "episodes", "explore",
+         "parallel", "folder"}
+WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
+
+
+class Named(str):
+    """An id that the user's own command line names: MODULE of MODULE:ID may then be in `folder`, the working directory.
+
+    Text from a file, such as config.json, is no `Named`, so that a run's folder cannot choose what is imported from there.
+    """
+
+    def __init__(self, text: str):
+        self.folder = os.getcwd() if ":" in text else None
 
 
 def name_of(env: Any) -> str:
     """The id of an environment, or the name of the callable that makes it."""
-    return env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
+    return str(env) if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
 
 
 def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[str, Any] | None = None, training: bool = False,
@@ -34,28 +57,24 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     """
     if not isinstance(env, str) and not callable(env):
         raise UserError(f"an environment is a Gymnasium id or a callable that returns one, not {type(env).__name__}")
+    name = name_of(env)
     try:
         made = _from_id(env, kwargs) if isinstance(env, str) else env(**kwargs)
     except UserError:
         raise
     except gym.error.DependencyNotInstalled as error:
-        command = next((command for word, command in INSTALL.items() if word in str(error).lower()), str(error))
-        raise UserError(f"{env} needs a package that is missing: {command}") from None
-    except gym.error.UnregisteredEnv as error:
-        if isinstance(error, gym.error.NameNotFound) or env not in gym.registry:
-            raise unknown("environment", env, sorted([*gym.registry, *GAMES])) from None
-        raise UserError(str(error)) from None
-    except (gym.error.DeprecatedEnv, ImportError) as error:
-        raise UserError(str(error).replace("\n", " ")) from None
+        its_own = str(frames(error)[-1].f_globals.get("__name__")).startswith("gymnasium.")
+        commands = (command for word, command in INSTALL.items() if its_own and word in str(error).lower())
+        raise UserError(f"{name} needs a package that is missing: {next(commands, one_line(error, with_type=False))}") from None
     except TypeError as error:
-        raise UserError(f"{name_of(env)} does not take these arguments: {error}") from error
+        raise _of_type_error(name, error, kwargs) from error
     except Exception as error:                                              # its constructor may raise any error
-        raise UserError(f"{name_of(env)} cannot be made: {type(error).__name__}: {error}".replace("\n", " ")) from error
+        raise UserError(f"{name} cannot be made: {one_line(error)}") from error
     if not isinstance(made, gym.Env):
-        raise UserError(f"{name_of(env)} gave {made!r}, not an environment of Gymnasium's")
-    for name in ("observation_space", "action_space"):
-        if not isinstance(getattr(made, name, None), gym.Space):
-            raise UserError(f"the {name} of {name_of(env)} is {getattr(made, name, None)!r}, not one of Gymnasium's spaces")
+        raise UserError(f"{name} gave {made!r}, not an environment of Gymnasium's")
+    for space in ("observation_space", "action_space"):
+        if not isinstance(getattr(made, space, None), gym.Space):
+            raise UserError(f"the {space} of {name} is {getattr(made, space, None)!r}, not one of Gymnasium's spaces")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
     return made if pixels is None else wrap(made, pixels, training)
@@ -82,21 +101,125 @@ def _inside(env: Any) -> set[int]:
     return found
 
 
+# -- ids -----------------------------------------------------------------------------------------------------------------
+
+
 def _from_id(env: str, kwargs: dict[str, Any]) -> gym.Env:
-    if env in gym.registry and "mujoco" in str(gym.registry[env].entry_point):
-        hear_mujoco()
-    with warnings.catch_warnings(record=True) as caught:                    # an error should be the only line of output
-        warnings.simplefilter("always")
-        made = Game(env, **kwargs) if env in GAMES else gym.make(env, **kwargs)
+    with warnings.catch_warnings(record=True) as caught, _looking_in(getattr(env, "folder", None)):
+        warnings.simplefilter("always")                                     # an error should be the only line of output
+        if env in GAMES:
+            made: gym.Env = Game(env, **kwargs)
+        else:
+            _find(env)
+            made = gym.make(env, **kwargs)
     for warning in caught:
-        warnings.warn(warning.message, stacklevel=3)
+        text = str(warning.message)
+        if text not in WARNED:
+            WARNED.add(text)
+            warnings.warn(warning.message, stacklevel=3)
     return made
 
 
+def _find(env: str) -> None:
+    """Import the module of MODULE:ID, which registers the id. Raises UserError if there is no such module or id."""
+    module, _, name = env.rpartition(":")
+    if module:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):               # the module is there and imports one that is not
+                raise
+            here = "the working directory, " if isinstance(env, Named) else ""
+            raise UserError(f"{env}: there is no module {error.name} in {here}PYTHONPATH or the installed packages") from None
+    try:
+        spec = gym.spec(name)
+    except gym.error.DeprecatedEnv as error:
+        raise UserError(one_line(error, with_type=False)) from None
+    except gym.error.Error:
+        its_own = {f"{module}:{id}" for id, spec in gym.registry.items() if not _is_gymnasiums(spec)}
+        raise unknown("environment", name_of(env), sorted(its_own if module else {*gym.registry, *GAMES})) from None
+    if "mujoco" in str(spec.entry_point):
+        hear_mujoco()
+
+
+def _is_gymnasiums(spec: registration.EnvSpec) -> bool:
+    point = spec.entry_point
+    return (point if isinstance(point, str) else str(getattr(point, "__module__", ""))).startswith("gymnasium.")
+
+
+@contextmanager
+def _looking_in(folder: str | None) -> Iterator[None]:
+    """Import modules from this folder too, as `python -m` does from the working directory, until the end of the block."""
+    if folder is None:
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):                          # a module may have changed it
+            sys.path.remove(folder)
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------------
+
+
+def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> UserError:
+    """UserError for a TypeError: that of the call, if it does not fit the constructor, or that of the constructor's own code."""
+    by_gymnasium = frames(error)[-1].f_code.co_filename == registration.__file__
+    inside = _frames_inside(error)
+    while error.__cause__ and "was raised from the environment creator" in str(error):      # gym.make adds this to any TypeError
+        error, by_gymnasium = error.__cause__, False
+        inside += _frames_inside(error)
+    text = one_line(error, with_type=False)
+    named = re.search(r"unexpected keyword argument '(\w+)'", text)
+    if inside and named and named[1] in kwargs:             # a constructor that takes any argument passes it on
+        code = inside[0].f_code
+        if named[1] not in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]:
+            inside = []
+    if inside or by_gymnasium or "abstract" in text:
+        return UserError(f"{name} cannot be made: {one_line(error)}")
+    if re.search(r"missing \d+ required", text):
+        return UserError(f"{name} needs other arguments than {kwargs or 'none'} (env_args, or --env-args NAME=VALUE): {text}")
+    return UserError(f"{name} does not take these arguments: {text}")
+
+
+def _frames_inside(error: BaseException) -> list[FrameType]:
+    """The frames in which an error came up, but for those of this file and of gym.make."""
+    return [frame for frame in frames(error) if frame.f_code.co_filename not in (__file__, registration.__file__)]
+
+
+# -- in other processes --------------------------------------------------------------------------------------------------
+
+
+def registration_of(env: Any) -> bytes | None:
+    """What another process needs to know of an id that this program has registered; None if it needs nothing, or cannot have it."""
+    spec = gym.registry.get(env) if isinstance(env, str) else None
+    if spec is None or _is_gymnasiums(spec):
+        return None
+    try:
+        return pickle.dumps(CloudpickleWrapper(lambda: spec))       # which also takes classes of a script and local ones
+    except Exception:                                       # that process may have registered it as well
+        return None
+
+
+def register(env: str, registration: bytes | None) -> None:
+    """Register an id in this process as it was in the one that called `registration_of`, if it is not known here."""
+    if registration is not None and env not in gym.registry:
+        gym.registry[env] = pickle.loads(registration)()
+
+
+# -- what else one asks --------------------------------------------------------------------------------------------------
+
+
 def check_arguments(given: Any) -> dict[str, Any]:
-    """Keyword arguments of an environment as a dict, empty for None. Raises UserError for anything else."""
+    """Keyword arguments of an environment as a dict, empty for None. Raises UserError for anything else and for a name of TAKEN."""
     if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) for name in given)):
         raise UserError(f"env_args must be a dict of names and values, not {given!r}")
+    for name in given or {}:
+        if name in TAKEN:
+            raise UserError(f"env_args cannot have the name {name}, which the functions that pass them on use themselves; from "
+                            f"Python, functools.partial(MyEnvironment, {name}=…) needs none")
     return given or {}
 
 

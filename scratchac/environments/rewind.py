@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchac.environments.seeding import seed_spaces
-from scratchac.errors import EnvironmentFailed
+from scratchac.errors import EnvironmentFailed, one_line
 
 LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
 SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
@@ -72,7 +72,7 @@ class Checked(gym.Wrapper):
         return without_loss(obs, self.dtype)
 
     def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
-        return EnvironmentFailed(f"environment {self.number} {what} {type(error).__name__}: {error}")
+        return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}")
 
 
 def without_loss(x: np.ndarray, dtype: Any) -> np.ndarray:

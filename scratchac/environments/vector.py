@@ -1,7 +1,9 @@
 """Several environments stepped together, each with its own seed, with the true last observation of every episode."""
 
+import contextlib
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -10,12 +12,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import _async_worker
 from tqdm import tqdm
 
-from scratchac.environments.make import make, require_distinct
+from scratchac.environments.make import make, register, registration_of, require_distinct
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.environments.seeding import seed_global_generators
-from scratchac.errors import EnvironmentFailed, UserError, unknown
+from scratchac.errors import EnvironmentFailed, UserError, one_line, unknown
 from scratchac.parallel.workers import without_interrupts
 
 
@@ -40,12 +43,12 @@ class VectorEnv:
         worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
-        self.makers = [partial(_rewindable, env, i, self.seeds[i], world, apart=vector == "async", **kwargs)
-                       for i, world in enumerate(worlds)]
-        self.alone = partial(VectorEnv, env, 1, vector="sync", randomise=randomise, **kwargs)     # seed → one of them, for a worker
+        self.makers = [partial(_rewindable, env, i, world, **kwargs) for i, world in enumerate(worlds)]
         seed_global_generators(self.seeds[0])
-        first = self.makers[0]()        # so that a mistake in the environment raises its error here, not in a worker
-        self.n, self.env = n, env
+        first: Any = self.makers[0]()   # so that a mistake in the environment raises its error here, not in a worker
+        self.env = env
+        self.options = {"randomise": randomise, **kwargs}
+        self.n = n
         self.observation_space = first.observation_space
         self.action_space = first.action_space
         self.workers: Any = None
@@ -56,13 +59,20 @@ class VectorEnv:
         if vector == "async":
             for member in self.members:
                 member.close()
+            known = registration_of(env)
             try:
                 with without_interrupts():
-                    self.workers = AsyncVectorEnv(self.makers, autoreset_mode=AutoresetMode.SAME_STEP)
+                    self.workers = Workers([partial(_in_worker, env, known, seed, maker)
+                                            for seed, maker in zip(self.seeds, self.makers, strict=True)])
             except OSError as error:
                 raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
             # The workers block SIGTERM, by which Python ends such processes at exit, so Python would wait for them.
             self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
+
+    @property
+    def alone(self) -> Callable[[Any], "VectorEnv"]:
+        """A function of a seed that makes a single one of these environments, in any process."""
+        return partial(_alone, self.env, registration_of(self.env), **self.options)
 
     def reset(self) -> np.ndarray:
         """Begin new episodes from the seeds; returns the first observations (N, …)."""
@@ -168,27 +178,75 @@ def _kill(processes: Any, pipes: Any) -> None:
             pipe.close()
 
 
-class FreshObservation(gym.Wrapper):
-    """Copies every observation.
+class Workers(AsyncVectorEnv):
+    """Gymnasium's processes, one for each environment. If one of them cannot make its environment, all end.
+
+    Raises UserError with the number of that environment and its error, and OSError if there is no memory to share.
+    """
+
+    def __init__(self, makers: list[Callable[[], gym.Env]]):
+        self.processes, self.parent_pipes = [], []
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="gymnasium")       # it warns of an error before it raises it
+                super().__init__(makers, worker=_work, autoreset_mode=AutoresetMode.SAME_STEP)
+        except BaseException as error:
+            for process in self.processes:
+                if process.pid is not None:
+                    process.join(0.2)                                       # its pipe may close before its end is known
+            dead = [str(i) for i, process in enumerate(self.processes) if process.exitcode is not None]
+            _kill([process for process in self.processes if process.pid is not None], self.parent_pipes)
+            self.closed = True
+            if isinstance(error, (EOFError, ConnectionError)):
+                raise UserError(f"the process of environment {', '.join(dead)} died as it made its environment") from None
+            if isinstance(error, (RuntimeError, ValueError)) and not isinstance(error, UserError):      # such as for their spaces
+                raise UserError(f"--vector async is not possible: {one_line(error, with_type=False)}") from None
+            raise
+
+
+def _work(number: int, maker: Callable[[], gym.Env], pipe: Any, parent_pipe: Any, memory: Any, errors: Any, *rest: Any) -> None:
+    """Gymnasium's worker; but an error in `maker` is sent to the parent process as an error of a step would be."""
+    try:
+        made = maker()
+    except Exception as error:
+        parent_pipe.close()
+        with contextlib.suppress(EOFError, OSError):                        # the parent process has ended
+            pipe.recv()                                                     # its question, which is the one for the spaces
+            why = str(error) if isinstance(error, UserError) else one_line(error)
+            errors.put((number, UserError, f"environment {number}: {why}", ""))
+            pipe.send((None, False))
+        return
+    _async_worker(number, lambda: made, pipe, parent_pipe, memory, errors, *rest)
+
+
+class InWorker(gym.Wrapper):
+    """Copies every observation, and leaves out `info`, which nothing here reads.
 
     Some environments return the same array at every step, and a worker of AsyncVectorEnv resets its environment before it sends the
-    last observation.
+    last observation. AsyncVectorEnv puts what the `info` of all environments contains into arrays, into which not all of it fits.
     """
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """`reset` of the environment, with a copy of the observation."""
-        obs, info = self.env.reset(**kwargs)
-        return np.array(obs), info
+        obs, _ = self.env.reset(**kwargs)
+        return np.array(obs), {}
 
     def step(self, action: Any) -> Any:
         """`step` of the environment, with a copy of the observation."""
-        obs, *rest = self.env.step(action)
-        return np.array(obs), *rest
+        obs, reward, term, trunc, _ = self.env.step(action)
+        return np.array(obs), reward, term, trunc, {}
 
 
-def _rewindable(env: Any, number: int, seed: int, world: Any, apart: bool, **kwargs: Any) -> Any:
-    """An environment; `apart` means that it is alone in a process."""
-    if apart:
-        seed_global_generators(seed)
-    made = Rewindable(make(env, world, training=True, **kwargs), number, world)
-    return FreshObservation(made) if apart else made
+def _in_worker(env: Any, known: bytes | None, seed: int, maker: Callable[[], gym.Env]) -> InWorker:
+    register(env, known)
+    seed_global_generators(seed)
+    return InWorker(maker())
+
+
+def _alone(env: Any, known: bytes | None, seed: Any, **options: Any) -> VectorEnv:
+    register(env, known)
+    return VectorEnv(env, 1, seed, **options)
+
+
+def _rewindable(env: Any, number: int, world: Any, **kwargs: Any) -> Rewindable:
+    return Rewindable(make(env, world, training=True, **kwargs), number, world)

@@ -12,6 +12,7 @@ import errno
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,7 +39,12 @@ FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 
 def new_folder(algorithm: str, env: str, seed: int, root: str = "runs") -> Path:
     """A folder for a run that does not exist yet: runs/ALGORITHM-ENV-seedS, then …-2, …-3."""
-    return free_folder(Path(root) / f"{algorithm}-{env.replace('/', '-')}-seed{seed}")
+    return free_folder(Path(root) / folder_name(f"{algorithm}-{env}-seed{seed}"))
+
+
+def folder_name(text: str) -> str:
+    """The text with a dash for each character that a name cannot have on some system: / and those that Windows forbids."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text)
 
 
 def free_folder(name: Path) -> Path:

@@ -15,7 +15,7 @@ from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
-from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
+from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
 from scratchac.experiments.reporter import Reporter
 from scratchac.experiments.run import Run
 from scratchac.parallel.workers import check_engine
@@ -92,15 +92,16 @@ def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
         agent_envs.meet(agent)
 
 
-def environment_of(config: dict[str, Any], env: Any, verb: str) -> Any:
+def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
     """The environment of a run, or the one that is given.
 
-    Raises UserError for a run on a callable if none is given, and for an environment of another name: config.json says where a run
-    was trained, and that stays true.
+    Raises UserError for a run on a callable if none is given, and for a run on an id if another environment is given.
+
+    call    what does the same in Python, where a callable can be given
     """
     if env is None and config["env_is_callable"]:
-        raise UserError(f"this run was trained on the callable {config['env']}; use scratchac.{verb}(…, env=…) from Python")
-    if env is not None and name_of(env) != config["env"]:
+        raise UserError(f"this run was trained on the callable {config['env']}; from Python: {call}")
+    if env is not None and not config["env_is_callable"] and env != config["env"]:
         raise UserError(f"this run was trained on {config['env']}, not on {name_of(env)}: start a new run there")
     return config["env"] if env is None else env
 
@@ -185,12 +186,12 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet:
 
     plots.curves(run, run.path / "curves.png")
     if video:
-        from scratchac.experiments.video import one_line, record
+        from scratchac.experiments.video import record
 
         try:
             record(agent, env, run.path, **run.config["env_args"])
         except Exception as error:                          # any: the training is finished and saved anyway
-            print(f"scratchac: no video: {one_line(error)}", file=sys.stderr)
+            print(f"scratchac: no video: {one_line(error, with_type=False)}", file=sys.stderr)
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 
 

@@ -19,7 +19,7 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import has_screen, make, name_of
 from scratchac.environments.rewind import Checked
-from scratchac.errors import TrainingError, UserError
+from scratchac.errors import TrainingError, UserError, one_line
 from scratchac.experiments.files import atomic_file
 from scratchac.training.agent import Agent
 from scratchac.training.checks import require_fit
@@ -43,7 +43,7 @@ def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0
         except (UserError, TrainingError):
             raise
         except Exception as error:                          # the encoders raise many different ones
-            raise UserError(f"{name} cannot be encoded: {type(error).__name__}: {one_line(error)}") from error
+            raise UserError(f"{name} cannot be encoded: {one_line(error)}") from error
     return path
 
 
@@ -51,11 +51,6 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
     """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES. Raises as `record` does."""
     with _film(agent, env, episodes, seed, kwargs) as (frames, _):
         return list(frames)
-
-
-def one_line(error: Exception) -> str:
-    """The first line of an error's message, or its type if it has none."""
-    return str(error).strip().partition("\n")[0].rstrip(" :") or type(error).__name__
 
 
 # -- frames --------------------------------------------------------------------------------------------------------------
@@ -69,8 +64,10 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, An
     if not has_screen():
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
-        made = Checked(make(env, render_mode="rgb_array", **kwargs))
-    except TypeError as error:
+        made = Checked(make(env, **kwargs | {"render_mode": "rgb_array"}))          # training may have had another render_mode
+    except UserError as error:
+        if "render_mode" not in str(error):
+            raise
         raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
     try:
         require_fit(agent, made, env)
@@ -106,7 +103,7 @@ def _draw(env: gym.Env) -> list[np.ndarray]:
     try:
         picture: Any = env.render()
     except Exception as error:                              # drivers may raise any error
-        raise UserError(f"the environment cannot draw here: {one_line(error)}") from None
+        raise UserError(f"the environment cannot draw here: {one_line(error, with_type=False)}") from None
     pictures = picture if isinstance(picture, list) else [picture]
     if not all(isinstance(x, np.ndarray) for x in pictures):
         raise UserError("the environment renders no pictures with render_mode='rgb_array'")

@@ -19,7 +19,7 @@ import sys
 import time
 from multiprocessing.connection import wait
 
-from scratchac.errors import TrainingError, UserError, unknown
+from scratchac.errors import TrainingError, UserError, one_line, unknown
 
 INSTALL = "pip install 'ray>=2.40'"
 
@@ -125,7 +125,7 @@ def _outcome(send, function, arguments):
     except (TrainingError, UserError) as error:                             # their one line says everything
         return "died", str(error)
     except Exception as error:
-        return "died", f"{type(error).__name__}: {error}"
+        return "died", one_line(error)
 
 
 class Ray:

@@ -35,7 +35,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
     from scratchac.training import evaluation
 
     config = Run.open(run).config
-    env = session.environment_of(config, None, "evaluate")
+    env = session.environment_of(config, None, f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
     episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
     returns, _ = evaluation.play(api.load(run), env, config["env_args"], episodes, seed, stochastic, quiet=quiet)
     result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
@@ -85,27 +85,28 @@ def sweep(
 
     Args:
         algorithm: algorithm to train
-        env: Gymnasium id of the environment; the algorithm's default if not given
+        env: Gymnasium id of the environment, or MODULE:ID; the algorithm's default if not given
         seeds: seeds, such as 0-9 or 0,2,5-7
-        set: hyperparameters and the values to try, as name=v1,v2 other=v3,v4; every combination is run
+        set: hyperparameters and the values to try, as name=v1,v2 other=[1,2],[3,4]; every combination is run
         steps: environment steps of each run; the preset's number if not given
         engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that is started automatically
         jobs: number of runs at a time; as many as there are cores if not given
         out: new folder; sweeps/ALGO-ENV if not given
         backend: backend that does the arithmetic
         preset: name of an additional preset
-        env_args: arguments of the environment, as name=value
+        env_args: arguments of the environment, as name=value in JSON or Python; other values are text
         quiet: show no progress bar
     """
     from scratchac import algorithms
-    from scratchac.experiments.run import free_folder
+    from scratchac.environments.make import Named
+    from scratchac.experiments.run import folder_name, free_folder
     from scratchac.tools.sweep import Sweep
 
     algorithms.find(algorithm)
     env = algorithms.ALGORITHMS[algorithm].env if env is None else env
-    out = out or free_folder(Path("sweeps") / f"{algorithm}-{env.replace('/', '-')}")
-    made = Sweep(algorithm, env, seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps, backend=backend,
-                 preset=preset, env_args=env_args_from(env_args) or None)
+    out = out or free_folder(Path("sweeps") / folder_name(f"{algorithm}-{env}"))
+    made = Sweep(algorithm, Named(env), seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps,
+                 backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(quiet)
     print(f"{made.table()}\n\n{out}")
 
@@ -144,7 +145,8 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0) -> None:
     from scratchac.experiments.run import Run
 
     config = Run.open(run).config
-    env = session.environment_of(config, None, "evaluate")
+    call = f"from scratchac.experiments.video import record; record(scratchac.load({str(run)!r}), …, {str(run)!r})"
+    env = session.environment_of(config, None, call)
     print(film.record(api.load(run), env, run, episodes, seed, **config["env_args"]))
 
 

@@ -19,6 +19,7 @@ from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
 from scratchac.experiments.run import Run
 from scratchac.nn import MLP, Parameters
+from scratchac.policies import ILLEGAL
 from scratchac.training.agent import Agent
 from scratchac.version import __version__
 
@@ -51,9 +52,10 @@ def policy_of(agent: Agent) -> dict[str, Any]:
     """An agent's policy and critic as names, numbers and lists: {activation, normaliser, actor, head, critic}.
 
     actor    layers {W (I, H), b (H)} whose outputs the head reads
-    head     `kind` categorical (start), gaussian (scaled), tanh (noise) or tanh-gaussian; all but the first with low, high and
-             whether the box has whole numbers. `log_std` is a learnt vector, None where the actor's first outputs are log σ, or how
-             a tanh-gaussian bounds it
+    head     `kind` categorical (start, masked), gaussian (scaled), tanh (noise) or tanh-gaussian; all but the first with low, high
+             and whether the box has whole numbers. `log_std` is a learnt vector, None where the actor's first outputs are log σ, or
+             how a tanh-gaussian bounds it; `masked` says whether the last n features of an observation are 1 for the legal ones of
+             the n actions, 0 for others
     critic   None, or networks of layers with `kind` "V(s)", "Q(s)" (a vector over actions) or "Q(s, a)" (a in [−1, 1])
     """
     networks, normaliser = agent.networks(), agent.normaliser
@@ -80,7 +82,7 @@ def policy_of(agent: Agent) -> dict[str, Any]:
 def _head(agent: Agent, constants: np.ndarray | None) -> dict[str, Any]:
     dist = agent.dist
     if isinstance(dist, Categorical):
-        return {"kind": "categorical", "start": dist.start}
+        return {"kind": "categorical", "start": dist.start, "masked": vars(agent.config).get("action_mask", False)}
     box = {"low": _numbers(dist.low), "high": _numbers(dist.high), "whole": dist.low.dtype.kind != "f"}
     if isinstance(dist, Gaussian):
         log_std = None if constants is None else _numbers(constants)
@@ -128,6 +130,7 @@ def onnx_graph(run: Run) -> bytes:
 
     Actions are float32, or int64 where they are whole numbers.
 
+    With `action_mask` the action is a legal one, as the last n features of obs say; the graph does not check that they are a mask.
     It has passed ONNX's checker, and acts as the agent does on random observations. Raises UserError without the packages.
     """
     try:
@@ -141,7 +144,10 @@ def onnx_graph(run: Run) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
 
-    obs = np.random.default_rng(0).standard_normal((100, len(policy["actor"][0]["W"]))).astype(np.float32)
+    rng, n = np.random.default_rng(0), len(policy["actor"][-1]["b"])
+    obs = rng.standard_normal((100, len(policy["actor"][0]["W"]))).astype(np.float32)
+    if policy["head"].get("masked"):
+        obs[:, -n:] = np.eye(n)[rng.integers(n, size=100)] + rng.random((100, n)) > 0.5         # at least one action is legal
     played, = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
     if not np.allclose(played, agent.act(obs, explore=False), rtol=1e-4, atol=1e-4):
         raise UserError("the ONNX graph does not play as the agent does; nothing is written")
@@ -154,10 +160,10 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
     constants: list[Any] = []
 
     def node(op: str, x: str, *values: Any, dtype: Any = np.float32, **attributes: Any) -> str:
-        """Append a node that takes `x` and constant values; return the name of its output."""
-        names = [f"{op}_{len(nodes)}_{i}" for i in range(len(values))]
+        """Append a node that takes `x` and further values, constants or names of outputs; return the name of its output."""
+        names = [value if isinstance(value, str) else f"{op}_{len(nodes)}_{i}" for i, value in enumerate(values)]
         constants.extend(onnx.numpy_helper.from_array(np.asarray(value, dtype), name)
-                         for value, name in zip(values, names, strict=True))
+                         for value, name in zip(values, names, strict=True) if value is not name)
         nodes.append(make.make_node(op, [x, *names], [f"{op}_{len(nodes)}"], **attributes))
         return nodes[-1].output[0]
 
@@ -169,7 +175,11 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
         x = node({"tanh": "Tanh", "relu": "Relu"}[policy["activation"]], node("Gemm", x, layer["W"], layer["b"]))
     last = policy["actor"][-1]
     if head["kind"] == "categorical":
-        x = node("ArgMax", node("Gemm", x, last["W"], last["b"]), axis=1, keepdims=0)
+        x = node("Gemm", x, last["W"], last["b"])
+        if head["masked"]:
+            mask = node("Slice", "obs", [-len(last["b"])], [np.iinfo(np.int64).max], [1], dtype=np.int64)
+            x = node("Where", node("Equal", mask, 1), x, ILLEGAL)
+        x = node("ArgMax", x, axis=1, keepdims=0)
         x = node("Add", x, head["start"], dtype=np.int64)
         shape: tuple[Any, ...] = ("batch",)
     else:

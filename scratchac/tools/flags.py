@@ -1,10 +1,13 @@
 """Reads flags with tyro, and shortens its messages to one line each."""
 
+import ast
 import contextlib
 import functools
 import io
+import re
+import warnings
 from itertools import dropwhile, takewhile
-from json import loads
+from json import dumps, loads
 from typing import Literal
 
 import tyro
@@ -58,15 +61,15 @@ def value_after(flag, argv, otherwise=None):
 
 
 def env_args_from(words):
-    """["gravity=-5", "continuous=true"] → {"gravity": -5, "continuous": True}; values are JSON, otherwise text."""
+    """["gravity=-5", "continuous=False"] → {"gravity": -5, "continuous": False}; see `value_of` for the values."""
     return {name: value_of(text) for name, text in _pairs("--env-args", "name=value", words)}
 
 
 def choices_from(words):
-    """["actor_lr=1e-3,linear:1e-3:0", "lam=0.9"] → {"actor_lr": [0.001, "linear:1e-3:0"], "lam": [0.9]}."""
+    """["actor_lr=1e-3,linear:1e-3:0", "hidden=[8,8],[4]"] → {"actor_lr": [0.001, "linear:1e-3:0"], "hidden": [[8, 8], [4]]}."""
     choices = {}
     for name, text in _pairs("--set", "name=value or name=value,value,…", words):
-        choices[name.replace("-", "_")] = [value_of(part) for part in text.split(",")]
+        choices[name.replace("-", "_")] = [value_of(part) for part in _parts(text)]
     return choices
 
 
@@ -91,9 +94,50 @@ def _pairs(flag, form, words):
         yield name, text
 
 
+def _parts(text):
+    """The texts between commas; a comma within brackets, braces or quotes separates nothing."""
+    parts, depth, quote = [""], 0, ""
+    for before, sign in zip(" " + text, text, strict=False):
+        if quote:
+            quote = "" if sign == quote and before != "\\" else quote
+        elif sign in "\"'" and not before.isalnum():         # not an apostrophe
+            quote = sign
+        else:
+            depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
 def value_of(text):
-    """The value of a JSON text; the text itself if it is not JSON."""
-    try:
+    """The value of a text in JSON or a literal of Python's (False, .5, (1, 2)), with nan and inf as numbers; else the text itself.
+
+    A literal that JSON cannot hold, such as a set, is text as well: a run keeps its arguments in config.json.
+    """
+    if re.fullmatch(r"[+-]?(nan|inf)", text, re.IGNORECASE):
+        return float(text)
+    with contextlib.suppress(ValueError, RecursionError):
         return loads(text)
-    except ValueError:
-        return text
+    with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")                     # of text that nearly is Python
+        value = ast.literal_eval(text)
+        dumps(value)
+        return value
+    return text
+
+
+def in_words(argv, flags):
+    """The command line with `--hidden 32,32` or `--hidden [32,32]` as `--hidden 32 32`, for flags that take several numbers."""
+    words, listed = [], False
+    for word in argv:
+        flag, equals, value = word.partition("=")
+        if word.startswith("--"):
+            listed = flag in flags
+            if listed and equals:
+                words.append(flag)
+                word = value
+        several = listed and re.fullmatch(r"[\[(]? *\d+( *, *\d+)* *,? *[\])]?", word)
+        words += re.findall(r"\d+", word) if several else [word]
+    return words

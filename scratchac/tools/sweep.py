@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from scratchac import algorithms, api
 from scratchac.algorithms.config import configure
-from scratchac.environments.make import name_of
+from scratchac.environments.make import name_of, register, registration_of
 from scratchac.errors import TrainingError, UserError
 from scratchac.experiments import plots
 from scratchac.experiments.presets import find_preset
@@ -142,7 +142,8 @@ class Sweep:
         given = self.options | self.settings[label]
         if self.engine_name == "ray" and self.agent_class.family == "asynchronous":
             given["engine"] = "ray"
-        return self.algorithm, self.env, seed, given, None if self.engine_name == "ray" else self.folder(label, seed)
+        folder = None if self.engine_name == "ray" else self.folder(label, seed)
+        return self.algorithm, self.env, registration_of(self.env), seed, given, folder
 
     def keep(self, label: str, seed: int, files: dict[str, bytes] | None) -> None:
         """Take what a run returned: its mean return and, from a cluster, its files."""
@@ -192,9 +193,10 @@ def spread_of_curves(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return spread(lines, np.random.default_rng(0))
 
 
-def run_one(send: Callable[[Any], None], algorithm: str, env: Any, seed: int, options: dict[str, Any],
+def run_one(send: Callable[[Any], None], algorithm: str, env: Any, known: bytes | None, seed: int, options: dict[str, Any],
             folder: Path | None) -> dict[str, bytes] | None:
     """Make one run in a worker, in `folder` or, without one, in a temporary folder whose files it returns."""
+    register(env, known)
     with tempfile.TemporaryDirectory() as elsewhere:
         out = folder or Path(elsewhere) / "run"
         api.train(algorithm, env, seed=seed, out=out, on_row=lambda row: send(row["step"]), **options)

@@ -4,7 +4,7 @@ import inspect
 import os
 import re
 import sys
-from dataclasses import asdict, field, make_dataclass
+from dataclasses import asdict, field, fields, make_dataclass
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,18 +12,18 @@ from typing import Annotated, Any
 import tyro
 
 from scratchac.errors import UserError
-from scratchac.tools.flags import Backend, env_args_from, parse, value_after
+from scratchac.tools.flags import Backend, env_args_from, in_words, parse, value_after
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
 FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
 ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "algorithm": (Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")], "", "algorithm to train"),
-    "env": (str, "", "Gymnasium id of the environment, or a game's name"),
+    "env": (str, "", "Gymnasium id of the environment, MODULE:ID to import MODULE.py from here first, or a game's name"),
     "backend": (Backend, FROM_ENVIRONMENT, "backend that does the arithmetic; auto is numba if it is installed"),
     "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
     "quiet": (bool, False, None),
     "video": (bool, True, "record a video of the final policy"),
-    "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value"),
+    "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value in JSON or Python; other values are text"),
 }
 NOT_THERE = {"steps", "on_row", "hyperparameters"}      # `steps` is a hyperparameter here
 
@@ -32,7 +32,8 @@ def train(argv: list[str]) -> None:
     """Train an agent; the flags depend on the algorithm, so they are read in two passes."""
     import kernels
     from scratchac import algorithms, api
-    from scratchac.algorithms.config import configure
+    from scratchac.algorithms.config import Layers, configure
+    from scratchac.environments.make import Named
     from scratchac.experiments.presets import find_preset
     from scratchac.experiments.run import new_folder
 
@@ -58,8 +59,9 @@ def train(argv: list[str]) -> None:
     ], frozen=True)
     tuned_for = f"{env}, {preset}" if preset else env
     about = f"Train {algorithm}. Defaults are the preset for {tuned_for}."
-    parsed = parse(options_class, argv, f"scratchac train {algorithm}", about)
-    options = vars(parsed.run) | {"env_args": env_args_from(parsed.run.env_args)}
+    lists = {f"--{f.name.replace('_', '-')}" for f in fields(config_class) if f.type == Layers}
+    parsed = parse(options_class, in_words(argv, lists), f"scratchac train {algorithm}", about)
+    options = vars(parsed.run) | {"env": Named(parsed.run.env), "env_args": env_args_from(parsed.run.env_args)}
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         print(f"scratchac: the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
     out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])

@@ -14,7 +14,8 @@ from scratchac.errors import TrainingError, UserError
 LONGEST = 100_000               # most steps of an episode, where an episode has to end
 
 
-NEVER_ENDS = f"an episode has not ended after {LONGEST:,} steps: the environment needs a limit (gymnasium.wrappers.TimeLimit)"
+NEVER_ENDS = (f"an episode has not ended after {LONGEST:,} steps: the environment needs a limit (for an id --env-args "
+              "max_episode_steps=N, for a callable gymnasium.wrappers.TimeLimit)")
 
 
 def require_finite(step: int, **values: np.ndarray) -> None:

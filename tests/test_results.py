@@ -1,0 +1,52 @@
+"""The results in the README: on which seeds, with which settings, and what their files hold."""
+
+import json
+import runpy
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from scratchac import algorithms
+from scratchac.algorithms.config import configure
+from scratchac.experiments.presets import find_preset, presets, tuning_seeds
+from scratchac.tools.flags import seeds_from
+
+RESULTS = Path(__file__).parents[1] / "demos" / "results"
+RECORDED = [(a, e) for a, tables in presets().items() for e, values in tables.items() if "tuning_seeds" in values]
+
+
+def test_the_command_refuses_a_result_on_a_tuning_seed():
+    """It says which seed, which were tuned on, and ends before it trains or writes."""
+    first = seeds_from(tuning_seeds("a2c", "LunarLander-v3"))[0]
+    done = subprocess.run([sys.executable, RESULTS / "run.py", "a2c", "LunarLander-v3", "--seeds", f"0,{first}"],
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert f"seed {first} is one that the preset of a2c on LunarLander-v3 was tuned on" in done.stderr
+
+
+@pytest.mark.parametrize("env, seeds, tuning, message", [
+    ("LunarLander-v3", [0, 519], False, "seed 519 is one"), ("LunarLander-v3", [0, 9], False, None),
+    ("LunarLander-v3", [500, 3], True, "seed 3 is not for tuning"), ("LunarLander-v3", [500, 519], True, None),
+    ("Acrobot-v1", [500], True, "records no tuning seeds"), ("Acrobot-v1", [500], False, None)])
+def test_results_and_tuning_share_no_seed(env, seeds, tuning, message):
+    require_honest = runpy.run_path(str(RESULTS / "run.py"))["require_honest"]
+    options = Namespace(algorithm="a2c", env=env, preset=None, seeds=seeds, tuning=tuning)
+    if message is None:
+        return require_honest(options)
+    with pytest.raises(SystemExit, match=message):
+        require_honest(options)
+
+
+@pytest.mark.parametrize("algorithm, env", RECORDED)
+def test_committed_results_are_the_presets(algorithm, env):
+    """On ten seeds, none of them tuned on, with the settings of the preset as it is."""
+    tuned = set(seeds_from(tuning_seeds(algorithm, env)))
+    expected = asdict(configure(algorithms.find(algorithm).config_class, algorithm, find_preset(algorithm, env)[0]))
+    for backend in ("", "-numba"):
+        result = json.loads((RESULTS / "returns" / f"{algorithm}-{env}{backend}.json").read_text())
+        assert result["hyperparameters"] == json.loads(json.dumps(expected))
+        assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
