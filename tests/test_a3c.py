@@ -142,7 +142,7 @@ def test_on_row_ends_training(tmp_path, nothing_left, quick_end):
 
 
 @pytest.mark.parametrize("env, why", [
-    (Deadly, "killed by SIGKILL"), (Breaking, "environment 0 at step 4 of its episode raised RuntimeError: the pole broke"),
+    (Deadly, "killed by SIGKILL"), (Breaking, "of its episode raised RuntimeError: the pole broke"),
     (Poison, r"rewards of environment 0 are not finite at about step \d+")])
 def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, nothing_left):
     with pytest.raises(WorkerDied, match=f"worker [01]: {why}; the last checkpoint is .*checkpoint.npz"):
@@ -193,5 +193,5 @@ def test_on_a_ray_cluster(tmp_path):
     agent = scratchac.train("a3c", Bandit, 2000, envs=2, lr=1e-2, rollout=4, hidden=(8,), engine="ray")
     assert 2000 <= agent.step < 2000 + 2 * 4
     assert agent.act(np.zeros((1, 1)), explore=False)[0] == 1
-    with pytest.raises(WorkerDied, match=r"worker [01]: environment 0 at step \d+ of its episode raised RuntimeError: the pole broke"):
+    with pytest.raises(WorkerDied, match=r"worker [01]: environment 0 at step \d+ .* raised RuntimeError: the pole broke"):
         scratchac.train("a3c", Breaking, 5000, envs=2, rollout=4, hidden=(8,), engine="ray")

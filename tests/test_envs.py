@@ -295,7 +295,7 @@ def test_an_error_of_a_step_without_text_says_where():
 
     venv = VectorEnv(Silent, 1, 0)
     venv.reset()
-    with pytest.raises(EnvironmentFailed, match=rf"environment 0 at step 1 of its episode raised AssertionError in {__file__}, line \d+$"):
+    with pytest.raises(EnvironmentFailed, match=rf"environment 0 at step 1 .* raised AssertionError in {__file__}, line \d+$"):
         venv.step(np.zeros(1, int))
 
 

@@ -130,8 +130,8 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path, quick_end):
 
 
 @pytest.mark.parametrize("vector, env, why", [
-    ("sync", Breaking, "environment [01] at step \d+ of its episode raised RuntimeError: the pole broke"),
-    ("async", Breaking, "environment [01] at step \d+ of its episode raised RuntimeError: the pole broke"),
+    ("sync", Breaking, r"environment [01] at step \d+ of its episode raised RuntimeError: the pole broke"),
+    ("async", Breaking, r"environment [01] at step \d+ of its episode raised RuntimeError: the pole broke"),
     ("async", Deadly, "the process of environment [01](, 1)? died")])
 def test_an_environment_that_fails_ends_the_run_which_is_saved(vector, env, why, tmp_path, quick_end):
     """Its tenth step fails; by then there have been two updates, from rollouts of 4 steps each."""

@@ -1,7 +1,6 @@
 """Makes one environment from a Gymnasium id, the name of a game or a callable; every mistake is an error of one line."""
 
 import os
-import pickle
 import re
 import sys
 import warnings
@@ -192,21 +191,19 @@ def _frames_inside(error: BaseException) -> list[FrameType]:
 # -- in other processes --------------------------------------------------------------------------------------------------
 
 
-def registration_of(env: Any) -> bytes | None:
-    """What another process needs to know of an id that this program has registered; None if it needs nothing, or cannot have it."""
+def registration_of(env: Any) -> Any:
+    """What another process needs to know of an id that this program has registered; None if it needs nothing."""
     spec = gym.registry.get(env) if isinstance(env, str) else None
     if spec is None or _is_gymnasiums(spec):
         return None
-    try:
-        return pickle.dumps(CloudpickleWrapper(lambda: spec))       # which also takes classes of a script and local ones
-    except Exception:                                       # that process may have registered it as well
-        return None
+    make_spec: Any = lambda: spec  # noqa: E731
+    return CloudpickleWrapper(make_spec)                    # can be sent even if it holds a class of a script, or a local one
 
 
-def register(env: str, registration: bytes | None) -> None:
+def register(env: str, registered: Any) -> None:
     """Register an id in this process as it was in the one that called `registration_of`, if it is not known here."""
-    if registration is not None and env not in gym.registry:
-        gym.registry[env] = pickle.loads(registration)()
+    if registered is not None and env not in gym.registry:
+        gym.registry[env] = registered()
 
 
 # -- what else one asks --------------------------------------------------------------------------------------------------

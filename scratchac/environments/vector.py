@@ -237,13 +237,13 @@ class InWorker(gym.Wrapper):
         return np.array(obs), reward, term, trunc, {}
 
 
-def _in_worker(env: Any, known: bytes | None, seed: int, maker: Callable[[], gym.Env]) -> InWorker:
+def _in_worker(env: Any, known: Any, seed: int, maker: Callable[[], gym.Env]) -> InWorker:
     register(env, known)
     seed_global_generators(seed)
     return InWorker(maker())
 
 
-def _alone(env: Any, known: bytes | None, seed: Any, **options: Any) -> VectorEnv:
+def _alone(env: Any, known: Any, seed: Any, **options: Any) -> VectorEnv:
     register(env, known)
     return VectorEnv(env, 1, seed, **options)
 

@@ -193,7 +193,7 @@ def spread_of_curves(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return spread(lines, np.random.default_rng(0))
 
 
-def run_one(send: Callable[[Any], None], algorithm: str, env: Any, known: bytes | None, seed: int, options: dict[str, Any],
+def run_one(send: Callable[[Any], None], algorithm: str, env: Any, known: Any, seed: int, options: dict[str, Any],
             folder: Path | None) -> dict[str, bytes] | None:
     """Make one run in a worker, in `folder` or, without one, in a temporary folder whose files it returns."""
     register(env, known)
