@@ -142,7 +142,7 @@ def test_on_row_ends_training(tmp_path, nothing_left, quick_end):
 
 
 @pytest.mark.parametrize("env, why", [
-    (Deadly, "killed by SIGKILL"), (Breaking, "of its episode raised RuntimeError: the pole broke"),
+    (Deadly, "killed by SIGKILL"), (Breaking, "environment 0 at step 5 of its episode raised RuntimeError: the pole broke"),
     (Poison, r"rewards of environment 0 are not finite at about step \d+")])
 def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, nothing_left):
     with pytest.raises(WorkerDied, match=f"worker [01]: {why}; the last checkpoint is .*checkpoint.npz"):
