@@ -116,6 +116,7 @@ def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left, quick_en
     assert (np.diff(steps) > 0).all() and 2000 <= steps[-1] <= agent.step
 
 
+@pytest.mark.slow
 def test_resumed_with_new_episodes(tmp_path, nothing_left, quick_end):
     path = tmp_path / "run"
     first = scratchac.train("a3c", Endless, 400, envs=2, rollout=4, hidden=(8,), out=path, stop_after=200).step
@@ -133,6 +134,7 @@ class Endless(Constant):
         super().__init__(10**9)
 
 
+@pytest.mark.slow
 def test_on_row_ends_training(tmp_path, nothing_left, quick_end):
     path = tmp_path / "run"
     agent = scratchac.train("a3c", Bandit, 10**7, envs=2, rollout=4, hidden=(8,), out=path, on_row=lambda row: True)

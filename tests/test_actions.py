@@ -88,6 +88,7 @@ def test_raw_units():
     ("actor-critic", {"steps": 10_000, "actor_lr": 0.003, "critic_lr": 0.02}),
     ("a2c", {"steps": 20_000, "rollout": 4, "actor_lr": 0.005, "critic_lr": 0.01}),
     ("ppo", {"steps": 10_000, "rollout": 32, "lr": 0.005})], ids=str)
+@pytest.mark.slow
 def test_a_box_far_from_zero_is_learnt(algorithm, options):
     """Of the box [10, 100] the action 77.5 is the best one."""
     box = BOXES[4]

@@ -234,6 +234,7 @@ class Mine(CartPoleEnv):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_module_in_the_working_directory_registers_an_environment(here):
     words = ["train", "a2c", "--env", "mymod:Mine-v0", "--env-args", "max_episode_steps=9", "--steps", "80", "--hidden", "4",
              "--quiet", "--no-video"]

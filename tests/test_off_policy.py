@@ -278,6 +278,8 @@ def test_a_short_training_learns(algorithm, env, capsys):
     assert agent.actor_optimiser.t > 0
     with pytest.raises(UserError, match="--steps 300 end before --learning-starts 301: there would be no update"):
         scratchac.train(algorithm, env, 300, batch_size=8, learning_starts=301)
+    with pytest.raises(UserError, match="--steps 300 end before --train-every 301: there would be no update"):
+        scratchac.train(algorithm, env, 300, batch_size=8, learning_starts=8, train_every=301)
     assert main(["train", algorithm, "--env", env, "--steps", "300", "--learning-starts", "301", "--batch-size", "8"]) != 0
     assert "there would be no update" in capsys.readouterr().err
 

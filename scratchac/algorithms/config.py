@@ -181,11 +181,13 @@ def check(config: Any) -> None:
 def check_off_policy(config: OffPolicy) -> None:
     """Raise UserError for sizes that exclude each other.
 
-    Training must not end before learning starts, and a minibatch must be no larger than the replay buffer and the transitions
+    Training must not end before the first update, and a minibatch must be no larger than the replay buffer and the transitions
     collected before learning starts.
     """
-    if config.steps < config.learning_starts:
-        raise UserError(f"--steps {config.steps} end before --learning-starts {config.learning_starts}: there would be no update")
+    for name in ("learning_starts", "train_every"):
+        if config.steps < getattr(config, name):
+            raise UserError(f"--steps {config.steps} end before --{name.replace('_', '-')} {getattr(config, name)}: there would be no "
+                            "update")
     if config.batch_size > config.learning_starts:
         raise UserError(f"--batch-size {config.batch_size} is more than the --learning-starts {config.learning_starts} transitions "
                         "collected before the first update")
