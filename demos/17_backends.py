@@ -16,7 +16,8 @@ from scratchac.experiments.plots import COLOURS
 from scratchac.experiments.run import Run
 
 RUNS = {
-    "A2C, CartPole-v1": ("a2c", "CartPole-v1", 500_000, {}),
+    "A2C, CartPole-v1": ("a2c", "CartPole-v1", 500_000,
+                         {"optimiser": "rmsprop", "actor_lr": "linear:7e-4:0", "critic_lr": "linear:7e-4:0"}),
     "SAC, Pendulum-v1": ("sac", "Pendulum-v1", 10_000, {}),
 }
 

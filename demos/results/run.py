@@ -1,16 +1,23 @@
-"""Train an algorithm on several seeds and record how the last policy does.
+"""Train a preset on several seeds and record how the last policy does.
 
-    python demos/results/run.py a2c LunarLander-v3 --seeds 0-4
+    python demos/results/run.py a2c LunarLander-v3 --seeds 0-9 --backend numba
 
-writes demos/results/returns/a2c-LunarLander-v3.json, one entry per seed, as they come; seeds already in the file are not run
-again. $SCRATCHAC_BACKEND says who computes. The policy is the last one, never the best; 100 fresh episodes, both with the most
-likely action and with sampled ones.
+writes, seed by seed, demos/results/returns/a2c-LunarLander-v3-numba.json (with NumPy: a2c-LunarLander-v3.json), and the learning
+curves under the same name in demos/results/curves/. Seeds already in the file are not run again. The policy is the last one, never
+the best; 100 new episodes, both with the most likely action and with sampled ones.
+
+    python demos/results/run.py a2c LunarLander-v3 --tuning --seeds 500-504 --set critic_steps=1
+
+records what another setting gives, in demos/results/tried/a2c-LunarLander-v3.json. The best of many settings on some seeds is also
+the luckiest one. So the two never share a seed: a result is refused on the tuning seeds that presets.toml records, and a setting is
+tried on these alone.
 """
 
 import argparse
+import csv
 import json
-import os
 import platform
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,45 +26,112 @@ import numpy as np
 
 import kernels
 import scratchac
-from scratchac.experiments.presets import find_preset
+from scratchac.errors import UserError
+from scratchac.experiments.presets import find_preset, tuning_seeds
+from scratchac.experiments.run import Run
 from scratchac.tools.flags import seeds_from, value_of
 
-FOLDER = Path(__file__).parent / "returns"
+HERE = Path(__file__).parent
+POINTS = 40                     # of a learning curve that are kept
 
 
 def main():
+    options = arguments()
+    require_honest(options)
+    given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
+    backend = kernels.load(options.backend).name
+    name = options.name or f"{options.algorithm}-{options.env}"
+    path = HERE / ("tried" if options.tuning else "returns") / f"{name}{'' if backend == 'numpy' else f'-{backend}'}.json"
+    tuned = find_preset(options.algorithm, options.env, options.preset)[0]
+    if options.tuning and read(path).get("preset", tuned) != tuned:
+        raise SystemExit(f"the settings in {path} differ from an earlier preset: delete the file and try them again")
+    for seed in options.seeds:
+        if str(seed) not in entry(read(path), options)["seeds"]:
+            record(options, given, backend, seed, path)
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("algorithm")
     parser.add_argument("env")
-    parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
-    parser.add_argument("--preset", help="a further preset by its name")
+    parser.add_argument("--seeds", type=seeds_from, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
+    parser.add_argument("--backend", choices=("numpy", "numba"), default="numpy", help="who computes")
+    parser.add_argument("--preset", help="an additional preset by its name")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
+    parser.add_argument("--tuning", action="store_true", help="record a setting that was tried, on the preset's tuning seeds")
     parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
-    options = parser.parse_args()
-    given = dict(word.split("=", 1) for word in options.set)
-    given = {name: value_of(text) for name, text in given.items()}
-    path = FOLDER / f"{options.name or f'{options.algorithm}-{options.env}'}.json"
-    backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
-    env_args = find_preset(options.algorithm, options.env, options.preset)[1]
-    result = json.loads(path.read_text()) if path.exists() else {}
-    for seed in options.seeds:
-        if str(seed) in result.get("seeds", {}):
-            continue
-        agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, preset=options.preset, **given)
-        scores = {name: scratchac.evaluate(agent, options.env, 100, explore=name == "stochastic", **env_args)
-                  for name in ("deterministic", "stochastic")}
-        result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "steps": agent.config.steps,
-                   "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
-                   "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
-        result.setdefault("seeds", {})[str(seed)] = {
-            "steps": agent.step,
-            **{name: {"mean": round(float(x.mean()), 2), "std": round(float(x.std()), 2)} for name, x in scores.items()},
-        }
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"{path.stem} seed {seed}: {scores['deterministic'].mean():.1f} ± {scores['deterministic'].std():.1f}, "
-              f"sampled {scores['stochastic'].mean():.1f}", flush=True)
+    return parser.parse_args()
+
+
+def require_honest(options):
+    """Exit with a message unless results are on new seeds, and settings are tried on the preset's tuning seeds."""
+    recorded = tuning_seeds(options.algorithm, options.env, options.preset)
+    which = f"{options.algorithm} on {options.env}"
+    tuned = set() if recorded is None else set(seeds_from(recorded))
+    if options.tuning and not tuned:
+        raise SystemExit(f"the preset of {which} records no tuning seeds: add tuning_seeds to presets.toml first")
+    wrong = sorted(set(options.seeds) - tuned if options.tuning else set(options.seeds) & tuned)
+    if wrong and options.tuning:
+        raise SystemExit(f"seed {wrong[0]} is not for tuning: settings of {which} are tried on seeds {recorded} alone")
+    if wrong:
+        raise SystemExit(f"seed {wrong[0]} is one that the preset of {which} was tuned on ({recorded}): report on others")
+
+
+def record(options, given, backend, seed, path):
+    """Train with one seed, evaluate the last policy, and add both to the files."""
+    tuned, env_args = find_preset(options.algorithm, options.env, options.preset)
+    with tempfile.TemporaryDirectory() as folder:
+        agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, preset=options.preset,
+                                out=f"{folder}/run", **given)
+        metrics = Run.open(f"{folder}/run").metrics()
+    scores = {policy: scratchac.evaluate(agent, options.env, 100, explore=policy == "stochastic", **env_args)
+              for policy in ("deterministic", "stochastic")}
+    result = read(path)                             # again, since another process may have added a seed in the meantime
+    entry(result, options)["seeds"][str(seed)] = {
+        "steps": agent.step,
+        **{policy: {"mean": round(float(x.mean()), 2), "std": round(float(x.std()), 2)} for policy, x in scores.items()},
+    }
+    result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "backend": backend,
+               "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
+    if options.tuning:
+        result["preset"] = tuned
+    else:
+        recorded = tuning_seeds(options.algorithm, options.env, options.preset)
+        result |= {"steps": agent.config.steps, "tuning_seeds": recorded, "hyperparameters": asdict(agent.config)}
+        add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{path.stem} {' '.join(options.set)} seed {seed}: {scores['deterministic'].mean():.1f} ± "
+          f"{scores['deterministic'].std():.1f}, sampled {scores['stochastic'].mean():.1f}", flush=True)
+
+
+def read(path):
+    """What a file of results holds; nothing if there is none."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def entry(result, options):
+    """The part of a file that holds these seeds: all of a file of results, or one setting among those that were tried."""
+    if options.tuning:
+        result = result.setdefault("settings", {}).setdefault(" ".join(sorted(options.set)) or "the preset", {})
+    result.setdefault("seeds", {})
+    return result
+
+
+def add_curve(path, seed, metrics):
+    """Append the mean return of the last 100 training episodes, at POINTS steps evenly apart, to a CSV file."""
+    path.parent.mkdir(exist_ok=True)
+    first = not path.exists()
+    with path.open("a", newline="") as file:
+        rows = csv.writer(file)
+        if first:
+            rows.writerow(("seed", "step", "return_mean"))
+        for i in np.linspace(0, len(metrics["step"]) - 1, POINTS).astype(int):
+            rows.writerow((seed, int(metrics["step"][i]), round(float(metrics["return_mean"][i]), 1)))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"run.py: {error}") from None

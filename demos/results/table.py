@@ -1,5 +1,5 @@
-"""Write the READMEs' tables from the files in demos/results/: returns/, games.json, pixels.json, bench.json, profile.json and
-reliability.json.
+"""Write the READMEs' tables from the files in demos/results/: returns/, tried/, anatomy/, games.json, pixels.json,
+bench.json, profile.json and reliability.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-READMES = [HERE.parents[1] / "README.md", HERE.parents[1] / "kernels" / "README.md"]
+READMES = [HERE.parents[1] / "README.md", HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
 
 # file → (how the policy is evaluated, the bar that was set for the median, if any)
 ROWS = {
-    "a2c-LunarLander-v3": ("deterministic", 160),
-    "a2c-LunarLander-v3-1M": ("deterministic", 160),
+    "a2c-LunarLander-v3": ("deterministic", 220),
+    "a2c-LunarLander-v3-numba": ("deterministic", 220),
+    "a2c-LunarLander-v3-1M-numba": ("deterministic", 160),
     "a2c-CartPole-v1": ("deterministic", 475),
     "a2c-CartPole-v1-numba": ("deterministic", 475),
     "a2c-Acrobot-v1": ("deterministic", -100),
@@ -28,9 +29,10 @@ ROWS = {
     "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475),
     "a3c-CartPole-v1": ("deterministic", 475),
     "ppo-CartPole-v1": ("deterministic", 495),
-    "ppo-LunarLander-v3": ("deterministic", 240),
-    "ppo-Pendulum-v1": ("deterministic", -200),
-    "ppo-HalfCheetah-v5": ("deterministic", 2_500),
+    "ppo-CartPole-v1-numba": ("deterministic", 495),
+    "ppo-LunarLander-v3-numba": ("deterministic", 240),
+    "ppo-Pendulum-v1-numba": ("deterministic", -200),
+    "ppo-HalfCheetah-v5-numba": ("deterministic", 2_500),
     "ppo-CarRacing-v3": ("deterministic", 400),
     "ddpg-Pendulum-v1": ("deterministic", -160),
     "td3-Pendulum-v1": ("deterministic", -160),
@@ -52,22 +54,79 @@ ROWS = {
 
 
 def returns_table():
-    lines = ["| algorithm | environment | steps | seeds | policy | median | range over seeds | bar |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| algorithm | environment | steps | backend | seeds | tuned on | policy | median | range over seeds | bar |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
     for name, (policy, bar) in ROWS.items():
         path = HERE / "returns" / f"{name}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        runs = list(result["seeds"].values())
-        means = np.array([run[policy]["mean"] for run in runs])
-        variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
+        means = np.array([run[policy]["mean"] for run in result["seeds"].values()])
+        backend = result.get("backend", "")
+        variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").removesuffix(f"-{backend}").lstrip("-")
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
         env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
                                          for name, value in result.get("env_args", {}).items())])
-        lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {len(runs)} | {policy} | "
-                     f"**{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} |")
+        lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {backend} | {spelt(result['seeds'])} | "
+                     f"{result.get('tuning_seeds') or ''} | {policy} | **{np.median(means):.0f}** | "
+                     f"{means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} |")
     return "\n".join(lines)
+
+
+def spelt(seeds):
+    """0, 1, 2, 3 as 0-3; other seeds one by one."""
+    seeds = sorted(map(int, seeds))
+    whole = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}-{seeds[-1]}" if whole else ", ".join(map(str, seeds))
+
+
+def tried_table():
+    """Each setting that was tried with several seeds on the way to a preset; the best median comes first."""
+    lines = ["| algorithm | environment | backend | in place of the preset's | seeds | median | range over seeds |",
+             "|---|---|---|---|---|---|---|"]
+    for path in sorted((HERE / "tried").glob("*.json")):
+        result, rows = json.loads(path.read_text()), []
+        for setting, entry in result["settings"].items():
+            means = np.array([run["deterministic"]["mean"] for run in entry["seeds"].values()])
+            if len(means) == 1:
+                continue
+            what = setting if setting == "the preset" else f"`{setting}`"
+            rows.append((np.median(means), f"| {result['algorithm']} | {result['env']} | {result['backend']} | {what} | "
+                         f"{spelt(entry['seeds'])} | **{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} |"))
+        lines += [line for _, line in sorted(rows, reverse=True)]
+    return "\n".join(lines)
+
+
+def anatomy_tables():
+    """For each file of anatomy/: tenth by tenth, the range over seeds of what was seen; and each seed's returns."""
+    for path in (HERE / "anatomy" / f"{name}.json" for name in ("before", "between", "after")):
+        result = json.loads(path.read_text())
+        lines = [f"| {path.stem} | " + " | ".join(f"{10 * (i + 1)}%" for i in range(10)) + " |", "|---|" + "---:|" * 10]
+        runs = {seed: run["parts"] for seed, run in result["seeds"].items()}
+        for seed, parts in sorted(runs.items(), key=lambda item: -item[1][-1]["deterministic"]["return"]):
+            returns = [f"{part['deterministic']['return']:.0f}" for part in parts]
+            lines.append(f"| return, seed {seed} | " + " | ".join(returns) + " |")
+        for label, read in ANATOMY.items():
+            cells = [np.median([read(parts[i]) for parts in runs.values()]) for i in range(10)]
+            if np.isnan(cells).all():
+                continue
+            lines.append(f"| {label}, median | " + " | ".join(f"{x:.2g}" for x in cells) + " |")
+        yield "\n".join(lines)
+
+
+# label → what it is of a tenth of a run
+ANATOMY = {
+    "crashed": lambda part: part["deterministic"]["crashed"],
+    "time limit": lambda part: part["deterministic"]["time limit"],
+    "sampled − deterministic return": lambda part: part["sampled"]["return"] - part["deterministic"]["return"],
+    "entropy": lambda part: part["entropy"],
+    "critic's loss": lambda part: part["critic_loss"],
+    "deviation of the advantages": lambda part: part["advantage_std"],
+    "gradient norm, largest / mean": lambda part: part["grad_norm_max"] / part["grad_norm"],
+    "KL between policies 1,000 steps apart": lambda part: part["kl"],
+    "the largest of these": lambda part: part["kl_max"],
+    "critic's outputs that are saturated": lambda part: part.get("saturated", np.nan),
+}
 
 
 # (game, opponent) → (what is counted, outcomes, the bar for who begins, for who does not)
@@ -176,7 +235,7 @@ def reliability_tables():
 
 
 def filled(text):
-    tables = {"reliability": "\n\n".join(reliability_tables()),
+    tables = {"tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "speed": "\n\n".join(speed_tables()),
               "kernels": kernels_table(), "profile": profile_table()}
     for name, table in tables.items():

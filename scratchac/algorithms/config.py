@@ -186,8 +186,8 @@ def check_off_policy(config: OffPolicy) -> None:
     """
     for name in ("learning_starts", "train_every"):
         if config.steps < getattr(config, name):
-            raise UserError(f"--steps {config.steps} end before --{name.replace('_', '-')} {getattr(config, name)}: there would be no "
-                            "update")
+            flag = f"--{name.replace('_', '-')} {getattr(config, name)}"
+            raise UserError(f"--steps {config.steps} end before {flag}: there would be no update")
     if config.batch_size > config.learning_starts:
         raise UserError(f"--batch-size {config.batch_size} is more than the --learning-starts {config.learning_starts} transitions "
                         "collected before the first update")

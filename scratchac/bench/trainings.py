@@ -27,7 +27,8 @@ ALGORITHMS = "ddpg", "td3", "sac"
 TRAININGS = {
     "one-step actor-critic, CartPole-v1": ("actor-critic", "CartPole-v1", 10_000, {}),
     "A2C, CartPole-v1, 8 environments × 5 steps": ("a2c", "CartPole-v1", 20_000, {}),
-    "A2C, LunarLander-v3 with the preset": ("a2c", "LunarLander-v3", 10_000, {}),
+    "A2C, LunarLander-v3, 8 environments × 5 steps, 128-128":
+        ("a2c", "LunarLander-v3", 10_000, {"envs": 8, "rollout": 5, "critic_steps": 1}),
     "PPO, CartPole-v1, 8 environments × 256 steps, 10 epochs, batch 64":
         ("ppo", "CartPole-v1", 8_192, {"rollout": 256, "epochs": 10, "batch_size": 64}),
     "PPO, CartPole-v1, 4 environments × 128 steps, 4 epochs of 4 minibatches":             # PureJaxRL's settings

@@ -20,10 +20,23 @@ def find_preset(algorithm: str, env: str, name: str | None = None) -> tuple[dict
 
     Raises UserError for a `name` that does not exist.
     """
+    values = _table(algorithm, env, name)
+    env_args = values.pop("env_args", {})
+    values.pop("tuning_seeds", None)
+    return values, env_args
+
+
+def tuning_seeds(algorithm: str, env: str, name: str | None = None) -> str | None:
+    """The seeds that the values of a preset were chosen on, such as "500-519"; None if nobody recorded them.
+
+    A result on these seeds says nothing about others. Raises UserError as find_preset does.
+    """
+    return _table(algorithm, env, name).get("tuning_seeds")
+
+
+def _table(algorithm: str, env: str, name: str | None) -> dict[str, Any]:
     tables = presets().get(algorithm, {})
     if name is not None and f"{env}:{name}" not in tables:
         raise unknown(f"preset of {algorithm} for {env}", name, [key.removeprefix(f"{env}:") for key in tables
                                                                  if key.startswith(f"{env}:")])
-    values = dict(tables.get(env if name is None else f"{env}:{name}", {}))
-    env_args = values.pop("env_args", {})
-    return values, env_args
+    return dict(tables.get(env if name is None else f"{env}:{name}", {}))

@@ -232,8 +232,9 @@ def presets() -> None:
     for algorithm, by_env in tables().items():
         for env, values in by_env.items():
             env, _, name = env.partition(":")
-            print(f"{algorithm} on {env}" + (f", --preset {name}" if name else ""))
-            print("    " + "  ".join(f"{name}={value}" for name, value in values.items()))
+            seeds = f" (tuned on seeds {values['tuning_seeds']})" if "tuning_seeds" in values else ""
+            print(f"{algorithm} on {env}" + (f", --preset {name}" if name else "") + seeds)
+            print("    " + "  ".join(f"{name}={value}" for name, value in values.items() if name != "tuning_seeds"))
 
 
 def doctor() -> None:
