@@ -3,7 +3,7 @@
 A2C with LunarLander's preset, but for one switch: either every episode has the usual gravity and no wind, or each is a world of
 its own (gravity, wind and turbulence drawn at random). The last policies are tested at many gravities, without and with wind.
 Not for nothing: the random worlds are harder to learn, and in as many steps the policies come out worse, or at best level with
-wind. The policy from one world stands lower gravity well. Takes about six minutes with two processes.
+wind. The policy from one world stands lower gravity well. Takes about three minutes with two processes.
 """
 
 from concurrent.futures import ProcessPoolExecutor

@@ -358,7 +358,7 @@ for backend in {backends}:
 def run_in(folder, algorithm, *backends):
     """Short runs in a process that imports the copy: (what came of each, what was said on stderr)."""
     env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac") else "CartPole-v1"
-    options = {"hidden": (4,)} | ({"envs": 1} if algorithm == "a3c" else {})
+    options = {"hidden": (4,), **{"a3c": {"envs": 1}, "a2c": {"optimiser": "rmsprop"}}.get(algorithm, {})}
     if algorithm in ("ddpg", "td3", "sac", "discrete-sac"):
         options |= {"learning_starts": 20, "batch_size": 20, "buffer_size": 50}
     program = PROGRAM.format(backends=backends, algorithm=algorithm, env=env, options=options)

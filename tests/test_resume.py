@@ -16,7 +16,7 @@ CASES = {                                               # arguments of `scratcha
     "reinforce-baseline": "reinforce-baseline",
     "one-step actor-critic": "actor-critic",
     "A2C": "a2c --env CartPole-v1",
-    "A2C, normalised, worlds of its own": "a2c --env LunarLander-v3 --randomise --normalise-obs --scale-rewards",
+    "A2C, normalised, worlds of its own": "a2c --env LunarLander-v3 --randomise --envs 8 --rollout 5",
     "A2C, continuous, in processes": "a2c --env Pendulum-v1 --vector async --envs 2",
     "PPO": "ppo --env Acrobot-v1 --rollout 16 --batch-size 32",
     "PPO, games": "ppo --env tictactoe_v3 --envs 4 --rollout 8 --batch-size 16 --hidden 8",
