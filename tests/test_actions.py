@@ -38,7 +38,7 @@ class Strict(gym.Env):
         return np.ones(1, np.float32), -float(((place - 0.75) ** 2).mean()), True, False, {}
 
 
-@pytest.mark.parametrize("box", BOXES, ids=str)
+@pytest.mark.parametrize("box", [BOXES[0], *(pytest.param(box, marks=pytest.mark.slow) for box in BOXES[1:])], ids=str)
 @pytest.mark.parametrize("algorithm", ON_POLICY + OFF_POLICY)
 def test_every_action_is_one_of_the_space(algorithm, box):
     """In training, at random and learnt, and in evaluation."""

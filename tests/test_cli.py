@@ -263,6 +263,7 @@ def test_other_processes_find_that_module_too(words, here):
 
 
 @pytest.mark.parametrize("where", [".", "run"])
+@pytest.mark.slow
 def test_a_run_from_elsewhere_imports_nothing_from_the_working_directory(where, tmp_path):
     assert main(["train", "a2c", *FAST, "--out", str(tmp_path / "run"), "--stop-after", "40"]) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())

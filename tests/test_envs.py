@@ -68,6 +68,7 @@ class Holding(gym.Env):
 
 @pytest.mark.parametrize("around", [lambda env: env, lambda env: gym.wrappers.TimeLimit(env, 5), Holding,
                                     lambda env: gym.wrappers.TimeLimit(Holding(env), 5)])
+@pytest.mark.slow
 def test_one_environment_in_two_slots_is_refused(around):
     """Each slot would step the others' episode. A single slot may take it."""
     one, agent = Counter(), scratchac.make_agent("a2c", Counter)
@@ -518,6 +519,7 @@ class Picky(Counter):
     ("exit", r"the process of environment 0, 1, 2 died as it made its environment"),
     ("spaces", r"^--vector async is not possible: .*spaces"),
 ])
+@pytest.mark.slow
 def test_a_worker_that_cannot_make_its_environment(way, message):
     with pytest.raises(UserError, match=message), warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -293,6 +293,7 @@ class Sleepy(Constant):
 
 
 @pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.slow
 def test_restoring_episodes_in_processes_is_one_line(quiet, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(vector, "SLOW", 0)
     options = SMALL | {"envs": 2, "vector": "async"}

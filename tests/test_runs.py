@@ -333,6 +333,7 @@ def summary_of(path):
     return json.loads((path / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys):
     path = tmp_path / "run"
     with pytest.raises(UserError, match=r"--eval-episodes must be a whole number in .*, not -1"):
