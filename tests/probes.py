@@ -61,14 +61,10 @@ class Aliasing(Counter):
         return self.array
 
 
-class Bandit(gym.Env):
-    """An episode is one step; action `best` pays 1, the others 0. Actions are start … start+2, and anything else is an error."""
+class OneStep(gym.Env):
+    """An episode is one step, which pays `reward(action)`; an action outside the space is an error."""
 
     observation_space = BOX
-
-    def __init__(self, best=1, start=0):
-        self.action_space = gym.spaces.Discrete(3, start=start)
-        self.best = best + start
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -77,7 +73,18 @@ class Bandit(gym.Env):
     def step(self, action):
         if not self.action_space.contains(action):
             raise AssertionError(f"{action!r} is not in {self.action_space}")
-        return np.ones(1, np.float32), float(action == self.best), True, False, {}
+        return np.ones(1, np.float32), self.reward(action), True, False, {}
+
+
+class Bandit(OneStep):
+    """Action `best` pays 1, the others 0. Actions are start … start+2."""
+
+    def __init__(self, best=1, start=0):
+        self.action_space = gym.spaces.Discrete(3, start=start)
+        self.best = best + start
+
+    def reward(self, action):
+        return float(action == self.best)
 
 
 class Match(gym.Env):
@@ -94,19 +101,13 @@ class Match(gym.Env):
         return np.array([self.sign], np.float32), float((action == 1) == (self.sign > 0)), True, False, {}
 
 
-class Target(gym.Env):
-    """An episode is one step; the reward is −(a − ½)² for an action within [−1, 2], and any other action is an error."""
+class Target(OneStep):
+    """The reward is −(a − ½)² for an action within [−1, 2]."""
 
-    observation_space, action_space = BOX, gym.spaces.Box(np.float32([-1]), np.float32([2]))
+    action_space = gym.spaces.Box(np.float32([-1]), np.float32([2]))
 
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.ones(1, np.float32), {}
-
-    def step(self, action):
-        if not self.action_space.contains(action):
-            raise AssertionError(f"{action!r} is not in {self.action_space}")
-        return np.ones(1, np.float32), -float((action[0] - 0.5) ** 2), True, False, {}
+    def reward(self, action):
+        return -float((action[0] - 0.5) ** 2)
 
 
 class Poison(Constant):

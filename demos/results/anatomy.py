@@ -19,13 +19,13 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from run import require_honest
+from run import given_by, read, require_honest
 
 import kernels
 import scratchac
 from scratchac.distributions import log_softmax
 from scratchac.environments.vector import VectorEnv
-from scratchac.tools.flags import seeds_from, value_of
+from scratchac.tools.flags import seeds_from
 from scratchac.training.loops import train
 
 FOLDER, ENV = Path(__file__).parent / "anatomy", "LunarLander-v3"
@@ -40,12 +40,12 @@ def main():
     parser.add_argument("--name", required=True, help="name of the file")
     options = parser.parse_args(namespace=argparse.Namespace(algorithm="a2c", env=ENV, preset=None, tuning=True))
     require_honest(options)
-    given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
+    given = given_by(options)
     path = FOLDER / f"{options.name}.json"
     for seed in options.seeds:
         with kernels.using(options.backend):
             run = dissect(seed, given)
-        result = json.loads(path.read_text()) if path.exists() else {"set": options.set, "backend": options.backend, "seeds": {}}
+        result = read(path) or {"set": options.set, "backend": options.backend, "seeds": {}}
         result["seeds"][str(seed)] = run
         FOLDER.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")

@@ -38,7 +38,7 @@ POINTS = 40                     # of a learning curve that are kept
 def main():
     options = arguments()
     require_honest(options)
-    given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
+    given = given_by(options)
     backend = kernels.load(options.backend).name
     name = options.name or f"{options.algorithm}-{options.env}"
     path = HERE / ("tried" if options.tuning else "returns") / f"{name}{'' if backend == 'numpy' else f'-{backend}'}.json"
@@ -61,6 +61,11 @@ def arguments():
     parser.add_argument("--tuning", action="store_true", help="record a setting that was tried, on the preset's tuning seeds")
     parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
     return parser.parse_args()
+
+
+def given_by(options):
+    """The hyperparameters of --set by name."""
+    return {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
 
 
 def require_honest(options):
