@@ -85,6 +85,7 @@ class Encoder:
     """Convolutions, then one linear layer, layer normalisation and tanh: features in (−1, 1) at any brightness.
 
     shape       of one picture, (C, H, W) or (H, W, C): of the first and the last axis, the shorter one is C, the channels or frames
+    low, high   the range of its values, which becomes [0, 1]
     layers      (filters, side, stride) of each convolution
     features    F
     """
@@ -92,6 +93,8 @@ class Encoder:
     shape: tuple[int, ...]
     layers: tuple[tuple[int, int, int], ...] = LAYERS
     features: int = FEATURES
+    low: float = 0.0
+    high: float = 255.0
 
     def __post_init__(self) -> None:
         if min(self.sides[-1]) < 1:
@@ -131,7 +134,9 @@ class Encoder:
     def forward(self, params: Parameters, pictures: np.ndarray) -> tuple[np.ndarray, Any]:
         """Features (B, F) of pictures (B, …shape), and the cache that `backward` needs."""
         x = np.moveaxis(pictures, 1, -1).copy() if self.channels_first else pictures
-        x = np.multiply(x, 1 / 255, dtype=params.flat.dtype)    # the only scaling; uint8 arithmetic would wrap around
+        x = np.multiply(x, 1 / (self.high - self.low), dtype=params.flat.dtype)     # uint8 arithmetic would wrap around
+        if self.low:
+            x -= self.low / (self.high - self.low)
         cache = []
         for i, (_, _, stride) in enumerate(self.layers, start=1):
             y, windows = conv2d(x, params[f"K{i}"], params[f"c{i}"], stride)

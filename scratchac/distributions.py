@@ -48,6 +48,7 @@ class Categorical:
 
     def __init__(self, n: int, start: int = 0):
         self.n = n
+        self.sizes = (n,)
         self.start = start
         self.outputs = n
 
@@ -87,6 +88,54 @@ class Categorical:
         return dy
 
 
+class MultiCategorical:
+    """Independent categorical distributions, one for each of the K numbers of an action: π(a) = Πₖ πₖ(aₖ).
+
+    So log-probabilities and entropies add up over k. y = [y₁ | y₂ | …] has the logits of all factors side by side, factor k with
+    `sizes[k]` of them. `n` has the sizes in the shape of an action, `start` the environment's number for each first choice.
+    """
+
+    constants = 0
+
+    def __init__(self, n: np.ndarray, start: np.ndarray):
+        self.shape: tuple[int, ...] = n.shape
+        self.start = start
+        self.sizes: tuple[int, ...] = tuple(n.ravel().tolist())
+        self.factors = [Categorical(size) for size in self.sizes]   # K
+        self.outputs = sum(self.sizes)
+        self.action_shape: tuple[int, ...] = (len(self.factors),)
+        ends = np.cumsum(self.sizes).tolist()
+        self.columns = [slice(end - size, end) for size, end in zip(self.sizes, ends, strict=True)]
+
+    def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """u ~ U[0, 1) (B, K)."""
+        return rng.random((rows, len(self.factors)))
+
+    def sample(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Inverse CDF of each factor: actions (B, K), the k-th number in 0 … sizes[k] − 1."""
+        return np.stack([categorical_sample(y[:, columns], u[:, k]) for k, columns in enumerate(self.columns)], axis=1)
+
+    def mode(self, y: np.ndarray) -> np.ndarray:
+        """The most likely number of each factor, (B, K), which is the most likely action."""
+        return np.stack([y[:, columns].argmax(axis=-1) for columns in self.columns], axis=1)
+
+    def to_env(self, a: np.ndarray) -> np.ndarray:
+        """The environment's actions (B, …shape) for actions (B, K)."""
+        return a.reshape(len(a), *self.shape).astype(self.start.dtype) + self.start
+
+    def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
+        """log π(a) = Σₖ log πₖ(aₖ)  and  H = Σₖ H(πₖ) for y (B, outputs), a (B, K). Both (B,)."""
+        parts = [factor.evaluate(y[:, columns], a[:, k])
+                 for k, (factor, columns) in enumerate(zip(self.factors, self.columns, strict=True))]
+        logp, entropy, caches = zip(*parts, strict=True)
+        return sum(logp), sum(entropy), caches
+
+    def backward(self, cache: Any, dlogp: np.ndarray, dentropy: np.ndarray) -> np.ndarray:
+        """∂L/∂y (B, outputs): yₖ occurs in πₖ alone, so its derivative is that of factor k."""
+        return np.concatenate([factor.backward(part, dlogp, dentropy) for factor, part in zip(self.factors, cache, strict=True)],
+                              axis=-1)
+
+
 # -- from the policy's units to the environment's ------------------------------------------------------------------------
 
 
@@ -100,21 +149,23 @@ def into_box(a: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 class ActionScale:
     """Maps the policy's [−1, 1] to the environment's [low, high]: a_env = low + (a + 1)/2 · (high − low).
 
-    Policies act, are stored and have their densities in [−1, 1]; scale and bias occur only in this class. A box of whole numbers
-    counts as [low − ½, high + ½], whose points are rounded: so uniform actions make each number as likely as the next.
+    Policies act, are stored and have their densities in [−1, 1]; scale and bias occur only in this class. The A features are the
+    numbers of the environment's action, of any shape, row by row. A box of whole numbers counts as [low − ½, high + ½], whose
+    points are rounded: so uniform actions make each number as likely as the next.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray):
-        self.low = low
-        self.high = high
+        self.shape: tuple[int, ...] = low.shape
+        self.low = low = low.ravel()
+        self.high = high = high.ravel()
         self.features = len(low)                                    # A
         whole = low.dtype.kind != "f"
         self.start = low.astype(np.float64) - 0.5 if whole else low
         self.range = high.astype(np.float64) + 0.5 - self.start if whole else high - low
 
     def to_env(self, a: np.ndarray) -> np.ndarray:
-        """Actions in the environment's units, (B, A), of its dtype. Rounding never leaves the box."""
-        return into_box(self.start + 0.5 * (a + 1) * self.range, self.low, self.high)
+        """Actions in the environment's units, (B, …shape), of its dtype. Rounding never leaves the box."""
+        return into_box(self.start + 0.5 * (a + 1) * self.range, self.low, self.high).reshape(len(a), *self.shape)
 
     def random(self, rng: np.random.Generator, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]^A, which are taken before learning begins."""
@@ -134,12 +185,13 @@ class Gaussian:
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray, state_dependent_std: bool = False, scaled: bool = True):
-        self.low = low
-        self.high = high
+        self.shape: tuple[int, ...] = low.shape                     # of an action in the environment
+        self.low = low.ravel()
+        self.high = high.ravel()
         # A box that is [−1, 1] already stays as it is, to the last bit.
         stays = low.dtype.kind == "f" and (low == -1).all() and (high == 1).all()
         self.scale = ActionScale(low, high) if scaled and not stays else None
-        self.features = len(low)                                    # A
+        self.features = low.size                                    # A
         self.outputs = 2 * self.features
         self.constants = 0 if state_dependent_std else self.features
         self.action_shape: tuple[int, ...] = (self.features,)
@@ -158,8 +210,8 @@ class Gaussian:
         return y[:, self.features :]
 
     def to_env(self, a: np.ndarray) -> np.ndarray:
-        """Actions in the environment's units, clipped to [low, high], of its dtype."""
-        return self.scale.to_env(a) if self.scale else into_box(a, self.low, self.high)
+        """Actions in the environment's units, (B, …shape), clipped to [low, high], of its dtype."""
+        return self.scale.to_env(a) if self.scale else into_box(a, self.low, self.high).reshape(len(a), *self.shape)
 
     def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """log π(a) = Σᵢ [−½ zᵢ² − log σᵢ − ½ log 2π], z = (a−μ)/σ;   H = Σᵢ [log σᵢ + ½ log 2πe]. Both (B,).
@@ -267,4 +319,4 @@ class TanhGaussian(ActionScale):
         return np.tanh(y[..., self.features :])
 
 
-Distribution = Categorical | Gaussian                               # the distributions of on-policy agents
+Distribution = Categorical | MultiCategorical | Gaussian                               # the distributions of on-policy agents

@@ -6,7 +6,7 @@ Three architectures have one interface (`Model`), so that an algorithm's file do
     SharedBody          one network  s → [y | v], the last layer split into two heads
     SharedEncoder       pictures: an encoder  s → x, an actor  x → y and a critic  x → v
 
-The first two mask illegal actions if the observations contain a mask: `masked` is the number of actions, or 0 for no mask.
+The first two mask illegal actions if the observations contain a mask: `masked` is its `Mask`, or None.
 """
 
 from collections.abc import Callable
@@ -24,25 +24,36 @@ from scratchac.normalise import ObservationNormaliser
 ILLEGAL = -1e9              # a logit whose exp is exactly 0, in float32 too, but finite, so that 0 · log π is 0 and not NaN
 
 
-def mask_illegal(y: np.ndarray, s: np.ndarray, n: int) -> np.ndarray:
-    """Logits y (B, n) without the illegal actions: the last n features of s (B, O) are 1 for legal ones and 0 for others.
+class Mask(NamedTuple):
+    """Where observations say which actions are legal: 1 for a legal one, 0 for others."""
+
+    features: slice             # of an observation
+    sizes: tuple[int, ...]      # the number of actions or, for several factors, of each factor's choices
+
+
+def mask_illegal(y: np.ndarray, s: np.ndarray, masked: Mask) -> np.ndarray:
+    """Logits y (B, n) without the illegal actions, which the masks in s (B, O) name.
 
         y′ⱼ = yⱼ if j is legal, else c        π(j) = exp(y′ⱼ) / Σᵢ exp(y′ᵢ) = exp(yⱼ) / Σ_{i legal} exp(yᵢ), or exactly 0
 
-    with c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would give an illegal action a weight of exp(0) = 1.
+    with c = −10⁹ (Huang & Ontañón 2022). Multiplying y by the mask would give an illegal action a weight of exp(0) = 1. Several
+    factors have their logits, and their masks, side by side.
 
     Backward: ∂L/∂yⱼ = ∂L/∂y′ⱼ where j is legal, else 0, since c is constant. `Categorical.backward` already gives this, so there is
     no code for it here: for an illegal j, πⱼ = 0 makes ∂H/∂y′ⱼ = −πⱼ(log πⱼ + H) zero, and ∂log π(a)/∂y′ⱼ = 1[j = a] − πⱼ as well,
     since a is legal.
 
-    Raises UserError for a row whose last n features are not a mask.
+    Raises UserError for a row whose features are not a mask.
     """
-    mask = s[:, -n:]
+    mask = s[:, masked.features]
     legal = mask == 1
-    if not legal.any(axis=1).all() or not (legal | (mask == 0)).all():
-        row = int(np.flatnonzero(~legal.any(axis=1) | ~(legal | (mask == 0)).all(axis=1))[0])
-        raise UserError(f"row {row} of the observations: its last {n} features must be 1 for legal actions, one at least, and 0 "
-                        f"for the others, not {mask[row].tolist()}")
+    starts = np.cumsum((0, *masked.sizes[:-1]))
+    sound = (legal | (mask == 0)).all(axis=1) & np.logical_or.reduceat(legal, starts, axis=1).all(axis=1)
+    if not sound.all():
+        row = int(np.flatnonzero(~sound)[0])
+        each = "" if len(masked.sizes) == 1 else f" of each of the factors of {', '.join(map(str, masked.sizes))} choices"
+        raise UserError(f"row {row} of the observations: the mask must be 1 for legal actions, one at least{each}, and 0 for the "
+                        f"others, not {mask[row].tolist()}")
     return np.where(legal, y, y.dtype.type(ILLEGAL))
 
 
@@ -99,7 +110,7 @@ class SeparateBodies:
     """An actor and a critic that share only the flat vector [θ | w], which holds the parameters of both."""
 
     def __init__(self, inputs: int, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
-                 dtype: DTypeLike = np.float32, masked: int = 0):
+                 dtype: DTypeLike = np.float32, masked: Mask | None = None):
         self.masked = masked
         self.actor = MLP((inputs, *config.hidden, dist.outputs - dist.constants), config.activation, constants=dist.constants)
         self.critic = MLP((inputs, *config.hidden, values), config.activation)
@@ -141,7 +152,7 @@ class SharedBody:
     """One network with two heads: they share the features, and the gradients of both losses add up in the shared weights."""
 
     def __init__(self, inputs: int, dist: Distribution, values: int, config: Settings, rng: np.random.Generator,
-                 dtype: DTypeLike = np.float32, masked: int = 0):
+                 dtype: DTypeLike = np.float32, masked: Mask | None = None):
         self.outputs = dist.outputs
         self.masked = masked
         mean_outputs = dist.outputs - dist.constants

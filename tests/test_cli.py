@@ -150,7 +150,7 @@ def test_sizes_of_layers_may_be_separated_by_commas(tmp_path, monkeypatch):
     ("train a2c --hidden 8,0", "such as [64, 64]"), ("train a2c --steps 0", "--steps must be at least 1"),
     ("train a2c --steps many", "steps"), ("train a2c --backend cuda", "backend"), ("train a2c --seed -1", "--seed"),
     ("train a2c --eval-episodes -1", "--eval-episodes must be"),
-    ("train a2c --advantage gea", "advantage"), ("train a2c --env Blackjack-v1", "observation space"),
+    ("train a2c --advantage gea", "advantage"), ("train sac --env Blackjack-v1", "discrete-sac, a2c, ppo and others take these"),
     ("train a2c --env CartPole-v1 --out there", "there exists already"), ("train a2c --env-args gravity", "name=value"),
     ("train a2c --env CartPole-v1 --env-args gravity=3", "gravity"),
     ("train a2c --env CartPole-v1 --randomise", "LunarLander only"),

@@ -370,9 +370,6 @@ def test_what_is_no_picture_is_told():
                 scratchac.make_agent(algorithm, Spot)
     with pytest.raises(UserError, match="--normalise-obs"):
         scratchac.make_agent("ppo", Spot, normalise_obs=True)
-    floats = gym.spaces.Box(0, 1, (3, 16, 16), np.float32)
-    with pytest.raises(UserError, match="not supported"):
-        make_agent("ppo", floats, gym.spaces.Discrete(2))
 
 
 def test_flat_vectors_side_by_side():

@@ -166,18 +166,6 @@ def test_distribution_follows_the_space():
     assert isinstance(box, Gaussian) and (box.outputs, box.constants) == (4, 2)
 
 
-@pytest.mark.parametrize("space", [gym.spaces.MultiDiscrete([2, 3]), gym.spaces.Box(-1, 1, (2, 2)), gym.spaces.Text(3)])
-def test_unsupported_action_spaces(space):
-    with pytest.raises(UserError, match="Discrete or a Box of one dimension"):
-        spaces.make_distribution(space)
-
-
-@pytest.mark.parametrize("space", [gym.spaces.Discrete(3), gym.spaces.Box(0, 255, (8, 8, 3), np.uint8), gym.spaces.Dict()])
-def test_unsupported_observation_spaces(space):
-    with pytest.raises(UserError, match="Box of one dimension"):
-        spaces.check_observation_space(space)
-
-
 @pytest.mark.parametrize("env, message", [
     ("LunarLander-v33", "did you mean LunarLander-v3"), ("CartPol-v1", "did you mean CartPole-v1"),
     ("nonsense", "unknown environment"), (3, "Gymnasium id or a callable"),

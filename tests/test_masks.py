@@ -10,7 +10,7 @@ import scratchac
 from scratchac.distributions import Categorical
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
-from scratchac.policies import mask_illegal
+from scratchac.policies import Mask, mask_illegal
 from scratchac.training.evaluation import evaluate
 
 
@@ -42,14 +42,14 @@ def backend(request):
 def test_what_is_left_is_the_distribution_over_legal_actions():
     """With logits log 1, log 2, log 5 and the second action illegal, π = 1/6 and 5/6, and H = ln 6 − 5/6 ln 5."""
     y, s = np.log([[1.0, 2.0, 5.0]]), np.array([[7.0, 1.0, 0.0, 1.0]])
-    logp, entropy, cache = Categorical(3).evaluate(mask_illegal(y, s, 3), np.array([2]))
+    logp, entropy, cache = Categorical(3).evaluate(mask_illegal(y, s, Mask(slice(-3, None), (3,))), np.array([2]))
     assert logp[0] == pytest.approx(np.log(5 / 6)) and entropy[0] == pytest.approx(np.log(6) - 5 / 6 * np.log(5))
     gradient = Categorical(3).backward(cache, np.ones(1), np.ones(1))
     assert gradient[0, 1] == 0 and gradient[0, 0] != 0
 
 
 def test_an_only_action_is_certain():
-    y = mask_illegal(np.float32([[3, -2, 1]]), np.float32([[0, 1, 0]]), 3)
+    y = mask_illegal(np.float32([[3, -2, 1]]), np.float32([[0, 1, 0]]), Mask(slice(-3, None), (3,)))
     logp, entropy, cache = Categorical(3).evaluate(y, np.array([1]))
     assert logp[0] == 0 and entropy[0] == 0 and y.dtype == np.float32
     assert not Categorical(3).backward(cache, np.ones(1, np.float32), np.ones(1, np.float32)).any()
@@ -60,7 +60,7 @@ def test_no_illegal_action_is_drawn(backend, rng):
     rows, n = 20_000, 9
     y = (rng.standard_normal((rows, n)) * rng.choice([0.1, 1, 30, 1e4], (rows, 1))).astype(np.float32)
     mask = np.minimum(np.eye(n)[rng.integers(n, size=rows)] + (rng.random((rows, n)) < 0.4), 1).astype(np.float32)
-    masked = mask_illegal(y, mask, n)
+    masked = mask_illegal(y, mask, Mask(slice(None), (n,)))
     for u in (np.zeros(rows), np.full(rows, np.nextafter(1, 0)), rng.random(rows)):
         assert mask[np.arange(rows), Categorical(n).sample(masked, u)].all()
     assert mask[np.arange(rows), Categorical(n).mode(masked)].all()

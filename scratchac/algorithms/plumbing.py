@@ -14,13 +14,14 @@ import kernels
 from scratchac import optim
 from scratchac.algorithms.config import Normalising, OffPolicy, check_off_policy
 from scratchac.algorithms.saving import load_state, state
-from scratchac.distributions import Categorical, Deterministic, Distribution
+from scratchac.distributions import Deterministic, Distribution, Gaussian
+from scratchac.environments.flattened import Flattened
 from scratchac.environments.spaces import check_action_box, check_observation_space, is_picture, make_distribution
 from scratchac.errors import UserError
 from scratchac.exploration import NOISES, Noise
 from scratchac.nn import MLP, Parameters
 from scratchac.normalise import ObservationNormaliser, RewardScaler
-from scratchac.policies import Behaviour, Model, Networks, act
+from scratchac.policies import Behaviour, Mask, Model, Networks, act
 from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
 from scratchac.training.memory import ReplayBuffer
@@ -48,10 +49,14 @@ class Plumbing(Generic[Config]):
         self.step = 0
         self.dtype = dtype
         self.observation_shape: tuple[int, ...] = observation_space.shape or ()
+        self.flattened = observation_space if isinstance(observation_space, Flattened) else None
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """Actions for the environment, for one observation or several: with exploration, or the most likely ones."""
-        return act(self, obs, explore)
+        """Actions for the environment, for one observation or several: with exploration, or the most likely ones.
+
+        Where observations are flattened, `obs` is one element of the environment's space, or one or several float32 vectors of it.
+        """
+        return act(self, self.flattened.read(obs) if self.flattened else obs, explore)
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for N observations, with exploration."""
@@ -90,7 +95,7 @@ class OnPolicyAgent(Plumbing[Config]):
 
     family: ClassVar[Literal["on-policy", "off-policy", "asynchronous"]] = "on-policy"
     horizon: int | None = None
-    masked = 0                              # number of actions of the mask in the observations; 0 without a mask
+    masked: Mask | None = None              # where observations say which actions are legal
     model: Model
     behaviour: Behaviour
 
@@ -121,22 +126,26 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
         if config.normalise_obs and is_picture(observation_space):
             raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
         self.n_envs = config.envs
-        self.masked = self._mask_size(observation_space)
+        self.masked = self._mask(observation_space)
         self.normaliser = ObservationNormaliser(self.observation_shape) if config.normalise_obs else None
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
 
-    def _mask_size(self, space: gym.Space) -> int:
-        """How many features of an observation are the mask of legal actions; 0 without a mask."""
+    def _mask(self, space: gym.Space) -> Mask | None:
+        """The place of the mask of legal actions: the entry "action_mask" of a Dict, or else the last features; None without."""
         if not self.config.action_mask:
-            return 0
-        if not isinstance(self.dist, Categorical):
-            raise UserError("--action-mask says which of n actions are legal, so the actions must be Discrete")
+            return None
+        if isinstance(self.dist, Gaussian):
+            raise UserError("--action-mask says which of n actions are legal, so the actions must be Discrete or several of these")
         if self.config.normalise_obs:
             raise UserError("--action-mask reads zeros and ones from the observations, and --normalise-obs would change them")
-        if len(self.observation_shape) != 1 or self.observation_shape[0] < self.dist.n:
-            raise UserError(f"--action-mask reads the last {self.dist.n} features of an observation, and its shape is "
-                            f"{space.shape}")
-        return self.dist.n
+        n = self.dist.outputs
+        if len(self.observation_shape) != 1 or self.observation_shape[0] < n:
+            raise UserError(f"--action-mask reads the last {n} features of an observation, and its shape is {space.shape}")
+        part = self.flattened.parts.get("action_mask") if self.flattened else None
+        if part and part.stop - part.start != n:
+            raise UserError(f"the entry action_mask of the observations has {part.stop - part.start} numbers, not one for each of "
+                            f"{n} actions")
+        return Mask(part or slice(self.observation_shape[0] - n, self.observation_shape[0]), self.dist.sizes)
 
 
 class OffPolicyAgent(Plumbing[Replayed]):

@@ -21,8 +21,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive
 from scratchac.algorithms.plumbing import VectorisedAgent
-from scratchac.conv import Encoder
-from scratchac.environments.spaces import is_picture
+from scratchac.environments.spaces import encoder_for, is_picture
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, Model, SeparateBodies, SharedEncoder
 from scratchac.training import compiled
@@ -67,7 +66,7 @@ class PPO(VectorisedAgent[Config]):
                             f"(--envs {config.envs} × --rollout {config.rollout})")
         init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
         if is_picture(observation_space):
-            self.model = SharedEncoder(Encoder(self.observation_shape), self.dist, 1, config, init_rng, dtype)
+            self.model = SharedEncoder(encoder_for(observation_space), self.dist, 1, config, init_rng, dtype)
         else:
             self.model = SeparateBodies(self.observation_shape[0], self.dist, 1, config, init_rng, dtype, self.masked)
         if self.dist.constants:

@@ -15,9 +15,8 @@ import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.plumbing import OffPolicyAgent
 from scratchac.algorithms.sac import SAC, Config
-from scratchac.conv import Encoder
 from scratchac.distributions import TanhGaussian
-from scratchac.environments.spaces import check_action_box
+from scratchac.environments.spaces import check_action_box, encoder_for
 from scratchac.nn import MLP, Parameters, side_by_side
 from scratchac.training.agent import Metrics
 from scratchac.training.memory import Transitions
@@ -36,7 +35,7 @@ class PixelSAC(SAC):
         self.dist = TanhGaussian(action_space.low, action_space.high, config.log_std)  # type: ignore[attr-defined]
         A = self.dist.features
         OffPolicyAgent.__init__(self, config, observation_space, (A,), seed, dtype, pictures=True)
-        self.encoder = self.make_encoder()
+        self.encoder = encoder_for(observation_space)
         self.actor = MLP((self.encoder.features, *config.hidden, self.dist.outputs), config.activation)
         self.critic = MLP((self.encoder.features + A, *config.hidden, 1), config.activation, stack=(2,))
         self.theta, self.dtheta = (Parameters(self.actor.shapes(), dtype) for _ in range(2))
@@ -50,10 +49,6 @@ class PixelSAC(SAC):
         self.target[:] = self.online
         self.make_optimisers(self.online)
         self.target_entropy = -A
-
-    def make_encoder(self) -> Encoder:
-        """The encoder for these pictures."""
-        return Encoder(self.observation_shape)
 
     def upload(self, x: np.ndarray) -> np.ndarray:
         """Features (B, F) of pictures; anything else as an array of the active backend."""

@@ -14,7 +14,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs import registration
 from gymnasium.vector.utils import CloudpickleWrapper
+from gymnasium.wrappers import TransformAction, TransformObservation
 
+from scratchac.environments.flattened import Flattened, observed
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
@@ -52,6 +54,8 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     pixels      settings for observations that are pictures (see `pixels.py`)
     training    whether the episodes are for learning; episodes for any other purpose are played in full
 
+    Observations that are neither vectors nor pictures are flattened (see `flattened.py`).
+
     Raises UserError for an unknown id, a missing package, or arguments that the environment does not take.
     """
     if not isinstance(env, str) and not callable(env):
@@ -76,7 +80,15 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
             raise UserError(f"the {space} of {name} is {getattr(made, space, None)!r}, not one of Gymnasium's spaces")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
-    return made if pixels is None else wrap(made, pixels, training)
+    return _with_arrays(made if pixels is None else wrap(made, pixels, training))
+
+
+def _with_arrays(env: gym.Env) -> gym.Env:
+    """The environment with observations as agents see them, and with an array for an action of no axes, which `Box` expects."""
+    seen, actions = observed(env.observation_space), env.action_space
+    if isinstance(seen, Flattened):
+        env = TransformObservation(env, seen.flatten, seen)
+    return TransformAction(env, np.asarray, actions) if isinstance(actions, gym.spaces.Box) and actions.shape == () else env
 
 
 def require_distinct(envs: list[Any], env: Any) -> None:

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
+from scratchac.environments.flattened import without_loss
 from scratchac.environments.seeding import seed_spaces
 from scratchac.errors import EnvironmentFailed, one_line
 
@@ -73,21 +74,6 @@ class Checked(gym.Wrapper):
 
     def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
         return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}")
-
-
-def without_loss(x: np.ndarray, dtype: Any) -> np.ndarray:
-    """The array with another dtype. Raises ValueError for the first value that would become a different one.
-
-    Floats may lose digits, but stay finite; whole numbers stay the same numbers, as far as a float can hold them.
-    """
-    if x.dtype == dtype:
-        return x
-    with np.errstate(all="ignore"):                                         # what does not fit is found below
-        cast = x.astype(dtype)
-    lost = np.isfinite(x) & ~np.isfinite(cast) if np.dtype(dtype).kind == "f" else cast != x
-    if lost.any():
-        raise ValueError(f"the observation has the value {x[lost][0]}, and the dtype of its space is {np.dtype(dtype)}")
-    return cast
 
 
 class Rewindable(Checked):

@@ -1,46 +1,51 @@
 """Spaces of observations and actions: which are supported, the distribution that fits one, and how one is saved."""
 
+from collections import OrderedDict
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from scratchac.distributions import Categorical, Distribution, Gaussian
+from scratchac.conv import Encoder
+from scratchac.distributions import Categorical, Distribution, Gaussian, MultiCategorical
+from scratchac.environments.flattened import Flattened, is_picture, not_numbers, observed, shortened
 from scratchac.errors import UserError
 
 EXACT = 2**53                   # float64 holds every whole number up to here
 
 
-def is_picture(space: gym.Space) -> bool:
-    """Whether observations are pictures: uint8 with three axes."""
-    return space.dtype == np.uint8 and space.shape is not None and len(space.shape) == 3
-
-
-def _has_vectors(space: gym.Space) -> bool:
-    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0
-
-
 def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
-    """Raise UserError unless observations are vectors or, if `pictures` are allowed, uint8 of shape (C, H, W) or (H, W, C)."""
+    """Raise UserError unless observations are vectors, as `observed` makes them, or pictures if these are allowed."""
     if is_picture(space):
         if not pictures:
             raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
-                            "dimension")
+                            "dimension (gymnasium.wrappers.FlattenObservation makes one)")
         return
-    if not _has_vectors(space):
-        raise UserError(
-            f"observation space {space} is not supported; it must be a Box of one dimension "
-            "(gymnasium.wrappers.FlattenObservation makes one)"
-        )
+    if not (isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0):
+        raise UserError(f"observation space {shortened(space)} is not supported: {not_numbers(space) or 'it must be flattened'}")
+
+
+def encoder_for(space: Any) -> Encoder:
+    """The encoder of these pictures."""
+    low, high = (0.0, 255.0) if space.dtype == np.uint8 else (float(space.low.flat[0]), float(space.high.flat[0]))
+    return Encoder(space.shape, low=low, high=high)
 
 
 def check_action_box(space: Any, algorithm: str) -> None:
-    """Raise UserError unless actions are vectors between finite bounds, over which [−1, 1] can be stretched."""
-    if isinstance(space, gym.spaces.Discrete):
-        raise UserError(f"{algorithm} needs continuous actions, not {space}; discrete-sac, a2c and others take these")
-    if not _has_vectors(space):
-        raise UserError(f"action space {space} is not supported by {algorithm}; it must be a Box of one dimension")
+    """Raise UserError unless actions are numbers between finite bounds, over which [−1, 1] can be stretched."""
+    if not _is_box(space):
+        others = "discrete-sac, a2c, ppo" if isinstance(space, gym.spaces.Discrete) else "a2c, ppo"
+        hint = f"; {others} and others take these" if _is_discrete(space) else ""
+        raise UserError(f"{algorithm} needs continuous actions, a Box, not {shortened(space)}{hint}")
     _check_range(space, algorithm, "")
+
+
+def _is_box(space: gym.Space) -> bool:
+    return isinstance(space, gym.spaces.Box) and space.low.size > 0
+
+
+def _is_discrete(space: gym.Space) -> bool:
+    return isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary)
 
 
 def _check_range(space: Any, algorithm: str, hint: str) -> None:
@@ -53,54 +58,103 @@ def _check_range(space: Any, algorithm: str, hint: str) -> None:
 
 
 def make_distribution(space: Any, state_dependent_std: bool = False, scaled: bool = True) -> Distribution:
-    """The action distribution for a space: Categorical for Discrete, Gaussian for a Box of one dimension.
+    """The action distribution for a space: Categorical for Discrete, MultiCategorical for MultiDiscrete and MultiBinary, Gaussian
+    for a Box.
 
     Raises UserError for other spaces and, if the Gaussian is scaled, for bounds over which [−1, 1] cannot be stretched.
     """
     if isinstance(space, gym.spaces.Discrete):
         return Categorical(int(space.n), int(space.start))
-    if _has_vectors(space):
+    if isinstance(space, gym.spaces.MultiDiscrete) and space.nvec.size:
+        return MultiCategorical(space.nvec, space.start)
+    if isinstance(space, gym.spaces.MultiBinary) and np.prod(space.shape):
+        return MultiCategorical(np.full(space.shape, 2), np.zeros(space.shape, space.dtype))
+    if _is_box(space):
         if scaled:
             _check_range(space, "the policy", "; --no-scale-actions acts in the environment's own units")
         return Gaussian(space.low, space.high, state_dependent_std, scaled)
-    raise UserError(f"action space {space} is not supported; it must be Discrete or a Box of one dimension")
+    raise UserError(f"action space {shortened(space)} is not supported; it must be Discrete, MultiDiscrete, MultiBinary or a Box")
 
 
-def fits(dist: Any, space: gym.Space) -> bool:
+def fits(dist: Any, space: Any) -> bool:
     """Whether a distribution's actions are those of a space: the same numbers, or the same bounds."""
     if isinstance(dist, Categorical):
         return isinstance(space, gym.spaces.Discrete) and (space.n, space.start) == (dist.n, dist.start)
-    return (isinstance(space, gym.spaces.Box) and space.dtype == dist.low.dtype
-            and np.array_equal(space.low, dist.low) and np.array_equal(space.high, dist.high))
+    if isinstance(dist, MultiCategorical):
+        other = make_distribution(space) if _is_discrete(space) else None
+        return (isinstance(other, MultiCategorical) and other.shape == dist.shape and other.sizes == dist.sizes
+                and np.array_equal(other.start, dist.start))
+    return (isinstance(space, gym.spaces.Box) and space.dtype == dist.low.dtype and space.shape == dist.shape
+            and np.array_equal(space.low.ravel(), dist.low) and np.array_equal(space.high.ravel(), dist.high))
+
+
+def actions_of(dist: Any) -> str:
+    """The actions that a distribution was made for, in words."""
+    if isinstance(dist, Categorical):
+        return f"{dist.n} actions from {dist.start} on"
+    if isinstance(dist, MultiCategorical):
+        return f"actions of shape {dist.shape}, with {', '.join(map(str, dist.sizes))} choices"
+    return f"actions of shape {dist.shape} from {dist.low} to {dist.high}"
 
 
 # -- as JSON: enough to build the agent again without its environment ----------------------------------------------------
 
 
 def space_to_json(space: Any) -> dict[str, Any]:
-    """A space as JSON values."""
-    if isinstance(space, gym.spaces.Discrete):
-        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if is_picture(space):
+    """A space as JSON values. A flattened one is saved as the space that it was."""
+    match space:
+        case Flattened():
+            return space_to_json(space.original)
+        case gym.spaces.Discrete():
+            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+        case gym.spaces.MultiDiscrete():
+            return {"kind": "MultiDiscrete", "n": space.nvec.tolist(), "start": space.start.tolist(), "dtype": str(space.dtype)}
+        case gym.spaces.MultiBinary():
+            return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
+        case gym.spaces.Dict():                                             # a list, since names may be numbers, too
+            return {"kind": "Dict", "parts": [[name, space_to_json(part)] for name, part in space.spaces.items()]}
+        case gym.spaces.Tuple():
+            return {"kind": "Tuple", "parts": [space_to_json(part) for part in space.spaces]}
+    if is_picture(space) and space.dtype == np.uint8:
         return {"kind": "Picture", "shape": list(space.shape)}
-    low, high = ([x.item() if np.isfinite(x) else None for x in bound] for bound in (space.low, space.high))
-    return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype)}
+    if is_picture(space):
+        return {"kind": "Picture", "shape": list(space.shape), "dtype": str(space.dtype),
+                "range": [float(space.low.flat[0]), float(space.high.flat[0])]}
+    low, high = ([x.item() if np.isfinite(x) else None for x in bound.flat] for bound in (space.low, space.high))
+    shape = {} if len(space.shape) == 1 else {"shape": list(space.shape)}
+    return {"kind": "Box", "low": low, "high": high, "dtype": str(space.dtype), **shape}
 
 
 def space_from_json(saved: Any) -> gym.Space:
     """The space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
     try:
         return _space_from(saved)
-    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError, RecursionError) as error:
         raise UserError(f"config.json describes no valid space: {error}") from None
 
 
+def observation_space_from_json(saved: Any) -> gym.Space:
+    """What agents see of the space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
+    return observed(space_from_json(saved))
+
+
 def _space_from(saved: Any) -> gym.Space:
-    if saved["kind"] == "Discrete":
-        return gym.spaces.Discrete(saved["n"], start=saved["start"])
-    if saved["kind"] == "Picture":
-        return gym.spaces.Box(0, 255, tuple(saved["shape"]), np.uint8)
-    low = [-np.inf if x is None else x for x in saved["low"]]
-    high = [np.inf if x is None else x for x in saved["high"]]
+    match saved["kind"]:
+        case "Discrete":
+            return gym.spaces.Discrete(saved["n"], start=saved["start"])
+        case "MultiDiscrete":
+            n, start = (np.array(saved[name], np.int64) for name in ("n", "start"))
+            return gym.spaces.MultiDiscrete(n, dtype=np.dtype(saved["dtype"]).type, start=start)
+        case "MultiBinary":
+            return gym.spaces.MultiBinary(saved["n"])
+        case "Dict":
+            return gym.spaces.Dict(OrderedDict((name, _space_from(part)) for name, part in saved["parts"]))
+        case "Tuple":
+            return gym.spaces.Tuple([_space_from(part) for part in saved["parts"]])
+        case "Picture":
+            low, high = saved.get("range", (0, 255))
+            return gym.spaces.Box(low, high, tuple(saved["shape"]), np.dtype(saved.get("dtype", "uint8")).type)
     dtype = np.dtype(saved["dtype"])
-    return gym.spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)
+    low, high = (np.array([infinity if x is None else x for x in saved[name]], dtype).reshape(saved.get("shape", -1))
+                 for name, infinity in (("low", -np.inf), ("high", np.inf)))
+    return gym.spaces.Box(low, high, dtype=dtype.type)

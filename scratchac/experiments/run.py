@@ -26,7 +26,7 @@ try:
 except ImportError:
     fcntl = None                # type: ignore[assignment]  # Windows
 
-from scratchac.environments.spaces import space_from_json
+from scratchac.environments.spaces import observation_space_from_json, space_from_json
 from scratchac.errors import UserError, WriteError
 from scratchac.experiments import checkpoints
 from scratchac.experiments.files import atomic_file
@@ -142,7 +142,7 @@ class Run:
 
     def spaces(self) -> tuple[gym.Space, gym.Space]:
         """The spaces of observations and actions. Raises UserError if config.json does not describe them."""
-        return space_from_json(self.config["observation_space"]), space_from_json(self.config["action_space"])
+        return observation_space_from_json(self.config["observation_space"]), space_from_json(self.config["action_space"])
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a JSON file in the folder. Raises WriteError."""

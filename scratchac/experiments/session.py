@@ -132,6 +132,8 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots."""
     progress, under_way = history
     fast = agent.fast_path(agent_envs)
+    if agent.flattened and not quiet:
+        print(f"scratchac: observations {agent.flattened}", file=sys.stderr)
     if fast and not quiet:
         print(f"scratchac: backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
               "--backend numpy runs that code itself", file=sys.stderr)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from scratchac import losses
-from scratchac.distributions import Categorical, Gaussian, TanhGaussian
+from scratchac.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian
 from scratchac.gradcheck.differences import Checked, Rng, check
-from scratchac.policies import mask_illegal
+from scratchac.policies import Mask, mask_illegal
 
 # -- distributions ---------------------------------------------------------------------------------------------------
 
@@ -33,25 +33,58 @@ def _(rng: Rng) -> Checked:
     return _distribution_check(Categorical(4), rng, rng.integers(4, size=5), 1, lambda g, c: -g)
 
 
-def _masked_check(rng: Rng, of: int, confused: Callable[[Any, Any], Any]) -> Checked:
+def _masked_check(rng: Rng, dist: Any, mask: np.ndarray, a: np.ndarray, of: int, confused: Callable[[Any, Any], Any]) -> Checked:
     """The gradient through the mask to the raw logits; the spoilt one uses the logits `confused(y, mask)` instead."""
-    dist, y, c, zero = Categorical(4), 2 * rng.standard_normal((5, 4)), rng.standard_normal(5), np.zeros(5)
-    mask = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]], float)
-    a = np.array([1, 3, 2, 0, 2])                                           # all of them legal
-    f = lambda: float(c @ dist.evaluate(mask_illegal(y, mask, 4), a)[of])  # noqa: E731
+    y, c, zero = 2 * rng.standard_normal(mask.shape), rng.standard_normal(5), np.zeros(5)
+    masked = Mask(slice(None), dist.sizes)
+    f = lambda: float(c @ dist.evaluate(mask_illegal(y, mask, masked), a)[of])  # noqa: E731
     grad, spoilt = (dist.backward(dist.evaluate(logits, a)[2], *((c, zero) if of == 0 else (zero, c)))
-                    for logits in (mask_illegal(y, mask, 4), confused(y, mask)))
+                    for logits in (mask_illegal(y, mask, masked), confused(y, mask)))
     return f, y, grad, spoilt
+
+
+MASK = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0]], float)
+LEGAL = np.array([1, 3, 2, 0, 2])                                           # a legal action of each row
 
 
 @check("Categorical, masked: log-probability", "mask forgotten")
 def _(rng: Rng) -> Checked:
-    return _masked_check(rng, 0, lambda y, mask: y)
+    return _masked_check(rng, Categorical(4), MASK, LEGAL, 0, lambda y, mask: y)
 
 
 @check("Categorical, masked: entropy", "logits multiplied by the mask")
 def _(rng: Rng) -> Checked:
-    return _masked_check(rng, 1, lambda y, mask: y * mask)
+    return _masked_check(rng, Categorical(4), MASK, LEGAL, 1, lambda y, mask: y * mask)
+
+
+FACTORS = MultiCategorical(np.array([3, 2, 4]), np.zeros(3, int))
+
+
+def _choices(rng: Rng) -> np.ndarray:
+    return rng.integers(FACTORS.sizes, size=(5, 3))
+
+
+@check("MultiCategorical: log-probability", "the first factor alone")
+def _(rng: Rng) -> Checked:
+    return _distribution_check(FACTORS, rng, _choices(rng), 0, lambda g, c: g * (np.arange(9) < 3))
+
+
+@check("MultiCategorical: entropy", "mean over the factors")
+def _(rng: Rng) -> Checked:
+    return _distribution_check(FACTORS, rng, _choices(rng), 1, lambda g, c: g / 3)
+
+
+@check("MultiCategorical, masked: log-probability", "mask forgotten")
+def _(rng: Rng) -> Checked:
+    mask, a = np.concatenate([np.ones((5, 3)), np.eye(2)[[0, 1, 0, 1, 0]], MASK], axis=1), _choices(rng)
+    a[:, 1], a[:, 2] = [0, 1, 0, 1, 0], LEGAL
+    return _masked_check(rng, FACTORS, mask, a, 0, lambda y, mask: y)
+
+
+@check("MultiCategorical, masked: entropy", "logits multiplied by the mask")
+def _(rng: Rng) -> Checked:
+    mask = np.concatenate([np.ones((5, 3)), np.eye(2)[[0, 1, 0, 1, 0]], MASK], axis=1)
+    return _masked_check(rng, FACTORS, mask, np.zeros((5, 3), int), 1, lambda y, mask: y * mask)
 
 
 @check("Gaussian: log-probability", "normalisation −log σ forgotten")

@@ -167,7 +167,7 @@ def _(rng: Rng) -> Checked:
 def _(rng: Rng) -> Checked:
     config = sac.Config(hidden=(5,), activation="tanh", batch_size=6, learning_starts=6, buffer_size=6, actor_lr=1.0, critic_lr=1.0,
                         gamma=GAMMA, alpha=ALPHA, learn_alpha=False)
-    with patch.object(sac_pixels.PixelSAC, "make_encoder", lambda self: TINY):
+    with patch.object(sac_pixels, "encoder_for", lambda space: TINY):
         agent: Any = sac_pixels.PixelSAC(config, PICTURES, gym.spaces.Box(-1, 1, (2,), np.float64), seed=1, dtype=np.float64)
     agent.online += 0.3 * rng.standard_normal(agent.online.size)
     agent.target += 0.3 * rng.standard_normal(agent.target.size)

@@ -112,7 +112,7 @@ def _a2c_check(rng: Rng, spaces: Callable[[], tuple[Any, Any]], mistake: str, **
     O = observation_space.shape[0]
     obs, next_obs = rng.standard_normal((2, 4, 3, O))
     if config.action_mask:
-        obs[..., -3:] = _masks(rng, (4, 3))
+        obs[..., -agent.dist.outputs:] = _masks(rng, (4, 3), agent.dist.sizes)
     actions, rewards = np.stack([agent.sample(o) for o in obs]), rng.standard_normal((4, 3))
     term, trunc = (rng.random((2, 4, 3)) < 0.2).astype(float)
     batch = Batch(obs, actions, rewards, next_obs, term, trunc, np.zeros((4, 3), int))
@@ -134,9 +134,9 @@ def _a2c_check(rng: Rng, spaces: Callable[[], tuple[Any, Any]], mistake: str, **
     if mistake == "entropy":
         spoilt = numerical_gradient(lambda: loss(-1), agent.model.flat)
     elif mistake == "mask":
-        agent.model.masked = 0
+        agent.model.masked = None
         spoilt = numerical_gradient(loss, agent.model.flat)
-        agent.model.masked = 3
+        agent.model.masked = agent.masked
     else:                                                                   # differentiate the bootstrap V(s′) as well
         def leaky() -> float:
             moved, _ = agent.estimate(batch.rewards, agent.model.value(s), agent.model.value(s2), a, batch, h)
@@ -145,10 +145,14 @@ def _a2c_check(rng: Rng, spaces: Callable[[], tuple[Any, Any]], mistake: str, **
     return loss, agent.model.flat, grad, spoilt
 
 
-def _masks(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Masks of three actions (…, 3): one of them illegal, or two, or none."""
-    masks = np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]])
-    return masks[rng.permutation(np.arange(np.prod(shape)) % len(masks))].reshape(*shape, 3)
+def _masks(rng: Rng, shape: tuple[int, ...], sizes: tuple[int, ...]) -> np.ndarray:
+    """Masks (…, n) of factors with so many choices, each with one legal choice or more."""
+    masks = [np.maximum(np.eye(n)[rng.integers(n, size=shape)], rng.random((*shape, n)) < 0.5) for n in sizes]
+    return np.concatenate(masks, axis=-1)
+
+
+def _factors(features: int = 3) -> tuple[Any, Any]:
+    return gym.spaces.Box(-np.inf, np.inf, (features,), np.float64), gym.spaces.MultiDiscrete([3, 2])
 
 
 @check("A2C update, discrete, two networks", "entropy bonus with the wrong sign")
@@ -186,15 +190,27 @@ def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True, shared_body=True)
 
 
-def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int = 3, **options: Any) -> Checked:
+@check("A2C update, several discrete numbers, shared body", "entropy bonus with the wrong sign")
+def _(rng: Rng) -> Checked:
+    return _a2c_check(rng, _factors, "entropy", shared_body=True)
+
+
+@check("A2C update, illegal choices of two factors masked", "mask forgotten")
+def _(rng: Rng) -> Checked:
+    return _a2c_check(rng, lambda: _factors(7), "mask", action_mask=True)
+
+
+def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int = 3, actions: Any = None,
+               **options: Any) -> Checked:
     """A step on a minibatch with ratios below, inside and above the clip; `spoil` takes the agent and the loss."""
     config = ppo.Config(envs=1, rollout=8, batch_size=8, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1, **options)
-    agent = ppo.PPO(config, *spaces(True, features), seed=1, dtype=np.float64)
+    observations, three = spaces(True, features)
+    agent = ppo.PPO(config, observations, actions or three, seed=1, dtype=np.float64)
     agent.optimiser = SGD(agent.model.flat)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
     s, v_old, h = rng.standard_normal((8, features)), rng.standard_normal(8), agent.schedules(0)
     if config.action_mask:
-        s[:, -3:] = _masks(rng, (8,))
+        s[:, -3:] = _masks(rng, (8,), (3,))
     a = agent.sample(s)
     ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
     logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
@@ -218,12 +234,18 @@ def _(rng: Rng) -> Checked:
     return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat))
 
 
+@check("PPO step, several discrete numbers", "gradient passed on beyond the clip")
+def _(rng: Rng) -> Checked:
+    return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat),
+                      actions=gym.spaces.MultiDiscrete([3, 2]))
+
+
 @check("PPO step, illegal actions masked", "mask forgotten")
 def _(rng: Rng) -> Checked:
     def spoil(agent: Any, loss: Loss) -> np.ndarray:
-        agent.model.masked = 0
+        agent.model.masked = None
         spoilt = numerical_gradient(loss, agent.model.flat)
-        agent.model.masked = 3
+        agent.model.masked = agent.masked
         return spoilt
 
     return _ppo_check(rng, spoil, features=5, action_mask=True)
@@ -232,7 +254,7 @@ def _(rng: Rng) -> Checked:
 @check("PPO step from pictures: both losses, one encoder", "encoder trained by the critic alone")
 def _(rng: Rng) -> Checked:
     config = ppo.Config(envs=1, rollout=6, batch_size=6, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
-    with patch.object(ppo, "Encoder", lambda shape: TINY):
+    with patch.object(ppo, "encoder_for", lambda space: TINY):
         agent: Any = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)
     agent.optimiser = SGD(agent.model.flat)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)

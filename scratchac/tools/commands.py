@@ -237,9 +237,14 @@ def presets() -> None:
             print("    " + "  ".join(f"{name}={value}" for name, value in values.items() if name != "tuning_seeds"))
 
 
-def doctor() -> None:
-    """Print the facts that a bug report needs, and what is missing."""
-    from scratchac.tools.doctor import report
+def doctor(env: str = "") -> None:
+    """Print the facts that a bug report needs, and what is missing; or what agents see and do in an environment.
 
-    for name, value in report():
+    Args:
+        env: Gymnasium id, or MODULE:ID, of an environment to tell about instead
+    """
+    from scratchac.environments.make import Named
+    from scratchac.tools.doctor import about, report
+
+    for name, value in about(Named(env)) if env else report():
         print(f"{name:16} {value}")

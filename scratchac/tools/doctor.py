@@ -1,19 +1,26 @@
 """The facts that a bug report needs: versions, BLAS, threads, backends, GPU, rendering; and what is missing, in one line."""
 
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
 import sys
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from threadpoolctl import threadpool_info
 
 import kernels
+from scratchac.algorithms import ALGORITHMS
+from scratchac.api import make_agent
 from scratchac.environments import games
-from scratchac.environments.make import INSTALL, has_screen
+from scratchac.environments.flattened import shortened
+from scratchac.environments.make import INSTALL, has_screen, make
+from scratchac.errors import UserError
 from scratchac.parallel import workers
 from scratchac.tools import export
 from scratchac.version import __version__
@@ -50,6 +57,29 @@ def report() -> list[tuple[str, str]]:
     lines.append(("screen", "yes" if has_screen() else "none: train, evaluate and video work, play does not"))
     lines += [(name, drawn(program)) for name, program in DRAW.items() if "MuJoCo" not in name or version("mujoco")]
     return [*lines, ("missing", missing())]
+
+
+def about(env: str) -> list[tuple[str, str]]:
+    """Lines of (name, value): what agents observe and do in an environment, and which algorithms take it. Raises UserError."""
+    made = make(env)
+    made.close()
+    able, why = [], ""
+    for name in ALGORITHMS:
+        try:
+            make_agent(name, env)
+            able.append(name)
+        except UserError as error:
+            why = why or str(error)
+    return [("environment", env), ("observations", str(made.observation_space)), ("actions", actions_in_words(made.action_space)),
+            ("algorithms", ", ".join(able) or f"none: {why}")]
+
+
+def actions_in_words(space: Any) -> str:
+    """An action space, and how it is played if it is neither Discrete nor a Box of one dimension."""
+    n = math.prod(space.shape or ())
+    if isinstance(space, gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
+        return f"{shortened(space)}: {n} numbers, each with a distribution of its own"
+    return f"{shortened(space)}: {n} numbers" if isinstance(space, gym.spaces.Box) and len(space.shape) != 1 else shortened(space)
 
 
 def missing() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scratchac import api
-from scratchac.distributions import Categorical, Gaussian, TanhGaussian
+from scratchac.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
 from scratchac.experiments.run import Run
@@ -52,10 +52,10 @@ def policy_of(agent: Agent) -> dict[str, Any]:
     """An agent's policy and critic as names, numbers and lists: {activation, normaliser, actor, head, critic}.
 
     actor    layers {W (I, H), b (H)} whose outputs the head reads
-    head     `kind` categorical (start, masked), gaussian (scaled), tanh (noise) or tanh-gaussian; all but the first with low, high
-             and whether the box has whole numbers. `log_std` is a learnt vector, None where the actor's first outputs are log σ, or
-             how a tanh-gaussian bounds it; `masked` says whether the last n features of an observation are 1 for the legal ones of
-             the n actions, 0 for others
+    head     `kind` categorical (start, mask), multi-categorical (sizes of the factors, start, shape, mask), gaussian (scaled), tanh
+             (noise) or tanh-gaussian; the last three with low, high, the action's shape and whether the box has whole numbers.
+             `log_std` is a learnt vector, None where the actor's first outputs are log σ, or how a tanh-gaussian bounds it; `mask`
+             is [first, last + 1] of the observation's features that are 1 for legal actions, 0 for others, or None
     critic   None, or networks of layers with `kind` "V(s)", "Q(s)" (a vector over actions) or "Q(s, a)" (a in [−1, 1])
     """
     networks, normaliser = agent.networks(), agent.normaliser
@@ -81,9 +81,13 @@ def policy_of(agent: Agent) -> dict[str, Any]:
 
 def _head(agent: Agent, constants: np.ndarray | None) -> dict[str, Any]:
     dist = agent.dist
-    if isinstance(dist, Categorical):
-        return {"kind": "categorical", "start": dist.start, "masked": vars(agent.config).get("action_mask", False)}
-    box = {"low": _numbers(dist.low), "high": _numbers(dist.high), "whole": dist.low.dtype.kind != "f"}
+    if isinstance(dist, Categorical | MultiCategorical):
+        mask = getattr(agent, "masked", None)               # off-policy agents have none
+        kept = {"mask": mask and [mask.features.start, mask.features.stop]}
+        if isinstance(dist, Categorical):
+            return {"kind": "categorical", "start": dist.start, **kept}
+        return {"kind": "multi-categorical", "sizes": dist.sizes, "start": dist.start.ravel().tolist(), "shape": dist.shape, **kept}
+    box = {"low": _numbers(dist.low), "high": _numbers(dist.high), "whole": dist.low.dtype.kind != "f", "shape": dist.shape}
     if isinstance(dist, Gaussian):
         log_std = None if constants is None else _numbers(constants)
         return {"kind": "gaussian", "scaled": dist.scale is not None, "log_std": log_std, **box}
@@ -126,11 +130,12 @@ def web_page(run: Run) -> bytes:
 
 
 def onnx_graph(run: Run) -> bytes:
-    """The bytes of a graph obs (batch, O) → action (batch, A) or, for discrete actions, (batch,): `agent.act(obs, explore=False)`.
+    """The bytes of a graph obs (batch, O) → action (batch, …shape): `agent.act(obs, explore=False)`.
 
-    Actions are float32, or int64 where they are whole numbers.
+    Actions are float32, or int64 where they are whole numbers. Where observations are flattened, `obs` has the vectors that
+    Gymnasium's `flatten` makes; the graph's metadata have the space, as in config.json, under `observation_space`.
 
-    With `action_mask` the action is a legal one, as the last n features of obs say; the graph does not check that they are a mask.
+    With `action_mask` the action is a legal one, as obs says; the graph does not check that its features are a mask.
     It has passed ONNX's checker, and acts as the agent does on random observations. Raises UserError without the packages.
     """
     try:
@@ -144,10 +149,13 @@ def onnx_graph(run: Run) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
 
-    rng, n = np.random.default_rng(0), len(policy["actor"][-1]["b"])
+    rng = np.random.default_rng(0)
     obs = rng.standard_normal((100, len(policy["actor"][0]["W"]))).astype(np.float32)
-    if policy["head"].get("masked"):
-        obs[:, -n:] = np.eye(n)[rng.integers(n, size=100)] + rng.random((100, n)) > 0.5         # at least one action is legal
+    if policy["head"].get("mask"):
+        first, end = policy["head"]["mask"]
+        sizes = policy["head"].get("sizes", [end - first])
+        legal = np.concatenate([np.eye(n)[rng.integers(n, size=100)] for n in sizes], axis=1) + rng.random((100, end - first))
+        obs[:, first:end] = legal > 0.5                     # one choice of each factor is legal, at least
     played, = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
     if not np.allclose(played, agent.act(obs, explore=False), rtol=1e-4, atol=1e-4):
         raise UserError("the ONNX graph does not play as the agent does; nothing is written")
@@ -174,14 +182,22 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
     for layer in policy["actor"][:-1]:
         x = node({"tanh": "Tanh", "relu": "Relu"}[policy["activation"]], node("Gemm", x, layer["W"], layer["b"]))
     last = policy["actor"][-1]
-    if head["kind"] == "categorical":
+    discrete = head["kind"] in ("categorical", "multi-categorical")
+    if discrete:
         x = node("Gemm", x, last["W"], last["b"])
-        if head["masked"]:
-            mask = node("Slice", "obs", [-len(last["b"])], [np.iinfo(np.int64).max], [1], dtype=np.int64)
+        if head["mask"]:
+            first, end = head["mask"]
+            mask = node("Slice", "obs", [first], [end], [1], dtype=np.int64)
             x = node("Where", node("Equal", mask, 1), x, ILLEGAL)
+    if head["kind"] == "categorical":
         x = node("ArgMax", x, axis=1, keepdims=0)
         x = node("Add", x, head["start"], dtype=np.int64)
-        shape: tuple[Any, ...] = ("batch",)
+    elif head["kind"] == "multi-categorical":
+        ends = np.cumsum(head["sizes"]).tolist()
+        factors = [node("Slice", x, [end - size], [end], [1], dtype=np.int64)
+                   for size, end in zip(head["sizes"], ends, strict=True)]
+        chosen = [node("ArgMax", factor, axis=1, keepdims=1) for factor in factors]
+        x = node("Add", node("Concat", *chosen, axis=1), head["start"], dtype=np.int64)
     else:
         A, low, high = len(head["low"]), np.array(head["low"]), np.array(head["high"])
         x = node("Gemm", x, np.array(last["W"])[:, -A:], last["b"][-A:])    # μ: a network's own log σ comes before it
@@ -194,14 +210,18 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
         x = node("Min", node("Max", x, low), high)
         if head["whole"]:
             x = node("Cast", x, to=onnx.TensorProto.INT64)
-        shape = "batch", A
+    shape = tuple(head.get("shape", ()))
+    if head["kind"] != "categorical" and len(shape) != 1:
+        x = node("Reshape", x, [-1, *shape], dtype=np.int64)
     nodes[-1].output[0] = "action"
 
-    whole = head["kind"] == "categorical" or head["whole"]
+    whole = discrete or head["whole"]
     kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
     graph = make.make_graph(nodes, f"{config['algorithm']} on {config['env']}",
                             [make.make_tensor_value_info("obs", onnx.TensorProto.FLOAT, ["batch", len(policy["actor"][0]["W"])])],
-                            [make.make_tensor_value_info("action", kind, shape)], constants)
+                            [make.make_tensor_value_info("action", kind, ("batch", *shape))], constants)
     # An old operator set and format: all that is needed is in them, and old runtimes read them.
-    return make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8, producer_name="scratchac",
-                           producer_version=__version__)
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8, producer_name="scratchac",
+                            producer_version=__version__)
+    make.set_model_props(model, {"observation_space": json.dumps(config["observation_space"])})
+    return model

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchac.distributions import Categorical, Deterministic, Gaussian, TanhGaussian
+from scratchac.distributions import Deterministic, Distribution, TanhGaussian
+from scratchac.environments.flattened import Flattened
 from scratchac.exploration import Noise
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Networks
@@ -40,7 +41,9 @@ class Agent(Protocol):
     n_envs: int
     """N, the environments it trains in."""
     observation_shape: tuple[int, ...]
-    dist: Categorical | Gaussian | TanhGaussian | Deterministic
+    flattened: Flattened | None
+    """The space of its observations, if they are flattened."""
+    dist: Distribution | TanhGaussian | Deterministic
     """Maps outputs of the actor to actions, and these to the environment's actions."""
     noise: Noise | None
     """Exploration noise of a deterministic policy."""

@@ -8,7 +8,7 @@ import numpy as np
 
 import kernels
 from scratchac.environments.make import name_of
-from scratchac.environments.spaces import fits
+from scratchac.environments.spaces import actions_of, fits
 from scratchac.errors import TrainingError, UserError
 
 LONGEST = 100_000               # most steps of an episode, where an episode has to end
@@ -43,10 +43,10 @@ def require_fit(agent: Any, made: gym.Env, env: Any) -> None:
 
     made    an environment that was made from `env`, an id or a callable
     """
-    shape, dist = getattr(agent, "observation_shape", None), getattr(agent, "dist", None)
-    if shape is not None and made.observation_space.shape != shape:
-        raise UserError(f"the agent was made for observations of shape {shape}, and those of {name_of(env)} are "
+    shape, flattened, dist = (getattr(agent, name, None) for name in ("observation_shape", "flattened", "dist"))
+    same = made.observation_space.shape == shape and (flattened is None or flattened.like(made.observation_space))
+    if shape is not None and not same:
+        raise UserError(f"the agent was made for observations {flattened or f'of shape {shape}'}, and those of {name_of(env)} are "
                         f"{made.observation_space}")
     if dist is not None and not fits(dist, made.action_space):
-        known = f"{dist.n} actions from {dist.start} on" if hasattr(dist, "n") else f"actions from {dist.low} to {dist.high}"
-        raise UserError(f"the agent was made for {known}, and those of {name_of(env)} are {made.action_space}")
+        raise UserError(f"the agent was made for {actions_of(dist)}, and those of {name_of(env)} are {made.action_space}")

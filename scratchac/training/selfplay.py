@@ -9,7 +9,7 @@ from scratchac.distributions import Categorical
 from scratchac.environments.games import Table
 from scratchac.errors import UserError
 from scratchac.nn import Parameters
-from scratchac.policies import mask_illegal
+from scratchac.policies import Mask, mask_illegal
 
 SNAPSHOTS = 50              # earlier policies that a whole training keeps
 
@@ -104,7 +104,8 @@ class SelfPlay:
         if waiting:
             s = np.stack([table.seen for table in self.tables])             # (N, O)
             y = self.net.forward(self.params, s[:, None])[0][waiting, 0, : self.dist.n]
-            actions = self.dist.sample(mask_illegal(y, s[waiting], self.dist.n), self.dist.noise(self.rng, len(waiting)))
+            masked = Mask(slice(-self.dist.n, None), self.dist.sizes)
+            actions = self.dist.sample(mask_illegal(y, s[waiting], masked), self.dist.noise(self.rng, len(waiting)))
             for i, action in zip(waiting, actions.tolist(), strict=True):
                 self.tables[i].play(action)
 

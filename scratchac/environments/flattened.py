@@ -1,0 +1,169 @@
+"""Observations of any space as vectors, in the order of Gymnasium's `flatten`; pictures stay pictures."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from scratchac.errors import UserError
+
+MOST = 1_000_000            # most numbers of a flattened observation, to limit memory
+SMALLEST = 16               # pixels on each side of a picture: what the encoder (conv.py) needs
+NUMBERS = gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary, gym.spaces.Box
+
+
+def is_picture(space: gym.Space) -> bool:
+    """Whether observations are pictures (C, H, W) or (H, W, C): uint8, or floats between the same finite bounds everywhere."""
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 3:
+        return False
+    one_range = space.is_bounded() and np.ptp(space.low) == 0 == np.ptp(space.high)
+    return space.dtype == np.uint8 or (space.dtype.kind == "f" and one_range)
+
+
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether pictures have SMALLEST × SMALLEST pixels or more, and more pixels on each side than channels."""
+    sides = shape[1:] if shape[0] < shape[-1] else shape[:2]
+    return min(sides) >= SMALLEST and min(sides) > min(shape[0], shape[-1])
+
+
+class Flattened(gym.spaces.Box):
+    """The vectors (O,) that the elements of `original` are flattened to: the vectors of its parts, one after another.
+
+    A Discrete is one-hot (1 at its number, 0 elsewhere), and so is each number of a MultiDiscrete; a MultiBinary and a Box have
+    their numbers, row by row; a Dict and a Tuple have their entries in order. Gymnasium's `flatten` gives the same numbers. Here
+    they are float32, and a value that is no element of its part is an error, where `flatten` would convert it.
+
+    parts    the place of each entry of a Dict in the vector, by its name; empty for other spaces
+
+    Raises UserError for spaces that are not made of numbers, and for more than 1,000,000 numbers.
+    """
+
+    def __init__(self, original: gym.Space):
+        why = not_numbers(original)
+        if why:
+            raise UserError(f"observation space {shortened(original)} cannot be flattened: {why}")
+        flat: Any = gym.spaces.flatten_space(original)
+        with np.errstate(over="ignore"):                                    # a bound beyond float32 becomes infinite
+            super().__init__(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
+        self.original = original
+        entries = original.spaces if isinstance(original, gym.spaces.Dict) else {}
+        ends = np.cumsum([0, *map(gym.spaces.flatdim, entries.values())]).tolist()
+        self.parts = {name: slice(*ends[i : i + 2]) for i, name in enumerate(entries)}
+
+    def flatten(self, x: Any) -> np.ndarray:
+        """The vector (O,) of an element of the original space. Raises ValueError for anything else."""
+        return np.concatenate([_vector(space, value, name) for name, space, value in _leaves(self.original, x, "")])
+
+    def read(self, obs: Any) -> np.ndarray:
+        """One element of the original space as a vector (O,); vectors (O,) or (N, O) of float32 stay as they are.
+
+        Raises UserError for anything else.
+        """
+        if isinstance(obs, np.ndarray) and obs.dtype == np.float32 and obs.ndim in (1, 2) and obs.shape[-1:] == self.shape:
+            return obs
+        try:
+            return self.flatten(obs)
+        except ValueError as error:
+            raise UserError(f"an observation is an element of {shortened(self.original)}, or one or several vectors of "
+                            f"{self.shape[0]} float32 numbers: {error}") from None
+
+    def __str__(self) -> str:
+        return f"{shortened(self.original)} flattened to {self.shape[0]:,} numbers"
+
+    def like(self, other: gym.Space) -> bool:
+        """Whether another space is flattened from the same parts: of the same names, kinds and sizes."""
+        return isinstance(other, Flattened) and _layout(self.original) == _layout(other.original)
+
+
+def observed(space: gym.Space) -> gym.Space:
+    """What agents see of a space: itself, if it has vectors or large pictures or cannot be flattened, else it is `Flattened`."""
+    stays = isinstance(space, gym.spaces.Box) and (len(space.shape) == 1 or (is_picture(space) and is_large(space.shape)))
+    return space if stays or not_numbers(space) else Flattened(space)
+
+
+def not_numbers(space: gym.Space) -> str | None:
+    """Why a space cannot be flattened, or None."""
+    size = 0
+    for name, part in _parts(space):
+        if not isinstance(part, NUMBERS):
+            hint = "; gymnasium.wrappers.FilterObservation leaves entries out" if name else ""
+            return f"{f'its part {name}' if name else 'it'} is {shortened(part)}, which has no fixed set of numbers{hint}"
+        size += gym.spaces.flatdim(part)
+    return None if 0 < size <= MOST else f"it has {size:,} numbers, and 1 to {MOST:,} are possible"
+
+
+def shortened(space: gym.Space) -> str:
+    """A space in at most about 80 characters."""
+    text = " ".join(str(space).split())
+    return text if len(text) <= 80 else f"{text[:76]}…)"
+
+
+def _parts(space: gym.Space, name: str = "") -> Iterator[tuple[str, gym.Space]]:
+    """The spaces within Dicts and Tuples, in order, with their names such as ['goal'][0]."""
+    if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
+        for key, part in space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces):
+            yield from _parts(part, f"{name}[{key!r}]")
+    else:
+        yield name, space
+
+
+def _layout(space: gym.Space) -> list[tuple[str, str, int]]:
+    return [(name, type(part).__name__, gym.spaces.flatdim(part)) for name, part in _parts(space)]
+
+
+def _leaves(space: gym.Space, x: Any, name: str) -> Iterator[tuple[str, gym.Space, Any]]:
+    """As `_parts`, with the value of each of them in x. Raises ValueError if x has other entries."""
+    if isinstance(space, gym.spaces.Dict):
+        if not isinstance(x, Mapping) or x.keys() != space.spaces.keys():
+            found = f"the entries {', '.join(map(str, x))}" if isinstance(x, Mapping) else f"no entries: {type(x).__name__}"
+            raise ValueError(f"the observation{name} has {found}, and its space {', '.join(map(str, space.spaces))}")
+        for key, part in space.spaces.items():
+            yield from _leaves(part, x[key], f"{name}[{key!r}]")
+    elif isinstance(space, gym.spaces.Tuple):
+        if not isinstance(x, tuple | list) or len(x) != len(space.spaces):
+            raise ValueError(f"the observation{name} is {type(x).__name__}, and its space a Tuple of {len(space.spaces)} entries")
+        for i, part in enumerate(space.spaces):
+            yield from _leaves(part, x[i], f"{name}[{i}]")
+    else:
+        yield name, space, x
+
+
+def _vector(space: Any, x: Any, name: str) -> np.ndarray:
+    """The vector of an element of one of NUMBERS, float32. Raises ValueError for anything else."""
+    try:
+        x = np.asarray(x)
+    except ValueError:                                                      # a list of lists of different lengths
+        raise ValueError(f"the observation{name} is {type(x).__name__}, not numbers of shape {space.shape}") from None
+    if x.shape != space.shape or x.dtype.kind not in "fiub":
+        raise ValueError(f"the observation{name} is {x.dtype} of shape {x.shape}, and its space says {space.shape}")
+    x = without_loss(x.ravel(), space.dtype, name)
+    if isinstance(space, gym.spaces.Box):
+        return without_loss(x, np.dtype(np.float32), name)
+    start = np.ravel(getattr(space, "start", 0))
+    sizes = np.ravel(space.n if isinstance(space, gym.spaces.Discrete) else getattr(space, "nvec", 2))
+    wrong = (x < start) | (x - start >= sizes)
+    if wrong.any():
+        raise ValueError(f"the observation{name} has the value {x[wrong][0]}, which is not in {shortened(space)}")
+    if isinstance(space, gym.spaces.MultiBinary):
+        return x.astype(np.float32)
+    one_hot = np.zeros(sizes.sum(), np.float32)
+    one_hot[np.cumsum(sizes) - sizes + x - start] = 1
+    return one_hot
+
+
+def without_loss(x: np.ndarray, dtype: Any, name: str = "") -> np.ndarray:
+    """The array with another dtype. Raises ValueError for the first value that would become a different one.
+
+    Floats may lose digits, but stay finite; whole numbers stay the same numbers, as far as a float can hold them.
+
+    name    of the array among the observation's parts, if it is not all of it
+    """
+    if x.dtype == dtype:
+        return x
+    with np.errstate(all="ignore"):                                         # what does not fit is found below
+        cast = x.astype(dtype)
+    lost = np.isfinite(x) & ~np.isfinite(cast) if np.dtype(dtype).kind == "f" else cast != x
+    if lost.any():
+        raise ValueError(f"the observation{name} has the value {x[lost][0]}, and the dtype of its space is {np.dtype(dtype)}")
+    return cast
