@@ -64,7 +64,7 @@ def test_no_illegal_action_is_drawn(backend, rng):
     for u in (np.zeros(rows), np.full(rows, np.nextafter(1, 0)), rng.random(rows)):
         assert mask[np.arange(rows), Categorical(n).sample(masked, u)].all()
     assert mask[np.arange(rows), Categorical(n).mode(masked)].all()
-    even = mask_illegal(np.zeros_like(y), mask, n)
+    even = mask_illegal(np.zeros_like(y), mask, Mask(slice(None), (n,)))
     drawn = np.array([Categorical(n).sample(even[:1], u[:1]) for u in rng.random((400, 1))])
     assert set(drawn.ravel()) == set(np.flatnonzero(mask[0]))
 
@@ -91,8 +91,8 @@ def test_compiled_loops_know_no_masks():
 @pytest.mark.parametrize("mask", [[0, 0, 0], [0, 2, 1], [1, 0.5, 0], [1, np.nan, 0], [-1, 1, 0]], ids=str)
 def test_masks_that_are_none(mask):
     s = np.array([[1.0, 1, 1], [0, 1, 1], mask])
-    with pytest.raises(UserError, match="row 2 of the observations: its last 3 features"):
-        mask_illegal(np.zeros((3, 3)), s, 3)
+    with pytest.raises(UserError, match="row 2 of the observations: the mask must be 1 for legal actions, one at least, and 0"):
+        mask_illegal(np.zeros((3, 3)), s, Mask(slice(-3, None), (3,)))
 
 
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
