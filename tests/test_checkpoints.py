@@ -79,6 +79,7 @@ def as_before(path):
     (path / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["a2c", "sac", "a3c"])
 def test_a_checkpoint_of_the_version_before_is_read(algorithm, tmp_path, quick_end):
     env = "Pendulum-v1" if algorithm == "sac" else "CartPole-v1"

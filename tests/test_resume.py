@@ -53,6 +53,7 @@ def numba_threads():
     return numba.get_num_threads() if numba else os.cpu_count()
 
 
+@pytest.mark.slow
 def test_resuming_on_another_callable_is_recorded(tmp_path):
     """The run continues from the step on which config.json says so; a run on an id stays there."""
     scratchac.train("a2c", lambda: Constant(), 400, out=tmp_path / "run", stop_after=200, hidden=(4,))
@@ -79,6 +80,7 @@ class NoGenerator(Counter):
         raise RuntimeError("this simulator has no generator")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [OldGenerator, NoGenerator])
 @pytest.mark.parametrize("vector", ["sync", "async"])
 def test_what_only_serves_resuming_never_ends_training(env, vector, tmp_path, capsys):

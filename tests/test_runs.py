@@ -144,6 +144,7 @@ def test_a_value_that_is_no_number_names_the_checkpoint(tmp_path, quick_end):
 # -- a function that ends training ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm, options", [
     ("reinforce", {}), ("a2c", {}), ("sac", {"learning_starts": 8, "batch_size": 4, "buffer_size": 100, "env": "Pendulum-v1"})])
 def test_on_row_ends_training(algorithm, options, tmp_path, quick_end):
