@@ -10,6 +10,8 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")       # no windows
 import numpy as np
 import pytest
 
+import scratchac
+
 collect_ignore = [] if sys.platform == "linux" else ["test_faults.py"]          # /dev/full, /proc, limits: means of Linux
 
 
@@ -25,3 +27,12 @@ def quick_end(monkeypatch):
 
     monkeypatch.setattr(session, "EVALUATION_EPISODES", 1)
     monkeypatch.setattr(plots, "curves", lambda run, path: None)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A small run of A2C with every option that has a state."""
+    path = tmp_path_factory.mktemp("runs") / "a2c"
+    options = {"normalise_obs": True, "scale_rewards": True, "optimiser": "adam"}
+    agent = scratchac.train("a2c", env="CartPole-v1", steps=2000, out=path, **options)
+    return path, agent

@@ -1,5 +1,6 @@
 """Tiny environments with known answers; each exposes one silent bug."""
 
+import json
 import os
 import signal
 
@@ -7,6 +8,10 @@ import gymnasium as gym
 import numpy as np
 
 BOX = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+
+
+def summary_of(path):
+    return json.loads((path / "summary.json").read_text())
 
 
 class Constant(gym.Env):

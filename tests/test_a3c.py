@@ -43,6 +43,7 @@ def push_many(send, store, worker, times):
     return store.push(worker, np.ones(3, np.float32), 0.0, 0)[1]
 
 
+@pytest.mark.slow
 def test_the_store_is_shared_and_loses_no_count(nothing_left):
     store = SharedMemoryStore(3, 2, np.float32)
     store.fill(np.array([1, 2, 3], np.float32), np.zeros(3, np.float32), 10)
@@ -107,6 +108,7 @@ def test_workers_learn_together(nothing_left):
     assert agent.act(np.zeros((1, 1)), explore=False)[0] == 1
 
 
+@pytest.mark.slow
 def test_a_run_reports_every_episode_and_update(tmp_path, nothing_left, quick_end):
     scratchac.train("a3c", Bandit, 2000, envs=2, rollout=4, hidden=(8,), out=tmp_path / "run")
     run = Run.open(tmp_path / "run")
@@ -143,6 +145,7 @@ def test_on_row_ends_training(tmp_path, nothing_left, quick_end):
         scratchac.resume(path, env=Bandit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env, why", [
     (Deadly, "killed by SIGKILL"), (Breaking, "environment 0 at step 5 of its episode raised RuntimeError: the pole broke"),
     (Poison, r"rewards of environment 0 are not finite at about step \d+")])
@@ -152,6 +155,7 @@ def test_a_worker_that_dies_ends_the_run_which_is_saved(env, why, tmp_path, noth
     assert scratchac.load(tmp_path / "run").step <= 2 * 8
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_cleans_up(tmp_path):
     arguments = ["train", "a3c", "--steps", "10000000", "--backend", "numpy", "--quiet", "--no-video", "--out", tmp_path / "run"]
     process = subprocess.Popen([sys.executable, "-m", "scratchac", *map(str, arguments)], stderr=subprocess.PIPE, text=True,

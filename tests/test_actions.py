@@ -103,6 +103,7 @@ def test_whole_numbers_beyond_float64_are_refused():
         spaces.make_distribution(gym.spaces.Box(-2**63, 2**63 - 1, (1,), np.int64))
 
 
+@pytest.mark.slow
 def test_a_run_from_before_the_choice_keeps_its_units(tmp_path):
     """Its config.json has no scale_actions; its actions were in the environment's units."""
     import json

@@ -70,6 +70,7 @@ def test_evaluate_json(run, capsys):
     assert main(["evaluate", run, "--episodes", "4", "--quiet"]) == 0 and capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_resume_plot_and_video(run, tmp_path, capsys):
     assert main(["resume", run, "--steps", "800", "--quiet", "--no-video", "--eval-episodes", "3"]) == 0
     assert json.loads((tmp_path / run / "summary.json").read_text())["eval_episodes"] == 3
@@ -80,6 +81,7 @@ def test_resume_plot_and_video(run, tmp_path, capsys):
     assert list((tmp_path / run).glob("video.*"))
 
 
+@pytest.mark.slow
 def test_gradcheck(capsys):
     assert main(["gradcheck"]) == 0
     assert "every spoilt one was caught" in capsys.readouterr().out
@@ -87,6 +89,7 @@ def test_gradcheck(capsys):
     assert all(row["passed"] for row in json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.slow
 def test_presets_and_doctor(capsys):
     assert main(["presets"]) == 0 and "a2c on LunarLander-v3" in capsys.readouterr().out
     assert main(["doctor"]) == 0
@@ -107,6 +110,7 @@ def test_doctor_says_in_one_line_what_is_missing(monkeypatch):
     assert doctor.drawn("import sys; sys.exit('no driver')") == "fails: no driver"
 
 
+@pytest.mark.slow
 def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "a2c", *FAST, "--gamma", "linear:0.9:0.95", "--hidden", "8", "8", "--shared-body", "--env-args",
@@ -189,6 +193,7 @@ def test_the_main_job_is_a2c_on_the_lander():
     assert ALGORITHMS["a2c"].env == "LunarLander-v3" and "LunarLander-v3" in presets()["a2c"]
 
 
+@pytest.mark.slow
 def test_resume_says_on_stderr_what_it_does_and_records_what_computed(tmp_path, capsys):
     pytest.importorskip("numba", reason="Numba is not installed")
     run = str(tmp_path / "run")
@@ -276,6 +281,7 @@ def test_a_run_from_elsewhere_imports_nothing_from_the_working_directory(where, 
     assert not list(tmp_path.rglob("imported"))
 
 
+@pytest.mark.slow
 def test_a_film_has_the_render_mode_that_it_needs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [word for word in FAST if word != "--no-video"]

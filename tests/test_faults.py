@@ -321,6 +321,7 @@ def test_a_resume_that_fails_at_once_leaves_the_checkpoint_as_it_is(tmp_path):
 # -- damaged checkpoints -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_flipped_bits_are_refused_or_harmless(finished):
     seen = damage.flip_bits(finished, 1500)
     assert seen["refused"] > 1200 and sum(seen.values()) == 1500
@@ -500,9 +501,8 @@ def test_a_very_long_episode_is_not_kept_and_begins_anew(tmp_path, monkeypatch, 
 # -- strange input -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what, examples", [
-    pytest.param("command_lines", 60, marks=pytest.mark.slow), ("function_calls", 400),
-    pytest.param("environments", 400, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what, examples", [("command_lines", 60), ("function_calls", 400), ("environments", 400)])
 def test_strange_input_is_done_or_refused(what, examples, monkeypatch):
     monkeypatch.undo()                                                      # curves are drawn, since they have to take this input
     seen = getattr(strange, what)(examples)
@@ -563,6 +563,7 @@ def test_observations_may_be_lists(algorithm, backend):
     assert scratchac.train(algorithm, Lists, 80, backend=backend, **SMALL).step == 80
 
 
+@pytest.mark.slow
 def test_a_run_without_a_single_update(tmp_path, monkeypatch):
     monkeypatch.undo()                                                      # curves are drawn of no update at all
     scratchac.train("sac", "Pendulum-v1", 1000, out=tmp_path / "run", on_row=lambda row: True, **OFF)
@@ -588,6 +589,7 @@ def test_a_run_that_belongs_to_something_else(finished, capsys):
 # -- what is not installed -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words, module, command", [
     ("train a2c --env LunarLander-v3", "Box2D", "gymnasium[box2d]"), ("train sac --env Hopper-v5", "mujoco", "gymnasium[mujoco]"),
     ("train a2c --backend numba", "numba", "pip install numba scipy"),

@@ -264,6 +264,7 @@ def run(tmp_path, trained):
     return shutil.copytree(trained, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["--new-episodes"]])
 def test_a_run_is_rated_resumed_and_evaluated(words, run, capsys):
     rating = Run.open(run).metrics()["elo"]
@@ -306,6 +307,7 @@ def test_playing_in_the_terminal(run, monkeypatch, capsys):
     assert play("").endswith("0 won, 0 drawn, 0 lost\n")
 
 
+@pytest.mark.slow
 def test_only_games_are_played_against_a_run(tmp_path, run, capsys):
     scratchac.train("a2c", "CartPole-v1", 200, out=tmp_path / "cart")
     assert main(["play", str(tmp_path / "cart")]) == 2 and "is a run on CartPole-v1, not on tictactoe_v3" in capsys.readouterr().err

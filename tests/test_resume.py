@@ -1,13 +1,19 @@
 """A run that was stopped and resumed in a new process ends with the same checkpoint, bit by bit, as one that never stopped."""
 
+import json
 import os
 import subprocess
 import sys
 
+import gymnasium as gym
+import numpy as np
 import pytest
 from damage import same
+from probes import Constant, Counter
 
+import scratchac
 from scratchac.__main__ import main
+from scratchac.errors import UserError
 from scratchac.experiments.run import Run
 
 OFF = "--buffer-size 500 --learning-starts 100 --batch-size 16 --hidden 8 8"
@@ -45,3 +51,41 @@ def test_resumed_is_never_stopped(backend, case, tmp_path, monkeypatch):
 def numba_threads():
     numba = sys.modules.get("numba")
     return numba.get_num_threads() if numba else os.cpu_count()
+
+
+@pytest.mark.slow
+def test_resuming_on_another_callable_is_recorded(tmp_path):
+    """The run continues from the step on which config.json says so; a run on an id stays there."""
+    scratchac.train("a2c", lambda: Constant(), 400, out=tmp_path / "run", stop_after=200, hidden=(4,))
+    scratchac.resume(tmp_path / "run", env=Constant)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["resumed"] == [[200, "Constant"]]
+    scratchac.train("a2c", "CartPole-v1", 400, out=tmp_path / "id", stop_after=200, hidden=(4,))
+    with pytest.raises(UserError, match="trained on CartPole-v1, not on <lambda>: start a new run"):
+        scratchac.resume(tmp_path / "id", env=lambda: gym.make("CartPole-v1"))
+
+
+class OldGenerator(Counter):
+    """Its generator is the old RandomState, as that of dm_control's environments is."""
+
+    @property
+    def np_random(self):
+        return np.random.RandomState(0)
+
+
+class NoGenerator(Counter):
+    """It refuses to show a generator."""
+
+    @property
+    def np_random(self):
+        raise RuntimeError("this simulator has no generator")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [OldGenerator, NoGenerator])
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_what_only_serves_resuming_never_ends_training(env, vector, tmp_path, capsys):
+    """Later episodes of such an environment cannot be restored: on resume it begins a new one, and this is said."""
+    scratchac.train("a2c", env, 400, out=tmp_path / "run", stop_after=200, envs=2, hidden=(4,), vector=vector)
+    assert scratchac.resume(tmp_path / "run", env=env).step == 400
+    told = capsys.readouterr().err
+    assert all(f"do not restore environment {i}; it begins a new episode" in told for i in (0, 1))

@@ -1,0 +1,82 @@
+"""The evaluation at the end of a run: how many episodes, how many steps."""
+
+import json
+
+import numpy as np
+import pytest
+from probes import Breaking, Constant, summary_of
+
+import scratchac
+from scratchac.errors import EnvironmentFailed, UserError
+from scratchac.experiments.run import Run
+from scratchac.training import evaluation
+
+
+class Lengths(Constant):
+    """Episode i, by its seed, has 3 steps if i is even and otherwise 40."""
+
+    def reset(self, *, seed=None, options=None):
+        self.limit = self.limit if seed is None else 40 if seed % 2 else 3
+        return super().reset(seed=seed)
+
+
+@pytest.mark.slow
+def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys):
+    path = tmp_path / "run"
+    with pytest.raises(UserError, match=r"--eval-episodes must be a whole number in .*, not -1"):
+        scratchac.train("reinforce", Constant, 50, out=path, eval_episodes=-1)
+    scratchac.train("reinforce", Constant, 50, out=path, hidden=(4,), eval_episodes=7)
+    assert Run.open(path).config["eval_episodes"] == summary_of(path)["eval_episodes"] == 7
+    scratchac.resume(path, 100, env=Constant)
+    assert summary_of(path)["eval_episodes"] == 7
+    scratchac.resume(path, 150, env=Constant, eval_episodes=3)
+    assert Run.open(path).config["eval_episodes"] == 7 and summary_of(path)["eval_episodes"] == 3
+    assert capsys.readouterr().err == ""
+    scratchac.resume(path, 200, env=Constant, eval_episodes=4, quiet=False)
+    assert "evaluation 100%" in capsys.readouterr().err
+    config = Run.open(path).config
+    del config["eval_episodes"]                                             # as in version 0.1.0
+    (path / "config.json").write_text(json.dumps(config))
+    scratchac.resume(path, 250, env=Constant)
+    assert summary_of(path)["eval_episodes"] == 100
+    (path / "config.json").write_text(json.dumps(config | {"eval_episodes": "many"}))
+    with pytest.raises(UserError, match="--eval-episodes must be"):
+        scratchac.resume(path, 300, env=Constant)
+
+
+def test_a_run_without_an_evaluation(tmp_path):
+    path = tmp_path / "run"
+    scratchac.train("reinforce", Breaking, 5, out=path, hidden=(4,), eval_episodes=0)       # its tenth step would fail
+    assert summary_of(path)["eval_episodes"] == 0 and "eval_mean" not in summary_of(path)
+    assert (path / "curves.png").exists()
+    with pytest.raises(UserError, match="has finished its 5 steps"):
+        scratchac.resume(path, env=Breaking)
+
+
+def test_an_evaluation_has_a_budget_of_steps(tmp_path, monkeypatch, capsys):
+    """Every episode that was begun counts, so that the mean of 3 and 40 is that of all episodes."""
+    monkeypatch.setattr(evaluation, "BUDGET", 200)
+    scratchac.train("reinforce", Lengths, 50, out=tmp_path / "run", hidden=(4,))
+    summary = summary_of(tmp_path / "run")
+    assert 10 < summary["eval_episodes"] < 30 and summary["eval_cut"] == 0
+    returns = [40 if i % 2 else 3 for i in range(summary["eval_episodes"])]
+    assert summary["eval_mean"] == np.mean(returns) and summary["eval_std"] == np.std(returns)
+    assert capsys.readouterr().err == (f"scratchac: the evaluation has {len(returns)} of 100 episodes: it begins no more after "
+                                       "200 steps\n")
+    assert len(scratchac.evaluate(scratchac.load(tmp_path / "run"), Lengths, 100)) == 100
+
+
+def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "LONGEST", 50)
+    path = tmp_path / "run"
+    scratchac.train("a2c", lambda: Constant(10**9), 80, out=path, hidden=(4,), eval_episodes=12)
+    summary = summary_of(path)
+    assert (summary["eval_mean"], summary["eval_episodes"], summary["eval_cut"]) == (50, 12, 12)
+    assert capsys.readouterr().err == ("scratchac: 12 of 12 episodes of the evaluation had not ended after 50 steps; they are cut "
+                                       "there and count with their returns so far\n")
+    with pytest.raises(UserError, match="has finished its 80 steps"):
+        scratchac.resume(path, env=Constant)
+    with pytest.raises(EnvironmentFailed, match="an episode has not ended"):
+        scratchac.evaluate(scratchac.load(path), lambda: Constant(10**9), 2)
+    scratchac.train("a2c", lambda: Constant(50), 80, out=tmp_path / "ends", hidden=(4,), eval_episodes=1)
+    assert summary_of(tmp_path / "ends")["eval_cut"] == 0                   # it ends at the last step that it may have

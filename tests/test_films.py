@@ -1,0 +1,107 @@
+"""Films: how fast they play, and what happens when none can be made."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from probes import Constant, Poison
+
+import scratchac
+from scratchac.errors import EnvironmentFailed
+from scratchac.experiments import video
+
+
+class Filmed(Constant):
+    """`draw` makes a picture from the number of the step."""
+
+    def __init__(self, draw, fps=None, limit=10, render_mode=None):
+        super().__init__(limit)
+        self.draw, self.metadata, self.render_mode = draw, {"render_modes": ["rgb_array"], "render_fps": fps}, render_mode
+
+    def render(self):
+        return self.draw(self.t)
+
+
+def grey(t, height=20):
+    return np.full((height, 24, 3), 2 * t % 256, np.uint8)
+
+
+def broken(t):
+    raise RuntimeError("no driver\nmore about it")
+
+
+class Still:
+    def act(self, obs, explore):
+        return 0
+
+
+@pytest.mark.parametrize("draw, why", [
+    (broken, "the environment cannot draw here: no driver"),
+    (lambda t: grey(t, 20 + 2 * (t == 3)), "pictures of one size, and after 24×20 this environment drew 24×22"),
+    (lambda t: None, "renders no pictures"), (lambda t: [], "renders no pictures"),
+    (lambda t: np.zeros((20, 24, 7)), "cannot be encoded: TypeError")])
+def test_a_film_that_cannot_be_made_loses_nothing(draw, why, tmp_path, capsys):
+    def env(**kwargs):
+        return Filmed(draw, **kwargs)
+
+    scratchac.train("reinforce", env, steps=50, hidden=(4,), out=tmp_path / "run", video=True)
+    said = capsys.readouterr().err
+    assert said.startswith("scratchac: no video: ") and why in said and said.count("\n") == 1
+    assert (tmp_path / "run/summary.json").exists() and (tmp_path / "run/curves.png").exists()
+    assert not list((tmp_path / "run").glob("video*"))
+
+
+def test_whatever_a_film_raises_loses_nothing(tmp_path, capsys, monkeypatch, quick_end):
+    def encoder(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(video, "record", encoder)
+    scratchac.train("reinforce", Constant, steps=50, hidden=(4,), out=tmp_path / "run", video=True)
+    assert capsys.readouterr().err .startswith("scratchac: no video: MemoryError in ")
+    assert json.loads((tmp_path / "run/summary.json").read_text())["eval_mean"] == 5
+
+
+@pytest.mark.parametrize("fps, seconds, frames", [
+    (None, 2.04, 51), ("x", 2.04, 51), (0, 2.04, 51), (float("nan"), 2.04, 51),
+    (4, 25.25, 101), (np.float32(30), 3.37, 101), (60, 1.7, 51), (125, 0.84, 21)])
+def test_a_gif_plays_as_fast_as_the_environment_says(fps, seconds, frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    path = video.record(Still(), Filmed, tmp_path, draw=grey, fps=fps, limit=100)
+    with Image.open(path) as film:
+        shown = []
+        for i in range(film.n_frames):
+            film.seek(i)
+            shown.append(film.info["duration"])
+    assert len(shown) == frames and sum(shown) == pytest.approx(1000 * seconds, abs=10) and min(shown) >= 20
+
+
+def test_an_mp4_plays_as_fast_as_the_environment_says(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    for fps, seconds in ((25, 4.04), (None, 2.02), (125, 0.81)):
+        path = video.record(Still(), Filmed, tmp_path, draw=grey, fps=fps, limit=100)
+        frames, lasts = ffmpeg.count_frames_and_secs(str(path))
+        assert path.name == "video.mp4" and frames == 101 and lasts == pytest.approx(seconds, abs=0.05)
+
+
+def test_a_film_without_an_end_is_cut(tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(video, "MOST_FRAMES", 30)
+    for limit, frames, said in ((29, 30, ""), (10**9, 30, "scratchac: the film is cut after 30 frames\n")):
+        assert len(video.render(Still(), Filmed, draw=grey, limit=limit)) == frames
+        assert capsys.readouterr().err == said
+    video.record(Still(), Filmed, tmp_path, draw=lambda t: drawn.append(t) or grey(t), limit=10**9)
+    assert len(drawn) == 31 and list(tmp_path.glob("video.*"))
+
+
+def test_a_film_that_fails_leaves_the_one_before(tmp_path):
+    path = video.record(Still(), Filmed, tmp_path, draw=grey)
+    before = path.read_bytes()
+    with pytest.raises(EnvironmentFailed, match="the simulator broke"):
+        video.record(Still(), lambda **_: Shown("raise"), tmp_path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+class Shown(Poison):
+    def render(self):
+        return grey(self.t)

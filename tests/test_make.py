@@ -1,0 +1,152 @@
+"""Making one environment: what can be wrong with its name, its arguments or its constructor, and what is said of it."""
+
+import inspect
+import sys
+import warnings
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from probes import Counter
+
+from scratchac.environments import make as making
+from scratchac.environments import vector
+from scratchac.environments.make import Named, make
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import UserError
+from scratchac.experiments import video
+from scratchac.training import evaluation
+
+
+@pytest.mark.parametrize("env, message", [
+    ("LunarLander-v33", "did you mean LunarLander-v3"), ("CartPol-v1", "did you mean CartPole-v1"),
+    ("nonsense", "unknown environment"), (3, "Gymnasium id or a callable"),
+    ("LunarLander-v2", "use `LunarLander-v3`"), ("Humanoid-v3", "gymnasium-robotics"),
+])
+def test_unknown_environments(env, message):
+    with pytest.raises(UserError, match=message):
+        make(env)
+
+
+def test_wrong_environment_arguments():
+    with pytest.raises(UserError, match="gravity"):
+        make("CartPole-v1", gravity=-5)
+
+
+class Faulty(Counter):
+    """Its constructor, which takes `size` and whatever else, fails in a `way`."""
+
+    def __init__(self, way="", size=3, **others):
+        super().__init__(size)
+        if way == "type":
+            len(size)
+        if way == "inner":
+            self.grow(size=size)
+        if way == "passed on":
+            Counter(**others)
+        if way == "silent":
+            raise AssertionError
+        if way == "id":
+            gym.make("Nope-v0")
+        if way == "import":
+            import nothing_of_that_name  # noqa: F401
+        if way == "their hint":
+            raise gym.error.DependencyNotInstalled("MuJoCo is missing, run\n`pip install theirs[mujoco]`")
+        if way == "their cartpole":
+            gym.make("CartPole-v1", gravity=3)
+
+    def grow(self):
+        pass
+
+
+@pytest.fixture
+def registered():
+    for name, entry_point in (("Faulty-v0", Faulty), ("Abstract-v0", "mymod:Mine"), ("Needy-v0", lambda size: Counter(size))):
+        gym.register(name, entry_point)
+    yield
+    for name in ("Faulty-v0", "Abstract-v0", "Needy-v0"):
+        del gym.registry[name]
+
+
+@pytest.mark.parametrize("env", [Faulty, "Faulty-v0"], ids=str)
+@pytest.mark.parametrize("arguments, message", [
+    ({"way": "type"}, "cannot be made: TypeError: object of type 'int' has no len()"),
+    ({"way": "inner", "size": 3}, "cannot be made: TypeError: Faulty.grow() got an unexpected keyword argument 'size'"),
+    ({"way": "passed on", "mass": 3}, "does not take these arguments: Counter.__init__() got an unexpected keyword argument 'ma"),
+    ({"way": "silent"}, f"cannot be made: AssertionError in {__file__}, line "),
+    ({"way": "id"}, "cannot be made: NameNotFound: Environment `Nope` doesn't exist."),
+    ({"way": "import"}, "cannot be made: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+    ({"way": "their hint"}, "needs a package that is missing: MuJoCo is missing, run `pip install theirs[mujoco]`"),
+    ({"way": "their cartpole"}, "cannot be made: TypeError: CartPoleEnv.__init__() got an unexpected keyword argument 'gravity'"),
+])
+def test_what_goes_wrong_in_a_constructor(env, arguments, message, registered):
+    with pytest.raises(UserError) as caught:
+        make(env, **arguments)
+    assert str(caught.value).startswith(f"{'Faulty' if env is Faulty else env} {message}") and "\n" not in str(caught.value)
+
+
+def without(size):
+    """A function that needs an argument."""
+
+
+@pytest.mark.parametrize("env, arguments, message", [
+    (without, {}, "without needs other arguments than none (env_args, or --env-args NAME=VALUE): without() missing 1 required"),
+    ("Needy-v0", {}, "Needy-v0 needs other arguments than none"), ("Needy-v0", {"x": 1}, "Needy-v0 does not take these arguments"),
+    (without, {"x": 1}, "without does not take these arguments: without() got an unexpected keyword argument 'x'"),
+    (partial(gym.make, "CartPole-v1"), {"x": 1}, "partial does not take these arguments: CartPoleEnv.__init__() got an unexpected"),
+    (lambda: gym.make("CartPole-v1", x=1), {}, "<lambda> cannot be made: TypeError: CartPoleEnv.__init__() got an unexpected"),
+    (lambda: gym.make("Nope-v0"), {}, "<lambda> cannot be made: NameNotFound"),
+    ("CartPole", {}, "unknown environment 'CartPole'; did you mean CartPole-v1"),
+    ("CartPole-v7", {}, "unknown environment 'CartPole-v7'; did you mean CartPole-v1"),
+    ("probes:Falty-v0", {}, "unknown environment 'probes:Falty-v0'; did you mean probes:Faulty-v0"),
+    ("nowhere_at_all:X-v0", {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in PYTHONPATH or the installed"),
+    (Named("nowhere_at_all:X-v0"), {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in the working directory, "),
+    ("tictactoe_v3", {"x": 1}, "tictactoe_v3 does not take these arguments"),
+    (lambda: 3, {}, "<lambda> gave 3, not"),
+])
+def test_what_is_wrong_with_a_call(env, arguments, message, registered):
+    with pytest.raises(UserError) as caught, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(env, **arguments)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def test_gymnasiums_own_environments_have_the_command_that_installs_them(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("gymnasium.envs.box2d", "Box2D"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "Box2D", None)                         # as if it were not installed
+    for env, name in (("LunarLander-v3", "LunarLander-v3"), (lambda: gym.make("LunarLander-v3"), "<lambda>")):
+        with pytest.raises(UserError, match=rf"^{name} needs a package that is missing: pip install 'gymnasium\[box2d\]>=1.4'$"):
+            make(env)
+
+
+def test_a_warning_comes_once(monkeypatch):
+    monkeypatch.setattr(making, "WARNED", set())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            make("CartPole-v0").close()
+    assert len(caught) == 1 and "out of date" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("function", [VectorEnv.__init__, making.make, vector._rewindable, vector._alone, evaluation.evaluate,
+                                      video.record, video.render])
+def test_names_that_an_argument_of_an_environment_cannot_have(function):
+    """Every parameter beside **kwargs is in the list, but for the settings of `make` that are meant to be given."""
+    names = {name for name, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    assert names - {"pixels"} <= making.TAKEN
+    for name in names - {"pixels"}:
+        with pytest.raises(UserError, match=f"cannot have the name {name},"):
+            making.check_arguments({name: 3})
+
+
+def test_mujoco_leaves_no_file_behind(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    env = make("HalfCheetah-v5")                       # its XML has a deprecated attribute
+    env.reset(seed=0)
+    env.unwrapped.data.qvel[:] = np.nan                     # an unstable simulation is worth a word
+    env.step(np.zeros(6))
+    assert not list(tmp_path.iterdir())
+    said = capfd.readouterr().err
+    assert "deprecated" not in said and said.count("MuJoCo: ") == 1

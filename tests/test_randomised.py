@@ -1,0 +1,38 @@
+"""A new world for each episode of the lander."""
+
+
+import numpy as np
+import pytest
+
+from scratchac.environments.make import make
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import UserError
+
+
+def test_domain_randomisation_stays_within_its_bounds_and_varies():
+    pytest.importorskip("Box2D")
+    env = make("LunarLander-v3", randomise=np.random.default_rng(0))
+    drawn = []
+    for _ in range(200):
+        env.reset()
+        lander = env.unwrapped
+        drawn.append((lander.gravity, lander.wind_power, lander.turbulence_power, lander.enable_wind))
+        assert lander.world.gravity[1] == pytest.approx(lander.gravity)     # the world really has it
+    gravity, wind, turbulence, windy = np.array(drawn).T
+    assert -11.99 <= gravity.min() < -11 and -8 < gravity.max() <= -0.01
+    assert 0.01 <= wind.min() < 13 and 17 < wind.max() <= 19.99             # clipped at 1.99 it would be constant
+    assert turbulence.min() >= 0.01 and turbulence.max() <= 1.99
+    assert 0.3 < windy.mean() < 0.7
+
+
+def test_every_environment_has_worlds_of_its_own():
+    pytest.importorskip("Box2D")
+    venv = VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)
+    venv.reset()
+    assert len({env.unwrapped.gravity for env in venv.members}) == 3
+    venv.close()
+
+
+def test_only_the_lander_can_be_randomised():
+    with pytest.raises(UserError, match="LunarLander only"):
+        make("CartPole-v1", randomise=np.random.default_rng(0))

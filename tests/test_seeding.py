@@ -1,0 +1,60 @@
+"""The same seed gives the same run, whatever an environment draws from."""
+
+import random
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import scratchac
+from scratchac.environments.vector import VectorEnv
+
+
+def test_environments_start_differently_and_repeatably():
+    starts = []
+    for seed in (0, 0, 1):
+        venv = VectorEnv("CartPole-v1", 4, seed)
+        np.random.rand()  # noqa: NPY002                        # a stray draw from the global generator changes nothing
+        starts.append(venv.reset())
+        venv.close()
+    assert len(np.unique(starts[0][:, 0])) == 4
+    assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])
+
+
+class Unseeded(gym.Env):
+    """Draws from every generator but its own."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+
+    def __init__(self):
+        self.action_space = gym.spaces.Discrete(1000)
+        self.drawn = np.random.rand()  # noqa: NPY002                       # a world that its constructor draws
+
+    def observe(self):
+        return np.array([np.random.rand() + random.random() + int(self.action_space.sample()) + self.drawn])  # noqa: NPY002
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return self.observe(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self.observe(), float(self.observe()[0]), self.t == 5, False, {}
+
+
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_the_same_seed_is_the_same_run_whatever_an_environment_draws_from(vector):
+    """The global generators of the program go on as if nothing had happened, and an agent draws from none of them."""
+    def run(seed):
+        np.random.seed(run.calls)  # noqa: NPY002
+        random.seed(run.calls)
+        run.calls += 1
+        expected = np.random.RandomState(run.calls - 1).rand(), random.Random(run.calls - 1).random()
+        agent = scratchac.train("a2c", Unseeded, 200, seed, vector=vector, hidden=(4,), envs=2)
+        returns = scratchac.evaluate(agent, Unseeded, 12, seed)
+        assert (np.random.rand(), random.random()) == expected  # noqa: NPY002
+        return [*agent.model.flat, *returns]
+
+    run.calls = 1
+    first, again, other = run(3), run(3), run(4)
+    assert first == again != other

@@ -1,0 +1,98 @@
+"""Environments side by side: the observation that really followed an action, and whose end an end is."""
+
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from probes import Aliasing, Constant, Counter
+
+import scratchac
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import EnvironmentFailed, UserError
+from scratchac.training.memory import Rollout
+
+
+@pytest.mark.parametrize("env", [Counter, Aliasing])
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_every_transition_is_true(env, vector):
+    """The counter's s′ is always s + 1.
+
+    So no transition is made up at an episode's end, the last observation is not the next episode's first one, and no array is
+    overwritten later.
+    """
+    venv = VectorEnv(env, 3, seed=0, vector=vector)
+    rollout, obs = Rollout(), venv.reset()
+    for _ in range(10):
+        actions = np.zeros(3, int)
+        start, reward, next_obs, term, trunc = venv.step(actions)
+        rollout.add(obs, actions, reward, next_obs, term, trunc, np.zeros(3, int))
+        obs = start
+    venv.close()
+    batch = rollout.take()
+    np.testing.assert_array_equal(batch.next_obs, batch.obs + 1)
+    # Episodes last 3 steps: after a terminal row, the next one starts at the next hundred.
+    assert batch.term[:, 0].tolist() == [0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
+    assert (batch.obs[:, 0, 0] % 100).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert len(np.unique(batch.obs[:, 0, 0] // 100)) == 4
+
+
+def test_term_and_trunc_are_kept_apart():
+    for ends, expected in (("term", (1, 0)), ("trunc", (0, 1)), ("both", (1, 1))):
+        venv = VectorEnv(Constant, 1, seed=0, limit=1, ends=ends)
+        venv.reset()
+        _, _, _, term, trunc = venv.step(np.zeros(1, int))
+        assert (int(term[0]), int(trunc[0])) == expected
+        venv.close()
+
+
+class Holding(gym.Env):
+    """An environment that passes everything on to another one, without being one of Gymnasium's wrappers."""
+
+    def __init__(self, inner):
+        self.inner, self.observation_space, self.action_space = inner, inner.observation_space, inner.action_space
+
+    def reset(self, *, seed=None, options=None):
+        return self.inner.reset(seed=seed, options=options)
+
+    def step(self, action):
+        return self.inner.step(action)
+
+
+@pytest.mark.parametrize("around", [lambda env: env, lambda env: gym.wrappers.TimeLimit(env, 5), Holding,
+                                    lambda env: gym.wrappers.TimeLimit(Holding(env), 5)])
+@pytest.mark.slow
+def test_one_environment_in_two_slots_is_refused(around):
+    """Each slot would step the others' episode. A single slot may take it."""
+    one, agent = Counter(), scratchac.make_agent("a2c", Counter)
+    with pytest.raises(UserError, match="must make a new one at each call"):
+        scratchac.evaluate(agent, lambda: around(one), 10)
+    for mode in ("sync", "async"):
+        with pytest.raises(UserError, match="must make a new one at each call"):
+            scratchac.train("a2c", lambda: around(one), 40, vector=mode)
+    pool = iter([Counter(), Counter(), one, one])
+    with pytest.raises(UserError, match="must make a new one at each call"):
+        VectorEnv(lambda: next(pool), 4, 0).reset()
+    assert scratchac.evaluate(agent, lambda: around(one), 1).tolist() == scratchac.evaluate(agent, Counter, 1).tolist()
+    assert len(scratchac.evaluate(agent, lambda: around(Counter()), 10)) == 10
+
+
+def test_an_error_of_a_step_without_text_says_where():
+    class Silent(Counter):
+        def step(self, action):
+            raise AssertionError
+
+    venv = VectorEnv(Silent, 1, 0)
+    venv.reset()
+    with pytest.raises(EnvironmentFailed, match=rf"environment 0 at step 1 .* raised AssertionError in {__file__}, line \d+$"):
+        venv.step(np.zeros(1, int))
+
+
+def test_a_limit_of_steps_for_any_id():
+    venv = VectorEnv("Pendulum-v1", 1, 0, max_episode_steps=3)
+    venv.reset()
+    assert [bool(venv.step(np.zeros((1, 1)))[4][0]) for _ in range(6)] == [False, False, True] * 2
+
+
+def test_unknown_vector_mode():
+    with pytest.raises(UserError, match="did you mean async"):
+        VectorEnv("CartPole-v1", 1, 0, vector="asink")
