@@ -25,6 +25,8 @@ NUMBERS = [MultiDiscrete([3, 2, 4]), MultiDiscrete([[2, 3], [4, 2]], start=[[-1,
 BOXES = [Box(-1, 1, ()), Box(0, 3, (), np.int64), Box(-1, 1, (2, 2)), Box(-2, 5, (1, 2, 1), np.float64),
          Box(0, 255, (2, 1), np.uint8)]
 
+REST = [*NUMBERS[2:], *BOXES[:2], *BOXES[3:]]
+
 
 class Wanted(OneStep):
     """The reward is minus the mean distance of the action's numbers from `goal`, a place in [0, 1] between their bounds."""
@@ -109,10 +111,10 @@ def test_each_factor_needs_a_legal_choice(rng):
 
 
 @pytest.mark.parametrize("algorithm, options", [("a2c", {"rollout": 4}), ("ppo", {"rollout": 8, "batch_size": 8})])
-def test_the_mask_is_the_entry_of_a_dict_and_illegal_pairs_are_never_played(algorithm, options, tmp_path):
-    agent = scratchac.train(algorithm, Legal, 300, action_mask=True, hidden=(4,), out=tmp_path / "run", **options)
-    assert scratchac.evaluate(agent, Legal, 30).tolist() == [1.0] * 30
-    assert scratchac.evaluate(agent, Legal, 30, explore=True).tolist() == [1.0] * 30
+def test_the_mask_is_the_entry_of_a_dict_and_illegal_pairs_are_never_played(algorithm, options, tmp_path, quick_end):
+    agent = scratchac.train(algorithm, Legal, 100, action_mask=True, hidden=(4,), out=tmp_path / "run", **options)
+    assert scratchac.evaluate(agent, Legal, 10).tolist() == [1.0] * 10
+    assert scratchac.evaluate(agent, Legal, 10, explore=True).tolist() == [1.0] * 10
     pytest.importorskip("onnxruntime")
     export(tmp_path / "run", "onnx")                                        # compares actions with the agent's, masks included
     with pytest.raises(UserError, match="the entry action_mask of the observations has 5 numbers"):
@@ -122,9 +124,9 @@ def test_the_mask_is_the_entry_of_a_dict_and_illegal_pairs_are_never_played(algo
         scratchac.make_agent(algorithm, Three, action_mask=True)
 
 
-@pytest.mark.parametrize("space", [*NUMBERS, *BOXES], ids=str)
+@pytest.mark.parametrize("space", [*NUMBERS[:2], BOXES[2], *(pytest.param(x, marks=pytest.mark.slow) for x in REST)], ids=str)
 @pytest.mark.parametrize("algorithm", [*ON_POLICY, *OFF_POLICY, pytest.param("a3c", marks=pytest.mark.slow)])
-def test_every_action_is_one_of_the_space(algorithm, space, tmp_path):
+def test_every_action_is_one_of_the_space(algorithm, space, tmp_path, quick_end):
     """In training, at random and learnt, in evaluation, after loading; off-policy agents refuse whole numbers that are no box."""
     env = partial(Wanted, space)
     options = FEW if algorithm in OFF_POLICY else {"hidden": (4,)} | ({"envs": 1} if algorithm == "a3c" else {})
@@ -171,8 +173,9 @@ def test_boxes_of_any_shape_are_learnt(algorithm, options, space):
     assert scratchac.evaluate(agent, lambda: Wanted(space, 0.75), 1)[0] > -0.1
 
 
-@pytest.mark.parametrize("space", [NUMBERS[1], NUMBERS[4], BOXES[0], BOXES[2]], ids=str)
-def test_processes_and_resume_give_the_same_bytes(space, tmp_path):
+@pytest.mark.parametrize("space", [NUMBERS[1], *(pytest.param(x, marks=pytest.mark.slow) for x in [NUMBERS[4], *BOXES[:3]])],
+                         ids=str)
+def test_processes_and_resume_give_the_same_bytes(space, tmp_path, quick_end):
     env = lambda: Wanted(space)  # noqa: E731
     options = {"rollout": 8, "batch_size": 8, "envs": 2, "hidden": (4,), "eval_episodes": 0}
     whole = scratchac.train("ppo", env, 96, out=tmp_path / "whole", **options)
@@ -220,7 +223,7 @@ EXPORTED = [*(("ppo", space) for space in (*NUMBERS, *BOXES)), ("sac", BOXES[1])
 
 
 @pytest.mark.parametrize("algorithm, space", EXPORTED, ids=str)
-def test_a_policy_of_any_shape_is_exported(algorithm, space, tmp_path):
+def test_a_policy_of_any_shape_is_exported(algorithm, space, tmp_path, quick_end):
     runtime = pytest.importorskip("onnxruntime")
     options = FEW if algorithm != "ppo" else {"rollout": 8, "batch_size": 8}
     options |= {"hidden": (4,), "eval_episodes": 0}

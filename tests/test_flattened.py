@@ -79,6 +79,9 @@ class Which(gym.Env):
         return self.observe(), float(action == self.state), True, False, {}
 
 
+MORE = ["CliffWalking-v1", "Taxi-v4", "Blackjack-v1"]
+
+
 # -- the vector ------------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +142,7 @@ def test_what_has_no_numbers_is_refused(space, message):
 # -- agents ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", [Discrete(4), Dict(row=Discrete(2), rest=Tuple([MultiBinary(1)])), Box(0, 1, (2, 2), np.int8),
                                    Box(0, 1, (1, 2, 2), np.float64)], ids=str)
 def test_every_observation_is_used(space):
@@ -163,9 +167,10 @@ def test_an_agent_takes_an_element_of_the_space_or_vectors(rng):
 
 
 @pytest.mark.parametrize("algorithm, options", [
-    ("ppo", {"rollout": 8, "batch_size": 8}), ("a2c", {"rollout": 5}), ("actor-critic", {}),
-    ("discrete-sac", {"batch_size": 8, "learning_starts": 8, "buffer_size": 500})])
-def test_a_run_is_resumed_to_the_same_bytes_and_loaded_without_its_environment(algorithm, options, tmp_path):
+    ("a2c", {"rollout": 5}), *(pytest.param(*x, marks=pytest.mark.slow) for x in (
+        ("ppo", {"rollout": 8, "batch_size": 8}), ("actor-critic", {}),
+        ("discrete-sac", {"batch_size": 8, "learning_starts": 8, "buffer_size": 500})))])
+def test_a_run_is_resumed_to_the_same_bytes_and_loaded_without_its_environment(algorithm, options, tmp_path, quick_end):
     whole = scratchac.train(algorithm, Seen, 200, out=tmp_path / "whole", hidden=(4,), **options)
     scratchac.train(algorithm, Seen, 200, out=tmp_path / "part", stop_after=90, hidden=(4,), **options)
     resumed = scratchac.resume(tmp_path / "part", env=Seen)
@@ -177,7 +182,7 @@ def test_a_run_is_resumed_to_the_same_bytes_and_loaded_without_its_environment(a
         assert kept.flattened.like(whole.flattened) and kept.act(NESTED.sample()) in (0, 1)
 
 
-def test_an_environment_of_another_layout_does_not_fit(tmp_path):
+def test_an_environment_of_another_layout_does_not_fit(tmp_path, quick_end):
     agent = scratchac.train("a2c", lambda: Seen(Dict(a=Discrete(2), b=Discrete(3))), 50, out=tmp_path / "run", hidden=(4,))
     for other in (Dict(a=Discrete(3), b=Discrete(2)), Dict(a=Discrete(2), c=Discrete(3)), Discrete(5), MultiDiscrete([2, 3])):
         with pytest.raises(UserError, match=r"was made for observations Dict.* flattened to 5 numbers"):
@@ -196,8 +201,8 @@ def test_processes_send_the_same_vectors():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("env", ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "Blackjack-v1"])
-def test_environments_of_gymnasium_train_from_the_command_line(env, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("env", ["FrozenLake-v1", *(pytest.param(x, marks=pytest.mark.slow) for x in MORE)])
+def test_environments_of_gymnasium_train_from_the_command_line(env, tmp_path, quick_end, monkeypatch, capsys):
     if env not in gym.registry:
         pytest.skip("of another version of Gymnasium")
     monkeypatch.chdir(tmp_path)
@@ -215,7 +220,7 @@ def test_the_doctor_tells_what_agents_see(capsys):
     assert "discrete-sac" in lines["algorithms"] and "td3" not in lines["algorithms"]
 
 
-def test_a_flattened_policy_is_exported(tmp_path):
+def test_a_flattened_policy_is_exported(tmp_path, quick_end):
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     agent = scratchac.train("a2c", Seen, 50, out=tmp_path / "run", hidden=(4,))
     path = export(tmp_path / "run", "onnx")
@@ -272,7 +277,7 @@ def test_floats_have_the_features_of_the_same_picture_in_bytes(low, high, shape,
     ("ppo", Discrete(2), {"rollout": 8, "batch_size": 8, "envs": 1}),
     ("sac", Box(-1, 1, (1,)), {"batch_size": 4, "learning_starts": 4, "buffer_size": 100, "train_every": 8})])
 @pytest.mark.parametrize("shape", [(3, 16, 17), (16, 17, 3)])
-def test_agents_learn_from_pictures_of_floats(algorithm, actions, options, shape, tmp_path):
+def test_agents_learn_from_pictures_of_floats(algorithm, actions, options, shape, tmp_path, quick_end):
     class Drawn(Seen):
         action_space = actions
 

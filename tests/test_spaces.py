@@ -6,6 +6,7 @@ import pytest
 from probes import Bandit
 
 import scratchac
+from scratchac.environments.spaces import make_distribution
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
 
@@ -68,7 +69,7 @@ def test_training_and_evaluation_see_the_same_observations(dtype, values):
 def test_actions_with_another_start():
     """The environment takes the actions 5, 6 and 7 and refuses all others."""
     venv = VectorEnv(Bandit, 2, 0, start=5)
-    dist = spaces.make_distribution(venv.action_space)
+    dist = make_distribution(venv.action_space)
     venv.reset()
     venv.step(dist.to_env(np.array([0, 2])))
     with pytest.raises(EnvironmentFailed, match="AssertionError"):
