@@ -75,11 +75,10 @@ def about(env: str) -> list[tuple[str, str]]:
 
 
 def actions_in_words(space: Any) -> str:
-    """An action space, and how it is played if it is neither Discrete nor a Box of one dimension."""
-    n = math.prod(space.shape or ())
+    """An action space, and of how many numbers an action consists if it is an array."""
     if isinstance(space, gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        return f"{shortened(space)}: {n} numbers, each with a distribution of its own"
-    return f"{shortened(space)}: {n} numbers" if isinstance(space, gym.spaces.Box) and len(space.shape) != 1 else shortened(space)
+        return f"{shortened(space)}: {math.prod(space.shape)} numbers, each with a distribution of its own"
+    return f"{shortened(space)}: {space.low.size} numbers" if isinstance(space, gym.spaces.Box) else shortened(space)
 
 
 def missing() -> str:
