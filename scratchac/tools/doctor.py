@@ -75,10 +75,10 @@ def about(env: str) -> list[tuple[str, str]]:
 
 
 def actions_in_words(space: Any) -> str:
-    """An action space, and of how many numbers an action consists if it is an array."""
+    """An action space, and of how many numbers an action consists if these are chosen independently."""
     if isinstance(space, gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
         return f"{shortened(space)}: {math.prod(space.shape)} numbers, each with a distribution of its own"
-    return f"{shortened(space)}: {space.low.size} numbers" if isinstance(space, gym.spaces.Box) else shortened(space)
+    return shortened(space)
 
 
 def missing() -> str:
