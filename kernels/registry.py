@@ -6,6 +6,7 @@ with. After an edit to a reference's file the edited code runs on every backend,
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -96,4 +97,5 @@ def _choose(key: str) -> None:
 def _say(text: str) -> None:
     if text not in _said:
         _said.add(text)
-        print(f"scratchac: {text}", file=sys.stderr)
+        with suppress(OSError, ValueError, AttributeError):                 # telling must not end anything
+            print(f"scratchac: {text}", file=sys.stderr)

@@ -8,6 +8,7 @@ import os
 import sys
 
 from scratchac.errors import TrainingError, UserError, unknown
+from scratchac.messages import degrade, tell
 from scratchac.tools import commands
 from scratchac.tools.flags import run
 from scratchac.tools.train import train
@@ -31,6 +32,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    degrade()
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print("usage: scratchac COMMAND [options]\n\nActor-critic reinforcement learning, from scratch.\n")
@@ -42,17 +44,21 @@ def main(argv: list[str] | None = None) -> int:
             train(argv[1:])
         else:
             run(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
+        sys.stdout.flush()                      # here an error can still be told
     except UserError as error:
-        print(f"scratchac: {error}", file=sys.stderr)
+        tell(str(error))
         return 2
     except TrainingError as error:
-        print(f"scratchac: training stopped: {error}", file=sys.stderr)
+        tell(f"training stopped: {error}")
         return 1
-    except BrokenPipeError:                     # the reader has closed the pipe
+    except OSError as error:                    # of stdout: commands raise a WriteError, a UserError, for other files
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        if isinstance(error, BrokenPipeError):  # the reader has closed the pipe
+            return 141
+        tell(f"the output cannot be written: {error.strerror or error}")
+        return 1
     except KeyboardInterrupt as stop:
-        print(f"scratchac: {stop or 'stopped'}", file=sys.stderr)
+        tell(str(stop) or "stopped")
         return 130
     return 0
 

@@ -71,7 +71,9 @@ def clipped_mse(v: np.ndarray, v_old: np.ndarray, target: np.ndarray, clip: floa
     """
     _same_vectors(v, target)
     _same_vectors(v_old, target)
-    error, held = v - target, v_old + np.clip(v - v_old, -clip, clip) - target
+    error, move = v - target, v - v_old
+    # Within the clip it is v itself: rounding makes v_old + (v − v_old) another number, whose error may be the larger one.
+    held = np.where(np.abs(move) > clip, v_old + np.clip(move, -clip, clip) - target, error)
     binds = held * held > error * error
     return float(np.maximum(error * error, held * held).mean()) / 2, np.where(binds, 0, error) / len(v)
 

@@ -69,7 +69,7 @@ def kill_writers(path, times, seed=0):
         writer.kill()
         writer.join()
         assert writer.exitcode == -9, "the writer ended by itself"
-        in_mid_write = list(path.glob("*.tmp"))
+        in_mid_write = list(path.glob(".*.tmp"))
         state, *_ = Run.open(path).restore()
         assert state["step"] >= newest and (state["numbers"] == state["step"]).all()
         seen["killed"] += 1

@@ -168,7 +168,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(finished, tmp_path):
     with pytest.raises(TypeError):
         Run.open(path).save({"bad": Unwritable()}, {}, None)
     assert (path / "checkpoint.npz").read_bytes() == before
-    assert not list(path.glob("*.tmp"))
+    assert not list(path.glob(".*.tmp"))
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]"])

@@ -54,10 +54,19 @@ def doing(steps, what):
     return lambda: Doing(steps, what, counter)
 
 
-def full(path):
-    """Leave no room for this file: whoever opens it from now on gets a device that is always full."""
-    path.unlink(missing_ok=True)
-    path.symlink_to("/dev/full")
+def room(size=resource.RLIM_INFINITY):
+    """From now on no file can grow beyond `size` bytes: writing fails as on a full disk, though with another message."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@pytest.fixture(autouse=True)
+def room_again():
+    yield
+    room()
+
+
+FULL = "File too large"
+LITTLE = 4000                   # bytes: enough for rows, and not for a checkpoint
 
 
 @pytest.fixture
@@ -71,27 +80,21 @@ def finished(tmp_path):
 
 def test_a_full_disk_leaves_the_checkpoint_before(finished):
     run, before = Run.open(finished), (finished / "checkpoint.npz").read_bytes()
-    full(finished / "checkpoint.npz.tmp")
-    with pytest.raises(WriteError, match=r"checkpoint\.npz cannot be written: No space left on device"):
-        run.save(scratchac.load(finished).state(), {}, None)
-    assert (finished / "checkpoint.npz").read_bytes() == before and not list(finished.glob("*.tmp"))
+    state = scratchac.load(finished).state()
+    room(LITTLE)
+    with pytest.raises(WriteError, match=rf"checkpoint\.npz cannot be written: {FULL}"):
+        run.save(state, {}, None)
+    assert (finished / "checkpoint.npz").read_bytes() == before and not list(finished.glob(".*.tmp"))
 
 
 def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
-    """There is no room for rows from step 60 to 110, and none for a checkpoint at step 200. In the end nothing is missing."""
-    path = tmp_path / "run"
-    aside = path / "rows so far"
-
-    def fill():
-        (path / "metrics.csv").rename(aside)
-        full(path / "metrics.csv")
-
-    moments = iter((fill, lambda: aside.rename(path / "metrics.csv"), lambda: full(path / "checkpoint.npz.tmp")))
-    env = doing((60, 110, 190), lambda: next(moments)())
+    """There is no room at all from step 60 to 110, and none for a checkpoint at step 200. In the end nothing is missing."""
+    path, sizes = tmp_path / "run", iter((0, resource.RLIM_INFINITY, LITTLE, resource.RLIM_INFINITY))
+    env = doing((60, 110, 190, 210), lambda: room(next(sizes)))
     agent = scratchac.train("reinforce", env, 400, out=path, checkpoint_every=100, **SMALL)
     said = capsys.readouterr().err
-    assert "metrics.csv cannot be written: No space left on device; training goes on" in said
-    assert "checkpoint.npz cannot be written: No space left on device; training goes on" in said
+    assert f"metrics.csv cannot be written: {FULL}; training goes on" in said
+    assert f"checkpoint.npz cannot be written: {FULL}; training goes on" in said
     assert Run.open(path).metrics()["step"].tolist() == list(range(50, 401, 50))        # an update is an episode of 50 steps
     assert scratchac.load(path).step == agent.step == 400
 
@@ -99,8 +102,7 @@ def test_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
 def test_no_checkpoint_without_the_rows_before_it(tmp_path):
     """If the checkpoint were written without them, a run that is killed and resumed would never make these rows again."""
     path, seen = tmp_path / "run", []
-    moments = iter((lambda: full(path / "metrics.csv"), lambda: seen.append((path / "checkpoint.npz").exists()),
-                    (path / "metrics.csv").unlink))
+    moments = iter((lambda: room(0), lambda: seen.append((path / "checkpoint.npz").exists()), room))
     scratchac.train("reinforce", doing((10, 310, 390), lambda: next(moments)()), 400, out=path, checkpoint_every=100, **SMALL)
     assert seen == [False]
     assert Run.open(path).metrics()["step"].tolist() == list(range(50, 401, 50))
@@ -108,9 +110,10 @@ def test_no_checkpoint_without_the_rows_before_it(tmp_path):
 
 def test_where_the_last_checkpoint_has_no_room_the_one_before_stays(tmp_path):
     path = tmp_path / "run"
-    with pytest.raises(WriteError, match="No space left"):
-        env = doing((390,), lambda: full(path / "checkpoint.npz.tmp"))
+    with pytest.raises(WriteError, match=FULL):
+        env = doing((390,), lambda: room(LITTLE))
         scratchac.train("reinforce", env, 400, out=path, checkpoint_every=150, **SMALL)
+    room()
     assert scratchac.load(path).step == 300 and not (path / "summary.json").exists()
     assert scratchac.resume(path, env=Constant).step == 400
 

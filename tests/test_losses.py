@@ -63,3 +63,17 @@ def test_the_clip_by_hand():
 def test_not_a_number_is_not_clipped_away():
     assert np.isnan(losses.clipped_surrogate(np.full(1, np.nan), np.zeros(1), np.ones(1), 0.2)[1]).all()
     assert np.isnan(losses.clipped_mse(np.full(1, np.nan), np.zeros(1), np.ones(1), 0.2)[1]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-6, 1e-2, 1, 1e3])
+def test_values_within_the_clip_have_the_gradient_of_the_squared_error(size, dtype, rng):
+    """v_old + (v − v_old) is not always v: taken for clipping, this gave up to a tenth of the rows a gradient of 0."""
+    v_old, target = (size * rng.standard_normal((2, 10_000))).astype(dtype)
+    v = v_old + (rng.uniform(-0.2, 0.2, 10_000) * rng.choice([1e-3, 1], 10_000)).astype(dtype)
+    inside = np.abs(v - v_old) <= 0.2
+    loss, grad = losses.clipped_mse(v, v_old, target, 0.2)
+    np.testing.assert_array_equal(grad[inside], losses.mse(v, target)[1][inside])
+    assert inside.mean() > 0.9 and loss == pytest.approx(losses.mse(v, target)[0], rel=1e-4)
+    beyond, _ = losses.clipped_mse(v_old + 1, v_old, v_old + 3, 0.2)[0], None
+    assert beyond == pytest.approx(2.8**2 / 2, rel=1e-3)            # the larger error: 3 − 0.2 instead of 3 − 1

@@ -21,6 +21,7 @@ from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
 from scratchac.errors import UserError, frames, one_line, unknown
+from scratchac.messages import STDERR
 
 # a word of Gymnasium's message about a package that its own environments miss → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
@@ -249,6 +250,6 @@ def hear_mujoco() -> None:
 
     def tell(text: str) -> None:
         if "deprecated" not in text:
-            print(f"MuJoCo: {text}", file=sys.stderr)
+            print(f"MuJoCo: {text}", file=STDERR)
 
     mujoco.set_mju_user_warning(tell)

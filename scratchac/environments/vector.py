@@ -1,7 +1,6 @@
 """Several environments stepped together, each with its own seed, with the true last observation of every episode."""
 
 import contextlib
-import sys
 import threading
 import warnings
 import weakref
@@ -19,6 +18,7 @@ from scratchac.environments.make import make, register, registration_of, require
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import EnvironmentFailed, UserError, one_line, unknown
+from scratchac.messages import STDERR
 from scratchac.parallel.workers import without_interrupts
 
 
@@ -144,7 +144,7 @@ class VectorEnv:
 
     def _rewind_workers(self) -> Any:
         notice = threading.Timer(SLOW, tqdm.write, ["scratchac: the processes repeat the steps of their episodes, to restore them"],
-                                 {"file": sys.stderr})              # not print: there may be a progress bar
+                                 {"file": STDERR})              # not print: there may be a progress bar
         if not self.quiet:
             notice.start()
         try:

@@ -8,7 +8,10 @@
 """
 
 import json
+import math
+import os
 import platform
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,11 @@ import gymnasium as gym
 import numpy as np
 
 from scratchac.errors import CheckpointError
-from scratchac.experiments.files import atomic_file
+from scratchac.experiments.files import atomic_file, open_file
 from scratchac.version import __version__
 
 FORMAT = 4
+MOST_ARRAYS = 10_000
 BELONGS_TO = ("algorithm", "observation_space", "action_space")         # what a checkpoint and config.json must agree on
 
 
@@ -52,11 +56,9 @@ def read(path: Path, config: dict[str, Any]) -> Any:
     Raises CheckpointError for a file that is missing, damaged, of another algorithm or other spaces, or not a checkpoint.
     """
     try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is not an .npz archive")
-            arrays = {name: archive[name] for name in archive.files}    # reads, and checks each member's CRC
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            _require_plain(archive, os.fstat(file.fileno()).st_size)
+            arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()}
         manifest = json.loads(arrays.pop("manifest").tobytes())
         if manifest["format"] not in (3, FORMAT):
             raise ValueError(f"it has format {manifest['format']}, and this version of scratchac reads formats 3 and {FORMAT}")
@@ -72,6 +74,33 @@ def read(path: Path, config: dict[str, Any]) -> Any:
     except Exception as error:          # ZIP, zlib, array headers and JSON raise different errors for a damaged file
         kept = f"; {previous(path)} is the one before it: rename it to go on from there" if previous(path).exists() else ""
         raise CheckpointError(f"{path} cannot be used: {error or type(error).__name__}{kept}") from None
+
+
+def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError unless all members are arrays, uncompressed, of different names, and together no larger than the file.
+
+    A small compressed file may expand to more than the memory holds.
+    """
+    members = archive.infolist()
+    names = {member.filename for member in members}
+    if len(members) > MOST_ARRAYS or len(names) < len(members) or not all(name.endswith(".npy") for name in names):
+        raise ValueError("its members are not arrays of different names")
+    if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
+        raise ValueError("it has members that are compressed or encrypted")
+    if any(member.file_size != member.compress_size for member in members) or sum(x.file_size for x in members) > size:
+        raise ValueError("its members are larger than the file")
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """The array of a member, whose CRC is checked. Raises ValueError unless its size is what its header says."""
+    with archive.open(member) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{member.filename} is no array of version 1.0")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+            raise ValueError(f"{member.filename} has another size than its header says")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _from_format_3(state: Any) -> Any:

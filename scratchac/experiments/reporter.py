@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import kernels
 from scratchac.algorithms.saving import not_finite
 from scratchac.errors import CheckpointError, TrainingError, WriteError
 from scratchac.experiments.run import Run
+from scratchac.messages import STDERR, tell
 from scratchac.training.agent import Agent, Metrics
 from scratchac.training.interaction import Interaction
 
@@ -65,7 +65,7 @@ class Reporter:
         self.next_save = start + self.save_every
         # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
-        self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
+        self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2, file=STDERR,
                         smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
                                                    "{remaining} left{postfix}")
 
@@ -115,7 +115,7 @@ class Reporter:
         try:
             write(*arguments)
         except WriteError as error:
-            print(f"scratchac: {error}; training goes on", file=sys.stderr)
+            tell(f"{error}; training goes on")
 
     def write_row(self, agent: Agent, interaction: Interaction) -> None:
         """Write one row: episode statistics over the last 100 episodes, metrics averaged since the previous row."""

@@ -8,13 +8,13 @@
 """
 
 import csv
-import errno
 import io
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ except ImportError:
 from scratchac.environments.spaces import observation_space_from_json, space_from_json
 from scratchac.errors import UserError, WriteError
 from scratchac.experiments import checkpoints
-from scratchac.experiments.files import atomic_file
+from scratchac.experiments.files import MOST_BYTES, append, atomic_file, open_file, read_json, remove_unfinished
 
 # required entries of config.json, and their types
 CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
           "env_args": dict, "hyperparameters": dict, "observation_space": dict, "action_space": dict}
+MOST_ROWS = 100_000             # of metrics.csv that are read
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 
 
@@ -99,7 +100,7 @@ class Run:
         """A run by its folder. Raises UserError if there is none."""
         path = as_path(path)
         try:
-            config = json.loads((path / "config.json").read_text())
+            config = read_json(path / "config.json")
             for name, kind in CONFIG.items():
                 if not isinstance(config, dict) or not isinstance(config.get(name), kind):
                     raise ValueError(f"it has no {name}")
@@ -126,7 +127,7 @@ class Run:
             return
         path = self.path / ".lock"
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW)
         except OSError as error:
             raise WriteError(f"{path} cannot be written: {error.strerror}") from error
         try:
@@ -135,6 +136,7 @@ class Run:
             os.close(handle)
             raise UserError(f"another process trains {self.path}: wait for its end, or stop it") from None
         try:
+            remove_unfinished(self.path / "checkpoint.npz")
             yield
         finally:
             path.unlink(missing_ok=True)
@@ -152,7 +154,7 @@ class Run:
     def summary_is_of(self, step: int) -> bool:
         """Whether summary.json is that of a run of `step` steps."""
         try:
-            return json.loads((self.path / "summary.json").read_text())["steps"] == step
+            return read_json(self.path / "summary.json")["steps"] == step
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -173,15 +175,14 @@ class Run:
         path, text = self.path / "metrics.csv", io.StringIO(newline="")
         try:
             if self.columns is None and path.exists() and path.stat().st_size:
-                with open(path, newline="") as file:
-                    self.columns = next(csv.reader(file))
+                self.columns = next(csv.reader(_whole_lines(path)))
             rows = csv.writer(text)
             columns = self.columns
             if columns is None:
                 columns = FIRST_COLUMNS + [name for name in self.waiting[0] if name not in FIRST_COLUMNS]
                 rows.writerow(columns)
             rows.writerows([_short(row.get(name, "")) for name in columns] for row in self.waiting)
-            _append(path, text.getvalue().encode())
+            append(path, text.getvalue().encode())
         except OSError as error:
             raise WriteError(f"{path} cannot be written: {error.strerror}") from error
         self.columns, self.waiting = columns, []
@@ -226,23 +227,16 @@ class Run:
         return state["agent"], state["progress"], state["interaction"]
 
 
-def _append(path: Path, data: bytes) -> None:
-    """Append bytes to a file, all or none."""
-    with open(path, "ab", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            if file.write(data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            with suppress(OSError):                         # a device has no length
-                file.truncate(size)
-            raise
-
-
 def _whole_lines(path: Path) -> list[str]:
-    """The lines of a text file, without an incomplete last one, which a killed process leaves."""
-    with open(path, newline="") as file:
-        return [line for line in file if line.endswith("\n")]
+    """The lines of a text file, without an incomplete last one, which a killed process leaves.
+
+    Raises ValueError for more than MOST_ROWS of them, or of MOST_BYTES, and OSError.
+    """
+    with open_file(path, MOST_BYTES) as file, io.TextIOWrapper(file, newline="") as text:
+        lines = list(islice(text, MOST_ROWS + 2))
+    if len(lines) > MOST_ROWS + 1:
+        raise ValueError(f"it has more than {MOST_ROWS:,} rows")
+    return [line for line in lines if line.endswith("\n")]
 
 
 def _short(value: Any) -> Any:

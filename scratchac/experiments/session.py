@@ -1,7 +1,7 @@
 """The steps of a run that `train`, `resume` and the other commands share: those before the first update and after the last one."""
 
 import os
-import sys
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -18,6 +18,7 @@ from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
 from scratchac.experiments.reporter import Reporter
 from scratchac.experiments.run import Run
+from scratchac.messages import tell
 from scratchac.parallel.workers import check_engine
 from scratchac.training import evaluation, loops
 from scratchac.training.agent import Agent
@@ -26,6 +27,7 @@ from scratchac.training.selfplay import SelfPlay
 
 EVALUATION_EPISODES = 100       # at the end of a run
 MOST_EPISODES = 1_000_000
+MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
 # Old name → name of hyperparameters: config.json of an older run may have the names of earlier versions.
@@ -95,15 +97,29 @@ def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
 def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
     """The environment of a run, or the one that is given.
 
-    Raises UserError for a run on a callable if none is given, and for a run on an id if another environment is given.
+    Raises UserError for a run on a callable if none is given, and for a run on an id if another environment is given. What a file
+    names is not imported: an id with a module, which is also possible in the arguments of an environment, has to be given.
 
     call    what does the same in Python, where a callable can be given
     """
     if env is None and config["env_is_callable"]:
         raise UserError(f"this run was trained on the callable {config['env']}; from Python: {call}")
+    named = [config["env"], *_texts(config["env_args"])] if env is None else []
+    if module := next((text for text in named if MODULE_ID.fullmatch(text)), None):
+        raise UserError(f"config.json names {module}, and a module is code of whoever made this folder: if you trust it, say "
+                        f"--trust or --env {config['env']} (in Python env={config['env']!r})")
     if env is not None and not config["env_is_callable"] and env != config["env"]:
         raise UserError(f"this run was trained on {config['env']}, not on {name_of(env)}: start a new run there")
     return config["env"] if env is None else env
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in nested dicts and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def restore(run: Run) -> tuple[Agent, Any, Any]:
@@ -133,16 +149,16 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
     progress, under_way = history
     fast = agent.fast_path(agent_envs)
     if agent.flattened and not quiet:
-        print(f"scratchac: observations {agent.flattened}", file=sys.stderr)
+        tell(f"observations {agent.flattened}")
     if fast and not quiet:
-        print(f"scratchac: backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
-              "--backend numpy runs that code itself", file=sys.stderr)
+        tell(f"backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
+              "--backend numpy runs that code itself")
     save_every = run.config.get("checkpoint_every") if run else None
     reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
     reporter.progress["computed_by"] = {"backend": kernels.backend.name, "compiled": fast and fast.name}     # last, if resumed
     if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
-        print(f"scratchac: a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
-              f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept", file=sys.stderr)
+        tell(f"a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
+              f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept")
     try:
         with reporter, run.claimed() if run else nullcontext():
             loops.train(agent, agent_envs, target, reporter, under_way)
@@ -193,7 +209,7 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet:
         try:
             record(agent, env, run.path, **run.config["env_args"])
         except Exception as error:                          # any: the training is finished and saved anyway
-            print(f"scratchac: no video: {one_line(error, with_type=False)}", file=sys.stderr)
+            tell(f"no video: {one_line(error, with_type=False)}")
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 
 
@@ -212,9 +228,9 @@ def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, 
         return {"eval_episodes": 0}
     returns, cut = evaluation.play(agent, env, env_args, episodes, budget=evaluation.BUDGET, cuts=True, quiet=quiet)
     if cut:
-        print(f"scratchac: {cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "
-              "they are cut there and count with their returns so far", file=sys.stderr)
+        tell(f"{cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "
+              "they are cut there and count with their returns so far")
     if len(returns) < episodes:
-        print(f"scratchac: the evaluation has {len(returns)} of {episodes} episodes: it begins no more after "
-              f"{evaluation.BUDGET:,} steps", file=sys.stderr)
+        tell(f"the evaluation has {len(returns)} of {episodes} episodes: it begins no more after "
+              f"{evaluation.BUDGET:,} steps")
     return {"eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns), "eval_cut": cut}

@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import chain, islice
@@ -21,6 +20,7 @@ from scratchac.environments.make import has_screen, make, name_of
 from scratchac.environments.rewind import Checked
 from scratchac.errors import TrainingError, UserError, one_line
 from scratchac.experiments.files import atomic_file
+from scratchac.messages import tell
 from scratchac.training.agent import Agent
 from scratchac.training.checks import require_fit
 
@@ -115,7 +115,7 @@ def _limited(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     number = 0
     for number, frame in enumerate(frames, start=1):
         if number > MOST_FRAMES:
-            print(f"scratchac: the film is cut after {MOST_FRAMES:,} frames", file=sys.stderr)
+            tell(f"the film is cut after {MOST_FRAMES:,} frames")
             return
         yield frame
     if not number:

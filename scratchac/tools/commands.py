@@ -14,8 +14,16 @@ from scratchac.tools.flags import Backend, choices_from, env_args_from, seeds_fr
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
+def named(config, env, trust):
+    """The id that the user's own command names or allows, whose module may be in the working directory; None without."""
+    from scratchac.environments.make import Named
+
+    env = config["env"] if trust and env is None and not config["env_is_callable"] else env
+    return None if env is None else Named(env)
+
+
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
-             quiet: bool = False) -> None:
+             quiet: bool = False, env: str | None = None, trust: bool = False) -> None:
     """Play new episodes with a trained policy and print its returns.
 
     Args:
@@ -25,6 +33,8 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
         stochastic: sample actions instead of taking the most likely one
         json: print one JSON object
         quiet: show no progress bar
+        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
+        trust: import the module that the folder names
     """
     import numpy as np
 
@@ -35,9 +45,9 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
     from scratchac.training import evaluation
 
     config = Run.open(run).config
-    env = session.environment_of(config, None, f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
+    made_of = session.environment_of(config, named(config, env, trust), f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
     episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
-    returns, _ = evaluation.play(api.load(run), env, config["env_args"], episodes, seed, stochastic, quiet=quiet)
+    returns, _ = evaluation.play(api.load(run), made_of, config["env_args"], episodes, seed, stochastic, quiet=quiet)
     result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
               "returns": returns.tolist()}
@@ -49,7 +59,8 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
 
 def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
-           video: bool = True, eval_episodes: int | None = None, new_episodes: bool = False) -> None:
+           video: bool = True, eval_episodes: int | None = None, new_episodes: bool = False, env: str | None = None,
+           trust: bool = False) -> None:
     """Continue a run from its last checkpoint.
 
     Args:
@@ -60,10 +71,14 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
         video: record a video at the end
         eval_episodes: episodes of the evaluation at the end, 0 for none; what the run was started with if not given
         new_episodes: begin new episodes instead of repeating the steps of those in progress, which takes long if they are slow
+        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
+        trust: import the module that the folder names
     """
     from scratchac import api
+    from scratchac.experiments.run import Run
 
-    api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes, new_episodes=new_episodes)
+    api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes, new_episodes=new_episodes,
+               env=named(Run.open(run).config, env, trust))
     print(run)
 
 
@@ -131,13 +146,15 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
         print(plots.compare(runs, out or Path("comparison.png")))
 
 
-def video(run: RunFolder, episodes: int = 1, seed: int = 0) -> None:
+def video(run: RunFolder, episodes: int = 1, seed: int = 0, env: str | None = None, trust: bool = False) -> None:
     """Record a video of a trained policy into the run's folder.
 
     Args:
         run: folder of a run
         episodes: number of episodes to record
         seed: seed of the first episode
+        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
+        trust: import the module that the folder names
     """
     from scratchac import api
     from scratchac.experiments import session
@@ -146,8 +163,8 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0) -> None:
 
     config = Run.open(run).config
     call = f"from scratchac.experiments.video import record; record(scratchac.load({str(run)!r}), …, {str(run)!r})"
-    env = session.environment_of(config, None, call)
-    print(film.record(api.load(run), env, run, episodes, seed, **config["env_args"]))
+    made_of = session.environment_of(config, named(config, env, trust), call)
+    print(film.record(api.load(run), made_of, run, episodes, seed, **config["env_args"]))
 
 
 def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path | None = None) -> None:

@@ -9,7 +9,6 @@ The folder of a sweep contains the folder of each run and
 
 import json
 import re
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -25,8 +24,10 @@ from scratchac.algorithms.config import configure
 from scratchac.environments.make import name_of, register, registration_of
 from scratchac.errors import TrainingError, UserError
 from scratchac.experiments import plots
+from scratchac.experiments.files import read_json
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run
+from scratchac.messages import STDERR
 from scratchac.parallel.workers import engine
 
 ATTEMPTS = 2                    # a run that dies is started again, once
@@ -91,7 +92,8 @@ class Sweep:
 
         Raises TrainingError if a run has died twice; the others are finished by then.
         """
-        with engine(self.engine_name) as workers, tqdm(total=self.target, unit=" steps", unit_scale=True, disable=quiet) as bar:
+        counted = tqdm(total=self.target, unit=" steps", unit_scale=True, disable=quiet, file=STDERR)
+        with engine(self.engine_name) as workers, counted as bar:
             try:
                 self.out.mkdir(parents=True)
             except FileExistsError:
@@ -125,7 +127,7 @@ class Sweep:
                     self.keep(label, seed, value)
                 else:
                     then = "it is started again" if attempt < ATTEMPTS else "it is given up"
-                    bar.write(f"scratchac: {label}, seed {seed} died: {value}; {then}", sys.stderr)
+                    bar.write(f"scratchac: {label}, seed {seed} died: {value}; {then}", STDERR)
                     if attempt < ATTEMPTS:
                         self.put_aside(label, seed)
                         waiting.append((label, seed, attempt + 1))
@@ -152,7 +154,7 @@ class Sweep:
             folder.mkdir()
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-        self.results[label][seed] = json.loads((folder / "summary.json").read_text())["eval_mean"]
+        self.results[label][seed] = read_json(folder / "summary.json")["eval_mean"]
 
     def put_aside(self, label: str, seed: int) -> None:
         """Rename the folder of a run that died."""

@@ -3,7 +3,6 @@
 import inspect
 import os
 import re
-import sys
 from dataclasses import asdict, field, fields, make_dataclass
 from json import dumps
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from scratchac.errors import UserError
+from scratchac.messages import tell
 from scratchac.tools.flags import Backend, env_args_from, in_words, parse, value_after
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
@@ -63,7 +63,7 @@ def train(argv: list[str]) -> None:
     parsed = parse(options_class, in_words(argv, lists), f"scratchac train {algorithm}", about)
     options = vars(parsed.run) | {"env": Named(parsed.run.env), "env_args": env_args_from(parsed.run.env_args)}
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
-        print(f"scratchac: the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}", file=sys.stderr)
+        tell(f"the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}")
     out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])
     # Only what the user has changed: `api.train` knows the preset, and some defaults depend on other values.
     default = asdict(config)

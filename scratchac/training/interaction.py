@@ -1,9 +1,9 @@
 """The state of training besides the agent: environments, their observations, their episodes."""
 
-import sys
 from typing import Any
 
 from scratchac.errors import CheckpointError, UserError
+from scratchac.messages import tell
 from scratchac.training.agent import Agent
 from scratchac.training.episodes import Episodes, Promises
 
@@ -48,7 +48,7 @@ class Interaction:
             self.obs, lost = self.envs.load_state(kept)
         elif not self.elsewhere:
             self.obs = self.envs.reset()
-            print("scratchac: an environment had failed; all of them begin new episodes", file=sys.stderr)
+            tell("an environment had failed; all of them begin new episodes")
         self.episodes.load_state(state["episodes"])
         self.since_update = state["since_update"]
         self.workers = state["workers"]
@@ -58,7 +58,7 @@ class Interaction:
             self.promises.load_state(state["promises"])
         for i in lost:
             if kept and not anew:
-                print(f"scratchac: the same actions do not restore environment {i}; it begins a new episode", file=sys.stderr)
+                tell(f"the same actions do not restore environment {i}; it begins a new episode")
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 
     def state(self, failed: bool = False) -> dict[str, Any]:
