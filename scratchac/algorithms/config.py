@@ -139,6 +139,8 @@ class OffPolicy:
     """Environment steps between rounds of updates."""
     gradient_steps: Count = 1
     """Updates in a round."""
+    normalise_obs: bool = False
+    """Shift and scale observations by running statistics; the replay buffer keeps them as they are."""
     hidden: Layers = (256, 256)
     """Sizes of the hidden layers of all networks."""
     activation: Literal["relu", "tanh"] = "relu"

@@ -20,11 +20,11 @@ from scratchac.environments.spaces import check_action_box, check_observation_sp
 from scratchac.errors import UserError
 from scratchac.exploration import NOISES, Noise
 from scratchac.nn import MLP, Parameters
-from scratchac.normalise import ObservationNormaliser, RewardScaler
+from scratchac.normalise import LIMIT, ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Mask, Model, Networks, act
 from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
-from scratchac.training.memory import ReplayBuffer
+from scratchac.training.memory import ReplayBuffer, Transitions
 
 Config = TypeVar("Config", bound=Any)
 Vectorised = TypeVar("Vectorised", bound=Normalising)
@@ -87,6 +87,13 @@ class Plumbing(Generic[Config]):
         load_state(self, saved)
 
 
+def _normaliser(config: Any, space: gym.Space) -> ObservationNormaliser | None:
+    """The normaliser of observations that a config asks for, or None. Raises UserError for pictures."""
+    if config.normalise_obs and is_picture(space):
+        raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
+    return ObservationNormaliser(space.shape or ()) if config.normalise_obs else None
+
+
 class OnPolicyAgent(Plumbing[Config]):
     """An agent that samples actions from a distribution and learns from the steps that it has just taken.
 
@@ -123,11 +130,9 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
     def __init__(self, config: Vectorised, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
                  pictures: bool = False):
         super().__init__(config, observation_space, action_space, dtype, pictures)
-        if config.normalise_obs and is_picture(observation_space):
-            raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
         self.n_envs = config.envs
         self.masked = self._mask(observation_space)
-        self.normaliser = ObservationNormaliser(self.observation_shape) if config.normalise_obs else None
+        self.normaliser = _normaliser(config, observation_space)
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
 
     def _mask(self, space: gym.Space) -> Mask | None:
@@ -165,11 +170,23 @@ class OffPolicyAgent(Plumbing[Replayed]):
         check_off_policy(config)
         self.n_envs = config.envs
         self.init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
+        self.normaliser = _normaliser(config, observation_space)
         self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
 
     def upload(self, x: np.ndarray) -> np.ndarray:
         """Numbers on the host as an array of the active backend, in the dtype of the networks."""
         return kernels.backend.asarray(x, self.dtype)
+
+    def see(self, obs: np.ndarray) -> np.ndarray:
+        """Observations (B, …) as the networks see them: normalised if there is a normaliser, on the device."""
+        if self.normaliser is None:
+            return self.upload(obs)
+        mean, std = kernels.backend.asarray(self.normaliser.mean), kernels.backend.asarray(self.normaliser.std)
+        return self.upload(np.clip((kernels.backend.asarray(obs) - mean) / std, -LIMIT, LIMIT))
+
+    def seen(self, batch: Transitions) -> Transitions:
+        """A minibatch with its observations as the networks see them: old ones, too, by the present statistics."""
+        return batch if self.normaliser is None else batch._replace(obs=self.see(batch.obs), next_obs=self.see(batch.next_obs))
 
     def restart(self, done: np.ndarray) -> None:
         """Nothing is kept from one step of an episode to the next."""
@@ -177,6 +194,11 @@ class OffPolicyAgent(Plumbing[Replayed]):
     def networks(self) -> Networks:
         """Actor and critic as plain networks."""
         return Networks(self.actor, self.theta, self.critic, self.w, self.values)
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved, besides what an algorithm adds. Without a normaliser there is no entry, as in earlier versions."""
+        kept = {"memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}
+        return kept | {"normaliser": self.normaliser} if self.normaliser else kept
 
 
 class DeterministicAgent(OffPolicyAgent[WithActor]):
@@ -215,7 +237,7 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """π(s) for N observations (N, O)."""
-        return kernels.backend.to_numpy(self.pi(self.theta, self.upload(obs))[0])
+        return kernels.backend.to_numpy(self.pi(self.theta, self.see(obs))[0])
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """π(s) + noise, for the N environments of training."""
@@ -231,16 +253,16 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Q(s, a), or Q₁ of two critics, (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        sa = self.upload(np.concatenate([obs, actions], axis=1))
+        sa = np.concatenate([self.see(obs), self.upload(actions)], axis=1)
         q, _ = self.critic.forward(self.w, sa, member=0 if self.critic.stack else None)
         return kernels.backend.to_numpy(q[:, 0])
 
     def keeps(self) -> dict[str, Any]:
         """Name → what is saved."""
-        return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
-                "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
-                "critic_optimiser": self.critic_optimiser, "noise": self.noise, "memory": self.memory,
-                "rng": self.rng, "batch_rng": self.batch_rng}
+        return super().keeps() | {
+            "actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
+            "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
+            "critic_optimiser": self.critic_optimiser, "noise": self.noise}
 
 
 class SoftAgent(OffPolicyAgent[WithActor]):
@@ -265,6 +287,7 @@ class SoftAgent(OffPolicyAgent[WithActor]):
 
     def keeps(self) -> dict[str, Any]:
         """Name → what is saved."""
-        return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
-                "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
-                "alpha_optimiser": self.alpha_optimiser, "memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}
+        return super().keeps() | {
+            "actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
+            "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
+            "alpha_optimiser": self.alpha_optimiser}

@@ -19,6 +19,7 @@ from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
 from scratchac.experiments.run import Run
 from scratchac.nn import MLP, Parameters
+from scratchac.normalise import LIMIT
 from scratchac.policies import ILLEGAL
 from scratchac.training.agent import Agent
 from scratchac.version import __version__
@@ -178,7 +179,7 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
     x = "obs"
     if policy["normaliser"]:
         x = node("Div", node("Sub", x, policy["normaliser"]["mean"]), policy["normaliser"]["std"])
-        x = node("Clip", x, -10, 10)
+        x = node("Clip", x, -LIMIT, LIMIT)
     for layer in policy["actor"][:-1]:
         x = node({"tanh": "Tanh", "relu": "Relu"}[policy["activation"]], node("Gemm", x, layer["W"], layer["b"]))
     last = policy["actor"][-1]

@@ -38,7 +38,7 @@ def check_rollout(steps: int, n_envs: int, observation_space: gym.Space) -> None
                         f"{memory / 2**30:.1f}")
 
 
-def require_fit(agent: Any, made: gym.Env, env: Any) -> None:
+def require_fit(agent: Any, made: Any, env: Any) -> None:
     """Raise UserError unless an environment has the observations and actions that the agent was made for.
 
     made    an environment that was made from `env`, an id or a callable

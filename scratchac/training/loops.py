@@ -88,6 +88,8 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
         next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
         require_finite(agent.step, rewards=rewards[None], next_observations=next_obs[None])
         agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
+        if agent.normaliser:
+            agent.normaliser.update(obs)
         done = term | trunc
         promises.add(rewards, next_obs, term, done)
         episodes.add(rewards, done)
