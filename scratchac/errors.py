@@ -29,10 +29,10 @@ class WorkerDied(TrainingError):
     """A worker failed or was killed; the parameters learnt until then are valid."""
 
 
-def unknown(kind: str, name: object, known: list[str]) -> "UserError":
-    """UserError for a misspelt name: the nearest known ones first, all of them if none is near."""
+def unknown(kind: str, name: object, known: list[str], otherwise: str | None = None) -> "UserError":
+    """UserError for a misspelt name: the nearest known ones first; if none is near, `otherwise` or else all of them."""
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+    hint = f"did you mean {' or '.join(near)}?" if near else otherwise or f"there are: {', '.join(known) or 'none'}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 

@@ -16,7 +16,9 @@ from gymnasium.envs import registration
 from gymnasium.vector.utils import CloudpickleWrapper
 from gymnasium.wrappers import TransformAction, TransformObservation
 
+from scratchac.environments.drawing import draw_without_screen, hear_mujoco
 from scratchac.environments.flattened import Flattened, observed
+from scratchac.environments.foreign import elsewhere, remedy
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
@@ -70,11 +72,13 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
         commands = (command for word, command in INSTALL.items() if its_own and word in str(error).lower())
         raise UserError(f"{name} needs a package that is missing: {next(commands, one_line(error, with_type=False))}") from None
     except TypeError as error:
-        raise _of_type_error(name, error, kwargs) from error
+        rejected = remedy(_rejected(error))
+        raise UserError(f"{name} is {rejected}") if rejected else _of_type_error(name, error, kwargs) from error
     except Exception as error:                                              # its constructor may raise any error
         raise UserError(f"{name} cannot be made: {one_line(error)}") from error
     if not isinstance(made, gym.Env):
-        raise UserError(f"{name} gave {made!r}, not an environment of Gymnasium's")
+        other = remedy(made)
+        raise UserError(f"{name} is {other}" if other else f"{name} gave {made!r}, not an environment of Gymnasium's")
     for space in ("observation_space", "action_space"):
         if not isinstance(getattr(made, space, None), gym.Space):
             raise UserError(f"the {space} of {name} is {getattr(made, space, None)!r}, not one of Gymnasium's spaces")
@@ -135,6 +139,7 @@ def _find(env: str) -> None:
     """Import the module of MODULE:ID, which registers the id. Raises UserError if there is no such module or id."""
     module, _, name = env.rpartition(":")
     if module:
+        draw_without_screen()
         try:
             import_module(module)
         except ModuleNotFoundError as error:
@@ -147,8 +152,7 @@ def _find(env: str) -> None:
     except gym.error.DeprecatedEnv as error:
         raise UserError(one_line(error, with_type=False)) from None
     except gym.error.Error:
-        its_own = {f"{module}:{id}" for id, spec in gym.registry.items() if not _is_gymnasiums(spec)}
-        raise unknown("environment", name_of(env), sorted(its_own if module else {*gym.registry, *GAMES})) from None
+        raise _of_unknown(name_of(env), module, name) from None
     if "mujoco" in str(spec.entry_point):
         hear_mujoco()
 
@@ -173,6 +177,24 @@ def _looking_in(folder: str | None) -> Iterator[None]:
 
 
 # -- what goes wrong -----------------------------------------------------------------------------------------------------
+
+
+def _of_unknown(env: str, module: str, name: str) -> UserError:
+    """UserError for an id that Gymnasium does not know, after the import of its `module`, if it has one."""
+    other = elsewhere(env, name)
+    if other:
+        return UserError(other)
+    if not module:
+        return UserError(f"{unknown('environment', env, sorted({*gym.registry, *GAMES}), 'none is like it')} (one that a package "
+                         "registers is MODULE:ID, which imports MODULE first)")
+    its_own = sorted(f"{module}:{id}" for id, spec in gym.registry.items() if not _is_gymnasiums(spec))
+    return unknown("environment", env, its_own, f"the module {module} registers {'others' if its_own else 'none with Gymnasium'}")
+
+
+def _rejected(error: BaseException) -> Any:
+    """What gym.make made and rejected with this error, for it is no environment of Gymnasium's; None for any other error."""
+    last = frames(error)[-1]
+    return last.f_locals.get("env") if last.f_code.co_filename == registration.__file__ else None
 
 
 def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> UserError:
@@ -230,25 +252,3 @@ def check_arguments(given: Any) -> dict[str, Any]:
             raise UserError(f"env_args cannot have the name {name}, which the functions that pass them on use themselves; from "
                             f"Python, functools.partial(MyEnvironment, {name}=…) needs none")
     return given or {}
-
-
-def has_screen() -> bool:
-    """Whether windows can be opened."""
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def hear_mujoco() -> None:
-    """Send MuJoCo's warnings to stderr, one line each, instead of into a file MUJOCO_LOG.TXT in the working directory.
-
-    Warnings about deprecated XML are left out: the XML is Gymnasium's, and users cannot change it.
-    """
-    try:
-        import mujoco
-    except ImportError:         # gym.make then raises the error that explains it
-        return
-
-    def tell(text: str) -> None:
-        if "deprecated" not in text:
-            print(f"MuJoCo: {text}", file=sys.stderr)
-
-    mujoco.set_mju_user_warning(tell)

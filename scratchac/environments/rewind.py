@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchac.environments.flattened import without_loss
+from scratchac.environments.foreign import SEEDLESS, takes_seed
 from scratchac.environments.seeding import seed_spaces
 from scratchac.errors import EnvironmentFailed, one_line
 
@@ -16,6 +17,7 @@ LONGEST = 100_000           # most actions of an episode that are kept, to limit
 SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
 BAR = "restoring episodes {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {remaining} left"
 
+NUMBER = "number (a wrapper has to make one of several, as mo_gymnasium.wrappers.LinearReward does)"
 NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
 
 
@@ -43,7 +45,10 @@ class Checked(gym.Wrapper):
         try:
             if seed is not None:
                 seed_spaces(self.env, seed)
-            obs, info = self.env.reset(seed=seed, options=options)
+            came: Any = self.env.reset(seed=seed, options=options)
+            if not isinstance(came, tuple | list) or len(came) != 2:
+                raise ValueError(f"reset returned {_in_words(came)}, and Gymnasium's returns (observation, info)")
+            obs, info = came
             self.obs = self._valid(obs, 0.0, False, False)
         except Exception as error:
             raise self._failed("at its reset raised", error) from error
@@ -53,7 +58,12 @@ class Checked(gym.Wrapper):
         """`step` of the environment. Raises EnvironmentFailed."""
         self.steps += 1
         try:
-            obs, reward, term, trunc, info = self.env.step(action)
+            came: Any = self.env.step(action)
+            try:
+                obs, reward, term, trunc, info = came
+            except (TypeError, ValueError):
+                raise ValueError(f"step returned {_in_words(came)}, and Gymnasium's returns 5: (observation, reward, terminated, "
+                                 "truncated, info)") from None
             if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
                     and type(term) in FLAGS and type(trunc) in FLAGS):      # a fast test for the usual case
                 obs = self._valid(obs, reward, term, trunc)
@@ -67,13 +77,19 @@ class Checked(gym.Wrapper):
         obs = np.asarray(obs)
         if obs.shape != self.shape or obs.dtype.kind not in "fiub":
             raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
-        for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
+        for name, value, kinds, right in (("reward", reward, "fiub", NUMBER), ("end", term, "biu", "truth value"),
+                                          ("end by a limit", trunc, "biu", "truth value")):
             if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
-                raise ValueError(f"the {name} is {value!r}, not a {'number' if kinds[0] == 'f' else 'truth value'}")
+                raise ValueError(f"the {name} is {value!r}, not a {right}")
         return without_loss(obs, self.dtype)
 
     def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
-        return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}")
+        hint = "" if takes_seed(type(self.unwrapped)) else f"; {SEEDLESS}"
+        return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}{hint}")
+
+
+def _in_words(came: Any) -> str:
+    return f"{len(came)} values" if isinstance(came, tuple | list) else type(came).__name__
 
 
 class Rewindable(Checked):

@@ -18,8 +18,9 @@ import kernels
 from scratchac.algorithms import ALGORITHMS
 from scratchac.api import make_agent
 from scratchac.environments import games
+from scratchac.environments.drawing import has_screen
 from scratchac.environments.flattened import shortened
-from scratchac.environments.make import INSTALL, has_screen, make
+from scratchac.environments.make import INSTALL, make
 from scratchac.errors import UserError
 from scratchac.parallel import workers
 from scratchac.tools import export
