@@ -139,6 +139,8 @@ class OffPolicy:
     """Environment steps between rounds of updates."""
     gradient_steps: Count = 1
     """Updates in a round."""
+    hindsight: Annotated[int, Range(0)] = 0
+    """k, further goals of each transition, reached later in its episode (hindsight experience replay); 0: none, 4 is usual."""
     hidden: Layers = (256, 256)
     """Sizes of the hidden layers of all networks."""
     activation: Literal["relu", "tanh"] = "relu"
