@@ -20,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchac.environments.spaces import Flattened
+from scratchac.environments.flattened import Flattened, shortened
 from scratchac.errors import EnvironmentFailed, UserError, one_line
 from scratchac.training.memory import ReplayBuffer
 
@@ -153,10 +153,10 @@ def _goals_of(space: gym.Space) -> tuple[gym.Space, slice, slice]:
     parts = space.original.spaces if isinstance(space, Flattened) and isinstance(space.original, gym.spaces.Dict) else {}
     achieved, desired = parts.get("achieved_goal"), parts.get("desired_goal")
     if achieved is None or desired is None:
-        raise UserError("--hindsight needs observations with an achieved_goal and a desired_goal (a Dict), not "
-                        f"{space.original if isinstance(space, Flattened) else space}")
+        raise UserError(f"--hindsight needs observations with an achieved_goal and a desired_goal (a Dict), not {shortened(space)}")
     numbers = gym.spaces.Box, gym.spaces.MultiBinary                        # a vector of these is the numbers themselves
     if not (isinstance(achieved, numbers) and isinstance(desired, numbers) and achieved.shape == desired.shape):
-        raise UserError(f"--hindsight needs goals that are boxes of one shape, not {achieved} and {desired}")
+        raise UserError(f"--hindsight needs goals that are boxes of one shape, not {shortened(achieved)} and "
+                        f"{shortened(desired)}")
     assert isinstance(space, Flattened)
     return desired, space.parts["achieved_goal"], space.parts["desired_goal"]
