@@ -158,13 +158,24 @@ def test_an_episode_that_does_not_go_on_is_not_glued_to_the_next():
     assert len(memory) == 4 + 4 * 20 and ((goals == 9) | ((goals > 40) == (places > 40))).all()
 
 
-@pytest.mark.parametrize("capacity", [1, 3, 7, 40])
-def test_a_ring_that_is_too_small_holds_whole_transitions(capacity):
-    """Rewards and goals of every row belong together, whichever rows have been overwritten."""
-    memory = buffer(k=4, n=2, capacity=capacity)
+def test_steps_are_copied():
+    """Some environments return the same array at every step."""
+    memory, obs = buffer(k=1), flat(0, 1, 9)[None]
+    memory.add(**one_step(obs=obs, next_obs=obs))
+    obs[:] = 5
+    memory.add(**one_step(1, trunc=np.array([True])))
+    assert sorted(stored(memory, "obs", "achieved_goal")) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("capacity", [2, 3, 7, 40])
+def test_a_ring_that_is_too_small_holds_whole_transitions(capacity, monkeypatch):
+    """Rewards and goals of every row belong together, whichever rows have been overwritten, and no call writes a row twice."""
+    memory, add = buffer(k=4, n=2, capacity=capacity), ReplayBuffer.add
+    rows_added = []
+    monkeypatch.setattr(ReplayBuffer, "add", lambda self, **rows: (rows_added.append(len(rows["rewards"])), add(self, **rows)))
     for _ in range(3):
         play(memory, [[1, 2, 3, 4, 5, 6], [10, 11, 12]])
-        assert len(memory) == capacity and 0 <= memory.cursor < capacity
+        assert len(memory) == capacity and max(rows_added) == min(capacity, 5 * 4)
         before, achieved, goals = (np.array(stored(memory, *place)) for place in (
             ("obs", "achieved_goal"), ("next_obs", "achieved_goal"), ("next_obs", "desired_goal")))
         assert stored(memory, "obs", "desired_goal") == goals.tolist() and (achieved == before + 1).all()
@@ -278,6 +289,14 @@ class Raising(Silent):
         return info["who"]
 
 
+class Unending(Silent):
+    def compute_reward(self, achieved_goal, desired_goal, info):
+        return np.zeros(len(desired_goal))
+
+    def compute_terminated(self, achieved_goal, desired_goal, info):
+        raise NotImplementedError("who knows")
+
+
 class Uneven(Silent):
     observation_space = gym.spaces.Dict(Reach.observation_space.spaces | {"desired_goal": gym.spaces.Box(-1, 1, (3,))})
 
@@ -291,7 +310,9 @@ class Pictures(Constant):
     (Pictures, r"an achieved_goal and a desired_goal \(a Dict\), not Box\(0, 255"),
     (Silent, r"compute_reward\(achieved_goal, desired_goal, info\), and Silent has none"),
     (OneAtATime, r"OneAtATime: compute_reward must return 3 rewards for as many goals, and returned float64 of shape \(\)"),
-    (Raising, "Raising: compute_reward raised KeyError: 'who'"), (Uneven, "goals that are boxes of one shape, not Box"),
+    (Raising, "Raising: compute_reward raised KeyError: 'who'"),
+    (Unending, "Unending: compute_terminated raised NotImplementedError: who knows"),
+    (Uneven, "goals that are boxes of one shape, not Box"),
 ])
 def test_environments_without_goals_are_refused_before_there_is_a_folder(env, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:

@@ -86,9 +86,9 @@ def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
 
 
 def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
-    """Set the agent that learns in games of self-play, and whose rewards a replay buffer with further goals computes.
+    """Tell games of self-play who learns, and a replay buffer with further goals which environment computes their rewards.
 
-    Raises UserError for a rollout that does not fit into memory, and for rewards that cannot be computed.
+    Raises UserError for a rollout that does not fit into memory, and for an environment that cannot compute rewards.
     """
     if "rollout" in vars(agent.config):
         check_rollout(agent.config.rollout, agent_envs.n, agent_envs.observation_space)

@@ -28,7 +28,9 @@ Step = dict[str, np.ndarray]                    # one environment's row of each 
 
 
 class HindsightBuffer(ReplayBuffer):
-    """A replay buffer that adds further goals to the transitions of each episode that ends. It needs `meet` before it needs these.
+    """A replay buffer that stores the transitions of each episode that ends again, with further goals.
+
+    `meet` has to be called before the first episode ends.
 
     goals       k, the further goals of a transition
     n           N, the number of environments; `add` takes one transition of each
@@ -46,13 +48,14 @@ class HindsightBuffer(ReplayBuffer):
         super().__init__(capacity, observation_space, action_shape, action_dtype, dtype)
         self.goals = goals
         self.rng = rng
-        # The steps of the present episodes. Of one that is longer than the buffer, the buffer could not hold more either.
+        # The steps of the present episodes. Of one that is longer than the buffer only the last ones are kept: no more would fit.
         self.episodes: list[deque[Step]] = [deque(maxlen=capacity) for _ in range(n)]
 
     def meet(self, env: gym.Env) -> None:
         """Take `compute_reward` and, if there is one, `compute_terminated` from an environment without its wrappers.
 
-        Raises UserError unless `compute_reward(achieved_goal, desired_goal, info)` takes n goals and returns n rewards.
+        Raises UserError unless `compute_reward(achieved_goal, desired_goal, info)` takes n goals and returns n rewards, and
+        `compute_terminated` takes one goal.
         """
         name = type(env).__name__
         if not callable(getattr(env, "compute_reward", None)):
@@ -61,7 +64,9 @@ class HindsightBuffer(ReplayBuffer):
         self.compute_terminated = getattr(env, "compute_terminated", None)
         size = self.desired.stop - self.desired.start
         try:
-            self._rewards(*np.zeros((2, size + 1, size)))                   # neither one goal nor one feature of each
+            goals = np.zeros((size + 1, size))                              # another number of goals than of a goal's features
+            self._rewards(goals, goals)
+            self._ends(goals, goals, goals[:, 0])
         except EnvironmentFailed as error:
             raise UserError(f"--hindsight: {name}: {error}") from error
 
@@ -84,10 +89,11 @@ class HindsightBuffer(ReplayBuffer):
     def _relabel(self, episode: deque[Step]) -> None:
         """Add the T transitions of an episode with k goals each, T·k in all, and forget the episode.
 
-        The end is that of `compute_terminated`, or else the step's own one. The latter is right for ends that have nothing to do
-        with goals, and for the last step, whose only further goal is its own. Where an episode ends at its goal, other transitions
-        to their goals bootstrap, although they should not: with rewards of −1 on the way and 0 at a goal where one can stay, the
-        value there is 0 anyway; with a reward of 1 at the goal it is too large.
+        Whether a transition ends at a terminal state is said by `compute_terminated`, or else it is as it was for the desired goal.
+        The latter is right for terminal states that have nothing to do with goals, and for the last step, whose only further goal
+        is its own. Where an episode ends at its goal, the other transitions that reach theirs bootstrap, although they should not:
+        with rewards of −1 on the way and 0 at a goal where one can stay, the value there is 0 anyway; with a reward of 1 at the
+        goal, it is too large.
         """
         T = len(episode)
         steps = {name: np.stack([step[name] for step in episode]) for name in self.data}          # (T, …)
@@ -98,11 +104,9 @@ class HindsightBuffer(ReplayBuffer):
         rows["next_obs"][:, self.desired] = goals
         achieved = rows["next_obs"][:, self.achieved]
         rows["rewards"] = self._rewards(achieved, goals)
-        if self.compute_terminated:                                         # Gymnasium-Robotics' takes one goal at a time
-            pairs = zip(self._for_env(achieved), self._for_env(goals), strict=True)
-            rows["term"] = np.array([bool(self.compute_terminated(a, g, {})) for a, g in pairs])
+        rows["term"] = self._ends(achieved, goals, rows["term"])
         episode.clear()
-        super().add(**{name: x[-self.capacity:] for name, x in rows.items()})     # no row twice in one place
+        super().add(**{name: x[-self.capacity:] for name, x in rows.items()})      # more would overwrite each other
 
     def _rewards(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         """r(achieved, desired) (n,) for goals (n, G). Raises EnvironmentFailed for an error, and for anything but n numbers."""
@@ -116,6 +120,16 @@ class HindsightBuffer(ReplayBuffer):
         if not np.isfinite(rewards).all():
             raise EnvironmentFailed("compute_reward returned a reward that is not finite")
         return rewards
+
+    def _ends(self, achieved: np.ndarray, desired: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """1 at a terminal state, for goals (n, G); `own` without `compute_terminated`. Raises EnvironmentFailed for an error."""
+        if not self.compute_terminated:
+            return own
+        try:                                                                # Gymnasium-Robotics' takes one goal at a time
+            pairs = zip(self._for_env(achieved), self._for_env(desired), strict=True)
+            return np.array([bool(self.compute_terminated(*pair, {})) for pair in pairs])
+        except Exception as error:
+            raise EnvironmentFailed(f"compute_terminated raised {one_line(error)}") from error
 
     def _for_env(self, goals: np.ndarray) -> np.ndarray:
         """Goals (n, G) in the environment's own shape and dtype, (n, …)."""
