@@ -3,6 +3,7 @@
 import device_double
 import numpy as np
 import pytest
+from probes import Reach
 
 import kernels
 import scratchac
@@ -45,6 +46,13 @@ def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, t
     monkeypatch.setattr(cls, "update", update)
     np.testing.assert_array_equal(weights(scratchac.load(tmp_path / "run")), weights(reference))
     assert scratchac.resume(tmp_path / "run", 70).step == 70
+
+
+def test_further_goals_are_stored_on_the_device(tmp_path):
+    """The episodes under way stay on the host; a run resumed within one goes on as on the host."""
+    reference = scratchac.train("td3", Reach, 70, backend="numpy", hindsight=2, **SMALL)
+    scratchac.train("td3", Reach, 70, backend="double", hindsight=2, out=tmp_path / "run", stop_after=50, **SMALL)
+    np.testing.assert_array_equal(weights(scratchac.resume(tmp_path / "run", env=Reach)), weights(reference))
 
 
 def test_the_double_does_refuse():

@@ -24,6 +24,7 @@ from scratchac.normalise import LIMIT, ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Mask, Model, Networks, act
 from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
+from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.memory import ReplayBuffer, Transitions
 
 Config = TypeVar("Config", bound=Any)
@@ -169,9 +170,13 @@ class OffPolicyAgent(Plumbing[Replayed]):
         super().__init__(config, observation_space, dtype, pictures)
         check_off_policy(config)
         self.n_envs = config.envs
-        self.init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
+        self.init_rng, self.rng, self.batch_rng, goal_rng = np.random.default_rng(seed).spawn(4)
         self.normaliser = _normaliser(config, observation_space)
-        self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
+        stored = config.buffer_size, observation_space, action_shape, action_dtype, dtype
+        if config.hindsight:
+            self.memory = HindsightBuffer(*stored, config.hindsight, config.envs, goal_rng)
+        else:
+            self.memory = ReplayBuffer(*stored)
 
     def upload(self, x: np.ndarray) -> np.ndarray:
         """Numbers on the host as an array of the active backend, in the dtype of the networks."""

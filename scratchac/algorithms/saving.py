@@ -121,5 +121,7 @@ def _state_of(part: Any) -> Any:
     if isinstance(part, np.random.Generator):
         return part.bit_generator.state
     if isinstance(part, Stateful):
-        return {name: _state_of(x) for name, x in part.state().items()}
-    return part if part is None or isinstance(part, int | float) else kernels.backend.to_numpy(part)
+        return _state_of(part.state())
+    if isinstance(part, dict):
+        return {name: _state_of(x) for name, x in part.items()}
+    return part if part is None or isinstance(part, int | float | str) else kernels.backend.to_numpy(part)

@@ -24,6 +24,7 @@ from scratchac.parallel.workers import check_engine
 from scratchac.training import evaluation, loops
 from scratchac.training.agent import Agent
 from scratchac.training.checks import check_rollout, require_fit
+from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.selfplay import SelfPlay
 
 EVALUATION_EPISODES = 100       # at the end of a run
@@ -99,11 +100,16 @@ def origin(init: Any) -> str | None:
 
 
 def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
-    """Set the agent that learns in games of self-play. Raises UserError for a rollout that does not fit into memory."""
+    """Tell games of self-play who learns, and a replay buffer with further goals which environment computes their rewards.
+
+    Raises UserError for a rollout that does not fit into memory, and for an environment that cannot compute rewards.
+    """
     if "rollout" in vars(agent.config):
         check_rollout(agent.config.rollout, agent_envs.n, agent_envs.observation_space)
     if isinstance(agent_envs, SelfPlay):
         agent_envs.meet(agent)
+    elif isinstance(agent.memory, HindsightBuffer):
+        agent.memory.meet(agent_envs.members[0].unwrapped)
 
 
 def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:

@@ -27,7 +27,8 @@ from scratchac.tools import export
 from scratchac.version import __version__
 
 # a package of the extras → the command that installs it
-OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": str(kernels.BACKENDS["numba"][2]),
+OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "gymnasium-robotics": "pip install 'gymnasium-robotics>=1.4'",
+            "numba": str(kernels.BACKENDS["numba"][2]),
             "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
