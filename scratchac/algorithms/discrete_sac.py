@@ -83,7 +83,8 @@ class DiscreteSAC(SoftAgent[Config]):
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
-        batch = self.seen(batch)
+        if self.normaliser:
+            batch = self.seen(batch)
         h = self.schedules(self.step / self.config.steps)
         if not self.config.learn_alpha:
             self.log_alpha[0] = math.log(h.alpha)

@@ -191,7 +191,7 @@ class OffPolicyAgent(Plumbing[Replayed]):
 
     def seen(self, batch: Transitions) -> Transitions:
         """A minibatch with its observations as the networks see them: old ones, too, by the present statistics."""
-        return batch if self.normaliser is None else batch._replace(obs=self.see(batch.obs), next_obs=self.see(batch.next_obs))
+        return batch._replace(obs=self.see(batch.obs), next_obs=self.see(batch.next_obs))
 
     def restart(self, done: np.ndarray) -> None:
         """Nothing is kept from one step of an episode to the next."""
