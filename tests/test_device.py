@@ -23,8 +23,10 @@ def weights(agent):
     return np.concatenate([agent.theta.flat, agent.w.flat, agent.actor_optimiser.m, agent.critic_optimiser.v])
 
 
+@pytest.mark.parametrize("normalise_obs", [False, True])
 @pytest.mark.parametrize("algorithm, env", RUNS)
-def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, tmp_path):
+def test_training_is_the_same_and_no_update_waits(algorithm, env, normalise_obs, monkeypatch, tmp_path):
+    options = SMALL | {"normalise_obs": normalise_obs}
     cls = algorithms.find(algorithm)
     update, updates = cls.update, []
 
@@ -35,9 +37,9 @@ def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, t
         updates.append(dict(metrics))
         return metrics
 
-    reference = scratchac.train(algorithm, env, 60, backend="numpy", **SMALL)
+    reference = scratchac.train(algorithm, env, 60, backend="numpy", **options)
     monkeypatch.setattr(cls, "update", without_waiting)
-    ours = scratchac.train(algorithm, env, 60, backend="double", out=tmp_path / "run", **SMALL)
+    ours = scratchac.train(algorithm, env, 60, backend="double", out=tmp_path / "run", **options)
     assert len(updates) == 31
     assert {name for metrics in updates for name, x in metrics.items() if not isinstance(x, device_double.DeviceArray)} == set()
     np.testing.assert_array_equal(weights(ours), weights(reference))

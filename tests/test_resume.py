@@ -27,9 +27,9 @@ CASES = {                                               # arguments of `scratcha
     "PPO": "ppo --env Acrobot-v1 --rollout 16 --batch-size 32",
     "PPO, games": "ppo --env tictactoe_v3 --envs 4 --rollout 8 --batch-size 16 --hidden 8",
     "DDPG, noise with inertia": f"ddpg --env MountainCarContinuous-v0 --noise ou {OFF}",
-    "TD3, MuJoCo": f"td3 --env Hopper-v5 {OFF}",
+    "TD3, normalised": f"td3 --env Hopper-v5 --normalise-obs {OFF}",
     "SAC, several updates at a time": f"sac --env InvertedPendulum-v5 --train-every 7 --gradient-steps 3 {OFF}",
-    "discrete SAC": f"discrete-sac {OFF}",
+    "discrete SAC, normalised": f"discrete-sac --normalise-obs {OFF}",
 }
 
 
