@@ -181,7 +181,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
             if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
-                run.write_json("config.json", config | {"resumed": [*config.get("resumed", []), [agent.step, name_of(env)]]})
+                run.note(resumed=[*config.get("resumed", []), [agent.step, name_of(env)]])
             session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way))
         finally:
             agent_envs.close()

@@ -38,7 +38,10 @@ def unknown(kind: str, name: object, known: list[str], otherwise: str | None = N
 
 def one_line(error: BaseException, with_type: bool = True) -> str:
     """An error of someone else's code in one line: type and message or, if there is no message, where it was raised."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:                                       # its own __str__ fails
+        text = ""
     if text:
         return f"{type(error).__name__}: {text}" if with_type else text
     places = [f" in {place.filename}, line {place.lineno}" for place in traceback.extract_tb(error.__traceback__)]

@@ -49,13 +49,14 @@ class Plumbing(Generic[Config]):
         self.schedules: Hyperparameters[Config] = Hyperparameters(config)
         self.step = 0
         self.dtype = dtype
+        self.observation_space = observation_space
         self.observation_shape: tuple[int, ...] = observation_space.shape or ()
         self.flattened = observation_space if isinstance(observation_space, Flattened) else None
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
         """Actions for the environment, for one observation or several: with exploration, or the most likely ones.
 
-        Where observations are flattened, `obs` is one element of the environment's space, or one or several float32 vectors of it.
+        Where observations are flattened, `obs` is one element of the environment's space, or one or several vectors of floats.
         """
         return act(self, self.flattened.read(obs) if self.flattened else obs, explore)
 
@@ -245,8 +246,11 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
         return kernels.backend.to_numpy(self.pi(self.theta, self.see(obs))[0])
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
-        """π(s) + noise, for the N environments of training."""
-        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)
+        """π(s) + noise, for the N environments of training, or for another number of observations."""
+        a = self.greedy(obs)                                                # (N, A)
+        # The noise of training is that of its environments, one row for each; other numbers of rows get noise without a past.
+        eps = self.noise.sample(self.rng) if len(a) == self.n_envs else self.noise.fresh(self.rng, a.shape)
+        return np.clip(a + eps, -1, 1)
 
     def random(self, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]."""
