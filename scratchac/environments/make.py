@@ -95,10 +95,13 @@ def _with_arrays(env: gym.Env) -> gym.Env:
     return TransformAction(env, np.asarray, actions) if isinstance(actions, gym.spaces.Box) and actions.shape == () else env
 
 
-def require_distinct(envs: list[Any], env: Any) -> None:
-    """Raise UserError if two of these environments, or what is inside their wrappers, are one object: their episodes would mix."""
+def require_copies(envs: list[Any], env: Any) -> None:
+    """Raise UserError unless these environments have the same spaces, and none holds another's object: their episodes would mix."""
     seen: set[int] = set()
     for made in envs:
+        for one, other in ((envs[0].observation_space, made.observation_space), (envs[0].action_space, made.action_space)):
+            if (type(one), one.shape, one.dtype) != (type(other), other.shape, other.dtype):
+                raise UserError(f"{name_of(env)} made an environment with the space {one}, and the next time {other}")
         inside = _inside(made)
         if seen & inside:
             raise UserError(f"{name_of(env)} gives the same environment each time; it must make a new one at each call")

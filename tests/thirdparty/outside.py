@@ -85,6 +85,6 @@ def crafter(**kwargs):
 
 
 for name, function in (("MiniGridWithoutText-v0", minigrid_without_text), ("MiniGridImage-v0", minigrid_image),
-                       ("MiniGridFlat-v0", minigrid_flat), ("MiniGridPixels-v0", minigrid_pixels), ("Pong-v0", pong),
+                       ("MiniGridFlat-v0", minigrid_flat), ("MiniGridPixels-v0", minigrid_pixels), ("PongFrames-v0", pong),
                        ("Trading-v0", trading), ("Treasure-v0", treasure), ("Crafter-v0", crafter)):
     gymnasium.register(name, function, max_episode_steps=200)

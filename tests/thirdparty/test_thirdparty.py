@@ -66,7 +66,7 @@ CASES = [
     Case("ale-py", "ppo", "ALE/Pong-v5", refused="ALE/Pong-v5 is registered by the module ale_py: here it is ale_py:ALE/Pong-v5"),
     Case("ale-py", "ppo", "ale_py:ALE/Pong-v5", env_args="max_episode_steps=30"),
     Case("ale-py", "a2c", "ale_py:ALE/Pong-v5", env_args="max_episode_steps=100 obs_type=ram"),
-    Case("ale-py", "ppo", f"{MODULE}Pong-v0", "AtariPreprocessing", env_args="max_episode_steps=50"),
+    Case("ale-py", "ppo", f"{MODULE}PongFrames-v0", "AtariPreprocessing", env_args="max_episode_steps=50"),
     Case("flappy-bird-gymnasium", "ppo", "flappy_bird_gymnasium:FlappyBird-v0"),
     Case("flappy-bird-gymnasium", "a2c", "flappy_bird_gymnasium:FlappyBird-v0", env_args="use_lidar=False"),
     Case("mo-gymnasium", "a2c", "mo_gymnasium:deep-sea-treasure-v0",
@@ -128,9 +128,10 @@ def in_words(space):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_from_the_command_line(case, results, tmp_path):
+    run = str(tmp_path / "run")
     row = {"case": str(case), "package": case.package, "version": version(case.package), "algorithm": case.algorithm,
            "env": case.env, "through": case.through, "env_args": case.env_args}
-    run, later = str(tmp_path / "run"), {"PYTHONPATH": "."}                 # a run's folder never decides what is imported
+    later = {"PYTHONPATH": "."}                             # a run's folder never decides what is imported
     args = ["--env-args", *case.env_args.split()] if case.env_args else []
     words = SHORT[case.algorithm].split()
     code, out, said = scratchac("train", case.algorithm, "--env", case.env, *args, *words, "--steps", "200", "--stop-after", "100",
@@ -138,7 +139,8 @@ def test_from_the_command_line(case, results, tmp_path):
     if case.refused or case.stopped:
         assert code == (2 if case.refused else 1) and re.search(case.refused or case.stopped, said[-1]), said
         assert case.stopped or (len(said) == 1 and not Path(run).exists())
-        results[str(case)] = row | {"line": re.sub(" at 0x[0-9a-f]+", "", said[-1].removeprefix("scratchac: "))}
+        line = re.sub(" at 0x[0-9a-f]+", "", said[-1].removeprefix("scratchac: ").replace(run, "RUN"))
+        results[str(case)] = row | {"line": line}
         return
     assert code == 0 and out[-1] == run, said
     code, out, said = scratchac("resume", run, **later)
