@@ -1,5 +1,6 @@
 """Makes one environment from a Gymnasium id, the name of a game or a callable; every mistake is an error of one line."""
 
+import inspect
 import os
 import re
 import sys
@@ -213,9 +214,12 @@ def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> U
         code = inside[0].f_code
         if named[1] not in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]:
             inside = []
+    missing = re.search(r"missing \d+ required", text)
     if inside or by_gymnasium or "abstract" in text:
-        return UserError(f"{name} cannot be made: {one_line(error)}")
-    if re.search(r"missing \d+ required", text):
+        passes_on = missing and inside and inside[0].f_code.co_flags & inspect.CO_VARKEYWORDS
+        hint = "; env_args, or --env-args NAME=VALUE, are passed on" if passes_on else ""
+        return UserError(f"{name} cannot be made: {one_line(error)}{hint}")
+    if missing:
         return UserError(f"{name} needs other arguments than {kwargs or 'none'} (env_args, or --env-args NAME=VALUE): {text}")
     return UserError(f"{name} does not take these arguments: {text}")
 
