@@ -248,8 +248,9 @@ def test_compiled_updates_are_for_one_number_alone():
             envs.close()
 
 
-@pytest.mark.parametrize("low, high, dtype", [(2**60 + 5, 2**60 + 10, np.int64), (2**53 + 1, 2**53 + 4, np.int64),
-                                              (2**64 - 10, 2**64 - 1, np.uint64), (-2**63, -2**63 + 3, np.int64), (-128, 127, np.int8)])
+@pytest.mark.parametrize("low, high, dtype", [
+    (2**60 + 5, 2**60 + 10, np.int64), (2**53 + 1, 2**53 + 4, np.int64), (2**64 - 10, 2**64 - 1, np.uint64),
+    (-2**63, -2**63 + 3, np.int64), (-128, 127, np.int8)])
 def test_whole_numbers_of_any_size_are_elements_and_equally_likely(low, high, dtype, rng):
     """A float cannot hold the large ones."""
     box = Box(np.array([low], dtype), np.array([high], dtype), dtype=dtype)
@@ -277,7 +278,8 @@ def test_the_numbers_of_a_discrete_have_its_dtype(kind, tmp_path, quick_end):
         scratchac.evaluate(agent, lambda: Wanted(Discrete(3, start=5)), 1)
 
 
-@pytest.mark.parametrize("low, high, dtype", [(2**40, 2**40 + 5, np.uint64), (1e9, 1e9 + 1, np.float64), (2**26 + 1, 2**26 + 9, np.int64)])
+@pytest.mark.parametrize("low, high, dtype", [(2**40, 2**40 + 5, np.uint64), (1e9, 1e9 + 1, np.float64),
+                                              (2**26 + 1, 2**26 + 9, np.int64)])
 def test_a_graph_that_float32_cannot_hold_is_not_written(low, high, dtype, tmp_path, quick_end):
     pytest.importorskip("onnxruntime")
     scratchac.train("td3", lambda: Wanted(Box(low, high, (1,), dtype)), 40, out=tmp_path / "run", **FEW)

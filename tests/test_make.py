@@ -47,6 +47,8 @@ class Faulty(Counter):
             Counter(**others)
         if way == "silent":
             raise AssertionError
+        if way == "missing":
+            Faulty.grow()
         if way == "id":
             gym.make("Nope-v0")
         if way == "import":
@@ -75,6 +77,7 @@ def registered():
     ({"way": "inner", "size": 3}, "cannot be made: TypeError: Faulty.grow() got an unexpected keyword argument 'size'"),
     ({"way": "passed on", "mass": 3}, "does not take these arguments: Counter.__init__() got an unexpected keyword argument 'ma"),
     ({"way": "silent"}, f"cannot be made: AssertionError in {__file__}, line "),
+    ({"way": "missing"}, "cannot be made: TypeError: Faulty.grow() missing 1 required positional argument: 'self'; env_args, or "),
     ({"way": "id"}, "cannot be made: NameNotFound: Environment `Nope` doesn't exist."),
     ({"way": "import"}, "cannot be made: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
     ({"way": "their hint"}, "needs a package that is missing: MuJoCo is missing, run `pip install theirs[mujoco]`"),

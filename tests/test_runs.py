@@ -201,5 +201,5 @@ def test_arguments_of_an_environment_come_back_as_they_were(tmp_path, quick_end)
     scratchac.train("a2c", Particular, 100, out=tmp_path / "run", env_args=env_args, stop_after=50, hidden=(4,))
     assert Run.open(tmp_path / "run").config["env_args"] == env_args
     assert scratchac.resume(tmp_path / "run", env=Particular).step >= 100
-    with pytest.raises(UserError, match="config.json cannot hold the arguments of this run.* is set, not text"):
+    with pytest.raises(UserError, match=r"config.json cannot hold the arguments of this run.* is set, not text"):
         scratchac.train("a2c", lambda x: Constant(), 100, out=tmp_path / "other", env_args={"x": {1, 2}}, hidden=(4,))

@@ -1,5 +1,5 @@
 """Write the READMEs' tables from the files in demos/results/: returns/, tried/, anatomy/, games.json, pixels.json,
-bench.json, profile.json and reliability.json.
+bench.json, profile.json, reliability.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -233,10 +233,26 @@ def reliability_tables():
     yield "\n".join(lines)
 
 
+def thirdparty_table():
+    """Environments of other packages: what came of them, or the line that refuses them."""
+    lines = ["| package | `--env` | through | algorithm | observations | actions | resumed | film |",
+             "|---|---|---|---|---|---|---|---|"]
+    for row in json.loads((HERE / "thirdparty.json").read_text()):
+        env = f"`{row['env']}`" + "".join(f" `{word}`" for word in row["env_args"].split())
+        begin = f"| {row['package']} {row['version']} | {env} | {row['through']} | {row['algorithm']} | "
+        if "line" in row:
+            line = row["line"].replace("|", "\\|").replace("<", "\\<")
+            lines.append(f"{begin}{'' if line.startswith('training stopped') else 'refused: '}{line} | | | |")
+        else:
+            film = "yes" if row["film"] else "has no rgb_array"
+            lines.append(f"{begin}{row['observations']} | {row['actions']} | {row['resumed']} | {film} |")
+    return "\n".join(lines)
+
+
 def filled(text):
     tables = {"tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "speed": "\n\n".join(speed_tables()),
-              "kernels": kernels_table(), "profile": profile_table()}
+              "kernels": kernels_table(), "profile": profile_table(), "thirdparty": thirdparty_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)

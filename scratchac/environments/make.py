@@ -1,5 +1,6 @@
 """Makes one environment from a Gymnasium id, the name of a game or a callable; every mistake is an error of one line."""
 
+import inspect
 import os
 import re
 import sys
@@ -95,10 +96,13 @@ def _with_arrays(env: gym.Env) -> gym.Env:
     return TransformAction(env, np.asarray, actions) if isinstance(actions, gym.spaces.Box) and actions.shape == () else env
 
 
-def require_distinct(envs: list[Any], env: Any) -> None:
-    """Raise UserError if two of these environments, or what is inside their wrappers, are one object: their episodes would mix."""
+def require_copies(envs: list[Any], env: Any) -> None:
+    """Raise UserError unless these environments have the same spaces, and none holds another's object: their episodes would mix."""
     seen: set[int] = set()
     for made in envs:
+        for one, other in ((envs[0].observation_space, made.observation_space), (envs[0].action_space, made.action_space)):
+            if (type(one), one.shape, one.dtype) != (type(other), other.shape, other.dtype):
+                raise UserError(f"{name_of(env)} made an environment with the space {one}, and the next time {other}")
         inside = _inside(made)
         if seen & inside:
             raise UserError(f"{name_of(env)} gives the same environment each time; it must make a new one at each call")
@@ -210,9 +214,12 @@ def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> U
         code = inside[0].f_code
         if named[1] not in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]:
             inside = []
+    missing = re.search(r"missing \d+ required", text)
     if inside or by_gymnasium or "abstract" in text:
-        return UserError(f"{name} cannot be made: {one_line(error)}")
-    if re.search(r"missing \d+ required", text):
+        passes_on = missing and inside and inside[0].f_code.co_flags & inspect.CO_VARKEYWORDS
+        hint = "; env_args, or --env-args NAME=VALUE, are passed on" if passes_on else ""
+        return UserError(f"{name} cannot be made: {one_line(error)}{hint}")
+    if missing:
         return UserError(f"{name} needs other arguments than {kwargs or 'none'} (env_args, or --env-args NAME=VALUE): {text}")
     return UserError(f"{name} does not take these arguments: {text}")
 

@@ -12,6 +12,7 @@ from scratchac.environments.flattened import Flattened, is_picture, not_numbers,
 from scratchac.errors import UserError
 
 EXACT = 2**53                   # float64 holds every whole number up to here
+UNBOUNDED = 1e10                # MuJoCo's largest number, which dm_control gives as a bound where there is none
 
 
 def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
@@ -51,7 +52,8 @@ def _is_discrete(space: gym.Space) -> bool:
 def _check_range(space: Any, algorithm: str, hint: str) -> None:
     with np.errstate(over="ignore"):
         length = space.high.astype(np.float64) - space.low if space.dtype.kind != "f" else space.high - space.low
-    if not (space.is_bounded() and np.isfinite(length).all()):
+    too_far = not np.isfinite(length).all() or (space.dtype.kind == "f" and float(length.max()) >= UNBOUNDED)
+    if not space.is_bounded() or too_far:
         has = "bounds that are too far apart" if space.is_bounded() else "no finite bounds"
         raise UserError(f"action space {space} has {has}, and {algorithm} stretches [-1, 1] over them{hint}")
     if space.dtype.kind != "f" and length.max() > EXACT:

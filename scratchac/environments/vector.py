@@ -15,7 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 from tqdm import tqdm
 
-from scratchac.environments.make import make, register, registration_of, require_distinct
+from scratchac.environments.make import make, register, registration_of, require_copies
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import EnvironmentFailed, UserError, one_line, unknown
@@ -53,9 +53,9 @@ class VectorEnv:
         self.action_space = first.action_space
         self.workers: Any = None
         self.members = [first]
-        if n > 1 and not isinstance(env, str):
+        if n > 1 and not (isinstance(env, str) and ":" not in env):         # what Gymnasium makes itself is sound
             self.members.append(self.makers[1]())
-            require_distinct(self.members, env)
+            require_copies(self.members, env)
         if vector == "async":
             for member in self.members:
                 member.close()
@@ -84,7 +84,7 @@ class VectorEnv:
 
     def _complete(self) -> None:
         self.members += [maker() for maker in self.makers[len(self.members):]]
-        require_distinct(self.members, self.env)
+        require_copies(self.members, self.env)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (obs, reward, next_obs, term, trunc).

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from scratchac.environments.make import make, require_distinct
+from scratchac.environments.make import make, require_copies
 from scratchac.environments.rewind import Checked
 from scratchac.environments.seeding import global_generators_kept, seed_global_generators
 from scratchac.errors import EnvironmentFailed
@@ -46,7 +46,7 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
     seed_global_generators(seed)                        # for environments that draw from them
     envs = [Checked(make(env, **env_args), i) for i in range(min(parallel, episodes))]
     try:
-        require_distinct(envs, env)
+        require_copies(envs, env)
         require_fit(agent, envs[0], env)
         with tqdm(total=episodes, disable=quiet, mininterval=0.2, miniters=0, bar_format=BAR) as bar:
             returns, cut = _returns(agent, envs, episodes, seed, explore, budget, cuts, bar)
