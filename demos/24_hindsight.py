@@ -3,7 +3,7 @@
 A ball in a maze; reaching the goal, which is elsewhere in every episode, pays 1, everything else nothing. Hindsight experience
 replay (Andrychowicz et al. 2017) stores each step of an episode four times more, as if a place to which it led had been the goal.
 Left: the first episode of a training, and the goals that its first step gets. Right: how often TD3's policy arrives, in 100 new
-episodes, in a small maze and in a larger one. Also writes demos/results/hindsight.json. Takes about MINUTES minutes.
+episodes, in a small maze and in a larger one. Also writes demos/results/hindsight.json. Takes about twenty minutes.
 """
 
 import json
