@@ -57,7 +57,7 @@ def draw_first_episode(ax, env, memory, k):
 
 fig, (left, *others) = figure("The first episode", *(f"TD3 in {env.split(':')[1]}" for env in MAZES), width=4.4)
 result = {"command": "python demos/24_hindsight.py", "steps": STEPS, "episodes": EPISODES, "hyperparameters": TD3,
-          "backend": kernels.backend.name, "mazes": {},
+          "tuning_seeds": "500-502", "backend": kernels.backend.name, "mazes": {},
           "versions": {name: version(name) for name in ("numpy", "gymnasium", "gymnasium-robotics", "mujoco")}}
 for ax, (env, limit) in zip(others, MAZES.items(), strict=True):
     env_args = {"continuing_task": False, "max_episode_steps": limit}       # an episode ends at its goal
