@@ -246,12 +246,14 @@ def test_a_state_of_other_episodes_is_refused(wrong):
         load_state(agent(), saved)
 
 
-@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
-def test_a_run_resumed_in_mid_episode_has_the_same_bytes(algorithm, tmp_path, quick_end):
-    options = {"env": Reach, "steps": 200, "hindsight": 2, "envs": 2, "seed": 3, "backend": "numpy", **SMALL}
+@pytest.mark.parametrize("algorithm, normalise", [("ddpg", False), ("td3", True), ("sac", False)])
+def test_a_run_resumed_in_mid_episode_has_the_same_bytes(algorithm, normalise, tmp_path, quick_end):
+    """Also with running statistics, which see the real observations alone."""
+    options = {"env": Reach, "steps": 200, "hindsight": 2, "envs": 2, "normalise_obs": normalise, "seed": 3, **SMALL}
     scratchac.train(algorithm, out=tmp_path / "whole", **options)
     scratchac.train(algorithm, out=tmp_path / "parts", stop_after=90, **options)
     kept = Run.open(tmp_path / "parts").restore()[0]
+    assert not normalise or kept["normaliser"]["count"] == 90
     assert kept["step"] == 90 and kept["memory"]["environments"].tolist() == [0] * 5 + [1] * 5
     scratchac.resume(tmp_path / "parts", env=Reach)
     same(tmp_path / "whole", tmp_path / "parts")
