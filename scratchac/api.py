@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
-from scratchac.environments.make import check_arguments, make, name_of
+from scratchac.environments.make import check_arguments, close, make, name_of
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
@@ -217,5 +217,5 @@ def make_agent(algorithm: str, env: str | Callable[..., Any], seed: int = 0, *, 
     tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
     config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)
     made = make(env, **tuned_env_args | check_arguments(env_args))
-    made.close()
+    close(made)
     return algorithms.make(algorithm, config, made.observation_space, made.action_space, whole("--seed", seed, 0))

@@ -23,6 +23,7 @@ from scratchac.environments.foreign import elsewhere, remedy
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
+from scratchac.environments.seeding import held_by
 from scratchac.errors import UserError, frames, one_line, unknown
 
 # a word of Gymnasium's message about a package that its own environments miss → the command that installs it
@@ -81,8 +82,12 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
         other = remedy(made)
         raise UserError(f"{name} is {other}" if other else f"{name} gave {made!r}, not an environment of Gymnasium's")
     for space in ("observation_space", "action_space"):
-        if not isinstance(getattr(made, space, None), gym.Space):
-            raise UserError(f"the {space} of {name} is {getattr(made, space, None)!r}, not one of Gymnasium's spaces")
+        try:
+            found = getattr(made, space, None)
+        except Exception as error:                                          # it may be a property
+            raise UserError(f"the {space} of {name} raised {one_line(error)}") from error
+        if not isinstance(found, gym.Space):
+            raise UserError(f"the {space} of {name} is {found!r}, not one of Gymnasium's spaces")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
     return _with_arrays(made if pixels is None else wrap(made, pixels, training))
@@ -96,6 +101,14 @@ def _with_arrays(env: gym.Env) -> gym.Env:
     return TransformAction(env, np.asarray, actions) if isinstance(actions, gym.spaces.Box) and actions.shape == () else env
 
 
+def close(env: gym.Env) -> None:
+    """Close an environment. An error of its own is only told, since nothing depends on it any more."""
+    try:
+        env.close()
+    except Exception as error:
+        print(f"scratchac: an environment raised as it was closed: {one_line(error)}", file=sys.stderr)
+
+
 def require_copies(envs: list[Any], env: Any) -> None:
     """Raise UserError unless these environments have the same spaces, and none holds another's object: their episodes would mix."""
     seen: set[int] = set()
@@ -103,21 +116,10 @@ def require_copies(envs: list[Any], env: Any) -> None:
         for one, other in ((envs[0].observation_space, made.observation_space), (envs[0].action_space, made.action_space)):
             if (type(one), one.shape, one.dtype) != (type(other), other.shape, other.dtype):
                 raise UserError(f"{name_of(env)} made an environment with the space {one}, and the next time {other}")
-        inside = _inside(made)
+        inside = {id(held) for held in held_by(made)}
         if seen & inside:
             raise UserError(f"{name_of(env)} gives the same environment each time; it must make a new one at each call")
         seen |= inside
-
-
-def _inside(env: Any) -> set[int]:
-    """The identities of an environment and of all environments that it or its wrappers hold."""
-    found, todo = set(), [env]
-    while todo:
-        held = todo.pop()
-        if id(held) not in found:
-            found.add(id(held))
-            todo += [x for x in getattr(held, "__dict__", {}).values() if isinstance(x, gym.Env)]
-    return found
 
 
 # -- ids -----------------------------------------------------------------------------------------------------------------

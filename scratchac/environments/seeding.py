@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gymnasium as gym
@@ -58,7 +58,12 @@ def global_state() -> tuple[Any, ...]:
 def _spaces_in(env: Any) -> list[gym.Space]:
     """The spaces that an environment and what it holds have in their attributes, and those that these consist of."""
     found: dict[int, gym.Space] = {}
-    todo = [x for held in held_by(env) for x in _attributes(held)]
+    todo = []
+    for held in held_by(env):
+        for name in ("action_space", "observation_space"):                  # they may belong to the class, or be properties
+            with suppress(Exception):
+                todo.append(getattr(held, name))
+        todo += _attributes(held)
     while todo:
         space = todo.pop(0)
         if isinstance(space, gym.Space) and id(space) not in found:

@@ -18,7 +18,7 @@ from PIL import Image
 from scratchac.algorithms.config import whole
 from scratchac.environments.drawing import draw_without_screen
 from scratchac.environments.games import GAMES
-from scratchac.environments.make import make, name_of
+from scratchac.environments.make import close, make, name_of
 from scratchac.environments.rewind import Checked
 from scratchac.errors import TrainingError, UserError, one_line
 from scratchac.experiments.files import atomic_file
@@ -69,7 +69,7 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, An
         fps = 1 if name_of(env) in GAMES else _fps(made)                   # each position on a board is shown for a second
         yield _limited(_played(agent, made, episodes, seed)), fps
     finally:
-        made.close()
+        close(made)
 
 
 def _drawing(env: Any, kwargs: dict[str, Any]) -> gym.Env:
@@ -81,7 +81,7 @@ def _drawing(env: Any, kwargs: dict[str, Any]) -> gym.Env:
     made = make(env, **kwargs)                                              # raises the error if that is not about render_mode
     if made.render_mode == "rgb_array":
         return made
-    made.close()
+    close(made)
     raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {why}")
 
 

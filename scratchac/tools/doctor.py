@@ -20,7 +20,7 @@ from scratchac.api import make_agent
 from scratchac.environments import games
 from scratchac.environments.drawing import has_screen
 from scratchac.environments.flattened import shortened
-from scratchac.environments.make import INSTALL, make
+from scratchac.environments.make import INSTALL, close, make
 from scratchac.errors import UserError
 from scratchac.parallel import workers
 from scratchac.tools import export
@@ -64,7 +64,7 @@ def report() -> list[tuple[str, str]]:
 def about(env: str) -> list[tuple[str, str]]:
     """Lines of (name, value): what agents observe and do in an environment, and which algorithms take it. Raises UserError."""
     made = make(env)
-    made.close()
+    close(made)
     able, why = [], ""
     for name in ALGORITHMS:
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchac.algorithms.config import whole
-from scratchac.environments.make import make
+from scratchac.environments.make import close, make
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
 
@@ -56,7 +56,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
         if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
             raise pygame.error("none was found")
     except pygame.error as error:
-        made.close()
+        close(made)
         raise UserError(f"playing needs a screen: {error}") from None
     pygame.display.set_caption(f"{env}: arrow keys, Escape to leave")
     font, clock = pygame.font.Font(None, 28), pygame.time.Clock()
@@ -83,7 +83,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
                 total, ended = 0.0, len(steps)
                 obs, _ = made.reset()
     finally:
-        made.close()
+        close(made)
         pygame.quit()
         if record is not None and ended:
             columns = zip(("obs", "actions", "rewards", "done"), zip(*steps[:ended], strict=True), strict=True)
