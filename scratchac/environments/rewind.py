@@ -110,7 +110,7 @@ class Rewindable(Checked):
         self.before: Any = None                 # states of the generators before the last reset; None if they cannot be read
         self.draws_of_spaces: list[np.random.Generator] = []
         self.spaces: list[Any] = []             # states of its spaces' generators before the last reset
-        self.shared: Any = None                 # state of the global generators then
+        self.shared: Any = None                 # state of the global generators before the first reset
         self.actions: list[Any] = []            # since the last reset
         self.rewards = 0.0
         self.saved: Any = None                  # what `rewind` restores; AsyncVectorEnv can set an attribute for each worker
@@ -125,7 +125,8 @@ class Rewindable(Checked):
         with suppress(Exception):                           # a RandomState, or no generator at all: only resuming needs it
             self.before = [rng.bit_generator.state for rng in self._generators(seed)]
         self.spaces = [rng.bit_generator.state for rng in self.draws_of_spaces]
-        self.shared = global_state()
+        if self.shared is None:
+            self.shared = global_state()
         came = super().reset(seed=seed, options=options)
         if seed is not None:
             self.draws_of_spaces = generators_of_spaces(self.env)           # seeding a space makes a new one
@@ -143,7 +144,7 @@ class Rewindable(Checked):
     def past(self) -> dict[str, Any]:
         """What led to the current state (seed, generators, actions), and the current observation and rewards.
 
-        Where somebody has drawn from the global generators since the last reset, it cannot be restored: environments share them.
+        Where somebody has ever drawn from the global generators, it cannot be restored: environments share them.
         """
         actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
         before = self.before if self.shared == global_state() else None
