@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
-from scratchac.environments.make import check_arguments, make, name_of
+from scratchac.environments.make import check_arguments, close, make, name_of
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
@@ -61,7 +61,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
           backend: str | None = None, out: Any = None, quiet: bool = True, video: bool = False,
           vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
           env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None, stop_after: int | None = None,
-          eval_episodes: int | None = None, on_row: Callable[[dict[str, Any]], object] | None = None,
+          eval_episodes: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
           **hyperparameters: Any) -> Any:
     """Train an agent and return it.
 
@@ -81,6 +81,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
         stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
         eval_episodes: with `out`, episodes of the evaluation at the end, 0 for none; 100 if not given
+        init: agent, or folder of a run, from whose parameters training starts; of the same algorithm, with the same networks
         on_row: function that is called with each new row of metrics, a dict; return True to end training
         hyperparameters: fields of the algorithm's Config; they override the preset of (algorithm, env)
 
@@ -113,11 +114,14 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:
             agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)
+            if init is not None:
+                session.start_from(init, agent, agent_envs, env)
             session.meet(agent_envs, agent)
             fast = agent.fast_path(agent_envs)
             run = None if out is None else Run.create(out, {
                 "algorithm": algorithm, "env": name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
-                "backend": active.name, "compiled": fast and fast.name, **settings, "hyperparameters": asdict(config),
+                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init),
+                "hyperparameters": asdict(config),
                 "observation_space": space_to_json(agent_envs.observation_space),
                 "action_space": space_to_json(agent_envs.action_space),
             })
@@ -177,7 +181,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
             if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
-                run.write_json("config.json", config | {"resumed": [*config.get("resumed", []), [agent.step, name_of(env)]]})
+                run.note(resumed=[*config.get("resumed", []), [agent.step, name_of(env)]])
             session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way))
         finally:
             agent_envs.close()
@@ -213,5 +217,5 @@ def make_agent(algorithm: str, env: str | Callable[..., Any], seed: int = 0, *, 
     tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
     config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)
     made = make(env, **tuned_env_args | check_arguments(env_args))
-    made.close()
+    close(made)
     return algorithms.make(algorithm, config, made.observation_space, made.action_space, whole("--seed", seed, 0))

@@ -46,7 +46,8 @@ class Categorical:
     constants = 0
     action_shape: tuple[int, ...] = ()
 
-    def __init__(self, n: int, start: int = 0):
+    def __init__(self, n: int, start: int = 0, dtype: Any = np.int64):
+        self.dtype = np.dtype(dtype)                                # the environment's
         self.n = n
         self.sizes = (n,)
         self.start = start
@@ -66,7 +67,7 @@ class Categorical:
 
     def to_env(self, a: np.ndarray) -> np.ndarray:
         """The environment's numbers for actions (B,)."""
-        return a + self.start
+        return (a + self.start).astype(self.dtype, copy=False)
 
     def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """log π(a) = y_a − log Σⱼ exp yⱼ  and  H = −Σᵢ πᵢ log πᵢ for y (B, n), a (B,)."""
@@ -159,13 +160,19 @@ class ActionScale:
         self.low = low = low.ravel()
         self.high = high = high.ravel()
         self.features = len(low)                                    # A
-        whole = low.dtype.kind != "f"
-        self.start = low.astype(np.float64) - 0.5 if whole else low
-        self.range = high.astype(np.float64) + 0.5 - self.start if whole else high - low
+        self.whole = low.dtype.kind != "f"
+        self.range = np.array([int(h) - int(l) + 1.0 for l, h in zip(low, high, strict=True)]) if self.whole else high - low
 
     def to_env(self, a: np.ndarray) -> np.ndarray:
         """Actions in the environment's units, (B, …shape), of its dtype. Rounding never leaves the box."""
-        return into_box(self.start + 0.5 * (a + 1) * self.range, self.low, self.high).reshape(len(a), *self.shape)
+        way = 0.5 * (a + 1) * self.range                            # from the lower end of the box
+        if self.whole:
+            steps = np.clip(np.floor(np.asarray(way, np.float64)), 0, self.range - 1)
+            # Whole numbers are added as such: a float cannot hold large ones. uint64 wraps around, to the right sum.
+            actions = (self.low.astype(np.uint64) + steps.astype(np.uint64)).astype(self.low.dtype)
+        else:
+            actions = into_box(self.low + way, self.low, self.high)
+        return actions.reshape(len(a), *self.shape)
 
     def random(self, rng: np.random.Generator, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]^A, which are taken before learning begins."""

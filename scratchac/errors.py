@@ -29,16 +29,19 @@ class WorkerDied(TrainingError):
     """A worker failed or was killed; the parameters learnt until then are valid."""
 
 
-def unknown(kind: str, name: object, known: list[str]) -> "UserError":
-    """UserError for a misspelt name: the nearest known ones first, all of them if none is near."""
+def unknown(kind: str, name: object, known: list[str], otherwise: str | None = None) -> "UserError":
+    """UserError for a misspelt name: the nearest known ones first; if none is near, `otherwise` or else all of them."""
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+    hint = f"did you mean {' or '.join(near)}?" if near else otherwise or f"there are: {', '.join(known) or 'none'}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 
 def one_line(error: BaseException, with_type: bool = True) -> str:
     """An error of someone else's code in one line: type and message or, if there is no message, where it was raised."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:                                       # its own __str__ fails
+        text = ""
     if text:
         return f"{type(error).__name__}: {text}" if with_type else text
     places = [f" in {place.filename}, line {place.lineno}" for place in traceback.extract_tb(error.__traceback__)]

@@ -1,5 +1,6 @@
 """Noise for deterministic policies, in the policy's [−1, 1]: one vector per environment, from a Generator that is an argument."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ class Noise(Protocol):
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """Noise for the next step, (N, A)."""
+
+    def fresh(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Noise of the same distribution that depends on no step before, and on which none after depends."""
 
     def restart(self, done: np.ndarray) -> None:
         """Reset the noise of those environments whose episode has ended, `done` (N,)."""
@@ -36,7 +40,11 @@ class GaussianNoise:
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """Noise for the next step, (N, A)."""
-        return self.scale * rng.standard_normal(self.shape)
+        return self.fresh(rng, self.shape)
+
+    def fresh(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """σ N(0, 1)."""
+        return self.scale * rng.standard_normal(shape)
 
     def restart(self, done: np.ndarray) -> None:
         """Nothing is kept between steps."""
@@ -64,6 +72,10 @@ class OrnsteinUhlenbeck:
         """Noise for the next step, (N, A)."""
         self.x = (1 - self.theta) * self.x + self.scale * rng.standard_normal(self.x.shape)
         return self.x
+
+    def fresh(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """What x is after many steps: normal, with its standard deviation."""
+        return self.scale / math.sqrt(1 - (1 - self.theta) ** 2) * rng.standard_normal(shape)
 
     def restart(self, done: np.ndarray) -> None:
         """Set x to 0 where an episode has ended."""

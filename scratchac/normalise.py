@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+LIMIT = 10                      # normalised observations are clipped to ±LIMIT
+
 
 class RunningMeanStd:
     """Mean and variance over all rows seen so far, merged batch by batch (Chan, Golub & LeVeque 1983, eqs. 2.1).
@@ -45,11 +47,11 @@ class RunningMeanStd:
 
 
 class ObservationNormaliser(RunningMeanStd):
-    """s ↦ clip((s − mean)/std, ±10). Call `update` *after* the learning step, so that acting and learning use the same scale."""
+    """s ↦ clip((s − mean)/std, ±LIMIT). Call `update` *after* the learning step, so that acting and learning use the same scale."""
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         """Observations (…, O), normalised."""
-        return np.clip((obs - self.mean) / self.std, -10, 10)
+        return np.clip((obs - self.mean) / self.std, -LIMIT, LIMIT)
 
 
 class RewardScaler:

@@ -287,12 +287,17 @@ def act(agent: Actor, obs: Any, explore: bool = True) -> np.ndarray:
 
     obs     one observation, (O,) or a picture of three axes, or several of them with one axis more
 
-    Raises UserError for observations of another shape.
+    Raises UserError for observations of another shape, and for values that are not finite.
     """
-    obs, shape = np.asarray(obs), agent.observation_shape
+    try:
+        obs, shape = np.asarray(obs), agent.observation_shape
+    except ValueError as error:                                             # lists of different lengths
+        raise UserError(f"observations are numbers of shape {agent.observation_shape}, or several of these: {error}") from None
     several = obs.ndim == len(shape) + 1
     if obs.shape[several:] != shape or obs.dtype.kind not in "fiub":
         raise UserError(f"observations are numbers of shape {shape}, or several of these, not {obs.dtype} of shape {obs.shape}")
+    if obs.dtype.kind == "f" and not np.isfinite(obs).all():
+        raise UserError("an observation has values that are not finite")
     raw = (agent.sample if explore else agent.greedy)(obs if several else obs[None])
     actions = agent.dist.to_env(raw)
     return actions if several else actions[0]

@@ -15,6 +15,15 @@ import scratchac
 collect_ignore = [] if sys.platform == "linux" else ["test_faults.py"]          # /dev/full, /proc, limits: means of Linux
 
 
+def pytest_collection_modifyitems(config, items):
+    """Tests of other packages' environments run only if -m names them."""
+    if "thirdparty" not in config.getoption("markexpr"):
+        others = [item for item in items if item.get_closest_marker("thirdparty")]
+        if others:
+            items[:] = [item for item in items if item not in others]
+            config.hook.pytest_deselected(items=others)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)

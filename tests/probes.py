@@ -165,3 +165,37 @@ class DiesOnce(Bandit):
         except FileExistsError:
             return super().step(action)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Reach(gym.Env):
+    """A point in a square, 0.1·action a step, which ends after `limit` steps; 0 near the desired goal, −1 elsewhere.
+
+    `ends`: an episode ends at its goal, as `compute_terminated` says, which takes one goal at a time.
+    """
+
+    action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    observation_space = gym.spaces.Dict({name: gym.spaces.Box(-9, 9, (n,), np.float64)
+                                         for name, n in (("observation", 1), ("achieved_goal", 2), ("desired_goal", 2))})
+
+    def __init__(self, limit=20, ends=False):
+        self.limit, self.ends = limit, ends
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.x, self.goal = 0, np.zeros(2), self.np_random.uniform(-1, 1, 2)
+        return self.observe(), {}
+
+    def observe(self):
+        return {"observation": np.array([self.t / self.limit]), "achieved_goal": self.x.copy(), "desired_goal": self.goal}
+
+    def step(self, action):
+        self.t, self.x = self.t + 1, np.clip(self.x + 0.1 * action, -1, 1)
+        reward = float(self.compute_reward(self.x[None], self.goal[None], {})[0])
+        return self.observe(), reward, self.compute_terminated(self.x, self.goal, {}), self.t >= self.limit, {}
+
+    def compute_reward(self, achieved_goal, desired_goal, info):
+        return -(np.linalg.norm(achieved_goal - desired_goal, axis=1) > 0.1).astype(float)
+
+    def compute_terminated(self, achieved_goal, desired_goal, info):
+        assert achieved_goal.shape == (2,)
+        return self.ends and bool(np.linalg.norm(achieved_goal - desired_goal) <= 0.1)

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
 from scratchac.__main__ import main
+from scratchac.errors import UserError
 from scratchac.tools.flags import env_args_from, in_words
 
 FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
@@ -173,7 +176,7 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["there"]          # nothing was made
 
 
-def test_playing_by_key(monkeypatch):
+def test_playing_by_key(monkeypatch, tmp_path):
     """Keys that are held become actions. With the left arrow down, the cart is pushed left until the pole falls."""
     pygame = pytest.importorskip("pygame")
     from collections import defaultdict
@@ -182,8 +185,14 @@ def test_playing_by_key(monkeypatch):
 
     monkeypatch.setattr(pygame.key, "get_pressed", lambda: defaultdict(bool, {pygame.K_LEFT: True}))
     monkeypatch.setattr(pygame.time, "Clock", lambda: type("Clock", (), {"tick": lambda *_: None})())
-    returns = keyboard.play("CartPole-v1", seed=0, episodes=2)
+    returns = keyboard.play("CartPole-v1", seed=0, episodes=2, record=tmp_path / "mine.npz")
     assert len(returns) == 2 and max(returns) < 12
+    with np.load(tmp_path / "mine.npz", allow_pickle=False) as file:
+        assert file["obs"].shape == (sum(returns), 4) and not file["actions"].any() and file["rewards"].sum() == sum(returns)
+        assert np.flatnonzero(file["done"]).tolist() == [returns[0] - 1, sum(returns) - 1]
+        assert np.array_equal(file["obs"][0], gym.make("CartPole-v1").reset(seed=0)[0])
+    with pytest.raises(UserError, match=r"mine.npz exists already"):
+        keyboard.play("CartPole-v1", seed=0, episodes=2, record=tmp_path / "mine.npz")
 
 
 def test_the_main_job_is_a2c_on_the_lander():

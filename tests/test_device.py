@@ -3,6 +3,7 @@
 import device_double
 import numpy as np
 import pytest
+from probes import Reach
 
 import kernels
 import scratchac
@@ -22,8 +23,10 @@ def weights(agent):
     return np.concatenate([agent.theta.flat, agent.w.flat, agent.actor_optimiser.m, agent.critic_optimiser.v])
 
 
+@pytest.mark.parametrize("normalise_obs", [False, True])
 @pytest.mark.parametrize("algorithm, env", RUNS)
-def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, tmp_path):
+def test_training_is_the_same_and_no_update_waits(algorithm, env, normalise_obs, monkeypatch, tmp_path):
+    options = SMALL | {"normalise_obs": normalise_obs}
     cls = algorithms.find(algorithm)
     update, updates = cls.update, []
 
@@ -34,9 +37,9 @@ def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, t
         updates.append(dict(metrics))
         return metrics
 
-    reference = scratchac.train(algorithm, env, 60, backend="numpy", **SMALL)
+    reference = scratchac.train(algorithm, env, 60, backend="numpy", **options)
     monkeypatch.setattr(cls, "update", without_waiting)
-    ours = scratchac.train(algorithm, env, 60, backend="double", out=tmp_path / "run", **SMALL)
+    ours = scratchac.train(algorithm, env, 60, backend="double", out=tmp_path / "run", **options)
     assert len(updates) == 31
     assert {name for metrics in updates for name, x in metrics.items() if not isinstance(x, device_double.DeviceArray)} == set()
     np.testing.assert_array_equal(weights(ours), weights(reference))
@@ -45,6 +48,13 @@ def test_training_is_the_same_and_no_update_waits(algorithm, env, monkeypatch, t
     monkeypatch.setattr(cls, "update", update)
     np.testing.assert_array_equal(weights(scratchac.load(tmp_path / "run")), weights(reference))
     assert scratchac.resume(tmp_path / "run", 70).step == 70
+
+
+def test_further_goals_are_stored_on_the_device(tmp_path):
+    """The episodes under way stay on the host; a run resumed within one goes on as on the host."""
+    reference = scratchac.train("td3", Reach, 70, backend="numpy", hindsight=2, **SMALL)
+    scratchac.train("td3", Reach, 70, backend="double", hindsight=2, out=tmp_path / "run", stop_after=50, **SMALL)
+    np.testing.assert_array_equal(weights(scratchac.resume(tmp_path / "run", env=Reach)), weights(reference))
 
 
 def test_the_double_does_refuse():

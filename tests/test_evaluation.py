@@ -80,3 +80,18 @@ def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, caps
         scratchac.evaluate(scratchac.load(path), lambda: Constant(10**9), 2)
     scratchac.train("a2c", lambda: Constant(50), 80, out=tmp_path / "ends", hidden=(4,), eval_episodes=1)
     assert summary_of(tmp_path / "ends")["eval_cut"] == 0                   # it ends at the last step that it may have
+
+
+def test_observations_that_are_not_finite_are_an_error():
+    class Lost(Constant):
+        def step(self, action):
+            obs, *rest = super().step(action)
+            return obs * np.nan, *rest
+
+    agent = scratchac.make_agent("a2c", Constant)
+    with pytest.raises((UserError, EnvironmentFailed), match="not finite"):
+        scratchac.evaluate(agent, Lost, 2)
+    with pytest.raises(UserError, match="not finite"):
+        agent.act([np.nan])
+    with pytest.raises(UserError, match="observations are numbers of shape"):
+        agent.act([[1], [1, 2]])

@@ -32,7 +32,7 @@ CASES = {                                               # every algorithm, every
     "ddpg": ("ddpg", "MountainCarContinuous-v0", OFF | {"hidden": (16,)}),
     "td3": ("td3", "Pendulum-v1", OFF | {"activation": "tanh"}),
     "sac": ("sac", "Pendulum-v1", OFF),
-    "sac, clamp": ("sac", "Pendulum-v1", OFF | {"log_std": "clamp"}),
+    "sac, clamp, normalised": ("sac", "Pendulum-v1", OFF | {"log_std": "clamp", "normalise_obs": True}),
     "discrete-sac": ("discrete-sac", "Acrobot-v1", OFF),
 }
 

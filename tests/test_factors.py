@@ -246,3 +246,43 @@ def test_compiled_updates_are_for_one_number_alone():
             pytest.skip(str(error))
         finally:
             envs.close()
+
+
+@pytest.mark.parametrize("low, high, dtype", [
+    (2**60 + 5, 2**60 + 10, np.int64), (2**53 + 1, 2**53 + 4, np.int64), (2**64 - 10, 2**64 - 1, np.uint64),
+    (-2**63, -2**63 + 3, np.int64), (-128, 127, np.int8)])
+def test_whole_numbers_of_any_size_are_elements_and_equally_likely(low, high, dtype, rng):
+    """A float cannot hold the large ones."""
+    box = Box(np.array([low], dtype), np.array([high], dtype), dtype=dtype)
+    dist = spaces.make_distribution(box)
+    actions = dist.to_env(np.float32([[-9], [-1], [1], [9]]))
+    assert actions.dtype == dtype and [int(a[0]) for a in actions] == [low, low, high, high]
+    drawn = [int(a[0]) - low for a in dist.to_env(rng.uniform(-1, 1, (20_000, 1)))]
+    shares = np.bincount(drawn, minlength=high - low + 1) / 20_000
+    p = 1 / (high - low + 1)
+    assert len(shares) == high - low + 1 and (np.abs(shares - p) < 5 * np.sqrt(p / 20_000)).all()
+    if abs(low) > 2**53:
+        with pytest.raises(UserError, match="beyond 2\\^53"):
+            spaces.make_distribution(box, scaled=False)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8])
+def test_the_numbers_of_a_discrete_have_its_dtype(kind, tmp_path, quick_end):
+    try:
+        space = Discrete(3, start=5, dtype=kind)
+    except TypeError:
+        pytest.skip("this Gymnasium has Discrete spaces of int64 alone")
+    agent = scratchac.train("a2c", lambda: Wanted(space), 50, hidden=(4,), out=tmp_path / "run")
+    assert space.contains(agent.act(np.ones(1))) and scratchac.load(tmp_path / "run").act(np.ones(1)).dtype == kind
+    with pytest.raises(UserError, match="3 actions from 5 on"):
+        scratchac.evaluate(agent, lambda: Wanted(Discrete(3, start=5)), 1)
+
+
+@pytest.mark.parametrize("low, high, dtype", [(2**40, 2**40 + 5, np.uint64), (1e9, 1e9 + 1, np.float64),
+                                              (2**26 + 1, 2**26 + 9, np.int64)])
+def test_a_graph_that_float32_cannot_hold_is_not_written(low, high, dtype, tmp_path, quick_end):
+    pytest.importorskip("onnxruntime")
+    scratchac.train("td3", lambda: Wanted(Box(low, high, (1,), dtype)), 40, out=tmp_path / "run", **FEW)
+    with pytest.raises(UserError, match="does not play as the agent does; nothing is written"):
+        export(tmp_path / "run", "onnx")
+    assert not (tmp_path / "run" / "policy.onnx").exists()

@@ -8,7 +8,7 @@ from PIL import Image
 from probes import Constant, Poison
 
 import scratchac
-from scratchac.errors import EnvironmentFailed
+from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments import video
 
 
@@ -50,6 +50,21 @@ def test_a_film_that_cannot_be_made_loses_nothing(draw, why, tmp_path, capsys):
     assert said.startswith("scratchac: no video: ") and why in said and said.count("\n") == 1
     assert (tmp_path / "run/summary.json").exists() and (tmp_path / "run/curves.png").exists()
     assert not list((tmp_path / "run").glob("video*"))
+
+
+def test_the_render_mode_of_a_film(tmp_path):
+    """An environment may have it without taking it as an argument; otherwise the line says that this is what it lacks."""
+    assert video.record(Still(), lambda: Filmed(grey, render_mode="rgb_array"), tmp_path).exists()
+
+    def picky(render_mode=None):
+        assert render_mode is None
+        return Filmed(grey)
+
+    for env, why in ((lambda: Filmed(grey), "<lambda> does not take these arguments: "), (picky, "picky cannot be made: ")):
+        with pytest.raises(UserError, match=f"^a film needs an environment that takes render_mode='rgb_array': {why}"):
+            video.record(Still(), env, tmp_path)
+    with pytest.raises(UserError, match=r"^<lambda> gave 3, not an environment"):
+        video.record(Still(), lambda render_mode=None: 3, tmp_path)
 
 
 def test_whatever_a_film_raises_loses_nothing(tmp_path, capsys, monkeypatch, quick_end):

@@ -14,7 +14,7 @@ import scratchac
 from scratchac.__main__ import main
 from scratchac.conv import Encoder
 from scratchac.environments import spaces
-from scratchac.environments.flattened import Flattened, observed
+from scratchac.environments.flattened import Flattened, alike, observed
 from scratchac.environments.make import make
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
@@ -179,7 +179,7 @@ def test_a_run_is_resumed_to_the_same_bytes_and_loaded_without_its_environment(a
             if isinstance(value, np.ndarray):
                 np.testing.assert_array_equal(value, kept.keeps()[name])
         NESTED.seed(2)
-        assert kept.flattened.like(whole.flattened) and kept.act(NESTED.sample()) in (0, 1)
+        assert alike(kept.flattened, whole.flattened) and kept.act(NESTED.sample()) in (0, 1)
 
 
 def test_an_environment_of_another_layout_does_not_fit(tmp_path, quick_end):
@@ -229,7 +229,7 @@ def test_a_flattened_policy_is_exported(tmp_path, quick_end):
     played, = runtime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
     np.testing.assert_array_equal(played, agent.act(obs, explore=False))
     kept, = onnx.load(path).metadata_props
-    assert kept.key == "observation_space" and Flattened(spaces.space_from_json(json.loads(kept.value))).like(agent.flattened)
+    assert kept.key == "observation_space" and alike(Flattened(spaces.space_from_json(json.loads(kept.value))), agent.flattened)
 
 
 @pytest.mark.parametrize("damage", [{"kind": "Dict", "parts": [["a", {"kind": "Nothing"}]]},
@@ -289,3 +289,58 @@ def test_agents_learn_from_pictures_of_floats(algorithm, actions, options, shape
     loaded, obs = scratchac.load(tmp_path / "run"), make(env).reset(seed=0)[0]
     assert obs.dtype == np.float32 and obs.shape == shape
     np.testing.assert_array_equal(loaded.act(obs, explore=False), agent.act(obs, explore=False))
+
+
+# -- what fits -------------------------------------------------------------------------------------------------------------
+
+
+class MyBox(Box):
+    """A subclass of one of Gymnasium's spaces."""
+
+
+DRAWN = Box(0, 255, (16, 16, 1), np.uint8)
+
+
+@pytest.mark.parametrize("space, other", [
+    (DRAWN, Box(0, 1, (16, 16, 1))), (Box(0, 1, (16, 16, 1)), DRAWN), (Box(0, 1, (16, 16, 1)), Box(-1, 1, (16, 16, 1))),
+    (MultiDiscrete([2, 3]), MultiDiscrete([3, 2])), (Box(0, 1, (8,)), Discrete(8)), (Discrete(8), Box(0, 1, (8,))),
+    (Box(0, 1, (2, 3)), Box(0, 1, (3, 2))), (MultiBinary(4), Discrete(4)), (MultiBinary([2, 2]), MultiBinary(4))], ids=str)
+def test_spaces_in_which_the_same_numbers_mean_something_else_do_not_fit(space, other):
+    agent = scratchac.make_agent("ppo", lambda: Seen(space))
+    with pytest.raises(UserError, match=r"was made for observations"):
+        scratchac.evaluate(agent, lambda: Seen(other), 1)
+    assert len(scratchac.evaluate(agent, lambda: Seen(space), 1)) == 1
+
+
+@pytest.mark.parametrize("space", [MyBox(0, 1, (2, 2)), Dict(a=MyBox(0, 1, (2,)))], ids=str)
+def test_a_subclass_of_a_space_fits_the_run_trained_on_it(space, tmp_path, quick_end):
+    scratchac.train("a2c", lambda: Seen(space), 50, hidden=(4,), out=tmp_path / "run")
+    assert len(scratchac.evaluate(scratchac.load(tmp_path / "run"), lambda: Seen(space), 2)) == 2
+
+
+@pytest.mark.parametrize("key", [(1, 2), b"a", frozenset("a"), np.int64(3)], ids=str)
+def test_keys_that_a_run_cannot_keep_are_refused(key):
+    with pytest.raises(UserError, match="keys are text or whole numbers"):
+        scratchac.make_agent("a2c", lambda: Seen(Dict({key: Discrete(2)})))
+    scratchac.make_agent("a2c", lambda: Seen(Dict({3: Discrete(2)})))
+
+
+def test_small_dtypes_do_not_overflow():
+    space = MultiDiscrete([3, 120, 120], dtype=np.int8, start=[-100, 0, 0])
+    flat = Flattened(space)
+    assert np.flatnonzero(flat.flatten([-99, 119, 5])).tolist() == [1, 122, 128]
+    with pytest.raises(ValueError, match="the value 100"):
+        flat.flatten([100, 0, 5])
+
+
+@pytest.mark.parametrize("space", [Box(0, 999, (2,)), Dict(a=Box(0, 999, (2,)))], ids=str)
+def test_masked_arrays_are_refused(space):
+    wrong = np.ma.array([0.1, 999], mask=[0, 1])
+    with pytest.raises(EnvironmentFailed, match="masked array"):
+        scratchac.train("a2c", lambda: Seen(space, {"a": wrong} if isinstance(space, Dict) else wrong), 20, hidden=(4,))
+
+
+def test_small_pictures_are_exported_as_vectors(tmp_path, quick_end):
+    pytest.importorskip("onnxruntime")
+    scratchac.train("a2c", lambda: Seen(Box(0, 255, (7, 7, 3), np.uint8)), 50, hidden=(4,), out=tmp_path / "run")
+    assert export(tmp_path / "run", "onnx").exists()

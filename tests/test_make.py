@@ -8,13 +8,14 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
-from probes import Counter
+from probes import Constant, Counter
 
+import scratchac
 from scratchac.environments import make as making
 from scratchac.environments import vector
 from scratchac.environments.make import Named, make
 from scratchac.environments.vector import VectorEnv
-from scratchac.errors import UserError
+from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments import video
 from scratchac.training import evaluation
 
@@ -47,6 +48,8 @@ class Faulty(Counter):
             Counter(**others)
         if way == "silent":
             raise AssertionError
+        if way == "missing":
+            Faulty.grow()
         if way == "id":
             gym.make("Nope-v0")
         if way == "import":
@@ -75,6 +78,7 @@ def registered():
     ({"way": "inner", "size": 3}, "cannot be made: TypeError: Faulty.grow() got an unexpected keyword argument 'size'"),
     ({"way": "passed on", "mass": 3}, "does not take these arguments: Counter.__init__() got an unexpected keyword argument 'ma"),
     ({"way": "silent"}, f"cannot be made: AssertionError in {__file__}, line "),
+    ({"way": "missing"}, "cannot be made: TypeError: Faulty.grow() missing 1 required positional argument: 'self'; env_args, or "),
     ({"way": "id"}, "cannot be made: NameNotFound: Environment `Nope` doesn't exist."),
     ({"way": "import"}, "cannot be made: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
     ({"way": "their hint"}, "needs a package that is missing: MuJoCo is missing, run `pip install theirs[mujoco]`"),
@@ -150,3 +154,77 @@ def test_mujoco_leaves_no_file_behind(tmp_path, monkeypatch, capfd):
     assert not list(tmp_path.iterdir())
     said = capfd.readouterr().err
     assert "deprecated" not in said and said.count("MuJoCo: ") == 1
+
+
+# -- what an environment holds, and its end ----------------------------------------------------------------------------------
+
+
+class Holder(Constant):
+    """Hands everything on to another environment, which it does not hold as a wrapper does."""
+
+    def __init__(self, inner, way):
+        super().__init__()
+        self.held = {"list": [inner], "dict": {"a": inner}, "attribute": inner}[way]
+
+
+class Slotted(Constant):
+    __slots__ = ("inner",)
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+
+@pytest.mark.parametrize("make_one", [lambda one: Holder(one, "list"), lambda one: Holder(one, "dict"),
+                                      lambda one: Holder(one, "attribute"), Slotted], ids=str)
+def test_one_environment_in_several_slots_is_found_wherever_it_is_held(make_one):
+    one = Constant()
+    with pytest.raises(UserError, match="gives the same environment each time"):
+        scratchac.train("a2c", lambda: make_one(one), 50, hidden=(4,))
+    scratchac.train("a2c", lambda: make_one(Constant()), 50, hidden=(4,))
+
+
+class Unwilling(Constant):
+    def close(self):
+        raise RuntimeError("no end")
+
+
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_an_error_at_the_close_loses_nothing(vector, tmp_path, capsys):
+    agent = scratchac.train("a2c", Unwilling, 50, hidden=(4,), envs=2, vector=vector, out=tmp_path / "run", eval_episodes=2)
+    assert (tmp_path / "run" / "summary.json").exists() and len(scratchac.evaluate(agent, Unwilling, 2)) == 2
+    scratchac.make_agent("a2c", Unwilling)
+    said = capsys.readouterr().err.splitlines()
+    assert said and set(said) == {"scratchac: an environment raised as it was closed: RuntimeError: no end"}
+
+
+class Hiding(Constant):
+    @property
+    def action_space(self):
+        raise RuntimeError("not yet")
+
+
+def test_a_space_that_raises_is_told_in_one_line():
+    with pytest.raises(UserError, match="the action_space of Hiding raised RuntimeError: not yet"):
+        scratchac.train("a2c", Hiding, 50)
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class Leaving(Constant):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def step(self, action):
+        raise self.error
+
+
+@pytest.mark.parametrize("error, message", [(SystemExit("bye"), "raised SystemExit: bye"), (Mute(), "raised Mute in .*, line")])
+def test_an_environment_that_leaves_or_says_nothing_stops_the_training_in_one_line(error, message, tmp_path):
+    with pytest.raises(EnvironmentFailed, match=f"environment 0 at step 1 of its episode {message}"):
+        scratchac.train("a2c", lambda: Leaving(error), 50, hidden=(4,), out=tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoint.npz").exists()

@@ -9,7 +9,7 @@ import kernels
 import scratchac
 from scratchac.distributions import Categorical
 from scratchac.environments.vector import VectorEnv
-from scratchac.errors import UserError
+from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.policies import Mask, mask_illegal
 from scratchac.training.evaluation import evaluate
 
@@ -107,3 +107,21 @@ def test_where_there_can_be_no_mask(algorithm, env, options, message):
 
 class Narrow(Forbidden):
     observation_space = Box(0, 1, (3,), np.float32)
+
+
+def test_a_mask_that_is_none_stops_the_training_and_names_the_step(tmp_path):
+    class Forgetful(Forbidden):
+        steps = 0
+
+        def step(self, action):
+            type(self).steps += 1
+            obs, *rest = super().step(action)
+            return obs, *rest
+
+        def reset(self, **kwargs):
+            obs, info = super().reset(**kwargs)
+            return (obs * 0 if self.steps > 20 else obs), info
+
+    with pytest.raises(EnvironmentFailed, match=r"at about step \d\d: row 0 of the observations: the mask must be 1"):
+        scratchac.train("a2c", Forgetful, 200, action_mask=True, envs=1, out=tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoint.npz").exists()

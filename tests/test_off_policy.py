@@ -297,3 +297,19 @@ def test_the_default_is_the_same_from_a_shell(monkeypatch):
     assert {"steps": 2000, "batch_size": 64}.items() <= given.items() and "learning_starts" not in given
     assert scratchac.make_agent("sac", "MountainCarContinuous-v0", steps=2_000, batch_size=64).config.learning_starts == 200
     assert scratchac.make_agent("sac", "MountainCarContinuous-v0").config.learning_starts == 10_000
+
+
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
+@pytest.mark.parametrize("noise", ["gaussian", "ou"])
+def test_other_numbers_of_observations_than_environments_get_noise_of_their_own(algorithm, noise):
+    """Its standard deviation is that of training: σ, or σ/√(1 − (1−θ)²), and the noise of training is not touched."""
+    agent = scratchac.make_agent(algorithm, "Pendulum-v1", envs=2, noise=noise, noise_scale=0.1)
+    agent.theta.flat[:] = 0
+    before = agent.noise.state()
+    obs = np.zeros((20_000, 3), np.float32)
+    drawn = agent.sample(obs)[:, 0]
+    assert drawn.std() == pytest.approx(0.1 if noise == "gaussian" else 0.1 / np.sqrt(1 - 0.85**2), rel=0.03)
+    assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 0.03 and len(np.unique(drawn)) > 19_000
+    np.testing.assert_equal(agent.noise.state(), before)
+    assert scratchac.evaluate(agent, "Pendulum-v1", 3, explore=True).shape == (3,)
+    assert agent.act(obs[0]).shape == (1,) and agent.act(obs[:2]).shape == (2, 1)

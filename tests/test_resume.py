@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -27,9 +28,9 @@ CASES = {                                               # arguments of `scratcha
     "PPO": "ppo --env Acrobot-v1 --rollout 16 --batch-size 32",
     "PPO, games": "ppo --env tictactoe_v3 --envs 4 --rollout 8 --batch-size 16 --hidden 8",
     "DDPG, noise with inertia": f"ddpg --env MountainCarContinuous-v0 --noise ou {OFF}",
-    "TD3, MuJoCo": f"td3 --env Hopper-v5 {OFF}",
+    "TD3, normalised": f"td3 --env Hopper-v5 --normalise-obs {OFF}",
     "SAC, several updates at a time": f"sac --env InvertedPendulum-v5 --train-every 7 --gradient-steps 3 {OFF}",
-    "discrete SAC": f"discrete-sac {OFF}",
+    "discrete SAC, normalised": f"discrete-sac --normalise-obs {OFF}",
 }
 
 
@@ -89,3 +90,34 @@ def test_what_only_serves_resuming_never_ends_training(env, vector, tmp_path, ca
     assert scratchac.resume(tmp_path / "run", env=env).step == 400
     told = capsys.readouterr().err
     assert all(f"do not restore environment {i}; it begins a new episode" in told for i in (0, 1))
+
+
+class Secret(Constant):
+    """What it draws at its reset decides the rewards, and is not observed."""
+
+    def __init__(self, draw):
+        super().__init__(limit=7)
+        self.action_space, self.draw = gym.spaces.Discrete(2), draw
+
+    def reset(self, **kwargs):
+        obs = super().reset(**kwargs)
+        self.goal = self.draw(self)
+        return obs
+
+    def step(self, action):
+        obs, _, *rest = super().step(action)
+        return obs, float(self.goal % 7), *rest
+
+
+@pytest.mark.parametrize("draw, exact", [
+    (lambda env: env.np_random.integers(2**30), True), (lambda env: env.action_space.sample() * 5, True),
+    (lambda env: np.random.randint(2**30), False), (lambda env: random.randrange(2**30), False)])  # noqa: NPY002
+def test_what_an_environment_draws_in_secret_is_restored_or_a_message_says_that_it_is_not(draw, exact, tmp_path, capsys, quick_end):
+    env = lambda: Secret(draw)  # noqa: E731
+    options = {"hidden": (4,), "rollout": 5, "envs": 1}
+    whole = scratchac.train("a2c", env, 60, **options)
+    scratchac.train("a2c", env, 60, out=tmp_path / "run", stop_after=30, **options)
+    resumed = scratchac.resume(tmp_path / "run", env=env)
+    said = capsys.readouterr().err
+    assert np.array_equal(whole.model.flat, resumed.model.flat) == exact
+    assert ("the same actions do not restore environment 0" in said) != exact

@@ -185,3 +185,21 @@ def test_ended_training_is_evaluated_later_if_it_was_not_yet(tmp_path, monkeypat
         patch.setattr(evaluation, "play", stopped)
         scratchac.train("a2c", Constant, 800, hidden=(4,), out=path, on_row=lambda row: True, stop_after=40)
     assert scratchac.resume(path, env=Constant).step == 40 and summary_of(path)["steps"] == 40
+
+
+class Particular(Constant):
+    """Its arguments must be what they were."""
+
+    def __init__(self, size, levels):
+        assert type(size) is tuple and size == (8, 8) and levels == {1: 0.5, "a": [(), {"b": None}]}, (size, levels)
+        super().__init__()
+
+
+def test_arguments_of_an_environment_come_back_as_they_were(tmp_path, quick_end):
+    """Tuples are no lists, and numbers no texts, when config.json has been read."""
+    env_args = {"size": (8, 8), "levels": {1: 0.5, "a": [(), {"b": None}]}}
+    scratchac.train("a2c", Particular, 100, out=tmp_path / "run", env_args=env_args, stop_after=50, hidden=(4,))
+    assert Run.open(tmp_path / "run").config["env_args"] == env_args
+    assert scratchac.resume(tmp_path / "run", env=Particular).step >= 100
+    with pytest.raises(UserError, match=r"config.json cannot hold the arguments of this run.* is set, not text"):
+        scratchac.train("a2c", lambda x: Constant(), 100, out=tmp_path / "other", env_args={"x": {1, 2}}, hidden=(4,))

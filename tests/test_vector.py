@@ -1,6 +1,8 @@
 """Environments side by side: the observation that really followed an action, and whose end an end is."""
 
 
+import warnings
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -74,6 +76,24 @@ def test_one_environment_in_two_slots_is_refused(around):
         VectorEnv(lambda: next(pool), 4, 0).reset()
     assert scratchac.evaluate(agent, lambda: around(one), 1).tolist() == scratchac.evaluate(agent, Counter, 1).tolist()
     assert len(scratchac.evaluate(agent, lambda: around(Counter()), 10)) == 10
+
+
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_environments_with_other_spaces_are_refused(vector, monkeypatch, tmp_path):
+    """Such as those of an id that the first of them, when it was made, has registered anew."""
+    def first():
+        gym.register("Own-v0", lambda: gym.make("Pendulum-v1"))
+        return gym.make("CartPole-v1")
+
+    agent = scratchac.make_agent("a2c", "CartPole-v1")
+    monkeypatch.setitem(gym.registry, "Own-v0", gym.envs.registration.EnvSpec("Own-v0", first))
+    with warnings.catch_warnings(), pytest.raises(UserError, match=r"made an environment with the space Box.*, and the next time "):
+        warnings.simplefilter("ignore")                                     # Gymnasium tells that the id is registered anew
+        scratchac.train("a2c", "gymnasium:Own-v0", 40, out=tmp_path / "run", vector=vector)
+    assert not list(tmp_path.iterdir())
+    made = iter([gym.make("CartPole-v1"), gym.make("Pendulum-v1")])
+    with pytest.raises(UserError, match="<lambda> made an environment with the space"):
+        scratchac.evaluate(agent, lambda: next(made), 2)
 
 
 def test_an_error_of_a_step_without_text_says_where():

@@ -1,5 +1,5 @@
 """Write the READMEs' tables from the files in demos/results/: returns/, tried/, anatomy/, games.json, pixels.json,
-bench.json, profile.json and reliability.json.
+hindsight.json, bench.json, profile.json, reliability.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -206,6 +206,20 @@ def pixels_table():
     return "\n".join(lines)
 
 
+def hindsight_table():
+    """How many goals policies with and without hindsight reach after each quarter of training: medians and ranges over seeds."""
+    result = json.loads((HERE / "hindsight.json").read_text())
+    steps = [result["steps"] * quarter // 4 for quarter in (1, 2, 3, 4)]
+    lines = ["| goals reached | K | seeds | " + " | ".join(f"after {step:,} steps" for step in steps) + " |",
+             "|---|---|---|" + "---|" * len(steps)]
+    for env, kept in result["mazes"].items():
+        for label, k in (("with hindsight", 4), ("without", 0)):
+            rates = 100 * np.array([[run[str(step)] for step in steps] for run in kept[label].values()])
+            cells = " | ".join(f"**{np.median(x):.0f}%** ({x.min():.0f} … {x.max():.0f})" for x in rates.T)
+            lines.append(f"| {env.split(':')[1]} | {k} | {', '.join(kept[label])} | {cells} |")
+    return "\n".join(lines)
+
+
 def reliability_tables():
     """Faults that were caused, and what came of them."""
     figures = json.loads((HERE / "reliability.json").read_text())
@@ -233,10 +247,27 @@ def reliability_tables():
     yield "\n".join(lines)
 
 
+def thirdparty_table():
+    """Environments of other packages: what came of them, or the line that refuses them."""
+    lines = ["| package | `--env` | through | algorithm | observations | actions | resumed | film |",
+             "|---|---|---|---|---|---|---|---|"]
+    for row in json.loads((HERE / "thirdparty.json").read_text()):
+        env = f"`{row['env']}`" + "".join(f" `{word}`" for word in row["env_args"].split())
+        begin = f"| {row['package']} {row['version']} | {env} | {row['through']} | {row['algorithm']} | "
+        if "line" in row:
+            line = row["line"].replace("|", "\\|").replace("<", "\\<")
+            lines.append(f"{begin}{'' if line.startswith('training stopped') else 'refused: '}{line} | | | |")
+        else:
+            film = "yes" if row["film"] else "has no rgb_array"
+            lines.append(f"{begin}{row['observations']} | {row['actions']} | {row['resumed']} | {film} |")
+    return "\n".join(lines)
+
+
 def filled(text):
     tables = {"tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
-              "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "speed": "\n\n".join(speed_tables()),
-              "kernels": kernels_table(), "profile": profile_table()}
+              "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
+              "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
+              "thirdparty": thirdparty_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)

@@ -139,6 +139,10 @@ class OffPolicy:
     """Environment steps between rounds of updates."""
     gradient_steps: Count = 1
     """Updates in a round."""
+    normalise_obs: bool = False
+    """Shift and scale observations by running statistics; the replay buffer keeps them as they are."""
+    hindsight: Annotated[int, Range(0)] = 0
+    """k, further goals of each transition, reached later in its episode (hindsight experience replay); 0: none, 4 is usual."""
     hidden: Layers = (256, 256)
     """Sizes of the hidden layers of all networks."""
     activation: Literal["relu", "tanh"] = "relu"

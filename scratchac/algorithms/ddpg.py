@@ -46,6 +46,8 @@ class DDPG(DeterministicAgent[Config]):
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critic, one of the actor, one of the targets, from a minibatch; returns the metrics."""
+        if self.normaliser:
+            batch = self.seen(batch)
         h = self.schedules(self.step / self.config.steps)
         metrics = self.critic_step(batch, h) | self.actor_step(batch.obs, h)
         optim.polyak(self.w_target.flat, self.w.flat, h.tau)

@@ -83,6 +83,8 @@ class DiscreteSAC(SoftAgent[Config]):
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
+        if self.normaliser:
+            batch = self.seen(batch)
         h = self.schedules(self.step / self.config.steps)
         if not self.config.learn_alpha:
             self.log_alpha[0] = math.log(h.alpha)
@@ -130,12 +132,12 @@ class DiscreteSAC(SoftAgent[Config]):
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Actions 0 … n−1 for N observations, drawn from the policy."""
-        y, _ = self.actor.forward(self.theta, self.upload(obs))
+        y, _ = self.actor.forward(self.theta, self.see(obs))
         return self.dist.sample(kernels.backend.to_numpy(y), self.dist.noise(self.rng, len(y)))
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The most likely actions for N observations."""
-        y, _ = self.actor.forward(self.theta, self.upload(obs))
+        y, _ = self.actor.forward(self.theta, self.see(obs))
         return self.dist.mode(kernels.backend.to_numpy(y))
 
     def random(self, rows: int) -> np.ndarray:
@@ -144,5 +146,5 @@ class DiscreteSAC(SoftAgent[Config]):
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """min_k Qₖ(s, a) (B,) for observations (B, O) and actions (B,)."""
-        q = self.critic.forward(self.w, self.upload(obs))[0].min(axis=0)
+        q = self.critic.forward(self.w, self.see(obs))[0].min(axis=0)
         return kernels.backend.to_numpy(q)[np.arange(len(actions)), actions]

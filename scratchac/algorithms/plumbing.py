@@ -20,11 +20,12 @@ from scratchac.environments.spaces import check_action_box, check_observation_sp
 from scratchac.errors import UserError
 from scratchac.exploration import NOISES, Noise
 from scratchac.nn import MLP, Parameters
-from scratchac.normalise import ObservationNormaliser, RewardScaler
+from scratchac.normalise import LIMIT, ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Mask, Model, Networks, act
 from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
-from scratchac.training.memory import ReplayBuffer
+from scratchac.training.hindsight import HindsightBuffer
+from scratchac.training.memory import ReplayBuffer, Transitions
 
 Config = TypeVar("Config", bound=Any)
 Vectorised = TypeVar("Vectorised", bound=Normalising)
@@ -48,13 +49,14 @@ class Plumbing(Generic[Config]):
         self.schedules: Hyperparameters[Config] = Hyperparameters(config)
         self.step = 0
         self.dtype = dtype
+        self.observation_space = observation_space
         self.observation_shape: tuple[int, ...] = observation_space.shape or ()
         self.flattened = observation_space if isinstance(observation_space, Flattened) else None
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
         """Actions for the environment, for one observation or several: with exploration, or the most likely ones.
 
-        Where observations are flattened, `obs` is one element of the environment's space, or one or several float32 vectors of it.
+        Where observations are flattened, `obs` is one element of the environment's space, or one or several vectors of floats.
         """
         return act(self, self.flattened.read(obs) if self.flattened else obs, explore)
 
@@ -85,6 +87,13 @@ class Plumbing(Generic[Config]):
     def load_state(self, saved: dict[str, Any]) -> None:
         """Restore a state. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
         load_state(self, saved)
+
+
+def _normaliser(config: Any, space: gym.Space) -> ObservationNormaliser | None:
+    """The normaliser of observations that a config asks for, or None. Raises UserError for pictures."""
+    if config.normalise_obs and is_picture(space):
+        raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
+    return ObservationNormaliser(space.shape or ()) if config.normalise_obs else None
 
 
 class OnPolicyAgent(Plumbing[Config]):
@@ -123,11 +132,9 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
     def __init__(self, config: Vectorised, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
                  pictures: bool = False):
         super().__init__(config, observation_space, action_space, dtype, pictures)
-        if config.normalise_obs and is_picture(observation_space):
-            raise UserError("--normalise-obs is for vectors; the encoder of pictures has a scale of its own")
         self.n_envs = config.envs
         self.masked = self._mask(observation_space)
-        self.normaliser = ObservationNormaliser(self.observation_shape) if config.normalise_obs else None
+        self.normaliser = _normaliser(config, observation_space)
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
 
     def _mask(self, space: gym.Space) -> Mask | None:
@@ -164,12 +171,28 @@ class OffPolicyAgent(Plumbing[Replayed]):
         super().__init__(config, observation_space, dtype, pictures)
         check_off_policy(config)
         self.n_envs = config.envs
-        self.init_rng, self.rng, self.batch_rng = np.random.default_rng(seed).spawn(3)
-        self.memory = ReplayBuffer(config.buffer_size, observation_space, action_shape, action_dtype, dtype)
+        self.init_rng, self.rng, self.batch_rng, goal_rng = np.random.default_rng(seed).spawn(4)
+        self.normaliser = _normaliser(config, observation_space)
+        stored = config.buffer_size, observation_space, action_shape, action_dtype, dtype
+        if config.hindsight:
+            self.memory = HindsightBuffer(*stored, config.hindsight, config.envs, goal_rng)
+        else:
+            self.memory = ReplayBuffer(*stored)
 
     def upload(self, x: np.ndarray) -> np.ndarray:
         """Numbers on the host as an array of the active backend, in the dtype of the networks."""
         return kernels.backend.asarray(x, self.dtype)
+
+    def see(self, obs: np.ndarray) -> np.ndarray:
+        """Observations (B, …) as the networks see them: normalised if there is a normaliser, on the device."""
+        if self.normaliser is None:
+            return self.upload(obs)
+        mean, std = kernels.backend.asarray(self.normaliser.mean), kernels.backend.asarray(self.normaliser.std)
+        return self.upload(np.clip((kernels.backend.asarray(obs) - mean) / std, -LIMIT, LIMIT))
+
+    def seen(self, batch: Transitions) -> Transitions:
+        """A minibatch with its observations as the networks see them: old ones, too, by the present statistics."""
+        return batch._replace(obs=self.see(batch.obs), next_obs=self.see(batch.next_obs))
 
     def restart(self, done: np.ndarray) -> None:
         """Nothing is kept from one step of an episode to the next."""
@@ -177,6 +200,11 @@ class OffPolicyAgent(Plumbing[Replayed]):
     def networks(self) -> Networks:
         """Actor and critic as plain networks."""
         return Networks(self.actor, self.theta, self.critic, self.w, self.values)
+
+    def keeps(self) -> dict[str, Any]:
+        """Name → what is saved, besides what an algorithm adds. Without a normaliser there is no entry, as in earlier versions."""
+        kept = {"memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}
+        return kept | {"normaliser": self.normaliser} if self.normaliser else kept
 
 
 class DeterministicAgent(OffPolicyAgent[WithActor]):
@@ -215,11 +243,14 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """π(s) for N observations (N, O)."""
-        return kernels.backend.to_numpy(self.pi(self.theta, self.upload(obs))[0])
+        return kernels.backend.to_numpy(self.pi(self.theta, self.see(obs))[0])
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
-        """π(s) + noise, for the N environments of training."""
-        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)
+        """π(s) + noise, for the N environments of training, or for another number of observations."""
+        a = self.greedy(obs)                                                # (N, A)
+        # The noise of training is that of its environments, one row for each; other numbers of rows get noise without a past.
+        eps = self.noise.sample(self.rng) if len(a) == self.n_envs else self.noise.fresh(self.rng, a.shape)
+        return np.clip(a + eps, -1, 1)
 
     def random(self, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]."""
@@ -231,16 +262,16 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Q(s, a), or Q₁ of two critics, (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        sa = self.upload(np.concatenate([obs, actions], axis=1))
+        sa = np.concatenate([self.see(obs), self.upload(actions)], axis=1)
         q, _ = self.critic.forward(self.w, sa, member=0 if self.critic.stack else None)
         return kernels.backend.to_numpy(q[:, 0])
 
     def keeps(self) -> dict[str, Any]:
         """Name → what is saved."""
-        return {"actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
-                "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
-                "critic_optimiser": self.critic_optimiser, "noise": self.noise, "memory": self.memory,
-                "rng": self.rng, "batch_rng": self.batch_rng}
+        return super().keeps() | {
+            "actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
+            "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
+            "critic_optimiser": self.critic_optimiser, "noise": self.noise}
 
 
 class SoftAgent(OffPolicyAgent[WithActor]):
@@ -265,6 +296,7 @@ class SoftAgent(OffPolicyAgent[WithActor]):
 
     def keeps(self) -> dict[str, Any]:
         """Name → what is saved."""
-        return {"actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
-                "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
-                "alpha_optimiser": self.alpha_optimiser, "memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}
+        return super().keeps() | {
+            "actor": self.theta.flat, "critic": self.w.flat, "critic_target": self.w_target.flat, "log_alpha": self.log_alpha,
+            "actor_optimiser": self.actor_optimiser, "critic_optimiser": self.critic_optimiser,
+            "alpha_optimiser": self.alpha_optimiser}

@@ -78,6 +78,8 @@ class SAC(SoftAgent[Config]):
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""
+        if self.normaliser:
+            batch = self.seen(batch)
         h = self.schedules(self.step / self.config.steps)
         if not self.config.learn_alpha:
             self.log_alpha[0] = math.log(h.alpha)
@@ -123,11 +125,11 @@ class SAC(SoftAgent[Config]):
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Actions in [−1, 1] for N observations, drawn from the policy."""
-        return kernels.backend.to_numpy(self.pi(self.upload(obs))[0])
+        return kernels.backend.to_numpy(self.pi(self.see(obs))[0])
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """tanh(μ(s)) for N observations."""
-        y, _ = self.actor.forward(self.theta, self.upload(obs))
+        y, _ = self.actor.forward(self.theta, self.see(obs))
         return kernels.backend.to_numpy(self.dist.mode(y))
 
     def random(self, rows: int) -> np.ndarray:
@@ -136,5 +138,5 @@ class SAC(SoftAgent[Config]):
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """min_k Qₖ(s, a) (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
-        sa = np.concatenate([self.upload(obs), self.upload(actions)], axis=1)
+        sa = np.concatenate([self.see(obs), self.upload(actions)], axis=1)
         return kernels.backend.to_numpy(self.critic.forward(self.w, sa)[0].min(axis=0)[:, 0])

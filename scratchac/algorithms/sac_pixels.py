@@ -11,7 +11,6 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import DTypeLike
 
-import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.plumbing import OffPolicyAgent
 from scratchac.algorithms.sac import SAC, Config
@@ -50,10 +49,9 @@ class PixelSAC(SAC):
         self.make_optimisers(self.online)
         self.target_entropy = -A
 
-    def upload(self, x: np.ndarray) -> np.ndarray:
-        """Features (B, F) of pictures; anything else as an array of the active backend."""
-        x = kernels.backend.asarray(x, self.dtype)
-        return self.encoder.forward(self.phi, x)[0] if x.shape[1:] == self.observation_shape else x
+    def see(self, obs: np.ndarray) -> np.ndarray:
+        """Features (B, F) of pictures."""
+        return self.encoder.forward(self.phi, self.upload(obs))[0]
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics with their encoder, the actor, the temperature and the targets; returns the metrics."""

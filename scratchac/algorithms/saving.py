@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 import kernels
+from scratchac.errors import UserError
 from scratchac.training.memory import ReplayBuffer
 
 
@@ -53,6 +54,35 @@ def load_state(agent: Keeper, saved: Any) -> None:
     agent.step = saved["step"]
 
 
+# what is learnt, among what agents keep; all of it but the optimisers' moments, buffers, noise and generators
+LEARNT = "parameters", "actor", "actor_target", "critic", "critic_target", "log_alpha"
+# hyperparameters that say what parameters mean
+MEANING = ("hidden", "activation", "state_dependent_std", "scale_actions", "shared_body", "advantage", "action_mask",
+           "normalise_obs", "scale_rewards", "log_std")
+
+
+def adopt(agent: Any, other: Any) -> None:
+    """Copy what another agent of the same kind has learnt: parameters, target networks, running statistics.
+
+    The optimisers' moments, the replay buffer, generators and the step stay those of `agent`. Raises UserError if the agents
+    differ.
+    """
+    if type(agent) is not type(other):
+        raise UserError(f"--init is a {type(other).__name__}, not a {type(agent).__name__}: its parameters have another meaning")
+    for name in MEANING:
+        wanted, has = (getattr(x.config, name, None) for x in (agent, other))
+        if wanted != has:
+            raise UserError(f"--init was trained with --{name.replace('_', '-')} {has}, not {wanted}")
+    parts, learnt = agent.keeps(), other.keeps()
+    for name in LEARNT:
+        if name in parts:
+            parts[name][...] = kernels.backend.asarray(learnt[name])
+    if agent.normaliser:
+        agent.normaliser.load_state(other.normaliser.state())
+    if agent.scaler:                                        # its running returns belong to the environments
+        agent.scaler.std.load_state(other.scaler.std.state())
+
+
 def _require_like(own: Any, saved: Any, name: str) -> None:
     """Raise ValueError unless `saved` has the names, kinds, dtypes and shapes of `own`, at any depth."""
     if isinstance(own, dict):
@@ -91,5 +121,7 @@ def _state_of(part: Any) -> Any:
     if isinstance(part, np.random.Generator):
         return part.bit_generator.state
     if isinstance(part, Stateful):
-        return {name: _state_of(x) for name, x in part.state().items()}
-    return part if part is None or isinstance(part, int | float) else kernels.backend.to_numpy(part)
+        return _state_of(part.state())
+    if isinstance(part, dict):
+        return {name: _state_of(x) for name, x in part.items()}
+    return part if part is None or isinstance(part, int | float | str) else kernels.backend.to_numpy(part)

@@ -59,6 +59,8 @@ class TD3(DeterministicAgent[Config]):
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics and, every `delay` updates, of the actor and the targets; returns the metrics."""
+        if self.normaliser:
+            batch = self.seen(batch)
         h = self.schedules(self.step / self.config.steps)
         metrics = self.critic_step(batch, h)
         self.updates += 1

@@ -17,8 +17,8 @@ def is_picture(space: gym.Space) -> bool:
     """Whether observations are pictures (C, H, W) or (H, W, C): uint8, or floats between the same finite bounds everywhere."""
     if not isinstance(space, gym.spaces.Box) or len(space.shape) != 3:
         return False
-    one_range = space.is_bounded() and np.ptp(space.low) == 0 == np.ptp(space.high)
-    return space.dtype == np.uint8 or (space.dtype.kind == "f" and one_range)
+    one_range = space.is_bounded() and np.ptp(space.low) == 0 == np.ptp(space.high) and space.low.flat[0] < space.high.flat[0]
+    return space.dtype == np.uint8 or (space.dtype.kind == "f" and bool(one_range))
 
 
 def is_large(shape: tuple[int, ...]) -> bool:
@@ -56,11 +56,13 @@ class Flattened(gym.spaces.Box):
         return np.concatenate([_vector(space, value, name) for name, space, value in _leaves(self.original, x, "")])
 
     def read(self, obs: Any) -> np.ndarray:
-        """One element of the original space as a vector (O,); vectors (O,) or (N, O) of float32 stay as they are.
+        """One element of the original space as a vector (O,); vectors (O,) or (N, O) of floats stay as they are.
 
-        Raises UserError for anything else.
+        Where the space is a Box itself only float32 counts as vectors; those of shape (1, O) are several, also if that is the
+        shape of the Box. Raises UserError for anything else.
         """
-        if isinstance(obs, np.ndarray) and obs.dtype == np.float32 and obs.ndim in (1, 2) and obs.shape[-1:] == self.shape:
+        vectors = isinstance(obs, np.ndarray) and obs.dtype.kind == "f" and obs.ndim in (1, 2) and obs.shape[-1:] == self.shape
+        if vectors and (obs.dtype == np.float32 or not isinstance(self.original, gym.spaces.Box)):
             return obs
         try:
             return self.flatten(obs)
@@ -71,9 +73,6 @@ class Flattened(gym.spaces.Box):
     def __str__(self) -> str:
         return f"{shortened(self.original)} flattened to {self.shape[0]:,} numbers"
 
-    def like(self, other: gym.Space) -> bool:
-        """Whether another space is flattened from the same parts: of the same names, kinds and sizes."""
-        return isinstance(other, Flattened) and _layout(self.original) == _layout(other.original)
 
 
 def observed(space: gym.Space) -> gym.Space:
@@ -85,6 +84,9 @@ def observed(space: gym.Space) -> gym.Space:
 def not_numbers(space: gym.Space) -> str | None:
     """Why a space cannot be flattened, or None."""
     size = 0
+    for key in _keys(space):
+        if type(key) not in (str, int):
+            return f"a Dict has the key {key!r}, and keys are text or whole numbers"
     for name, part in _parts(space):
         if not isinstance(part, NUMBERS):
             hint = "; gymnasium.wrappers.FilterObservation leaves entries out" if name else ""
@@ -99,6 +101,15 @@ def shortened(space: gym.Space) -> str:
     return text if len(text) <= 80 else f"{text[:76]}…)"
 
 
+def _keys(space: gym.Space) -> Iterator[Any]:
+    """The keys of a Dict and of those within it."""
+    for key, part in space.spaces.items() if isinstance(space, gym.spaces.Dict) else ():
+        yield key
+        yield from _keys(part)
+    for part in space.spaces if isinstance(space, gym.spaces.Tuple) else ():
+        yield from _keys(part)
+
+
 def _parts(space: gym.Space, name: str = "") -> Iterator[tuple[str, gym.Space]]:
     """The spaces within Dicts and Tuples, in order, with their names such as ['goal'][0]."""
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
@@ -108,8 +119,25 @@ def _parts(space: gym.Space, name: str = "") -> Iterator[tuple[str, gym.Space]]:
         yield name, space
 
 
-def _layout(space: gym.Space) -> list[tuple[str, str, int]]:
-    return [(name, type(part).__name__, gym.spaces.flatdim(part)) for name, part in _parts(space)]
+def alike(a: Any, b: Any) -> bool:
+    """Whether the networks of an agent that observes space `a` see the same in space `b`.
+
+    Vectors have the same length, pictures the same shape and range, and flattened spaces the same names, kinds and sizes of parts.
+    """
+    if isinstance(a, Flattened) or isinstance(b, Flattened):
+        return isinstance(a, Flattened) and isinstance(b, Flattened) and _layout(a.original) == _layout(b.original)
+    return a.shape == b.shape and (not is_picture(a) or (is_picture(b) and range_of(a) == range_of(b)))
+
+
+def range_of(space: Any) -> tuple[float, float]:
+    """The lowest and the highest value of pictures."""
+    return (0.0, 255.0) if space.dtype == np.uint8 else (float(space.low.flat[0]), float(space.high.flat[0]))
+
+
+def _layout(space: gym.Space) -> list[tuple[str, type, tuple[int, ...], list[int]]]:
+    """Name, kind, shape and numbers of choices of each part."""
+    return [(name, next(kind for kind in NUMBERS if isinstance(part, kind)), part.shape or (),
+             np.ravel(getattr(part, "nvec", getattr(part, "n", 0))).tolist()) for name, part in _parts(space)]
 
 
 def _leaves(space: gym.Space, x: Any, name: str) -> Iterator[tuple[str, gym.Space, Any]]:
@@ -131,6 +159,8 @@ def _leaves(space: gym.Space, x: Any, name: str) -> Iterator[tuple[str, gym.Spac
 
 def _vector(space: Any, x: Any, name: str) -> np.ndarray:
     """The vector of an element of one of NUMBERS, float32. Raises ValueError for anything else."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"the observation{name} is a masked array, whose masked values nobody knows")
     try:
         x = np.asarray(x)
     except ValueError:                                                      # a list of lists of different lengths
@@ -140,8 +170,10 @@ def _vector(space: Any, x: Any, name: str) -> np.ndarray:
     x = without_loss(x.ravel(), space.dtype, name)
     if isinstance(space, gym.spaces.Box):
         return without_loss(x, np.dtype(np.float32), name)
-    start = np.ravel(getattr(space, "start", 0))
-    sizes = np.ravel(space.n if isinstance(space, gym.spaces.Discrete) else getattr(space, "nvec", 2))
+    # In int64: in the space's own dtype, such as int8, differences and sums could be too large.
+    start = np.ravel(getattr(space, "start", 0)).astype(np.int64)
+    sizes = np.ravel(space.n if isinstance(space, gym.spaces.Discrete) else getattr(space, "nvec", 2)).astype(np.int64)
+    x = x.astype(np.int64)
     wrong = (x < start) | (x - start >= sizes)
     if wrong.any():
         raise ValueError(f"the observation{name} has the value {x[wrong][0]}, which is not in {shortened(space)}")

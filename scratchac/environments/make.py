@@ -1,5 +1,6 @@
 """Makes one environment from a Gymnasium id, the name of a game or a callable; every mistake is an error of one line."""
 
+import inspect
 import os
 import re
 import sys
@@ -16,12 +17,15 @@ from gymnasium.envs import registration
 from gymnasium.vector.utils import CloudpickleWrapper
 from gymnasium.wrappers import TransformAction, TransformObservation
 
+from scratchac.environments.drawing import draw_without_screen, hear_mujoco
 from scratchac.environments.flattened import Flattened, observed
+from scratchac.environments.foreign import elsewhere, remedy
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
+from scratchac.environments.seeding import held_by
 from scratchac.errors import UserError, frames, one_line, unknown
-from scratchac.messages import STDERR
+from scratchac.messages import tell
 
 # a word of Gymnasium's message about a package that its own environments miss → the command that installs it
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
@@ -71,14 +75,20 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
         commands = (command for word, command in INSTALL.items() if its_own and word in str(error).lower())
         raise UserError(f"{name} needs a package that is missing: {next(commands, one_line(error, with_type=False))}") from None
     except TypeError as error:
-        raise _of_type_error(name, error, kwargs) from error
+        rejected = remedy(_rejected(error))
+        raise UserError(f"{name} is {rejected}") if rejected else _of_type_error(name, error, kwargs) from error
     except Exception as error:                                              # its constructor may raise any error
         raise UserError(f"{name} cannot be made: {one_line(error)}") from error
     if not isinstance(made, gym.Env):
-        raise UserError(f"{name} gave {made!r}, not an environment of Gymnasium's")
+        other = remedy(made)
+        raise UserError(f"{name} is {other}" if other else f"{name} gave {made!r}, not an environment of Gymnasium's")
     for space in ("observation_space", "action_space"):
-        if not isinstance(getattr(made, space, None), gym.Space):
-            raise UserError(f"the {space} of {name} is {getattr(made, space, None)!r}, not one of Gymnasium's spaces")
+        try:
+            found = getattr(made, space, None)
+        except Exception as error:                                          # it may be a property
+            raise UserError(f"the {space} of {name} raised {one_line(error)}") from error
+        if not isinstance(found, gym.Space):
+            raise UserError(f"the {space} of {name} is {found!r}, not one of Gymnasium's spaces")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
     return _with_arrays(made if pixels is None else wrap(made, pixels, training))
@@ -92,25 +102,25 @@ def _with_arrays(env: gym.Env) -> gym.Env:
     return TransformAction(env, np.asarray, actions) if isinstance(actions, gym.spaces.Box) and actions.shape == () else env
 
 
-def require_distinct(envs: list[Any], env: Any) -> None:
-    """Raise UserError if two of these environments, or what is inside their wrappers, are one object: their episodes would mix."""
+def close(env: gym.Env) -> None:
+    """Close an environment. An error of its own is only told, since nothing depends on it any more."""
+    try:
+        env.close()
+    except Exception as error:
+        tell(f"an environment raised as it was closed: {one_line(error)}")
+
+
+def require_copies(envs: list[Any], env: Any) -> None:
+    """Raise UserError unless these environments have the same spaces, and none holds another's object: their episodes would mix."""
     seen: set[int] = set()
     for made in envs:
-        inside = _inside(made)
+        for one, other in ((envs[0].observation_space, made.observation_space), (envs[0].action_space, made.action_space)):
+            if (type(one), one.shape, one.dtype) != (type(other), other.shape, other.dtype):
+                raise UserError(f"{name_of(env)} made an environment with the space {one}, and the next time {other}")
+        inside = {id(held) for held in held_by(made)}
         if seen & inside:
             raise UserError(f"{name_of(env)} gives the same environment each time; it must make a new one at each call")
         seen |= inside
-
-
-def _inside(env: Any) -> set[int]:
-    """The identities of an environment and of all environments that it or its wrappers hold."""
-    found, todo = set(), [env]
-    while todo:
-        held = todo.pop()
-        if id(held) not in found:
-            found.add(id(held))
-            todo += [x for x in getattr(held, "__dict__", {}).values() if isinstance(x, gym.Env)]
-    return found
 
 
 # -- ids -----------------------------------------------------------------------------------------------------------------
@@ -136,6 +146,7 @@ def _find(env: str) -> None:
     """Import the module of MODULE:ID, which registers the id. Raises UserError if there is no such module or id."""
     module, _, name = env.rpartition(":")
     if module:
+        draw_without_screen()
         try:
             import_module(module)
         except ModuleNotFoundError as error:
@@ -148,8 +159,7 @@ def _find(env: str) -> None:
     except gym.error.DeprecatedEnv as error:
         raise UserError(one_line(error, with_type=False)) from None
     except gym.error.Error:
-        its_own = {f"{module}:{id}" for id, spec in gym.registry.items() if not _is_gymnasiums(spec)}
-        raise unknown("environment", name_of(env), sorted(its_own if module else {*gym.registry, *GAMES})) from None
+        raise _of_unknown(name_of(env), module, name) from None
     if "mujoco" in str(spec.entry_point):
         hear_mujoco()
 
@@ -176,6 +186,24 @@ def _looking_in(folder: str | None) -> Iterator[None]:
 # -- what goes wrong -----------------------------------------------------------------------------------------------------
 
 
+def _of_unknown(env: str, module: str, name: str) -> UserError:
+    """UserError for an id that Gymnasium does not know, after the import of its `module`, if it has one."""
+    other = elsewhere(env, name)
+    if other:
+        return UserError(other)
+    if not module:
+        return UserError(f"{unknown('environment', env, sorted({*gym.registry, *GAMES}), 'none is like it')} (one that a package "
+                         "registers is MODULE:ID, which imports MODULE first)")
+    its_own = sorted(f"{module}:{id}" for id, spec in gym.registry.items() if not _is_gymnasiums(spec))
+    return unknown("environment", env, its_own, f"the module {module} registers {'others' if its_own else 'none with Gymnasium'}")
+
+
+def _rejected(error: BaseException) -> Any:
+    """What gym.make made and rejected with this error, for it is no environment of Gymnasium's; None for any other error."""
+    last = frames(error)[-1]
+    return last.f_locals.get("env") if last.f_code.co_filename == registration.__file__ else None
+
+
 def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> UserError:
     """UserError for a TypeError: that of the call, if it does not fit the constructor, or that of the constructor's own code."""
     by_gymnasium = frames(error)[-1].f_code.co_filename == registration.__file__
@@ -189,9 +217,12 @@ def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> U
         code = inside[0].f_code
         if named[1] not in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]:
             inside = []
+    missing = re.search(r"missing \d+ required", text)
     if inside or by_gymnasium or "abstract" in text:
-        return UserError(f"{name} cannot be made: {one_line(error)}")
-    if re.search(r"missing \d+ required", text):
+        passes_on = missing and inside and inside[0].f_code.co_flags & inspect.CO_VARKEYWORDS
+        hint = "; env_args, or --env-args NAME=VALUE, are passed on" if passes_on else ""
+        return UserError(f"{name} cannot be made: {one_line(error)}{hint}")
+    if missing:
         return UserError(f"{name} needs other arguments than {kwargs or 'none'} (env_args, or --env-args NAME=VALUE): {text}")
     return UserError(f"{name} does not take these arguments: {text}")
 
@@ -231,25 +262,3 @@ def check_arguments(given: Any) -> dict[str, Any]:
             raise UserError(f"env_args cannot have the name {name}, which the functions that pass them on use themselves; from "
                             f"Python, functools.partial(MyEnvironment, {name}=…) needs none")
     return given or {}
-
-
-def has_screen() -> bool:
-    """Whether windows can be opened."""
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def hear_mujoco() -> None:
-    """Send MuJoCo's warnings to stderr, one line each, instead of into a file MUJOCO_LOG.TXT in the working directory.
-
-    Warnings about deprecated XML are left out: the XML is Gymnasium's, and users cannot change it.
-    """
-    try:
-        import mujoco
-    except ImportError:         # gym.make then raises the error that explains it
-        return
-
-    def tell(text: str) -> None:
-        if "deprecated" not in text:
-            print(f"MuJoCo: {text}", file=STDERR)
-
-    mujoco.set_mju_user_warning(tell)

@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchac.environments.flattened import without_loss
-from scratchac.environments.seeding import seed_spaces
+from scratchac.environments.foreign import SEEDLESS, takes_seed
+from scratchac.environments.seeding import generators_of_spaces, global_state, seed_spaces
 from scratchac.errors import EnvironmentFailed, one_line
 from scratchac.messages import STDERR
 
@@ -17,6 +18,7 @@ LONGEST = 100_000           # most actions of an episode that are kept, to limit
 SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
 BAR = "restoring episodes {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {remaining} left"
 
+NUMBER = "number (a wrapper has to make one of several, as mo_gymnasium.wrappers.LinearReward does)"
 NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
 
 
@@ -44,9 +46,12 @@ class Checked(gym.Wrapper):
         try:
             if seed is not None:
                 seed_spaces(self.env, seed)
-            obs, info = self.env.reset(seed=seed, options=options)
+            came: Any = self.env.reset(seed=seed, options=options)
+            if not isinstance(came, tuple | list) or len(came) != 2:
+                raise ValueError(f"reset returned {_in_words(came)}, and Gymnasium's returns (observation, info)")
+            obs, info = came
             self.obs = self._valid(obs, 0.0, False, False)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed("at its reset raised", error) from error
         return self.obs, info
 
@@ -54,27 +59,40 @@ class Checked(gym.Wrapper):
         """`step` of the environment. Raises EnvironmentFailed."""
         self.steps += 1
         try:
-            obs, reward, term, trunc, info = self.env.step(action)
+            came: Any = self.env.step(action)
+            try:
+                obs, reward, term, trunc, info = came
+            except (TypeError, ValueError):
+                raise ValueError(f"step returned {_in_words(came)}, and Gymnasium's returns 5: (observation, reward, terminated, "
+                                 "truncated, info)") from None
             if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
                     and type(term) in FLAGS and type(trunc) in FLAGS):      # a fast test for the usual case
                 obs = self._valid(obs, reward, term, trunc)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed(f"at step {self.steps} of its episode raised", error) from error
         self.obs = obs
         return obs, reward, term, trunc, info
 
     def _valid(self, obs: Any, reward: Any, term: Any, trunc: Any) -> np.ndarray:
         """The observation as an array of the space's dtype. Raises ValueError."""
+        if isinstance(obs, np.ma.MaskedArray):
+            raise ValueError("the observation is a masked array, whose masked values nobody knows")
         obs = np.asarray(obs)
         if obs.shape != self.shape or obs.dtype.kind not in "fiub":
             raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
-        for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
+        for name, value, kinds, right in (("reward", reward, "fiub", NUMBER), ("end", term, "biu", "truth value"),
+                                          ("end by a limit", trunc, "biu", "truth value")):
             if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
-                raise ValueError(f"the {name} is {value!r}, not a {'number' if kinds[0] == 'f' else 'truth value'}")
+                raise ValueError(f"the {name} is {value!r}, not a {right}")
         return without_loss(obs, self.dtype)
 
-    def _failed(self, what: str, error: Exception) -> EnvironmentFailed:
-        return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}")
+    def _failed(self, what: str, error: BaseException) -> EnvironmentFailed:
+        hint = "" if takes_seed(type(self.unwrapped)) else f"; {SEEDLESS}"
+        return EnvironmentFailed(f"environment {self.number} {what} {one_line(error)}{hint}")
+
+
+def _in_words(came: Any) -> str:
+    return f"{len(came)} values" if isinstance(came, tuple | list) else type(came).__name__
 
 
 class Rewindable(Checked):
@@ -91,7 +109,11 @@ class Rewindable(Checked):
         self.world = world
         self.seed: int | None = None
         self.before: Any = None                 # states of the generators before the last reset; None if they cannot be read
+        self.draws_of_spaces: list[np.random.Generator] = []
+        self.spaces: list[Any] = []             # states of its spaces' generators before the last reset
+        self.shared: Any = None                 # state of the global generators before the first reset
         self.actions: list[Any] = []            # since the last reset
+        self.rewards = 0.0
         self.saved: Any = None                  # what `rewind` restores; AsyncVectorEnv can set an attribute for each worker
 
     def _generators(self, seed: int | None) -> list[np.random.Generator]:
@@ -100,23 +122,35 @@ class Rewindable(Checked):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """`reset` of the environment; the states of its generators are kept."""
-        self.seed, self.before, self.actions = seed, None, []
+        self.seed, self.before, self.actions, self.rewards = seed, None, [], 0.0
         with suppress(Exception):                           # a RandomState, or no generator at all: only resuming needs it
             self.before = [rng.bit_generator.state for rng in self._generators(seed)]
-        return super().reset(seed=seed, options=options)
+        self.spaces = [rng.bit_generator.state for rng in self.draws_of_spaces]
+        if self.shared is None:
+            self.shared = global_state()
+        came = super().reset(seed=seed, options=options)
+        if seed is not None:
+            self.draws_of_spaces = generators_of_spaces(self.env)           # seeding a space makes a new one
+        return came
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """`step` of the environment; the action is kept."""
         kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change the array
         stepped = super().step(action)
+        self.rewards += float(stepped[1])
         if len(self.actions) <= LONGEST:
             self.actions.append(kept)
         return stepped
 
     def past(self) -> dict[str, Any]:
-        """What led to the current state (seed, generators, actions), and the current observation."""
+        """What led to the current state (seed, generators, actions), and the current observation and rewards.
+
+        Where somebody has ever drawn from the global generators, it cannot be restored: environments share them.
+        """
         actions = np.array(self.actions) if len(self.actions) <= LONGEST else None
-        return {"seed": self.seed, "before": self.before, "actions": actions, "obs": np.array(self.obs)}
+        before = self.before if self.shared == global_state() else None
+        return {"seed": self.seed, "before": before, "spaces": self.spaces, "actions": actions, "obs": np.array(self.obs),
+                "rewards": self.rewards}
 
     def rewind(self, tick: Callable[[], object] = lambda: None) -> tuple[Any, bool]:
         """Restore the state of `saved`, a `past`; returns (observation, True), or (that of a new episode, False) if it differs.
@@ -129,6 +163,11 @@ class Rewindable(Checked):
         if self.saved["before"] is not None and self.saved["actions"] is not None:
             for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
                 rng.bit_generator.state = state
+            if seed is None:
+                seed_spaces(self.env, 0)                                    # so that they have generators, whose states follow
+                self.draws_of_spaces = generators_of_spaces(self.env)
+                for rng, state in zip(self.draws_of_spaces, self.saved.get("spaces", []), strict=False):
+                    rng.bit_generator.state = state
             self.reset(seed=seed)
             same = self._repeat(self.saved["actions"], tick)
         return (self.obs if same else self.reset(seed=self.saved["new_seed"])[0]), same
@@ -143,7 +182,8 @@ class Rewindable(Checked):
                 return False
             if (term or trunc) and number < len(actions):
                 return False
-        return np.array_equal(self.obs, self.saved["obs"])
+        same_rewards = self.rewards == self.saved.get("rewards", self.rewards)      # older checkpoints do not have them
+        return np.array_equal(self.obs, self.saved["obs"]) and same_rewards
 
 
 def rewind_all(envs: list[Any], quiet: bool) -> list[tuple[Any, bool]]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gymnasium as gym
@@ -27,8 +27,55 @@ def global_generators_kept() -> Iterator[None]:
 
 
 def seed_spaces(env: Any, seed: int) -> None:
-    """Seed the spaces of an environment and of its wrappers: some environments draw by `self.action_space.sample()`."""
-    while isinstance(env, gym.Env):
-        for space in (env.action_space, env.observation_space):
-            space.seed(seed)
-        env = getattr(env, "env", None)
+    """Seed the spaces of an environment and of what it holds: some environments draw by `self.action_space.sample()`."""
+    for space in _spaces_in(env):
+        space.seed(seed)
+
+
+def held_by(env: Any) -> list[Any]:
+    """An environment and all that it or its wrappers hold, in attributes or in lists, tuples and dicts there."""
+    found: dict[int, Any] = {}
+    todo = [env]
+    while todo:
+        held = todo.pop()
+        if isinstance(held, gym.Env) and id(held) not in found:
+            found[id(held)] = held
+            todo += _attributes(held)
+    return list(found.values())
+
+
+def generators_of_spaces(env: Any) -> list[np.random.Generator]:
+    """The generators of the spaces that `seed_spaces` seeds, in the same order in every process."""
+    return [space.np_random for space in _spaces_in(env)]
+
+
+def global_state() -> tuple[Any, ...]:
+    """The states of NumPy's and Python's global generators; two are equal if nobody has drawn from them in between."""
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return np.asarray(keys).tobytes(), *rest, random.getstate()
+
+
+def _spaces_in(env: Any) -> list[gym.Space]:
+    """The spaces that an environment and what it holds have in their attributes, and those that these consist of."""
+    found: dict[int, gym.Space] = {}
+    todo = []
+    for held in held_by(env):
+        for name in ("action_space", "observation_space"):                  # they may belong to the class, or be properties
+            with suppress(Exception):
+                todo.append(getattr(held, name))
+        todo += _attributes(held)
+    while todo:
+        space = todo.pop(0)
+        if isinstance(space, gym.Space) and id(space) not in found:
+            found[id(space)] = space
+            todo += _attributes(space)
+    return list(found.values())
+
+
+def _attributes(holder: Any) -> list[Any]:
+    """The attributes of an object, of its slots too, and what lists, tuples and dicts among them contain."""
+    slots = [name for above in type(holder).__mro__ for name in getattr(above, "__slots__", ())]
+    values = [*getattr(holder, "__dict__", {}).values(), *(getattr(holder, name, None) for name in slots if isinstance(name, str))]
+    inner = [x for value in values if isinstance(value, list | tuple | dict)
+             for x in (value.values() if isinstance(value, dict) else value)]
+    return values + inner

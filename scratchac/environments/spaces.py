@@ -8,10 +8,11 @@ import numpy as np
 
 from scratchac.conv import Encoder
 from scratchac.distributions import Categorical, Distribution, Gaussian, MultiCategorical
-from scratchac.environments.flattened import Flattened, is_picture, not_numbers, observed, shortened
+from scratchac.environments.flattened import Flattened, is_picture, not_numbers, observed, range_of, shortened
 from scratchac.errors import UserError
 
 EXACT = 2**53                   # float64 holds every whole number up to here
+UNBOUNDED = 1e10                # MuJoCo's largest number, which dm_control gives as a bound where there is none
 
 
 def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
@@ -27,7 +28,7 @@ def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
 
 def encoder_for(space: Any) -> Encoder:
     """The encoder of these pictures."""
-    low, high = (0.0, 255.0) if space.dtype == np.uint8 else (float(space.low.flat[0]), float(space.high.flat[0]))
+    low, high = range_of(space)
     return Encoder(space.shape, low=low, high=high)
 
 
@@ -51,8 +52,10 @@ def _is_discrete(space: gym.Space) -> bool:
 def _check_range(space: Any, algorithm: str, hint: str) -> None:
     with np.errstate(over="ignore"):
         length = space.high.astype(np.float64) - space.low if space.dtype.kind != "f" else space.high - space.low
-    if not (space.is_bounded() and np.isfinite(length).all()):
-        raise UserError(f"action space {space} has no finite bounds, and {algorithm} stretches [-1, 1] over them{hint}")
+    too_far = not np.isfinite(length).all() or (space.dtype.kind == "f" and float(length.max()) >= UNBOUNDED)
+    if not space.is_bounded() or too_far:
+        has = "bounds that are too far apart" if space.is_bounded() else "no finite bounds"
+        raise UserError(f"action space {space} has {has}, and {algorithm} stretches [-1, 1] over them{hint}")
     if space.dtype.kind != "f" and length.max() > EXACT:
         raise UserError(f"action space {space} has more whole numbers than {algorithm} can tell apart{hint}")
 
@@ -64,7 +67,7 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
     Raises UserError for other spaces and, if the Gaussian is scaled, for bounds over which [−1, 1] cannot be stretched.
     """
     if isinstance(space, gym.spaces.Discrete):
-        return Categorical(int(space.n), int(space.start))
+        return Categorical(int(space.n), int(space.start), space.dtype)
     if isinstance(space, gym.spaces.MultiDiscrete) and space.nvec.size:
         return MultiCategorical(space.nvec, space.start)
     if isinstance(space, gym.spaces.MultiBinary) and np.prod(space.shape):
@@ -72,6 +75,8 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
     if _is_box(space):
         if scaled:
             _check_range(space, "the policy", "; --no-scale-actions acts in the environment's own units")
+        elif space.dtype.kind != "f" and max(abs(int(space.low.min())), abs(int(space.high.max()))) > EXACT:
+            raise UserError(f"action space {space} has whole numbers beyond 2^53, which the policy's numbers cannot tell apart")
         return Gaussian(space.low, space.high, state_dependent_std, scaled)
     raise UserError(f"action space {shortened(space)} is not supported; it must be Discrete, MultiDiscrete, MultiBinary or a Box")
 
@@ -79,11 +84,11 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
 def fits(dist: Any, space: Any) -> bool:
     """Whether a distribution's actions are those of a space: the same numbers, or the same bounds."""
     if isinstance(dist, Categorical):
-        return isinstance(space, gym.spaces.Discrete) and (space.n, space.start) == (dist.n, dist.start)
+        return isinstance(space, gym.spaces.Discrete) and (space.n, space.start, space.dtype) == (dist.n, dist.start, dist.dtype)
     if isinstance(dist, MultiCategorical):
         other = make_distribution(space) if _is_discrete(space) else None
         return (isinstance(other, MultiCategorical) and other.shape == dist.shape and other.sizes == dist.sizes
-                and np.array_equal(other.start, dist.start))
+                and np.array_equal(other.start, dist.start) and other.start.dtype == dist.start.dtype)
     return (isinstance(space, gym.spaces.Box) and space.dtype == dist.low.dtype and space.shape == dist.shape
             and np.array_equal(space.low.ravel(), dist.low) and np.array_equal(space.high.ravel(), dist.high))
 
@@ -91,7 +96,7 @@ def fits(dist: Any, space: Any) -> bool:
 def actions_of(dist: Any) -> str:
     """The actions that a distribution was made for, in words."""
     if isinstance(dist, Categorical):
-        return f"{dist.n} actions from {dist.start} on"
+        return f"{dist.n} actions from {dist.start} on" + ("" if dist.dtype == np.int64 else f" ({dist.dtype})")
     if isinstance(dist, MultiCategorical):
         return f"actions of shape {dist.shape}, with {', '.join(map(str, dist.sizes))} choices"
     return f"actions of shape {dist.shape} from {dist.low} to {dist.high}"
@@ -106,7 +111,8 @@ def space_to_json(space: Any) -> dict[str, Any]:
         case Flattened():
             return space_to_json(space.original)
         case gym.spaces.Discrete():
-            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+            dtype = {} if space.dtype == np.int64 else {"dtype": str(space.dtype)}
+            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start), **dtype}
         case gym.spaces.MultiDiscrete():
             return {"kind": "MultiDiscrete", "n": space.nvec.tolist(), "start": space.start.tolist(), "dtype": str(space.dtype)}
         case gym.spaces.MultiBinary():
@@ -141,7 +147,8 @@ def observation_space_from_json(saved: Any) -> gym.Space:
 def _space_from(saved: Any) -> gym.Space:
     match saved["kind"]:
         case "Discrete":
-            return gym.spaces.Discrete(saved["n"], start=saved["start"])
+            dtype = {"dtype": np.dtype(saved["dtype"]).type} if "dtype" in saved else {}    # new in Gymnasium 1.2
+            return gym.spaces.Discrete(saved["n"], start=saved["start"], **dtype)
         case "MultiDiscrete":
             n, start = (np.array(saved[name], np.int64) for name in ("n", "start"))
             return gym.spaces.MultiDiscrete(n, dtype=np.dtype(saved["dtype"]).type, start=start)

@@ -14,7 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 from tqdm import tqdm
 
-from scratchac.environments.make import make, register, registration_of, require_distinct
+from scratchac.environments.make import close, make, register, registration_of, require_copies
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import EnvironmentFailed, UserError, one_line, unknown
@@ -53,12 +53,12 @@ class VectorEnv:
         self.action_space = first.action_space
         self.workers: Any = None
         self.members = [first]
-        if n > 1 and not isinstance(env, str):
+        if n > 1 and not (isinstance(env, str) and ":" not in env):         # what Gymnasium makes itself is sound
             self.members.append(self.makers[1]())
-            require_distinct(self.members, env)
+            require_copies(self.members, env)
         if vector == "async":
             for member in self.members:
-                member.close()
+                close(member)
             known = registration_of(env)
             try:
                 with without_interrupts():
@@ -80,11 +80,12 @@ class VectorEnv:
             return self._of_workers(self.workers.reset, seed=self.seeds)[0]
         self._complete()
         seed_global_generators(self.seeds[0])
-        return np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.members, self.seeds, strict=True)])
+        # Copies: several environments may return one array.
+        return np.stack([np.array(env.reset(seed=seed)[0]) for env, seed in zip(self.members, self.seeds, strict=True)])
 
     def _complete(self) -> None:
         self.members += [maker() for maker in self.makers[len(self.members):]]
-        require_distinct(self.members, self.env)
+        require_copies(self.members, self.env)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (obs, reward, next_obs, term, trunc).
@@ -167,7 +168,7 @@ class VectorEnv:
             self.workers.closed = True
         else:
             for env in self.members:
-                env.close()
+                close(env)
 
 
 def _kill(processes: Any, pipes: Any) -> None:
@@ -235,6 +236,10 @@ class InWorker(gym.Wrapper):
         """`step` of the environment, with a copy of the observation."""
         obs, reward, term, trunc, _ = self.env.step(action)
         return np.array(obs), reward, term, trunc, {}
+
+    def close(self) -> None:
+        """Close the environment; an error of its own is only told."""
+        close(self.env)
 
 
 def _in_worker(env: Any, known: Any, seed: int, maker: Callable[[], gym.Env]) -> InWorker:

@@ -35,6 +35,7 @@ from scratchac.experiments.files import MOST_BYTES, append, atomic_file, open_fi
 CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
           "env_args": dict, "hyperparameters": dict, "observation_space": dict, "action_space": dict}
 MOST_ROWS = 100_000             # of metrics.csv that are read
+TUPLE, DICT = "a tuple", "a dict"        # keys of dicts in config.json that stand for what JSON does not have
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 
 
@@ -65,6 +66,32 @@ def as_path(path: Any) -> Path:
         raise UserError(f"a run's folder is a path, not {path!r}") from None
 
 
+def to_json(value: Any) -> Any:
+    """A value with its tuples, and dicts whose keys are no text, as dicts for JSON. Raises TypeError for other objects."""
+    if isinstance(value, tuple):
+        return {TUPLE: [to_json(x) for x in value]}
+    if isinstance(value, list):
+        return [to_json(x) for x in value]
+    if isinstance(value, dict):
+        if all(type(key) is str and key not in (TUPLE, DICT) for key in value):
+            return {key: to_json(x) for key, x in value.items()}
+        return {DICT: [[to_json(key), to_json(x)] for key, x in value.items()]}
+    if type(value) not in (str, int, float, bool, type(None)):
+        raise TypeError(f"{value!r} is {type(value).__name__}, not text, a number, None, or a list, tuple or dict of these")
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """What `to_json` made JSON of. Raises ValueError or TypeError for what it cannot have made."""
+    if isinstance(value, dict) and value.keys() == {TUPLE}:
+        return tuple(from_json(x) for x in value[TUPLE])
+    if isinstance(value, dict) and value.keys() == {DICT}:
+        return {from_json(key): from_json(x) for key, x in value[DICT]}
+    if isinstance(value, dict):
+        return {key: from_json(x) for key, x in value.items()}
+    return [from_json(x) for x in value] if isinstance(value, list) else value
+
+
 class Run:
     """A folder with a run in it. `Run.create` starts one and `Run.open` reads one; both raise UserError if that is impossible."""
 
@@ -79,7 +106,8 @@ class Run:
         """Make the folder, which must not exist, and write config.json into it; if that fails, no folder is left."""
         run = cls(path, config)
         try:
-            json.dumps(config)
+            saved = config | {"env_args": to_json(config.get("env_args", {}))}
+            json.dumps(saved)
         except (TypeError, ValueError) as error:
             raise UserError(f"config.json cannot hold the arguments of this run: {error}") from None
         try:
@@ -89,11 +117,16 @@ class Run:
         except (OSError, ValueError) as error:              # ValueError: a zero byte in its name
             raise UserError(f"cannot make the folder {path}: {getattr(error, 'strerror', error)}") from None
         try:
-            run.write_json("config.json", config)
+            run.write_json("config.json", saved)
         except WriteError:
             run.path.rmdir()
             raise
         return run
+
+    def note(self, **entries: Any) -> None:
+        """Add entries to config.json. Raises WriteError."""
+        self.config |= entries
+        self.write_json("config.json", self.config | {"env_args": to_json(self.config["env_args"])})
 
     @classmethod
     def open(cls, path: Any) -> "Run":
@@ -104,9 +137,10 @@ class Run:
             for name, kind in CONFIG.items():
                 if not isinstance(config, dict) or not isinstance(config.get(name), kind):
                     raise ValueError(f"it has no {name}")
+            config["env_args"] = from_json(config["env_args"])
         except FileNotFoundError:
             raise UserError(f"{path} is not a run: it has no config.json") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
         return cls(path, config)
 

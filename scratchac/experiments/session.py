@@ -11,6 +11,8 @@ import gymnasium as gym
 import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
+from scratchac.algorithms.plumbing import Plumbing
+from scratchac.algorithms.saving import adopt
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import space_to_json
@@ -22,7 +24,8 @@ from scratchac.messages import tell
 from scratchac.parallel.workers import check_engine
 from scratchac.training import evaluation, loops
 from scratchac.training.agent import Agent
-from scratchac.training.checks import check_rollout
+from scratchac.training.checks import check_rollout, require_fit
+from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.selfplay import SelfPlay
 
 EVALUATION_EPISODES = 100       # at the end of a run
@@ -86,12 +89,29 @@ def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
             raise UserError(f"{run.path} was trained with the space {saved}, and this environment has {now}")
 
 
+def start_from(init: Any, agent: Agent, agent_envs: VectorEnv | SelfPlay, env: Any) -> None:
+    """Copy the parameters of `init`, an agent or the folder of a run. Raises UserError if they do not fit."""
+    other = init if isinstance(init, Plumbing) else restore(Run.open(init))[0]
+    require_fit(other, agent_envs, env)
+    adopt(agent, other)
+
+
+def origin(init: Any) -> str | None:
+    """What config.json says about the parameters that training has started from."""
+    return type(init).__name__ if isinstance(init, Plumbing) else init and str(init)
+
+
 def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
-    """Set the agent that learns in games of self-play. Raises UserError for a rollout that does not fit into memory."""
+    """Tell games of self-play who learns, and a replay buffer with further goals which environment computes their rewards.
+
+    Raises UserError for a rollout that does not fit into memory, and for an environment that cannot compute rewards.
+    """
     if "rollout" in vars(agent.config):
         check_rollout(agent.config.rollout, agent_envs.n, agent_envs.observation_space)
     if isinstance(agent_envs, SelfPlay):
         agent_envs.meet(agent)
+    elif isinstance(agent.memory, HindsightBuffer):
+        agent.memory.meet(agent_envs.members[0].unwrapped)
 
 
 def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:

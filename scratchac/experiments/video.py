@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from scratchac.algorithms.config import whole
+from scratchac.environments.drawing import draw_without_screen
 from scratchac.environments.games import GAMES
-from scratchac.environments.make import has_screen, make, name_of
+from scratchac.environments.make import close, make, name_of
 from scratchac.environments.rewind import Checked
 from scratchac.errors import TrainingError, UserError, one_line
 from scratchac.experiments.files import atomic_file
@@ -61,20 +62,27 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, An
     """The frames of some deterministic episodes, each drawn when it is asked for, and how many of them make a second."""
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
-    if not has_screen():
-        os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        made = Checked(make(env, **kwargs | {"render_mode": "rgb_array"}))          # training may have had another render_mode
-    except UserError as error:
-        if "render_mode" not in str(error):
-            raise
-        raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {error}") from None
+    draw_without_screen()
+    made = Checked(_drawing(env, kwargs))
     try:
         require_fit(agent, made, env)
         fps = 1 if name_of(env) in GAMES else _fps(made)                   # each position on a board is shown for a second
         yield _limited(_played(agent, made, episodes, seed)), fps
     finally:
-        made.close()
+        close(made)
+
+
+def _drawing(env: Any, kwargs: dict[str, Any]) -> gym.Env:
+    """The environment with render_mode rgb_array: it takes this as an argument, or has it without. Raises UserError."""
+    try:
+        return make(env, **kwargs | {"render_mode": "rgb_array"})           # training may have had another one
+    except UserError as error:
+        why = error
+    made = make(env, **kwargs)                                              # raises the error if that is not about render_mode
+    if made.render_mode == "rgb_array":
+        return made
+    close(made)
+    raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {why}")
 
 
 def _fps(env: gym.Env) -> float:

@@ -181,13 +181,14 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
 
 
 def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None, env: str | None = None,
-         seed: int | None = None) -> None:
+         seed: int | None = None, record: Path | None = None) -> None:
     """Play an environment with the arrow keys or, in the terminal, a game against a trained policy.
 
     Args:
         run: folder of a run on a game, to play against
         env: environment id; LunarLander-v3, or the run's own game, if not given
         seed: seed of the first episode
+        record: new file .npz for the episodes played with the arrow keys, such as for demos/23_behaviour_cloning.py
     """
     from scratchac import api
     from scratchac.environments.games import GAMES
@@ -195,12 +196,14 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
     from scratchac.tools import keyboard
 
     if run is None and env not in GAMES:
-        returns = keyboard.play("LunarLander-v3" if env is None else env, seed)
+        returns = keyboard.play("LunarLander-v3" if env is None else env, seed, record=record)
         if returns:
             print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
         return
     if run is None:
         raise UserError(f"{env} is played against a trained run: scratchac play RUN")
+    if record is not None:
+        raise UserError("--record is for episodes played with the arrow keys")
     name = Run.open(run).config["env"]
     if name not in GAMES or env not in (None, name):
         raise UserError(f"{run} is a run on {name}, not on {env or ' or '.join(GAMES)}")

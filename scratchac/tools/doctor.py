@@ -18,15 +18,17 @@ import kernels
 from scratchac.algorithms import ALGORITHMS
 from scratchac.api import make_agent
 from scratchac.environments import games
+from scratchac.environments.drawing import has_screen
 from scratchac.environments.flattened import shortened
-from scratchac.environments.make import INSTALL, has_screen, make
+from scratchac.environments.make import INSTALL, close, make
 from scratchac.errors import UserError
 from scratchac.parallel import workers
 from scratchac.tools import export
 from scratchac.version import __version__
 
 # a package of the extras → the command that installs it
-OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "numba": str(kernels.BACKENDS["numba"][2]),
+OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "gymnasium-robotics": "pip install 'gymnasium-robotics>=1.4'",
+            "numba": str(kernels.BACKENDS["numba"][2]),
             "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
@@ -62,7 +64,7 @@ def report() -> list[tuple[str, str]]:
 def about(env: str) -> list[tuple[str, str]]:
     """Lines of (name, value): what agents observe and do in an environment, and which algorithms take it. Raises UserError."""
     made = make(env)
-    made.close()
+    close(made)
     able, why = [], ""
     for name in ALGORITHMS:
         try:

@@ -1,12 +1,14 @@
 """Play an environment by keyboard: alone with arrow keys, or a game against a trained run in the terminal."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from scratchac.algorithms.config import whole
-from scratchac.environments.make import make
+from scratchac.environments.make import close, make
 from scratchac.errors import UserError
+from scratchac.experiments.files import atomic_file
 
 # environment id → ({keys: action}, the action when no key is held)
 KEYS = {
@@ -28,12 +30,17 @@ def controls(env):
     return KEYS[name]
 
 
-def play(env="LunarLander-v3", seed=None, episodes=None):
+def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
     """Open a window and play with the arrow keys until it is closed or Escape is pressed, or for a number of episodes.
 
-    Returns the returns of the episodes that ended. Raises UserError where there is no screen.
+    record   a new file .npz for what was seen and done in the episodes that ended: obs (T, O), actions (T, …), rewards (T,) and
+             done (T,), which is 1 at the last step of each episode
+
+    Returns the returns of the episodes that ended. Raises UserError where there is no screen, and for a file that exists.
     """
     keys, idle = controls(env)
+    if record is not None and Path(record).exists():
+        raise UserError(f"{record} exists already, and nothing is overwritten: name another file with --record")
     seed = seed if seed is None else whole("--seed", seed, 0)
     made = make(env, render_mode="rgb_array")
     import pygame
@@ -41,7 +48,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
     pygame.display.init()               # not pygame.init(): that would look for a sound card as well
     pygame.font.init()
     try:
-        made.reset(seed=seed)
+        obs, _ = made.reset(seed=seed)
         frame = made.render()
         size = frame.shape[1], frame.shape[0]
         window = pygame.display.set_mode(size)
@@ -49,12 +56,12 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
         if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
             raise pygame.error("none was found")
     except pygame.error as error:
-        made.close()
+        close(made)
         raise UserError(f"playing needs a screen: {error}") from None
     pygame.display.set_caption(f"{env}: arrow keys, Escape to leave")
     font, clock = pygame.font.Font(None, 28), pygame.time.Clock()
     pressed = {name: getattr(pygame, f"K_{name.upper()}") for held in keys for name in held}
-    total, finished = 0.0, []
+    total, finished, steps, ended = 0.0, [], [], 0
     try:
         while episodes is None or len(finished) < episodes:
             for event in pygame.event.get():
@@ -62,7 +69,9 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
                     return finished
             down = pygame.key.get_pressed()
             action = next((a for held, a in keys.items() if all(down[pressed[name]] for name in held)), idle)
-            _, reward, term, trunc, _ = made.step(action)
+            seen = np.array(obs)
+            obs, reward, term, trunc, _ = made.step(action)
+            steps.append((seen, action, float(reward), term or trunc))
             total += float(reward)
             window.blit(pygame.surfarray.make_surface(made.render().swapaxes(0, 1)), (0, 0))
             window.blit(font.render(f"{total:.0f}", True, (230, 120, 40)), (10, 10))
@@ -71,11 +80,15 @@ def play(env="LunarLander-v3", seed=None, episodes=None):
             if term or trunc:
                 print(f"episode {len(finished) + 1}: {total:.1f}")
                 finished.append(total)
-                total = 0.0
-                made.reset()
+                total, ended = 0.0, len(steps)
+                obs, _ = made.reset()
     finally:
-        made.close()
+        close(made)
         pygame.quit()
+        if record is not None and ended:
+            columns = zip(("obs", "actions", "rewards", "done"), zip(*steps[:ended], strict=True), strict=True)
+            with atomic_file(record) as file:
+                np.savez(file, **{name: np.array(column) for name, column in columns})
     return finished
 
 

@@ -20,6 +20,7 @@ ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "algorithm": (Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")], "", "algorithm to train"),
     "env": (str, "", "Gymnasium id of the environment, MODULE:ID to import MODULE.py from here first, or a game's name"),
     "backend": (Backend, FROM_ENVIRONMENT, "backend that does the arithmetic; auto is numba if it is installed"),
+    "init": (Path | None, None, "folder of a run of the same algorithm, from whose parameters training starts"),
     "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
     "quiet": (bool, False, None),
     "video": (bool, True, "record a video of the final policy"),

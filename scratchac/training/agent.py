@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -40,6 +41,8 @@ class Agent(Protocol):
     dtype: DTypeLike
     n_envs: int
     """N, the environments it trains in."""
+    observation_space: gym.Space
+    """What it observes: vectors or pictures."""
     observation_shape: tuple[int, ...]
     flattened: Flattened | None
     """The space of its observations, if they are flattened."""

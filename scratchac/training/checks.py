@@ -5,8 +5,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import DTypeLike
 
 import kernels
+from scratchac.environments.flattened import alike
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import actions_of, fits
 from scratchac.errors import TrainingError, UserError
@@ -18,10 +20,14 @@ NEVER_ENDS = (f"an episode has not ended after {LONGEST:,} steps: the environmen
               "max_episode_steps=N, for a callable gymnasium.wrappers.TimeLimit)")
 
 
-def require_finite(step: int, **values: np.ndarray) -> None:
-    """Raise TrainingError, with environment and step, for the first NaN or infinity in arrays (T, N, …)."""
+def require_finite(step: int, dtype: DTypeLike, **values: np.ndarray) -> None:
+    """Raise TrainingError, with environment and step, for the first NaN or infinity in arrays (T, N, …).
+
+    dtype    of the networks; a value that it cannot hold counts as infinite
+    """
     for name, x in values.items():
         with np.errstate(over="ignore", invalid="ignore"):
+            x = x if x.dtype.kind != "f" else x.astype(dtype, copy=False)
             if math.isfinite(x.sum()):                      # fast, for the usual case: a sum is finite only if all its terms are
                 continue
         wrong = np.argwhere(~np.isfinite(x))
@@ -38,15 +44,13 @@ def check_rollout(steps: int, n_envs: int, observation_space: gym.Space) -> None
                         f"{memory / 2**30:.1f}")
 
 
-def require_fit(agent: Any, made: gym.Env, env: Any) -> None:
+def require_fit(agent: Any, made: Any, env: Any) -> None:
     """Raise UserError unless an environment has the observations and actions that the agent was made for.
 
     made    an environment that was made from `env`, an id or a callable
     """
-    shape, flattened, dist = (getattr(agent, name, None) for name in ("observation_shape", "flattened", "dist"))
-    same = made.observation_space.shape == shape and (flattened is None or flattened.like(made.observation_space))
-    if shape is not None and not same:
-        raise UserError(f"the agent was made for observations {flattened or f'of shape {shape}'}, and those of {name_of(env)} are "
-                        f"{made.observation_space}")
+    seen, dist = getattr(agent, "observation_space", None), getattr(agent, "dist", None)
+    if seen is not None and not alike(seen, made.observation_space):
+        raise UserError(f"the agent was made for observations {seen}, and those of {name_of(env)} are {made.observation_space}")
     if dist is not None and not fits(dist, made.action_space):
         raise UserError(f"the agent was made for {actions_of(dist)}, and those of {name_of(env)} are {made.action_space}")

@@ -92,7 +92,8 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
             actor, critic, (obs, next_obs, actions[0], reward, done), h.gamma * (1 - term),
             (h.gamma * h.lam_actor, importance, h.actor_lr), (h.gamma * h.lam_critic, 1.0, h.critic_lr))
         if not np.isfinite(delta):
-            require_finite(agent.step, observations=obs[None], rewards=np.full((1, 1), reward), next_observations=next_obs[None])
+            require_finite(agent.step, dtype, observations=obs[None], rewards=np.full((1, 1), reward),
+                           next_observations=next_obs[None])
             raise TrainingError(f"at step {agent.step}: the TD error is not finite: lower the step sizes")
         agent.step += 1
         obs = next_obs
@@ -138,7 +139,7 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
                 obs = obs.copy()
                 for i in over:
                     obs[i] = envs.members[i].reset()[0]
-        require_finite(agent.step, observations=s, rewards=r, next_observations=s2)        # tanh would turn infinity into 1
+        require_finite(agent.step, dtype, observations=s, rewards=r, next_observations=s2)        # tanh would turn infinity into 1
         started = time.perf_counter()
         h = agent.schedules(agent.step / config.steps)
         actor_loss, critic_loss, entropy, value, spread = a2c_gradient(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from scratchac.environments.make import make, require_distinct
+from scratchac.environments.make import close, make, require_copies
 from scratchac.environments.rewind import Checked
 from scratchac.environments.seeding import global_generators_kept, seed_global_generators
 from scratchac.errors import EnvironmentFailed
@@ -47,13 +47,13 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
     seed_global_generators(seed)                        # for environments that draw from them
     envs = [Checked(make(env, **env_args), i) for i in range(min(parallel, episodes))]
     try:
-        require_distinct(envs, env)
+        require_copies(envs, env)
         require_fit(agent, envs[0], env)
         with tqdm(total=episodes, disable=quiet, mininterval=0.2, miniters=0, bar_format=BAR, file=STDERR) as bar:
             returns, cut = _returns(agent, envs, episodes, seed, explore, budget, cuts, bar)
     finally:
         for e in envs:
-            e.close()
+            close(e)
     if not np.isfinite(returns).all():
         raise EnvironmentFailed(f"the return of episode {np.flatnonzero(~np.isfinite(returns))[0]} is not finite")
     return returns, cut
@@ -65,15 +65,20 @@ def _returns(agent: Agent, envs: list[Checked], episodes: int, seed: int, explor
     playing: list[list[Any]] = []                                                            # [env, episode, observation]
     for e in envs:
         i = todo.popleft()
-        playing.append([e, i, e.reset(seed=seed + i)[0]])
+        playing.append([e, i, np.array(e.reset(seed=seed + i)[0])])         # a copy: several may return one array
     while playing:
-        actions = agent.act(np.stack([obs for _, _, obs in playing]), explore)
+        obs = np.stack([obs for _, _, obs in playing])
+        if obs.dtype.kind == "f" and not np.isfinite(obs).all():
+            lost = next(e for e, _, x in playing if not np.isfinite(x).all())
+            raise EnvironmentFailed(f"environment {lost.number} at step {lost.steps} of its episode: the observation is not finite")
+        actions = agent.act(obs, explore)
         steps += len(playing)
         bar.set_postfix_str(f"{steps:,} steps", refresh=False)
         bar.update(0)
         for slot, action in zip(list(playing), actions, strict=True):
             e, i, _ = slot
-            slot[2], reward, term, trunc, _ = e.step(action)
+            obs, reward, term, trunc, _ = e.step(action)
+            slot[2] = np.array(obs)
             returns[i] += reward
             lengths[i] += 1
             if not (term or trunc):
@@ -85,7 +90,7 @@ def _returns(agent: Agent, envs: list[Checked], episodes: int, seed: int, explor
             bar.update()
             if todo and steps < budget:
                 slot[1] = todo.popleft()
-                slot[2] = e.reset(seed=seed + slot[1])[0]
+                slot[2] = np.array(e.reset(seed=seed + slot[1])[0])
             else:
                 playing.remove(slot)
     return returns[: episodes - len(todo)], cut

@@ -8,7 +8,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import kernels
-from scratchac.errors import EnvironmentFailed, TrainingError
+from scratchac.errors import EnvironmentFailed, TrainingError, UserError
 from scratchac.training.agent import Agent, AsynchronousAgent, Metrics, OffPolicyAgent, OnPolicyAgent
 from scratchac.training.checks import LONGEST, NEVER_ENDS, require_finite
 from scratchac.training.interaction import Interaction
@@ -49,9 +49,12 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
         complete = False
         while not complete:
             t = episodes.lengths.copy()
-            actions = agent.sample(interaction.obs)
+            try:
+                actions = agent.sample(interaction.obs)
+            except UserError as error:                      # a mask of legal actions that is none
+                raise EnvironmentFailed(f"at about step {agent.step + len(rollout) * envs.n}: {error}") from None
             if actions.dtype.kind == "f":                   # a simulator may return finite numbers for an action of NaN
-                require_finite(agent.step, actions=actions[None])
+                require_finite(agent.step, agent.dtype, actions=actions[None])
             next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
             rollout.add(interaction.obs, actions, rewards, next_obs, term, trunc, t)
             done = term | trunc
@@ -61,7 +64,7 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
             if len(rollout) == LONGEST and not complete and agent.horizon is None:
                 raise EnvironmentFailed(NEVER_ENDS)
         batch = rollout.take()
-        require_finite(agent.step, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
+        require_finite(agent.step, agent.dtype, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
         started = time.perf_counter()
         try:
             metrics = agent.update(batch)
@@ -83,11 +86,13 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
         warming_up = agent.step < config.learning_starts
         obs = interaction.obs
         actions = agent.random(envs.n) if warming_up else agent.sample(obs)
-        require_finite(agent.step, observations=obs[None], actions=actions[None])
+        require_finite(agent.step, agent.dtype, observations=obs[None], actions=actions[None])
         promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
-        require_finite(agent.step, rewards=rewards[None], next_observations=next_obs[None])
+        require_finite(agent.step, agent.dtype, rewards=rewards[None], next_observations=next_obs[None])
         agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
+        if agent.normaliser:
+            agent.normaliser.update(obs)
         done = term | trunc
         promises.add(rewards, next_obs, term, done)
         episodes.add(rewards, done)

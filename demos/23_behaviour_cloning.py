@@ -1,0 +1,64 @@
+"""Can a few episodes of somebody who knows how replace the beginning of learning?
+
+Behaviour cloning is the policy gradient with an advantage of 1 for every recorded action, L = −mean log π(a|s): it needs no rewards
+and no environment. PPO then goes on from the parameters (`init`). Takes about two minutes.
+
+    python demos/23_behaviour_cloning.py            the episodes are those of a trained agent
+    python demos/23_behaviour_cloning.py FILE       or yours: scratchac play --env CartPole-v1 --record FILE
+"""
+
+import sys
+from functools import cache
+
+import numpy as np
+from common import curves, figure, learning_curves, sample_episodes, save
+
+import scratchac
+from scratchac import losses, optim, returns
+
+ENV, SEEDS, EVERY, UPDATES = "CartPole-v1", (0, 1, 2), 20, 300
+
+
+@cache
+def recorded(seed):
+    """Observations (T, O), actions (T,) and discounted returns (T,) of every twentieth step of an episode, or of a file's."""
+    if len(sys.argv) > 1:
+        with np.load(sys.argv[1], allow_pickle=False) as file:
+            obs, actions, rewards, done = (file[name] for name in ("obs", "actions", "rewards", "done"))
+    else:
+        agent = scratchac.train("ppo", ENV, 60_000, seed=100 + seed)
+        columns = zip(*((b.obs[:, 0], b.actions[:, 0], b.rewards[:, 0], b.done[:, 0])
+                        for b in sample_episodes(agent, ENV, 1, 100 + seed)), strict=True)
+        obs, actions, rewards, done = map(np.concatenate, columns)
+    zeros = np.zeros_like(rewards)
+    g = returns.monte_carlo(rewards, zeros, zeros, done.astype(float), 0.99)
+    return obs.astype(np.float32)[::EVERY], actions[::EVERY], g.astype(np.float32)[::EVERY]
+
+
+def cloned(seed, with_critic):
+    """An agent that imitates the recorded actions, and whose critic predicts the recorded returns if `with_critic`."""
+    agent, rng, (obs, actions, g) = scratchac.make_agent("ppo", ENV, seed), np.random.default_rng(seed), recorded(seed)
+    adam = optim.Adam(agent.model.flat)
+    for _ in range(UPDATES):
+        rows = rng.integers(len(obs), size=64)
+        y, v, cache = agent.model.forward(obs[rows])
+        logp, _, dist_cache = agent.dist.evaluate(y, actions[rows])
+        _, dlogp = losses.policy_gradient(logp, np.ones_like(logp))
+        _, dv = losses.mse(v[:, 0], g[rows])
+        dy = agent.dist.backward(dist_cache, dlogp, np.zeros_like(logp))
+        agent.model.backward(cache, dy, dv[:, None] * with_critic)
+        adam.step(agent.model.grad, 3e-3)
+    return agent
+
+
+results = {"from scratch": curves("ppo", ENV, SEEDS)}
+for label, with_critic in (("actor cloned", False), ("actor and critic cloned", True)):
+    parts = []
+    for seed in SEEDS:
+        agent = cloned(seed, with_critic)
+        print(f"{label}, seed {seed}: {scratchac.evaluate(agent, ENV).mean():.0f} before fine-tuning")
+        parts.append(curves("ppo", ENV, (seed,), init=agent))
+    results[f"{label}, then PPO"] = [metrics for (metrics,), _ in parts], [final for _, (final,) in parts]
+fig, (ax,) = figure(f"{ENV}: mean and range of 3 seeds", width=7)
+learning_curves(ax, results)
+save(fig, __file__)
