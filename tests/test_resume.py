@@ -89,3 +89,11 @@ def test_what_only_serves_resuming_never_ends_training(env, vector, tmp_path, ca
     assert scratchac.resume(tmp_path / "run", env=env).step == 400
     told = capsys.readouterr().err
     assert all(f"do not restore environment {i}; it begins a new episode" in told for i in (0, 1))
+
+
+def test_a_message_has_a_line_of_its_own_beside_the_progress_bar(tmp_path, capsys, quick_end):
+    scratchac.train("a2c", NoGenerator, 120, out=tmp_path / "run", stop_after=50, envs=1, rollout=5, hidden=(4,))
+    scratchac.resume(tmp_path / "run", env=NoGenerator, quiet=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert any("/120 steps" in line for line in lines)
+    assert "scratchac: the same actions do not restore environment 0; it begins a new episode" in lines
