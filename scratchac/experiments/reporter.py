@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from scratchac.algorithms.saving import not_finite
 from scratchac.errors import CheckpointError, TrainingError, WriteError
 from scratchac.experiments.run import Run
 from scratchac.training.agent import Agent, Metrics
-from scratchac.training.interaction import Interaction
+from scratchac.training.interaction import Interaction, tell
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
@@ -115,7 +114,7 @@ class Reporter:
         try:
             write(*arguments)
         except WriteError as error:
-            print(f"scratchac: {error}; training goes on", file=sys.stderr)
+            tell(f"{error}; training goes on")
 
     def write_row(self, agent: Agent, interaction: Interaction) -> None:
         """Write one row: episode statistics over the last 100 episodes, metrics averaged since the previous row."""

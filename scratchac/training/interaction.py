@@ -3,9 +3,16 @@
 import sys
 from typing import Any
 
+from tqdm import tqdm
+
 from scratchac.errors import CheckpointError, UserError
 from scratchac.training.agent import Agent
 from scratchac.training.episodes import Episodes, Promises
+
+
+def tell(message: str) -> None:
+    """Print a line on stderr; if there is a progress bar, it goes on below."""
+    tqdm.write(f"scratchac: {message}", file=sys.stderr)
 
 
 class Interaction:
@@ -48,7 +55,7 @@ class Interaction:
             self.obs, lost = self.envs.load_state(kept)
         elif not self.elsewhere:
             self.obs = self.envs.reset()
-            print("scratchac: an environment had failed; all of them begin new episodes", file=sys.stderr)
+            tell("an environment had failed; all of them begin new episodes")
         self.episodes.load_state(state["episodes"])
         self.since_update = state["since_update"]
         self.workers = state["workers"]
@@ -58,7 +65,7 @@ class Interaction:
             self.promises.load_state(state["promises"])
         for i in lost:
             if kept and not anew:
-                print(f"scratchac: the same actions do not restore environment {i}; it begins a new episode", file=sys.stderr)
+                tell(f"the same actions do not restore environment {i}; it begins a new episode")
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 
     def state(self, failed: bool = False) -> dict[str, Any]:
