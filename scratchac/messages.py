@@ -5,6 +5,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from tqdm import tqdm
+
 # What an output that is not Unicode shows instead of the characters that are used here; ? for all others.
 PLAIN = {"±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "·": "*", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "✓": "ok",
          "│": "|", "─": "-", "█": "#", "′": "'", "∇": "grad ", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "eps",
@@ -38,8 +40,8 @@ STDERR: Any = Stderr()
 
 
 def tell(text: str) -> None:
-    """One line on stderr."""
-    print(f"scratchac: {text}", file=STDERR)
+    """A line on stderr; if there is a progress bar, it goes on below."""
+    tqdm.write(f"scratchac: {text}", file=STDERR)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

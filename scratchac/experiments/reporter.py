@@ -16,7 +16,7 @@ from scratchac.errors import CheckpointError, TrainingError, WriteError
 from scratchac.experiments.run import Run
 from scratchac.messages import STDERR, tell
 from scratchac.training.agent import Agent, Metrics
-from scratchac.training.interaction import Interaction, tell
+from scratchac.training.interaction import Interaction
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20

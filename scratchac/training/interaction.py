@@ -2,17 +2,10 @@
 
 from typing import Any
 
-from tqdm import tqdm
-
 from scratchac.errors import CheckpointError, UserError
 from scratchac.messages import tell
 from scratchac.training.agent import Agent
 from scratchac.training.episodes import Episodes, Promises
-
-
-def tell(message: str) -> None:
-    """Print a line on stderr; if there is a progress bar, it goes on below."""
-    tqdm.write(f"scratchac: {message}", file=sys.stderr)
 
 
 class Interaction:
