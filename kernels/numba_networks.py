@@ -18,11 +18,25 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  np.dot in compiled code is SciPy's BLAS; loaded before its threads are limited
 from numba import njit, prange
 
+from kernels import registry
 from kernels.backend import Update
+
 
 # error_model: Python's check for division by zero would keep a loop from being vectorised. No fastmath: it lets two compiled copies
 # of one function round differently, and which one a process runs depends on what was in its cache.
-jit: Any = partial(njit, cache=True, nogil=True, error_model="numpy")
+def jit(function: Any = None, **options: Any) -> Any:
+    """Numba's njit with a cache on disk; without one where no folder for it can be written, and then a message says so."""
+    if function is None:
+        return partial(jit, **options)
+    options |= {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        registry.say("Numba cannot keep what it compiles, since it finds no folder to write: each process compiles anew "
+                     "(NUMBA_CACHE_DIR names a folder)")
+        return njit(**options)(function)
 
 IDENTITY, RELU, TANH = 0, 1, 2
 CODES = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}

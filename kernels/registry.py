@@ -62,7 +62,7 @@ def compiled(name: str, agent: object, *parts: object) -> Callable[..., Any] | N
     if reason is None and f"{cls.__module__}.{cls.__qualname__}" != update.stands_for:
         reason = f"{cls.__module__}.{cls.__qualname__} is not {update.stands_for}"
     if reason := reason or next(filter(None, map(_changed, (agent, *parts))), None):
-        _say(f"{reason}: the reference runs, not the compiled {name}")
+        say(f"{reason}: the reference runs, not the compiled {name}")
         return None
     return update.function
 
@@ -89,12 +89,13 @@ def _choose(key: str) -> None:
     function = REFERENCES[key]
     override = _active.overrides.get(function.__name__)
     if override is not None and not is_shipped(function.__module__):
-        _say(f"{why_not(function.__module__)}: its kernels run as it says, not as backend {_active.name} would compute them")
+        say(f"{why_not(function.__module__)}: its kernels run as it says, not as backend {_active.name} would compute them")
         override = None
     _running[key] = override or function
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line on stderr, once in a process."""
     if text not in _said:
         _said.add(text)
         with suppress(OSError, ValueError, AttributeError):                 # telling must not end anything

@@ -7,11 +7,15 @@ value, an environment or a worker), 130 after Ctrl-C, and 141 if the reader of t
 import os
 import sys
 
-from scratchac.errors import TrainingError, UserError, unknown
-from scratchac.messages import degrade, tell
-from scratchac.tools import commands
-from scratchac.tools.flags import run
-from scratchac.tools.train import train
+try:
+    from scratchac.errors import TrainingError, UserError, unknown
+    from scratchac.messages import degrade, tell
+    from scratchac.tools import commands
+    from scratchac.tools.flags import run
+    from scratchac.tools.train import train
+except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
+    print("scratchac: stopped", file=sys.stderr)
+    sys.exit(130)
 
 COMMANDS = {
     "train": (train, "train an agent: scratchac train a2c"),

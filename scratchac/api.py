@@ -1,6 +1,7 @@
 """The functions that a user imports: train, resume, load, evaluate and make_agent."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -126,11 +127,12 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
                 "action_space": space_to_json(agent_envs.action_space),
             })
             try:
-                session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, on_row=on_row,
-                              stop_after=stop_after)
-            except UserError:
+                with run.claimed() if run else nullcontext():
+                    session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, on_row=on_row,
+                                  stop_after=stop_after)
+            except (UserError, KeyboardInterrupt) as error:
                 if run:
-                    run.discard_if_empty()
+                    run.discard(*(() if isinstance(error, UserError) else ("metrics.csv",)))
                 raise
         finally:
             agent_envs.close()
@@ -157,7 +159,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     eval_episodes = session.evaluation_of(config, eval_episodes)
     if not isinstance(new_episodes, bool):
         raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
-    with session.backend(config["backend"] if backend is None else backend) as active, global_generators_kept():
+    # First the claim: what is restored must be what nobody else goes on from.
+    with run.claimed(), session.backend(config["backend"] if backend is None else backend) as active, global_generators_kept():
         agent, progress, under_way = session.restore(run)
         if new_episodes and isinstance(under_way, dict):
             under_way = under_way | {"new_episodes": True}

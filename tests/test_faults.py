@@ -224,7 +224,6 @@ def test_two_processes_do_not_train_one_run(tmp_path):
     first.communicate()
     step = scratchac.load(tmp_path / "run").step
     assert scratchac.resume(tmp_path / "run", steps=step + 1000).step > step
-    assert not (tmp_path / "run" / ".lock").exists()
 
 
 class Moody(Constant):

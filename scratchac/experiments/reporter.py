@@ -4,7 +4,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from scratchac.training.interaction import Interaction
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
-SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and the signal of a cluster before it takes a machine away
+# Ctrl-C, the signal of a cluster before it takes a machine away, and that of a terminal that is closed (not on Windows)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 def check_history(history: Any) -> None:
@@ -29,6 +31,20 @@ def check_history(history: Any) -> None:
     for name, like in (COUNTERS | {"target": 0, "sums": {}}).items():
         if not isinstance(history, dict) or type(history.get(name)) is not type(like):
             raise CheckpointError(f"a checkpoint whose progress has no {name} cannot be resumed")
+
+
+@contextmanager
+def signals_as_interrupts() -> Iterator[None]:
+    """Within the block all SIGNALS raise KeyboardInterrupt, if this is the main thread, which alone may handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Reporter:
@@ -51,6 +67,7 @@ class Reporter:
         self.target = target
         self.interrupted = False
         self.ended = False                                  # by on_row
+        self.told = ""                                      # what could not be written last
         self.on_row = on_row
         self.stop_after = stop_after
         self.progress: dict[str, Any] = COUNTERS | (history or {}) | {"target": target}
@@ -85,6 +102,8 @@ class Reporter:
         """Handle Ctrl-C: after the first one the step is finished and the run saved; the second one aborts at once."""
         if self.interrupted:
             assert self.run is not None
+            if not (self.run.path / "checkpoint.npz").exists():
+                raise KeyboardInterrupt("stopped at once, before the first checkpoint: nothing is kept")
             raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
         self.interrupted = True
 
@@ -111,11 +130,14 @@ class Reporter:
         return self.interrupted or self.ended
 
     def or_later(self, write: Callable[..., None], *arguments: Any) -> None:
-        """Write something; if that fails, print the error and continue: the disk may have space when the next one is due."""
+        """Write something; if that fails, tell the error once and continue: the disk may have space when the next one is due."""
         try:
             write(*arguments)
+            self.told = ""
         except WriteError as error:
-            tell(f"{error}; training goes on")
+            if str(error) != self.told:
+                tell(f"{error}; training goes on")
+            self.told = str(error)
 
     def write_row(self, agent: Agent, interaction: Interaction) -> None:
         """Write one row: episode statistics over the last 100 episodes, metrics averaged since the previous row."""

@@ -8,10 +8,12 @@
 """
 
 import csv
+import errno
 import io
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -30,6 +32,7 @@ from scratchac.environments.spaces import observation_space_from_json, space_fro
 from scratchac.errors import UserError, WriteError
 from scratchac.experiments import checkpoints
 from scratchac.experiments.files import MOST_BYTES, append, atomic_file, open_file, read_json, remove_unfinished
+from scratchac.messages import tell
 
 # required entries of config.json, and their types
 CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
@@ -92,6 +95,10 @@ def from_json(value: Any) -> Any:
     return [from_json(x) for x in value] if isinstance(value, list) else value
 
 
+_claiming = threading.Lock()
+_claims: set[tuple[int, int] | None] = set()            # the .lock files that this process has locked
+
+
 class Run:
     """A folder with a run in it. `Run.create` starts one and `Run.open` reads one; both raise UserError if that is impossible."""
 
@@ -144,37 +151,36 @@ class Run:
             raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
         return cls(path, config)
 
-    def discard_if_empty(self) -> None:
-        """Remove the folder if it has only config.json, so that its name is free again."""
-        if {file.name for file in self.path.iterdir()} == {"config.json"}:
-            (self.path / "config.json").unlink()
+    def discard(self, *besides: str) -> None:
+        """Remove the folder if it has nothing but config.json and the files `besides`, so that its name is free again."""
+        known = {"config.json", ".lock", *besides}
+        if self.path.is_dir() and {file.name for file in self.path.iterdir()} <= known:
+            for name in known:
+                (self.path / name).unlink(missing_ok=True)
             self.path.rmdir()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Claim the folder for a block: no other process can then claim it. Raises UserError if another one has claimed it.
+        """Claim the folder for a block: nobody else can then claim it, in this process or another one. Raises UserError if it is.
 
-        The lock belongs to this process: the system releases it when the process ends in any way, and no child inherits it.
+        The lock on the file .lock belongs to this process: the system releases it when the process ends in any way, and no child
+        inherits it. The file stays: if it were deleted, one process could lock the old file while another one locks a new one.
         """
-        if fcntl is None:                                   # Windows
-            yield
-            return
         path = self.path / ".lock"
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW)
-        except OSError as error:
-            raise WriteError(f"{path} cannot be written: {error.strerror}") from error
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise UserError(f"another process trains {self.path}: wait for its end, or stop it") from None
+        with _claiming:
+            # Not by trying to lock it: closing any handle of a file releases the locks that the process has on it.
+            if _identity(path) in _claims:
+                raise UserError(f"another thread trains {self.path}: wait for its end, or stop it")
+            handle = _locked(path)
+            claim = _identity(path)
+            _claims.add(claim)
         try:
             remove_unfinished(self.path / "checkpoint.npz")
             yield
         finally:
-            path.unlink(missing_ok=True)
-            os.close(handle)
+            with _claiming:
+                _claims.discard(claim)
+                os.close(handle)
 
     def spaces(self) -> tuple[gym.Space, gym.Space]:
         """The spaces of observations and actions. Raises UserError if config.json does not describe them."""
@@ -259,6 +265,33 @@ class Run:
         """The states of (agent, progress, interaction) from checkpoint.npz. Raises CheckpointError."""
         state = checkpoints.read(self.path / "checkpoint.npz", self.config)
         return state["agent"], state["progress"], state["interaction"]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others, by whatever path; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _locked(path: Path) -> int:
+    """A handle of a file that this process has locked. Raises UserError if another one has, and WriteError."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise WriteError(f"{path} cannot be written: {error.strerror}") from error
+    if fcntl is None:                                       # Windows
+        return handle
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(handle)
+            raise UserError(f"another process trains {path.parent}: wait for its end, or stop it") from None
+        tell(f"this file system has no locks ({error.strerror}): nothing keeps two processes from training {path.parent} at once")
+    return handle
 
 
 def _whole_lines(path: Path) -> list[str]:

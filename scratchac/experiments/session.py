@@ -2,8 +2,10 @@
 
 import os
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -18,7 +20,7 @@ from scratchac.environments.make import name_of
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
-from scratchac.experiments.reporter import Reporter
+from scratchac.experiments.reporter import Reporter, signals_as_interrupts
 from scratchac.experiments.run import Run
 from scratchac.messages import tell
 from scratchac.parallel.workers import check_engine
@@ -33,19 +35,48 @@ MOST_EPISODES = 1_000_000
 MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
+_entering = threading.Lock()
+_computing: Counter[int] = Counter()        # thread → blocks of `backend` that it is in
+_before: list[str] = []                     # the backend that was active before all of them
+
 # Old name → name of hyperparameters: config.json of an older run may have the names of earlier versions.
 RENAMED = {"n": "n_step"}
 
 
 @contextmanager
 def backend(name: str | None) -> Iterator[kernels.Backend]:
-    """Make the backend of that name, or else $SCRATCHAC_BACKEND or "auto", the active one for a block. Raises UserError."""
+    """Make the backend of that name, or else $SCRATCHAC_BACKEND or "auto", the active one for a block.
+
+    It is active in the whole process, so blocks of several threads can only have the same one; the last to end restores what was
+    active before the first. Raises UserError for another one, and for a backend that cannot run here.
+    """
     try:
         chosen = kernels.load(os.environ.get("SCRATCHAC_BACKEND", "auto") if name is None else name)
     except kernels.BackendError as error:
         raise UserError(str(error)) from None
-    with kernels.using(chosen.name):
+    me = threading.get_ident()
+    with _entering:
+        others = set(_computing) - {me}
+        if others and kernels.backend.name != chosen.name:
+            raise UserError(f"another thread of this process computes with backend {kernels.backend.name}, so this one cannot use "
+                            f"{chosen.name}: take the same, or another process")
+        if not _computing:
+            _before[:] = [kernels.backend.name]
+        within = kernels.backend.name                       # the backend around this block, in this thread
+        _computing[me] += 1
+        kernels.use(chosen.name)
+    try:
         yield kernels.backend
+    finally:
+        with _entering:
+            _computing[me] -= 1
+            if not +_computing:                             # the last of all threads
+                _computing.clear()
+                kernels.use(_before[0])
+            elif set(+_computing) == {me}:
+                kernels.use(within)
+            elif not _computing[me]:
+                del _computing[me]
 
 
 def check_device(active: kernels.Backend, agent_class: Any, algorithm: str) -> None:
@@ -180,7 +211,7 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         tell(f"a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
               f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept")
     try:
-        with reporter, run.claimed() if run else nullcontext():
+        with reporter:
             loops.train(agent, agent_envs, target, reporter, under_way)
             if run:
                 reporter.finish(agent)
@@ -210,9 +241,10 @@ def evaluation_of(config: dict[str, Any], episodes: Any) -> int:
 
 
 def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
-    """Evaluate a trained agent, and write summary, plots and, if requested, a video."""
+    """Evaluate a trained agent, and write summary, plots and, if requested, a video. Signals stop it as Ctrl-C does."""
     try:
-        _conclude(agent, run, env, progress, quiet, video, eval_episodes)
+        with signals_as_interrupts():
+            _conclude(agent, run, env, progress, quiet, video, eval_episodes)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
 

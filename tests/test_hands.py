@@ -1,0 +1,240 @@
+"""Two hands at once: threads and processes that train one run, threads with different backends, folders that go away; signals."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from probes import Constant
+
+import kernels
+import scratchac
+from scratchac.__main__ import main
+from scratchac.errors import TrainingError, UserError, WriteError
+from scratchac.experiments import run as runs
+from scratchac.experiments import session
+from scratchac.experiments.run import Run
+
+SMALL = {"hidden": (4,), "eval_episodes": 0}
+
+
+class At(Constant):
+    """Calls a function at its steps with these numbers."""
+
+    steps, moments, act = 0, (), staticmethod(lambda: None)
+
+    def step(self, action):
+        type(self).steps += 1
+        if self.steps in self.moments:
+            self.act()
+        return super().step(action)
+
+
+def at(moments, act):
+    """A class of environments that call `act` at these steps of all of them together."""
+    return type("AtOnce", (At,), {"moments": moments, "act": staticmethod(act)})
+
+
+def in_a_thread(function):
+    """What a function returns or raises in another thread."""
+    came = []
+
+    def keep():
+        try:
+            came.append(function())
+        except BaseException as error:
+            came.append(error)
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    thread.join()
+    return came[0]
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_thread_does_not_train_the_run_and_the_lock_stays(tmp_path):
+    path, came = tmp_path / "run", []
+    env = at((200,), lambda: came.extend([in_a_thread(lambda: scratchac.resume(path, env=Constant)), _locked_elsewhere(path)]))
+    agent = scratchac.train("reinforce", env, 300, out=path, checkpoint_every=50, **SMALL)
+    assert isinstance(came[0], UserError) and "another thread trains" in str(came[0])
+    assert came[1] == "another process trains"              # the attempt has not released the lock
+    assert agent.step == scratchac.load(path).step >= 300
+    assert _locked_elsewhere(path) == "free"
+
+
+TRY = """
+import sys
+from pathlib import Path
+from scratchac.errors import UserError
+from scratchac.experiments.run import _locked
+try:
+    _locked(Path(sys.argv[1]))
+    print("free")
+except UserError as error:
+    print(str(error)[:22])
+"""
+
+
+def _locked_elsewhere(path):
+    done = subprocess.run([sys.executable, "-c", TRY, str(path / ".lock")], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_what_is_resumed_is_claimed_before_it_is_read(tmp_path, monkeypatch):
+    """Else it could go on from a checkpoint that another process has replaced meanwhile."""
+    scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", **SMALL)
+    restore, claims = session.restore, []
+    monkeypatch.setattr(session, "restore", lambda run: (claims.append(_locked_elsewhere(run.path)), restore(run))[1])
+    scratchac.resume(tmp_path / "run", 200, env=Constant)
+    assert claims == ["another process trains"]
+
+
+def test_the_file_of_the_lock_is_never_replaced(tmp_path):
+    """If it were deleted, one process could hold the old file and another one the new one."""
+    run = Run.create(tmp_path / "run", {"env_args": {}})
+    with run.claimed():
+        first = (run.path / ".lock").stat().st_ino
+    with run.claimed(), pytest.raises(UserError, match="another thread"), Run(run.path, {}).claimed():
+        pass
+    assert (run.path / ".lock").stat().st_ino == first
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_and_used(number, tmp_path, monkeypatch, capsys):
+    def none(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(runs.fcntl, "lockf", none)
+    scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", **SMALL)
+    assert "this file system has no locks" in capsys.readouterr().err and scratchac.load(tmp_path / "run").step == 100
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", **SMALL)
+    (tmp_path / "run" / ".checkpoint.npz.0123456789abcdef.tmp").write_bytes(b"half")
+    scratchac.resume(tmp_path / "run", 200, env=Constant)
+    assert not list((tmp_path / "run").glob("*.tmp")) and not list((tmp_path / "run").glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("way", ["deleted", "renamed"])
+def test_a_folder_that_goes_away_is_one_line(way, tmp_path, capsys):
+    path = tmp_path / "run"
+    go = (lambda: shutil.rmtree(path)) if way == "deleted" else (lambda: path.rename(tmp_path / "elsewhere"))
+    with pytest.raises(WriteError, match="cannot be written: No such file or directory") as caught:
+        scratchac.train("reinforce", at((120,), go), 300, out=path, checkpoint_every=50, **SMALL)
+    assert "\n" not in str(caught.value) and "Traceback" not in capsys.readouterr().err and not path.exists()
+    if way == "renamed":
+        assert scratchac.load(tmp_path / "elsewhere").step == 100
+        assert scratchac.resume(tmp_path / "elsewhere", env=Constant).step == 300
+
+
+# -- backends ------------------------------------------------------------------------------------------------------------------
+
+
+def test_threads_with_one_backend_are_independent_and_another_backend_is_refused():
+    pytest.importorskip("numba")
+    before, came = kernels.backend.name, []
+
+    def other():
+        came.append(in_a_thread(lambda: scratchac.train("a2c", "CartPole-v1", 50, backend="numpy", **{"hidden": (4,)})))
+        came.append(in_a_thread(lambda: scratchac.train("a2c", "CartPole-v1", 50, backend="numba", hidden=(4,), seed=3)))
+        came.append(kernels.backend.name)
+        came.append(scratchac.train("reinforce", Constant, 50, backend="numba", hidden=(4,)))      # within this thread: any
+        came.append(kernels.backend.name)
+
+    with kernels.using("numpy"):
+        scratchac.train("reinforce", at((70,), other), 200, backend="numba", hidden=(4,))
+        assert kernels.backend.name == "numpy"
+    assert isinstance(came[0], UserError) and "another thread of this process computes with backend numba" in str(came[0])
+    alone = scratchac.train("a2c", "CartPole-v1", 50, backend="numba", hidden=(4,), seed=3)
+    np.testing.assert_array_equal(came[1].model.flat, alone.model.flat)
+    assert came[2] == came[4] == "numba" and kernels.backend.name == before
+
+
+def test_the_backend_before_comes_back_whichever_thread_ends_last():
+    pytest.importorskip("numba")
+    inside, leave = threading.Event(), threading.Event()
+
+    def long():
+        with session.backend("numba"):
+            inside.set()
+            leave.wait(10)
+            return kernels.backend.name
+
+    with kernels.using("numpy"):
+        with session.backend("numba"):
+            came = []
+            thread = threading.Thread(target=lambda: came.append(long()))
+            thread.start()
+            inside.wait(10)
+        assert kernels.backend.name == "numba"              # the thread still computes
+        leave.set()
+        thread.join()
+        assert came == ["numba"] and kernels.backend.name == "numpy"
+
+
+# -- Numba's cache -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_without_a_folder_for_its_cache_numba_compiles_anew_and_says_so(tmp_path):
+    pytest.importorskip("numba")
+    program = ("import numba.core.caching as c; c.CompileResultCacheImpl._locator_classes = []\n"
+               "import scratchac; scratchac.train('reinforce', 'CartPole-v1', 60, backend='numba', hidden=(4,)); print('done')")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "done\n" and done.stderr.count("Numba cannot keep what it compiles") == 1 == len(done.stderr.splitlines())
+
+
+# -- signals -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_during_the_evaluation_say_what_is_saved(number, tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="all 300 steps are saved, not evaluated; for that: scratchac resume"):
+        scratchac.train("reinforce", at((305,), lambda: os.kill(os.getpid(), number)), 300, out=path, hidden=(4,))
+    assert scratchac.load(path).step == 300 and signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_closed_terminal_saves_the_run(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 120 and saved"):
+        scratchac.train("reinforce", at((120,), lambda: os.kill(os.getpid(), signal.SIGHUP)), 300, out=path, **SMALL)
+    assert scratchac.resume(path, env=Constant).step == 300
+
+
+def test_ctrl_c_twice_before_the_first_checkpoint_leaves_nothing(tmp_path, capsys):
+    path = tmp_path / "run"
+    twice = lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]  # noqa: E731
+    with pytest.raises(KeyboardInterrupt, match="before the first checkpoint: nothing is kept"):
+        scratchac.train("reinforce", at((120,), twice), 300, out=path, checkpoint_every=200, **SMALL)
+    assert not path.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package, words", [("tyro", ["presets"]), ("gymnasium", ["train", "a2c"])])
+def test_ctrl_c_while_packages_are_loaded_is_one_line(package, words, tmp_path):
+    (tmp_path / f"{package}.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run([sys.executable, "-m", "scratchac", *words], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"})
+    assert done.returncode == 130 and done.stderr == "scratchac: stopped\n"
+
+
+def test_ctrl_c_without_a_message_says_that_it_stopped(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scratchac.__main__.run", interrupted)
+    assert main(["doctor"]) == 130 and capsys.readouterr().err == "scratchac: stopped\n"
+
+
+def test_errors_of_the_training_are_not_confused_with_these(tmp_path):
+    with pytest.raises(TrainingError, match="raised ValueError: invalid literal"):
+        scratchac.train("reinforce", at((120,), lambda: int("mine")), 300, out=tmp_path / "run", **SMALL)
