@@ -6,6 +6,7 @@ value, an environment or a worker), 130 after Ctrl-C, and 141 if the reader of t
 
 import os
 import sys
+import threading
 
 try:
     from scratchac.errors import TrainingError, UserError, unknown
@@ -67,5 +68,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def program() -> None:
+    """The command as a program of its own: it ends, even if an environment has left threads running."""
+    code = main()
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        tell("an environment has left a thread running, which ends now")
+        os._exit(code)                          # Python would wait for it; what was written has been flushed
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -61,7 +62,8 @@ def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool = True, video: bool = False,
           vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
-          env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None, stop_after: int | None = None,
+          step_timeout: float | None = None, env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None,
+          stop_after: int | None = None,
           eval_episodes: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
           **hyperparameters: Any) -> Any:
     """Train an agent and return it.
@@ -76,6 +78,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         quiet: show no progress bar
         video: with `out`, record a video of the final policy
         vector: sync steps the environments one after another in this process, async each in its own process
+        step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
         randomise: LunarLander only: new gravity, wind and turbulence for each training episode
         preset: name of an additional preset; `scratchac presets` lists them
         env_args: arguments of the environment, besides those of the preset
@@ -107,10 +110,13 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         raise UserError(f"--vector is sync or async, not {vector!r}")
     if not isinstance(randomise, bool):
         raise UserError(f"--randomise is true or false, not {randomise!r}")
+    if step_timeout is not None and (not isinstance(step_timeout, Real) or isinstance(step_timeout, bool) or not step_timeout > 0):
+        raise UserError(f"--step-timeout is a number of seconds above 0, not {step_timeout!r}")
     env_args = tuned_env_args | check_arguments(env_args)
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
-        settings = {"vector": vector, "randomise": randomise, "env_args": env_args, "checkpoint_every": checkpoint_every,
+        settings = {"vector": vector, "randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
+                    "checkpoint_every": checkpoint_every,
                     "eval_episodes": eval_episodes}
         agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:

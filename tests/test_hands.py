@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -238,3 +239,112 @@ def test_ctrl_c_without_a_message_says_that_it_stopped(monkeypatch, capsys):
 def test_errors_of_the_training_are_not_confused_with_these(tmp_path):
     with pytest.raises(TrainingError, match="raised ValueError: invalid literal"):
         scratchac.train("reinforce", at((120,), lambda: int("mine")), 300, out=tmp_path / "run", **SMALL)
+
+
+# -- environments that hang, or go on ------------------------------------------------------------------------------------------
+
+
+class Hangs(Constant):
+    """At its third step it waits for ever."""
+
+    def step(self, action):
+        if self.t == 2:
+            threading.Event().wait()
+        return super().step(action)
+
+
+def test_a_step_without_an_end_is_an_error_after_the_limit(tmp_path):
+    with pytest.raises(TrainingError, match=r"environment 0 has not answered for 1 s \(--step-timeout\); the last checkpoint is"):
+        scratchac.train("a2c", Hangs, 100, envs=2, vector="async", step_timeout=1, out=tmp_path / "run", rollout=1, hidden=(4,),
+                        checkpoint_every=2)
+    assert scratchac.load(tmp_path / "run").step == 4
+    with pytest.raises(UserError, match="--step-timeout needs --vector async"):
+        scratchac.train("a2c", Constant, 100, step_timeout=1)
+    for wrong in (0, -1, "1", True):
+        with pytest.raises(UserError, match="--step-timeout is a number of seconds above 0"):
+            scratchac.train("a2c", Constant, 100, vector="async", step_timeout=wrong)
+
+
+def test_a_long_wait_is_told(monkeypatch, capsys):
+    class Slow(Constant):
+        def step(self, action):
+            threading.Event().wait(0.5 if self.t == 2 else 0)
+            return super().step(action)
+
+    monkeypatch.setattr("scratchac.environments.vector.PATIENCE", 0.1)
+    scratchac.train("a2c", Slow, 10, envs=2, vector="async", rollout=1, hidden=(4,))
+    assert "environment 0 has not answered for 0 s; still waiting" in capsys.readouterr().err
+
+
+SCRIPT = """
+import os, sys, threading
+sys.path.insert(0, sys.argv[1])
+from probes import Constant
+import scratchac
+
+class Hangs(Constant):
+    def step(self, action):
+        print(os.getpid(), flush=True)
+        threading.Event().wait()
+
+scratchac.train('a2c', Hangs, 100, envs=2, vector='async', hidden=(4,))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_hang_end_when_their_parent_is_killed(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    words = [sys.executable, str(tmp_path / "script.py"), os.path.dirname(__file__)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+    for _ in range(100):
+        if not any(os.path.exists(f"/proc/{pid}") and "Z" not in _status(pid) for pid in workers):
+            break
+        time.sleep(0.05)
+    assert not any(os.path.exists(f"/proc/{pid}") and "Z" not in _status(pid) for pid in workers)
+
+
+def _status(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+@pytest.mark.slow
+def test_a_thread_that_an_environment_leaves_does_not_keep_the_program(tmp_path):
+    (tmp_path / "busy.py").write_text(
+        "import threading, gymnasium\nfrom gymnasium.envs.classic_control.cartpole import CartPoleEnv\n"
+        "class Busy(CartPoleEnv):\n    def __init__(self, **k):\n        super().__init__(**k)\n"
+        "        threading.Thread(target=threading.Event().wait).start()\n"
+        "gymnasium.register('Busy-v0', Busy, max_episode_steps=50)\n")
+    words = ["train", "reinforce", "--env", "busy:Busy-v0", "--steps", "100", "--hidden", "4", "--quiet", "--no-video",
+             "--eval-episodes", "1", "--out", "run"]
+    done = subprocess.run([sys.executable, "-m", "scratchac", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == "run\n" and (tmp_path / "run" / "summary.json").exists()
+    assert done.stderr == "scratchac: an environment has left a thread running, which ends now\n"
+
+
+@pytest.mark.slow
+def test_too_few_files_for_the_processes_is_told_as_such(tmp_path):
+    words = ["train", "a2c", "--env", "CartPole-v1", "--vector", "async", "--envs", "40", "--steps", "400", "--quiet", "--no-video"]
+    done = subprocess.run(["bash", "-c", f"ulimit -n 64; exec {sys.executable} -m scratchac {' '.join(words)}"], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.startswith("scratchac: too many files are open for 40 processes: ulimit -n")
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_stopped_by_sigterm_writes_its_table(tmp_path):
+    words = ["sweep", "reinforce", "--env", "CartPole-v1", "--seeds", "0-1", "--jobs", "1", "--set", "lr=1e-3,1e-2", "--steps",
+             "3000", "--out", "sweep", "--quiet"]
+    process = subprocess.Popen([sys.executable, "-m", "scratchac", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if list((tmp_path / "sweep").glob("*/summary.json")) or list((tmp_path / "sweep").glob("*/*/summary.json")):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in said and (tmp_path / "sweep" / "sweep.md").exists()

@@ -31,8 +31,8 @@ from scratchac.messages import tell
 INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
 
 # names of parameters beside which the arguments of an environment are passed
-TAKEN = {"self", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent", "episodes", "explore",
-         "parallel", "folder"}
+TAKEN = {"self", "step_timeout", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent",
+         "episodes", "explore", "parallel", "folder"}
 WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
 
 

@@ -16,10 +16,12 @@ from PIL import Image
 
 from scratchac.errors import UserError, unknown
 
+MOST = 1_000                    # pixels on a side, and pictures in one observation, to limit memory
+
 
 @dataclass(frozen=True)
 class Pixels:
-    """The settings in `pixels`; each number is at least 1."""
+    """The settings in `pixels`; each number is at least 1, size and stack at most 1,000."""
 
     size: int = 48
     """Height and width of a picture, which is grey."""
@@ -41,6 +43,8 @@ def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
             raise unknown("setting of pixels", name, names)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{name} of pixels must be a whole number of at least 1, not {value!r}")
+        if name in ("size", "stack") and value > MOST:
+            raise UserError(f"{name} of pixels must be at most {MOST:,}, not {value}")
     space, chosen = env.observation_space, Pixels(**settings)
     if not (isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] == 3):
         raise UserError(f"pixels needs coloured pictures, uint8 of shape (height, width, 3), and observations are {space}")

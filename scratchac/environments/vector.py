@@ -1,7 +1,10 @@
 """Several environments stepped together, each with its own seed, with the true last observation of every episode."""
 
 import contextlib
+import errno
+import multiprocessing
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable
@@ -18,8 +21,10 @@ from scratchac.environments.make import close, make, register, registration_of, 
 from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import EnvironmentFailed, UserError, one_line, unknown
-from scratchac.messages import STDERR
-from scratchac.parallel.workers import without_interrupts
+from scratchac.messages import STDERR, tell
+from scratchac.parallel.workers import end_with_parent, without_interrupts
+
+PATIENCE = 10.0                 # seconds without an answer of an environment in another process, after which a message says so
 
 
 class VectorEnv:
@@ -29,6 +34,7 @@ class VectorEnv:
                 AsyncVectorEnv in its SAME_STEP mode (NEXT_STEP would insert an extra step that ignores the action)
     seed        gives every environment a different start, and makes all of them repeatable; each process that runs environments
                 also seeds NumPy's and Python's global generators, for environments that draw from these
+    step_timeout    seconds after which a reset or a step in another process is an error; None waits for ever
     randomise   new physical parameters for every episode, drawn from Generators that are spawned *here*, in the parent process:
                 forked workers would otherwise all inherit the same one
 
@@ -37,12 +43,16 @@ class VectorEnv:
 
     quiet = True
 
-    def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False, **kwargs: Any):
+    def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False,
+                 step_timeout: float | None = None, **kwargs: Any):
         sequence = np.random.SeedSequence(seed)
         self.seeds = [int(x) for x in sequence.generate_state(n)]
         worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async"])
+        if step_timeout is not None and vector == "sync":
+            raise UserError("--step-timeout needs --vector async: a step in this process cannot be ended")
+        self.step_timeout = step_timeout
         self.makers = [partial(_rewindable, env, i, world, **kwargs) for i, world in enumerate(worlds)]
         seed_global_generators(self.seeds[0])
         first: Any = self.makers[0]()   # so that a mistake in the environment raises its error here, not in a worker
@@ -65,6 +75,9 @@ class VectorEnv:
                     self.workers = Workers([partial(_in_worker, env, known, seed, maker)
                                             for seed, maker in zip(self.seeds, self.makers, strict=True)])
             except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise UserError(f"too many files are open for {n} processes: ulimit -n allows more, --envs asks for fewer, and "
+                                    "--vector sync needs none") from error
                 raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
             # The workers block SIGTERM, by which Python ends such processes at exit, so Python would wait for them.
             self.end_workers = weakref.finalize(self, _kill, self.workers.processes, self.workers.parent_pipes)
@@ -77,7 +90,8 @@ class VectorEnv:
     def reset(self) -> np.ndarray:
         """Begin new episodes from the seeds; returns the first observations (N, …)."""
         if self.workers:
-            return self._of_workers(self.workers.reset, seed=self.seeds)[0]
+            self._of_workers(self.workers.reset_async, seed=self.seeds)
+            return self._of_workers(self._answer, self.workers.reset_wait)[0]
         self._complete()
         seed_global_generators(self.seeds[0])
         # Copies: several environments may return one array.
@@ -116,8 +130,25 @@ class VectorEnv:
             dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
             raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
 
+    def _answer(self, wait: Callable[[], Any]) -> Any:
+        """What `wait` returns, once all processes have answered. A message says after a while which one has not.
+
+        Raises EnvironmentFailed after `step_timeout` seconds.
+        """
+        started, told = time.monotonic(), False
+        for i, pipe in enumerate(self.workers.parent_pipes):
+            while not pipe.poll(min(PATIENCE, self.step_timeout or PATIENCE)):
+                waited = time.monotonic() - started
+                if self.step_timeout and waited >= self.step_timeout:
+                    raise EnvironmentFailed(f"environment {i} has not answered for {self.step_timeout:g} s (--step-timeout)")
+                if waited >= PATIENCE and not told:
+                    tell(f"environment {i} has not answered for {waited:.0f} s; still waiting")
+                    told = True
+        return wait()
+
     def _step_workers(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        obs, reward, term, trunc, info = self._of_workers(self.workers.step, actions)
+        self._of_workers(self.workers.step_async, actions)
+        obs, reward, term, trunc, info = self._of_workers(self._answer, self.workers.step_wait)
         next_obs = obs
         if "final_obs" in info:
             next_obs = obs.copy()
@@ -172,9 +203,10 @@ class VectorEnv:
 
 
 def _kill(processes: Any, pipes: Any) -> None:
-    for process, pipe in zip(processes, pipes, strict=True):
+    for process in processes:
         process.kill()
         process.join()
+    for pipe in pipes:
         if pipe is not None:                                                # a worker that failed has no pipe
             pipe.close()
 
@@ -243,6 +275,8 @@ class InWorker(gym.Wrapper):
 
 
 def _in_worker(env: Any, known: Any, seed: int, maker: Callable[[], gym.Env]) -> InWorker:
+    if multiprocessing.parent_process():                    # the parent process calls this, too, to see the spaces
+        end_with_parent()
     register(env, known)
     seed_global_generators(seed)
     return InWorker(maker())

@@ -21,6 +21,7 @@ from scratchac.training.interaction import Interaction
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
+PATIENCE = 3.0                  # seconds from Ctrl-C to a message, if the step is not finished by then
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
 # Ctrl-C, the signal of a cluster before it takes a machine away, and that of a terminal that is closed (not on Windows)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -68,6 +69,7 @@ class Reporter:
         self.interrupted = False
         self.ended = False                                  # by on_row
         self.told = ""                                      # what could not be written last
+        self.notice: threading.Timer | None = None
         self.on_row = on_row
         self.stop_after = stop_after
         self.progress: dict[str, Any] = COUNTERS | (history or {}) | {"target": target}
@@ -95,6 +97,8 @@ class Reporter:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+        if self.notice:
+            self.notice.cancel()
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
@@ -106,6 +110,9 @@ class Reporter:
                 raise KeyboardInterrupt("stopped at once, before the first checkpoint: nothing is kept")
             raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
         self.interrupted = True
+        self.notice = threading.Timer(PATIENCE, tell, ["the step under way is finished first; a second Ctrl-C stops at once"])
+        self.notice.daemon = True
+        self.notice.start()
 
     def __call__(self, agent: Agent, interaction: Interaction, metrics: Metrics, update_seconds: float, updates: int) -> bool:
         """Called by the training loop: count, report and save what is due; returns whether training must end."""

@@ -107,10 +107,10 @@ def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dic
     if name_of(env) in GAMES:
         if agent_class.family != "on-policy":
             raise UserError(f"{env} has illegal actions: it takes a2c or ppo, and --action-mask")
-        if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"]:
+        if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"] or settings.get("step_timeout"):
             raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
         return SelfPlay(env, n, seed)
-    return VectorEnv(env, n, seed, settings["vector"], settings["randomise"], **settings["env_args"])
+    return VectorEnv(env, n, seed, settings["vector"], settings["randomise"], settings.get("step_timeout"), **settings["env_args"])
 
 
 def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:

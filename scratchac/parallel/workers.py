@@ -10,6 +10,7 @@ level of a module, not in a local scope.
 """
 
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -95,7 +96,7 @@ class Processes:
 
 @contextlib.contextmanager
 def without_interrupts():
-    """Block Ctrl-C (SIGINT) and SIGTERM, which terminals and clusters send to all processes, until the end of the block.
+    """Block Ctrl-C (SIGINT), SIGTERM and SIGHUP, which terminals and clusters send to all processes, until the end of the block.
 
     A process started in the block never receives them, not even while it loads. The parent process decides how to react and kills
     its children.
@@ -103,14 +104,22 @@ def without_interrupts():
     if not hasattr(signal, "pthread_sigmask"):                              # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_with_parent():
+    """On Linux: let the system kill this process when its parent process ends, even if it hangs and would not notice that."""
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _in_process(connection, function, arguments):
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)                            # the parent process reacts to Ctrl-C
     with contextlib.suppress(BrokenPipeError):                              # the parent process has ended
         connection.send(_outcome(lambda message: connection.send(("message", message)), function, arguments))

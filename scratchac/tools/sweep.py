@@ -26,6 +26,7 @@ from scratchac.errors import TrainingError, UserError
 from scratchac.experiments import plots
 from scratchac.experiments.files import read_json
 from scratchac.experiments.presets import find_preset
+from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.run import Run
 from scratchac.messages import STDERR
 from scratchac.parallel.workers import engine
@@ -101,7 +102,8 @@ class Sweep:
             except OSError as error:
                 raise UserError(f"cannot make the folder {self.out}: {error.strerror}") from None
             try:
-                self.work_through(workers, bar)
+                with signals_as_interrupts():
+                    self.work_through(workers, bar)
             finally:
                 self.write()
         lost = [f"{label}, seed {seed}" for label, by_seed in self.results.items() for seed, x in by_seed.items() if x is None]
