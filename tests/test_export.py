@@ -140,7 +140,7 @@ def test_the_page_acts_and_values_as_numpy_does(case, visit):
         raw = np.clip(agent.greedy(obs) + noise, -1, 1)
     elif agent.family == "off-policy":
         noise = dist.noise(rng, 100)
-        raw = dist.sample(agent.actor.forward(agent.theta, obs)[0], noise)
+        raw = dist.sample(agent.actor.forward(agent.theta, agent.see(obs))[0], noise)
         raw = raw[0] if isinstance(raw, tuple) else raw
     else:
         noise = dist.noise(rng, 100)
@@ -167,20 +167,21 @@ def critic(agent, obs, raw, next_obs, noise):
     """V(s) or the smaller Q(s, a), and the value of s′ as in the algorithm's target, but by the online networks."""
     if agent.family != "off-policy":
         return tuple(agent.model.value(agent.behaviour.see(x))[:, 0] for x in (obs, next_obs))
+    s, s2 = agent.see(obs), agent.see(next_obs)
     if isinstance(agent.dist, Deterministic):
         a2, alpha, logp = agent.greedy(next_obs), 0, 0
     elif isinstance(agent.dist, Categorical):
-        q, log_pi = (f(next_obs) for f in (lambda s: agent.critic.forward(agent.w, s)[0].min(axis=0),
+        q, log_pi = (f(s2) for f in (lambda s: agent.critic.forward(agent.w, s)[0].min(axis=0),
                                            lambda s: np.log(softmax(agent.actor.forward(agent.theta, s)[0]))))
         return agent.value(obs, raw), (np.exp(log_pi) * (q - np.exp(agent.log_alpha) * log_pi)).sum(axis=1)
     else:
-        (a2, logp, _), alpha = agent.dist.sample(agent.actor.forward(agent.theta, next_obs)[0], noise), np.exp(agent.log_alpha)
+        (a2, logp, _), alpha = agent.dist.sample(agent.actor.forward(agent.theta, s2)[0], noise), np.exp(agent.log_alpha)
 
     def smaller(s, a):
         q = agent.critic.forward(agent.w, np.concatenate([s, a], axis=1).astype(np.float32))[0][..., 0]
         return q.min(axis=0) if q.ndim > 1 else q
 
-    return smaller(obs, raw), smaller(next_obs, a2) - alpha * logp
+    return smaller(s, raw), smaller(s2, a2) - alpha * logp
 
 
 def softmax(y):
