@@ -93,7 +93,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys, quick_end):
     ("a2c", {"activation": "relu"}, "--activation tanh, not relu"), ("a2c", {"shared_body": True}, "--shared-body False, not True"),
     ("a2c", {"normalise_obs": True}, "--normalise-obs False, not True"), ("a2c", {"scale_rewards": True}, "--scale-rewards"),
     ("a2c", {"advantage": "qv"}, "--advantage gae, not qv"),
-    ("a2c", {"env": "Acrobot-v1"}, r"was made for observations of shape \(4,\)"),
+    ("a2c", {"env": "Acrobot-v1"}, "was made for observations Box"),
     ("a2c", {"env": lambda: gym.wrappers.TransformAction(gym.make("CartPole-v1"), int, gym.spaces.Discrete(3))},
      "2 actions from 0"),
 ])
