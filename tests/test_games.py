@@ -293,6 +293,7 @@ def test_new_games_keep_the_pool_and_the_ratings(run):
     games.close()
 
 
+@pytest.mark.slow
 def test_playing_in_the_terminal(run, monkeypatch, capsys):
     """A whole game is played by answers with every column in turn, legal or not; then q, and the end of the input, leave it."""
     def play(answers):
