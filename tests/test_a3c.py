@@ -102,6 +102,7 @@ def test_one_worker_goes_on_as_if_never_stopped(tmp_path, nothing_left):
     assert Run.open(tmp_path / "run").restore()[1]["episodes"] > episodes
 
 
+@pytest.mark.slow
 def test_workers_learn_together(nothing_left):
     agent = scratchac.train("a3c", Bandit, 3000, envs=2, lr=1e-2, rollout=4, hidden=(8,))
     assert 3000 <= agent.step < 3000 + 2 * 4

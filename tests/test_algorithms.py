@@ -62,7 +62,8 @@ def test_looks_at_the_observation(algorithm):
                                      {"advantage": "nstep", "n_step": 2}, {"advantage": "mc"}, {"value_loss": "huber"},
                                      {"critic_steps": 3, "kappa": 0.5},
                                      {"normalise_obs": True, "scale_rewards": True}, {"normalise_advantage": True},
-                                     {"discount_actor": True}, {"optimiser": "adam"}, {"vector": "async", "envs": 2}], ids=str)
+                                     {"discount_actor": True}, {"optimiser": "adam"},
+                                     pytest.param({"vector": "async", "envs": 2}, marks=pytest.mark.slow)], ids=str)
 def test_every_variant_of_a2c_learns(options):
     agent = scratchac.train("a2c", env=Match, hidden=(8,), **(LEARNS["a2c"] | options))
     assert evaluate(agent, Match, episodes=50).mean() == 1

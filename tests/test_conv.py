@@ -255,6 +255,7 @@ def test_ppo_finds_the_spot(backend):
     assert scratchac.evaluate(agent, Spot, 100).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_sac_finds_the_spot():
     """The best action is ±½, and the action 0 is worth −.25. Over 20 seeds the outcome was between −.09 and 0."""
     agent = scratchac.train("sac", Spot, steps=600, env_args={"continuous": True}, batch_size=32, learning_starts=100, hidden=(32,),

@@ -66,6 +66,7 @@ def test_an_evaluation_has_a_budget_of_steps(tmp_path, monkeypatch, capsys):
     assert len(scratchac.evaluate(scratchac.load(tmp_path / "run"), Lengths, 100)) == 100
 
 
+@pytest.mark.slow
 def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluation, "LONGEST", 50)
     path = tmp_path / "run"

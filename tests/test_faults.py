@@ -129,6 +129,7 @@ def test_no_room_for_a_folder_leaves_none_and_one_line(tmp_path):
     assert done.stderr.startswith("scratchac: run/config.json cannot be written: ") and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["train a2c --env CartPole-v1 --vector async", "train a3c"])
 def test_no_room_for_memory_that_processes_share(words, tmp_path):
     """A limit of 4 kB, which is enough for config.json, acts like a container with a small /dev/shm."""

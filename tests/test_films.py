@@ -36,6 +36,7 @@ class Still:
         return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw, why", [
     (broken, "the environment cannot draw here: no driver"),
     (lambda t: grey(t, 20 + 2 * (t == 3)), "pictures of one size, and after 24×20 this environment drew 24×22"),

@@ -187,6 +187,12 @@ class NoStep(Counter):
         pass
 
 
+class NoReward(Counter):
+    def step(self, action):
+        obs, _, *rest = super().step(action)
+        return obs, None, *rest
+
+
 class Rewards(Counter):
     def step(self, action):
         obs, _, *rest = super().step(action)
@@ -198,6 +204,7 @@ class Rewards(Counter):
     (NoSeed, r"unexpected keyword argument 'seed'; its reset takes no seed, as in the old package gym: Gymnasium's is reset\("),
     (OldStep, r"at step 1 .* step returned 4 values, and Gymnasium's returns 5: \(observation, reward, terminated, trunc"),
     (NoStep, r"at step 1 .* step returned NoneType, and Gymnasium's returns 5"),
+    (NoReward, "the reward is None, not a number$"),
     (Rewards, r"the reward is array\(\[1\., 1\.\]\), not a number \(a wrapper has to make one of several, as mo_gymnasium")])
 def test_what_a_reset_or_a_step_may_return(env, message):
     with pytest.raises(EnvironmentFailed, match=message):

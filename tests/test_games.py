@@ -196,6 +196,7 @@ def test_ratings_change_hands():
     assert rivals.metrics()["elo"] == pytest.approx(16 + change)
 
 
+@pytest.mark.slow
 # Ten other seeds scored .44 ± .04 (A2C) and .47 ± .09 (PPO), untrained networks −.37 to .17.
 @pytest.mark.parametrize("algorithm, options", [
     ("a2c", {"steps": 16_000, "actor_lr": 3e-3, "critic_lr": 6e-3, "entropy_coef": "linear:0.02:0", "normalise_advantage": False,
@@ -280,6 +281,7 @@ def test_a_run_is_rated_resumed_and_evaluated(words, run, capsys):
     assert set(json.loads(capsys.readouterr().out)["returns"]) <= {-1, 0, 1}
 
 
+@pytest.mark.slow
 def test_new_games_keep_the_pool_and_the_ratings(run):
     agent, kept = scratchac.load(run), Run.open(run).restore()[2]["envs"]
     games = SelfPlay("connect_four_v3", 16, 0)
@@ -291,6 +293,7 @@ def test_new_games_keep_the_pool_and_the_ratings(run):
     games.close()
 
 
+@pytest.mark.slow
 def test_playing_in_the_terminal(run, monkeypatch, capsys):
     """A whole game is played by answers with every column in turn, legal or not; then q, and the end of the input, leave it."""
     def play(answers):

@@ -246,6 +246,7 @@ def test_a_state_of_other_episodes_is_refused(wrong):
         load_state(agent(), saved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm, normalise", [("ddpg", False), ("td3", True), ("sac", False)])
 def test_a_run_resumed_in_mid_episode_has_the_same_bytes(algorithm, normalise, tmp_path, quick_end):
     """Also with running statistics, which see the real observations alone."""

@@ -51,6 +51,7 @@ def test_training_starts_from_what_another_agent_has_learnt(algorithm, by, tmp_p
             np.testing.assert_equal(value, untouched[name])
 
 
+@pytest.mark.slow
 def test_a_run_remembers_its_origin_and_is_resumed_without_it(tmp_path, quick_end):
     options = {"hidden": (4,), "rollout": 8, "batch_size": 8, "envs": 2}
     first = scratchac.train("ppo", "CartPole-v1", 64, out=tmp_path / "first", **options)

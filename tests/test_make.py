@@ -189,6 +189,7 @@ class Unwilling(Constant):
         raise RuntimeError("no end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vector", ["sync", "async"])
 def test_an_error_at_the_close_loses_nothing(vector, tmp_path, capsys):
     agent = scratchac.train("a2c", Unwilling, 50, hidden=(4,), envs=2, vector=vector, out=tmp_path / "run", eval_episodes=2)

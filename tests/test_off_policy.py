@@ -67,7 +67,7 @@ def test_truncation_is_not_termination(algorithm):
             made.action_space = gym.spaces.Box(-1, 1, (1,))
             return made
 
-        agent = scratchac.train(algorithm, env=env, steps=1500, gamma=0.8, critic_lr=0.01, tau=0.05, **SMALL)
+        agent = scratchac.train(algorithm, env=env, steps=700, gamma=0.8, critic_lr=0.02, tau=0.1, **SMALL)
         assert agent.value(np.zeros((1, 1)), np.zeros((1, 1)))[0] == pytest.approx(expected, rel=0.1)
 
 

@@ -18,7 +18,7 @@ LONGEST = 100_000           # most actions of an episode that are kept, to limit
 SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
 BAR = "restoring episodes {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {remaining} left"
 
-NUMBER = "number (a wrapper has to make one of several, as mo_gymnasium.wrappers.LinearReward does)"
+SEVERAL = " (a wrapper has to make one of several, as mo_gymnasium.wrappers.LinearReward does)"
 NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}
 
 
@@ -80,9 +80,9 @@ class Checked(gym.Wrapper):
         obs = np.asarray(obs)
         if obs.shape != self.shape or obs.dtype.kind not in "fiub":
             raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
-        for name, value, kinds, right in (("reward", reward, "fiub", NUMBER), ("end", term, "biu", "truth value"),
-                                          ("end by a limit", trunc, "biu", "truth value")):
+        for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
             if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
+                right = "truth value" if name != "reward" else f"number{SEVERAL}" if np.ndim(value) else "number"
                 raise ValueError(f"the {name} is {value!r}, not a {right}")
         return without_loss(obs, self.dtype)
 
