@@ -21,7 +21,7 @@ from scratchac.training.interaction import Interaction
 
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
-PATIENCE = 3.0                  # seconds from Ctrl-C to a message, if the step is not finished by then
+PATIENCE = 10.0                 # seconds from Ctrl-C to a message, if the step is not finished by then
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
 # Ctrl-C, the signal of a cluster before it takes a machine away, and that of a terminal that is closed (not on Windows)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
