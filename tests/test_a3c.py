@@ -126,8 +126,9 @@ def test_resumed_with_new_episodes(tmp_path, nothing_left, quick_end):
     for anew in (False, True):
         before = scratchac.load(path).step
         agent = scratchac.resume(path, before + 200, env=Endless, new_episodes=anew, eval_episodes=0)
-        acting = [worker["interaction"] for worker in Run.open(path).restore()[2]["workers"]]
-        acting = [x for x in acting if not x.get("new_episodes")]           # without those that came to no step
+        # Without those that came to no step: on a busy machine one worker may take them all.
+        acting = [worker["interaction"] for worker in Run.open(path).restore()[2]["workers"] if worker]
+        acting = [x for x in acting if not x.get("new_episodes")]
         assert sum(len(x["envs"][0]["actions"]) for x in acting) == agent.step - (before if anew else 0)
         assert first < agent.step
 
