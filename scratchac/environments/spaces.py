@@ -1,6 +1,8 @@
 """Spaces of observations and actions: which are supported, the distribution that fits one, and how one is saved."""
 
+import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -9,8 +11,10 @@ import numpy as np
 from scratchac.conv import Encoder
 from scratchac.distributions import Categorical, Distribution, Gaussian, MultiCategorical
 from scratchac.environments.flattened import Flattened, is_picture, not_numbers, observed, range_of, shortened
-from scratchac.errors import UserError
+from scratchac.errors import UserError, one_line
+from scratchac.kinds import shown
 
+LARGEST = 2**25                 # most numbers in a part of a space that is read from a file
 EXACT = 2**53                   # float64 holds every whole number up to here
 UNBOUNDED = 1e10                # MuJoCo's largest number, which dm_control gives as a bound where there is none
 
@@ -133,18 +137,26 @@ def space_to_json(space: Any) -> dict[str, Any]:
 
 def space_from_json(saved: Any) -> gym.Space:
     """The space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
-    try:
-        return _space_from(saved)
-    except (KeyError, TypeError, ValueError, OverflowError, AssertionError, RecursionError) as error:
-        raise UserError(f"config.json describes no valid space: {error}") from None
+    return _valid(saved, _space_from)
 
 
 def observation_space_from_json(saved: Any) -> gym.Space:
     """What agents see of the space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
-    return observed(space_from_json(saved))
+    return _valid(saved, lambda saved: observed(_space_from(saved)))
+
+
+def _valid(saved: Any, read: Callable[[Any], gym.Space]) -> gym.Space:
+    try:
+        return read(saved)
+    except Exception as error:                              # Gymnasium and NumPy raise different ones
+        raise UserError(f"config.json describes no valid space: {one_line(error)}") from None
 
 
 def _space_from(saved: Any) -> gym.Space:
+    shape = saved.get("n" if saved["kind"] == "MultiBinary" else "shape", ())
+    sizes = shape if isinstance(shape, list | tuple) else [shape]
+    if any(type(n) is not int or n < 0 for n in sizes) or math.prod(sizes) > LARGEST:
+        raise ValueError(f"the shape {shown(sizes)} is not that of at most {LARGEST:,} numbers")
     match saved["kind"]:
         case "Discrete":
             dtype = {"dtype": np.dtype(saved["dtype"]).type} if "dtype" in saved else {}    # new in Gymnasium 1.2

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 import kernels
 from scratchac.algorithms.saving import not_finite
-from scratchac.errors import CheckpointError, TrainingError, WriteError
+from scratchac.errors import TrainingError, WriteError
 from scratchac.experiments.run import Run
 from scratchac.messages import STDERR, tell
 from scratchac.training.agent import Agent, Metrics
@@ -22,13 +22,6 @@ ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
 SIGNALS = (signal.SIGINT, signal.SIGTERM)           # Ctrl-C, and the signal of a cluster before it takes a machine away
-
-
-def check_history(history: Any) -> None:
-    """Raise CheckpointError unless this is the progress that a Reporter has saved."""
-    for name, like in (COUNTERS | {"target": 0, "sums": {}}).items():
-        if not isinstance(history, dict) or type(history.get(name)) is not type(like):
-            raise CheckpointError(f"a checkpoint whose progress has no {name} cannot be resumed")
 
 
 class Reporter:
@@ -61,7 +54,7 @@ class Reporter:
         self.wall_s_before = self.progress["wall_s"]
         self.row_every = max(1, target // ROWS)
         self.save_every = save_every or max(1, target // CHECKPOINTS)
-        self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
+        self.next_row = min(self.progress.get("next_row") or start + self.row_every, target)
         self.next_save = start + self.save_every
         # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
