@@ -6,6 +6,7 @@ values, such as `Record`, are made of others, so the kinds of a whole file are w
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -63,7 +64,7 @@ class Number:
 
     def check(self, value: Any, name: str) -> None:
         """Raise ValueError unless `value` is of this kind."""
-        right = type(value) in (int, float) and abs(value) <= np.finfo(float).max and self.low <= value <= self.high
+        right = type(value) in (int, float) and abs(value) <= sys.float_info.max and self.low <= value <= self.high
         require(right, value, name, self)
 
     def __str__(self) -> str:

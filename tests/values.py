@@ -17,7 +17,7 @@ import numpy as np
 
 import scratchac
 from scratchac.__main__ import main
-from scratchac.errors import CheckpointError, UserError
+from scratchac.errors import UserError
 from scratchac.experiments import plots, session
 from scratchac.experiments.run import Run
 
@@ -38,12 +38,13 @@ RUNS = {                                            # algorithm, environment and
 STEPS, STOPPED, FURTHER = 400, 200, 60              # of a run; when it was stopped; how many a resumed one adds
 HUGE = 10**30
 VALUES = [None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e-320, 1e30, 1e308, float("nan"), float("inf"), -float("inf"), 2**31, 2**63,
-          -(2**63), HUGE, -HUGE, 10**400, "", " ", "text", "1", "\ud800", "\x00", "two\nlines", "$\\frac$", "9" * 5000, "é" * 300, [], [[]],
-          [0], [None], ["text"], [1, 2, 3], {}, {"dict": {}}, {"array": "agent.step"}, {"array": []}, {"a tuple": [1]}, {"a tuple": 1},
+          -(2**63), HUGE, -HUGE, 10**400, "", " ", "text", "1", "\ud800", "\x00", "two\nlines", "$\\frac$", "9" * 5000, "é" * 300,
+          [], [[]], [0], [None], ["text"], [1, 2, 3], {}, {"dict": {}}, {"array": "agent.step"}, {"array": []}, {"a tuple": [1]}, {"a tuple": 1},
           {"a dict": [[[], 1]]}, {"kind": "Box"}, {"\ud800": 1}]
 NUMBERS = [0, 1, -1, 0.5, 1e-30, 1e10, -1e10, 1e30, 1e38, np.nan, np.inf, -np.inf, 2**31, -(2**62)]
 DTYPES = ["float16", "float32", "float64", "int8", "int64", "uint8", "uint64", "bool", "complex64", "S3", "U3", ">f4", ">i8", "M8[s]"]
-CELLS = ["", "0", "-1", "1.5", "1e400", "-1e300", "nan", "inf", "text", "1,2", '"1"', '"1', "1_000", "\x00", "é", "9" * 400, "\r", "\n", " 7 "]
+CELLS = ["", "0", "-1", "1.5", "1e400", "-1e300", "nan", "inf", "text", "1,2", '"1"', '"1', "1_000", "\x00", "é", "9" * 400, "\r",
+         "\n", " 7 "]
 
 
 class Hangs(BaseException):
@@ -133,9 +134,10 @@ def _limited():
 
 def _step(path):
     try:
-        return Run.open(path).restore()[0]["step"]
-    except (UserError, CheckpointError, TypeError, KeyError):
+        step = Run.open(path).restore()[0]["step"]
+    except (UserError, TypeError, KeyError):
         return STOPPED
+    return step if type(step) is int and 0 < step < 2**53 else STOPPED
 
 
 def _contents(path):
@@ -210,10 +212,10 @@ def _array(path, rng):
     told = []
 
     def change(manifest, arrays):
-        parts = [x for x in (list(filter(lambda name, p=p: name.startswith(p), arrays)) for p in ("agent", "interaction", "progress")) if x]
-        part = parts[rng.integers(len(parts))]
-        name = str(rng.choice(part))
-        old, kind = arrays[name], int(rng.integers(5))
+        part = str(rng.choice(["agent", "interaction", "progress"]))
+        name = str(rng.choice([name for name in arrays if name.startswith(part)] or list(arrays)))
+        new = old = arrays[name]
+        kind = int(rng.integers(5))
         if kind <= 1 and old.size:
             new = old.copy()
             with contextlib.suppress(OverflowError, ValueError):
@@ -227,8 +229,7 @@ def _array(path, rng):
             new = shapes[rng.integers(len(shapes))]
         else:
             with np.errstate(all="ignore"):
-                new = np.full_like(old, [0, 1, 2, 100][rng.integers(4)]) if rng.random() < 0.5 else -old if old.dtype != bool else ~old
-        new = locals().get("new", old)
+                new = np.full_like(old, [0, 1, 2, 100][rng.integers(4)]) if rng.random() < 0.5 else -old
         told.append(f"{name}: {old.dtype} {old.shape} {old.ravel()[:3]} → {new.dtype} {new.shape} {new.ravel()[:3]}")
         arrays[name] = new
         manifest["arrays"] = {key: [list(x.shape), str(x.dtype)] for key, x in arrays.items()}
