@@ -193,7 +193,8 @@ def test_metrics_are_read():
 
 
 @pytest.mark.parametrize("row, old, new, message", [
-    (0, "step", "steps", "its columns are not"), (0, "alpha", "wall_s", "its columns are not"), (0, "alpha", "a b", "column is 'a b'"),
+    (0, "step", "steps", "its columns are not"), (0, "alpha", "wall_s", "its columns are not"),
+    (0, "alpha", "a b", "column is 'a b'"),
     (1, "10", "30", "the step in line 3 is 20, not a whole number of at least 30"), (1, "10", "1e1", "the step in line 2 is '1e1'"),
     (1, "10", "", "the step in line 2 is ''"), (1, "0.1", "x", "could not convert"), (1, ",nan", "", "line 2 has 5 cells"),
     (2, "-3", "1e200", "line 3 has the number 1e[+]200"),
@@ -228,11 +229,12 @@ def test_a_sweep_whose_runs_finish_no_episode(tmp_path):
 
 
 @pytest.mark.parametrize("kind, right, wrong", [
-    (Whole(1, 3), [1, 3], [0, 4, True, 2.0, "2", None, np.int64(2)]), (Number(0), [0, 1.5], [-1, float("nan"), 10**400, True, "1"]),
+    (Whole(1, 3), [1, 3], [0, 4, True, 2.0, "2", None, np.int64(2)]),
+    (Number(0), [0, 1.5], [-1, float("nan"), 10**400, True, "1"]),
     (Text(), ["é"], ["", "\n", "\ud800", 1]), (OneOf((None, 1)), [None, 1], [True, 1.0, 0]),
     (Array("float32", (None, 2), 0, 1, longest=2), [np.ones((2, 2), np.float32), np.ones((0, 2), np.float32)],
      [np.ones((3, 2), np.float32), np.ones((2, 2)), np.ones((2, 2), ">f4"), np.full((1, 2), 2, np.float32), [[1.0, 1.0]]]),
-    (Generator(), [x(0).state for x in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.SFC64, np.random.Philox)],
+    (Generator(), [getattr(np.random, name)(0).state for name in ("PCG64", "PCG64DXSM", "MT19937", "SFC64", "Philox")],
      [{}, {"bit_generator": []}, np.random.PCG64(0).state | {"has_uint32": -1}, np.random.Philox(0).state | {"buffer_pos": 5},
       {"bit_generator": "MT19937", "state": np.random.MT19937(0).state["state"] | {"pos": 625}}]),
 ], ids=lambda x: type(x).__name__)

@@ -31,7 +31,8 @@ RUNS = {                                            # algorithm, environment and
     "sac": ("sac", "Pendulum-v1", OFF),
     "ddpg": ("ddpg", "Pendulum-v1", OFF | {"noise": "ou", "normalise_obs": True, "envs": 2}),
     "discrete-sac": ("discrete-sac", "CartPole-v1", OFF),
-    "ppo": ("ppo", "CartPole-v1", {"hidden": (4,), "envs": 2, "rollout": 16, "batch_size": 16, "env_args": {"max_episode_steps": 50}}),
+    "ppo": ("ppo", "CartPole-v1", {"hidden": (4,), "envs": 2, "rollout": 16, "batch_size": 16,
+                                   "env_args": {"max_episode_steps": 50}}),
     "games": ("ppo", "tictactoe_v3", {"hidden": (4,), "envs": 2, "rollout": 8, "batch_size": 8, "action_mask": True}),
     "a3c": ("a3c", "CartPole-v1", {"hidden": (4,), "envs": 2}),
 }
@@ -39,10 +40,11 @@ STEPS, STOPPED, FURTHER = 400, 200, 60              # of a run; when it was stop
 HUGE = 10**30
 VALUES = [None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e-320, 1e30, 1e308, float("nan"), float("inf"), -float("inf"), 2**31, 2**63,
           -(2**63), HUGE, -HUGE, 10**400, "", " ", "text", "1", "\ud800", "\x00", "two\nlines", "$\\frac$", "9" * 5000, "é" * 300,
-          [], [[]], [0], [None], ["text"], [1, 2, 3], {}, {"dict": {}}, {"array": "agent.step"}, {"array": []}, {"a tuple": [1]}, {"a tuple": 1},
-          {"a dict": [[[], 1]]}, {"kind": "Box"}, {"\ud800": 1}]
+          [], [[]], [0], [None], ["text"], [1, 2, 3], {}, {"dict": {}}, {"array": "agent.step"}, {"array": []},
+          {"a tuple": [1]}, {"a tuple": 1}, {"a dict": [[[], 1]]}, {"kind": "Box"}, {"\ud800": 1}]
 NUMBERS = [0, 1, -1, 0.5, 1e-30, 1e10, -1e10, 1e30, 1e38, np.nan, np.inf, -np.inf, 2**31, -(2**62)]
-DTYPES = ["float16", "float32", "float64", "int8", "int64", "uint8", "uint64", "bool", "complex64", "S3", "U3", ">f4", ">i8", "M8[s]"]
+DTYPES = ["float16", "float32", "float64", "int8", "int64", "uint8", "uint64", "bool", "complex64", "S3", "U3", ">f4", ">i8",
+          "M8[s]"]
 CELLS = ["", "0", "-1", "1.5", "1e400", "-1e300", "nan", "inf", "text", "1,2", '"1"', '"1', "1_000", "\x00", "é", "9" * 400, "\r",
          "\n", " 7 "]
 

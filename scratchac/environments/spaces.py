@@ -23,8 +23,8 @@ def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
     """Raise UserError unless observations are vectors, as `observed` makes them, or pictures if these are allowed."""
     if is_picture(space):
         if not pictures:
-            raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
-                            "dimension (gymnasium.wrappers.FlattenObservation makes one)")
+            raise UserError(f"observation space {shortened(space)} has pictures, which ppo and sac take; here it must be a Box of "
+                            "one dimension (gymnasium.wrappers.FlattenObservation makes one)")
         return
     if not (isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0):
         raise UserError(f"observation space {shortened(space)} is not supported: {not_numbers(space) or 'it must be flattened'}")
@@ -59,9 +59,9 @@ def _check_range(space: Any, algorithm: str, hint: str) -> None:
     too_far = not np.isfinite(length).all() or (space.dtype.kind == "f" and float(length.max()) >= UNBOUNDED)
     if not space.is_bounded() or too_far:
         has = "bounds that are too far apart" if space.is_bounded() else "no finite bounds"
-        raise UserError(f"action space {space} has {has}, and {algorithm} stretches [-1, 1] over them{hint}")
+        raise UserError(f"action space {shortened(space)} has {has}, and {algorithm} stretches [-1, 1] over them{hint}")
     if space.dtype.kind != "f" and length.max() > EXACT:
-        raise UserError(f"action space {space} has more whole numbers than {algorithm} can tell apart{hint}")
+        raise UserError(f"action space {shortened(space)} has more whole numbers than {algorithm} can tell apart{hint}")
 
 
 def make_distribution(space: Any, state_dependent_std: bool = False, scaled: bool = True) -> Distribution:
@@ -80,7 +80,8 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
         if scaled:
             _check_range(space, "the policy", "; --no-scale-actions acts in the environment's own units")
         elif space.dtype.kind != "f" and max(abs(int(space.low.min())), abs(int(space.high.max()))) > EXACT:
-            raise UserError(f"action space {space} has whole numbers beyond 2^53, which the policy's numbers cannot tell apart")
+            raise UserError(f"action space {shortened(space)} has whole numbers beyond 2^53, which the policy's numbers cannot "
+                            "tell apart")
         return Gaussian(space.low, space.high, state_dependent_std, scaled)
     raise UserError(f"action space {shortened(space)} is not supported; it must be Discrete, MultiDiscrete, MultiBinary or a Box")
 
@@ -103,7 +104,7 @@ def actions_of(dist: Any) -> str:
         return f"{dist.n} actions from {dist.start} on" + ("" if dist.dtype == np.int64 else f" ({dist.dtype})")
     if isinstance(dist, MultiCategorical):
         return f"actions of shape {dist.shape}, with {', '.join(map(str, dist.sizes))} choices"
-    return f"actions of shape {dist.shape} from {dist.low} to {dist.high}"
+    return " ".join(f"actions of shape {dist.shape} from {dist.low} to {dist.high}".split())
 
 
 # -- as JSON: enough to build the agent again without its environment ----------------------------------------------------

@@ -15,6 +15,7 @@ from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.plumbing import Plumbing
 from scratchac.algorithms.saving import adopt
+from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import space_to_json
@@ -88,7 +89,7 @@ def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
     """Raise UserError unless these environments have the spaces that the run was started with."""
     for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
         if space_to_json(now) != space_to_json(saved):
-            raise UserError(f"{run.path} was trained with the space {saved}, and this environment has {now}")
+            raise UserError(f"{run.path} was trained with the space {shortened(saved)}, and this environment has {shortened(now)}")
 
 
 def start_from(init: Any, agent: Agent, agent_envs: VectorEnv | SelfPlay, env: Any) -> None:
