@@ -73,14 +73,15 @@ class Number:
 
 @dataclass(frozen=True)
 class Text:
-    """Text that can be printed in one line; with `pattern`, text that matches this regular expression."""
+    """Text that can be printed in one line, or any text; with `pattern`, text that matches this regular expression."""
 
     pattern: str = ".+"
+    printable: bool = True
 
     def check(self, value: Any, name: str) -> None:
         """Raise ValueError unless `value` is of this kind."""
-        right = isinstance(value, str) and value.isprintable() and re.fullmatch(self.pattern, value) is not None
-        require(right, value, name, self)
+        right = isinstance(value, str) and (value.isprintable() or not self.printable)
+        require(right and re.fullmatch(self.pattern, value) is not None, value, name, self)
 
     def __str__(self) -> str:
         return "text in one line" if self.pattern == ".+" else f"text like {self.pattern}"

@@ -218,9 +218,9 @@ def test_plots_of_runs_without_a_finished_episode(run, made, tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_whose_runs_finish_no_episode(tmp_path):
-    sweep = Sweep("sac", "Pendulum-v1", [0, 1], {}, tmp_path / "sweep", jobs=1, steps=60, backend="numpy",
+    choices = {"learning_starts": [20], "batch_size": [8], "hidden": [(4,)]}
+    sweep = Sweep("sac", "Pendulum-v1", [0, 1], choices, tmp_path / "sweep", jobs=1, steps=60, backend="numpy",
                   env_args={"max_episode_steps": 100})
-    sweep.options |= {"eval_episodes": 1, "learning_starts": 20, "batch_size": 8}
     sweep.run(quiet=True)
     assert (tmp_path / "sweep" / "sweep.png").exists()
 

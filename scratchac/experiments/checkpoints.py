@@ -70,8 +70,8 @@ def read(path: Path, config: dict[str, Any]) -> Any:
             raise ValueError("its arrays are not those that its manifest lists")
         for name in BELONGS_TO:
             if manifest[name] != config[name]:
-                raise ValueError(f"its {name.replace('_', ' ')} is {manifest[name]!a}, and that of config.json is "
-                                 f"{config[name]!a}")
+                raise ValueError(f"its {name.replace('_', ' ')} is {ascii(manifest[name])[:200]}, and that of config.json is "
+                                 f"{ascii(config[name])[:200]}")
         state = _put_back_arrays(manifest["tree"], arrays)
         state = _from_format_3(state) if manifest["format"] == 3 else state
         STATE.check(state, "tree")

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from scratchac.environments.games import GAMES
@@ -76,7 +75,7 @@ CONFIG = Record(
      "vector": OneOf(("sync", "async")), "randomise": FLAG, "env_args": Arguments(), "hyperparameters": Named(Anything()),
      "observation_space": _SPACE, "action_space": _SPACE},
     {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
-     "init": Maybe(Text()), "resumed": Many(Row((Whole(), Text())))})
+     "init": Maybe(Text(r"(?s).*", printable=False)), "resumed": Many(Row((Whole(), Text())))})
 
 # -- checkpoint.npz ------------------------------------------------------------------------------------------------------
 
@@ -125,8 +124,7 @@ def _under_way(n: int, envs: Kind, promises: Kind = NOTHING, workers: Kind = NOT
 
 def _past(seen: Any, actions: Any) -> Kind:
     """What `Rewindable.past` returns. Earlier versions kept observations and actions in other dtypes."""
-    low, high = (-math.inf, math.inf) if isinstance(actions, gym.spaces.Box) else (-MOST, MOST)
-    taken = Either(Array(None, (None, *(actions.shape or ())), low, high, longest=LONGEST), Array("float64", (0,)))
+    taken = Either(Array(None, (None, *(actions.shape or ())), longest=LONGEST), Array("float64", (0,)))
     return Record(
         {"seed": Maybe(Whole(0, 2**32 - 1)), "before": Maybe(Many(Generator(), 0, 2)), "actions": Maybe(taken),
          "obs": Array(None, seen.shape, finite=False)},
