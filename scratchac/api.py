@@ -16,7 +16,6 @@ from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
 from scratchac.experiments import session
 from scratchac.experiments.presets import find_preset
-from scratchac.experiments.reporter import check_history
 from scratchac.experiments.run import Run
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
@@ -170,7 +169,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
         agent, progress, under_way = session.restore(run)
         if new_episodes and isinstance(under_way, dict):
             under_way = under_way | {"new_episodes": True}
-        check_history(progress)
+        run.check_metrics()
         session.check_device(active, type(agent), config["algorithm"])
         # A run whose training on_row has ended is complete.
         meant = agent.step if progress.get("ended") == agent.step else max(progress["target"], agent.config.steps)

@@ -1,6 +1,6 @@
 """Cause thousands of faults and count their outcomes, for the reliability table of the README.
 
-    python tests/faults.py --kills 500 --flips 20000 --inputs 400 --resumes --soak 30
+    python tests/faults.py --kills 500 --flips 20000 --values 1500 --inputs 400 --resumes --soak 30
 
 Each figure is written to demos/results/reliability.json at once, and `python demos/results/table.py` makes the table. The tests run
 the same code with fewer faults.
@@ -89,10 +89,12 @@ def rows(name):
 def main():
     import soak  # here, since the processes that are killed import this file, too
     import strange
+    import values
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0, help="times a process that writes checkpoints is killed")
     parser.add_argument("--flips", type=int, default=0, help="times bits of a checkpoint are flipped")
+    parser.add_argument("--values", type=int, default=0, help="times a value in a run's folder is altered")
     parser.add_argument("--inputs", type=int, default=0, help="command lines; ten times as many calls and environments")
     parser.add_argument("--resumes", action="store_true", help="resume a run of every preset, on every backend")
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="torment runs for so long")
@@ -105,6 +107,10 @@ def main():
         if options.flips:
             scratchac.train("a2c", "CartPole-v1", 400, out=folder / "flipped", hidden=(4,), normalise_obs=True, optimiser="adam")
             keep("flips", damage.flip_bits(folder / "flipped", options.flips))
+        if options.values:
+            seen = values.alter(values.make(folder / "values"), options.values)
+            for what in values.ALTER:
+                keep(f"values in {what}", {outcome: count for (where, outcome), count in seen.items() if where == what})
         if options.inputs:
             keep("command lines", strange.command_lines(options.inputs))
             keep("function calls", strange.function_calls(10 * options.inputs))

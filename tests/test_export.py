@@ -13,6 +13,7 @@ import scratchac
 from scratchac.__main__ import main
 from scratchac.distributions import Categorical, Deterministic
 from scratchac.environments.spaces import space_to_json
+from scratchac.experiments.reporter import COUNTERS
 from scratchac.experiments.run import Run
 from scratchac.tools.export import PAGES, export
 
@@ -45,7 +46,7 @@ def save(agent, path, algorithm, env, changed=None):
         "randomise": False, "env_args": {}, "hyperparameters": asdict(agent.config),
         "observation_space": space_to_json(made.observation_space), "action_space": space_to_json(made.action_space),
         **(changed or {})})
-    run.save(agent.state(), {"target": agent.step}, None)
+    run.save(agent.state(), COUNTERS | {"target": max(1, agent.step), "sums": {}}, None)
     return path
 
 

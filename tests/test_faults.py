@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soak
 import strange
+import values
 from probes import Constant, Poison
 
 import kernels
@@ -615,9 +616,11 @@ def test_the_command_that_makes_the_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(faults, "FILE", tmp_path / "reliability.json")
     monkeypatch.setattr(soak, "CASES", {"A2C": ("a2c --env CartPole-v1 --backend numpy", 500_000, True)})
     monkeypatch.setattr(soak, "PAUSE", (1.5, 2.5))
-    monkeypatch.setattr(sys, "argv", ["faults.py", *["--kills", "2", "--flips", "20", "--inputs", "2", "--soak", "0.25"]])
+    monkeypatch.setattr(sys, "argv", ["faults.py", *["--kills", "2", "--flips", "20", "--values", "40", "--inputs", "2",
+                                                  "--soak", "0.25"]])
     faults.main()
     figures = json.loads((tmp_path / "reliability.json").read_text())
     assert figures["kills"]["killed"] == 2 and sum(figures["flips"].values()) == 20
+    assert sum(sum(figures[f"values in {what}"].values()) for what in values.ALTER) == 40
     assert sum(figures["command lines"].values()) == 2 and figures["soak"][0]["same bytes"]
     assert sum(figures["soak"][0]["faults"].values()) >= 1

@@ -313,3 +313,12 @@ def test_other_numbers_of_observations_than_environments_get_noise_of_their_own(
     np.testing.assert_equal(agent.noise.state(), before)
     assert scratchac.evaluate(agent, "Pendulum-v1", 3, explore=True).shape == (3,)
     assert agent.act(obs[0]).shape == (1,) and agent.act(obs[:2]).shape == (2, 1)
+
+
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
+def test_the_scale_of_the_noise_follows_its_schedule(algorithm):
+    agent = scratchac.make_agent(algorithm, "Pendulum-v1", noise_scale="linear:0.4:0.2", steps=2000, hidden=(4,))
+    for step, scale in ((0, 0.4), (1000, 0.3), (2000, 0.2)):
+        agent.step = step
+        agent.sample(np.zeros((1, 3), np.float32))
+        assert agent.noise.scale == pytest.approx(scale)

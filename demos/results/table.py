@@ -235,7 +235,10 @@ def reliability_tables():
             ("a run is stopped and resumed in a new process", len(resumes),
              f"the same bytes as without; {len({row['what'] for row in resumes})} presets, NumPy and Numba"),
             *((f"strange {name}", sum(figures[name].values()), outcomes(name))
-              for name in ("command lines", "function calls", "environments"))]
+              for name in ("command lines", "function calls", "environments")),
+            *((f"a value is altered in {where}", sum(figures[f"values in {name}"].values()), outcomes(f"values in {name}"))
+              for name, where in (("config.json", "config.json"), ("manifest", "a checkpoint's tree"),
+                                  ("arrays", "a checkpoint's arrays"), ("metrics.csv", "metrics.csv")))]
     yield "\n".join(["| what happens | how often | what came of it |", "|---|---|---|",
                      *(f"| {what} | {count:,} | {came} |" for what, count, came in rows)])
     lines = ["| tormented | minutes | runs | steps | faults | in the end | MiB after a fifth | before the end |",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchac import losses, optim, returns
-from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive
+from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
 from scratchac.distributions import Categorical
 from scratchac.errors import UserError
@@ -45,7 +45,7 @@ class Config(Normalising):
     """Optimiser of both."""
     value_loss: Literal["mse", "huber"] = "mse"
     """Loss of the critic."""
-    critic_steps: Count = 1
+    critic_steps: Rounds = 1
     """Gradient steps of the critic per batch (separate bodies only)."""
     kappa: NonNegative = 0.0
     """κ, weight of the critic's proximal term κ‖w − w_old‖² (separate bodies only)."""

@@ -37,6 +37,7 @@ class Range:
 
 Count = Annotated[int, Range(1)]
 Environments = Annotated[int, Range(1, 10_000)]
+Rounds = Annotated[int, Range(1, 10_000)]                           # that follow one another without a report
 Fraction = Annotated[Scheduled, Range(0, 1)]                        # may follow a schedule, as may the next two
 Positive = Annotated[Scheduled, Range(0, open_low=True)]
 NonNegative = Annotated[Scheduled, Range(0)]
@@ -137,7 +138,7 @@ class OffPolicy:
     """Steps with uniformly random actions before learning begins; if not given, at most a tenth of all steps."""
     train_every: Count = 1
     """Environment steps between rounds of updates."""
-    gradient_steps: Count = 1
+    gradient_steps: Rounds = 1
     """Updates in a round."""
     normalise_obs: bool = False
     """Shift and scale observations by running statistics; the replay buffer keeps them as they are."""

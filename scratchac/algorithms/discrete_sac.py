@@ -22,6 +22,7 @@ from scratchac import losses, optim
 from scratchac.algorithms.config import Count, Fraction, Layers, OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
 from scratchac.distributions import Categorical, Gaussian, log_softmax
+from scratchac.environments.flattened import shortened
 from scratchac.environments.spaces import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.nn import MLP, Parameters
@@ -67,7 +68,7 @@ class DiscreteSAC(SoftAgent[Config]):
         dist = make_distribution(action_space)
         if not isinstance(dist, Categorical):
             others = "sac takes" if isinstance(dist, Gaussian) else "a2c and ppo take"
-            raise UserError(f"discrete-sac needs Discrete actions, not {action_space}; {others} these")
+            raise UserError(f"discrete-sac needs Discrete actions, not {shortened(action_space)}; {others} these")
         self.dist = dist
         super().__init__(config, observation_space, (), seed, dtype, action_dtype=np.int64)
         O, n = self.observation_shape[0], self.dist.n

@@ -234,7 +234,7 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
         self.w_target.flat[:] = self.w.flat
         self.actor_optimiser: optim.Optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser: optim.Optimiser = optim.Adam(self.w.flat)
-        self.noise = NOISES[config.noise](config.noise_scale, (config.envs, A))
+        self.noise = NOISES[config.noise](self.schedules(0).noise_scale, (config.envs, A))
 
     def pi(self, params: Parameters, s: np.ndarray) -> tuple[np.ndarray, Any]:
         """π(s) = tanh(network(s)) in [−1, 1], (B, A), and the network's cache."""
@@ -248,6 +248,7 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """π(s) + noise, for the N environments of training, or for another number of observations."""
         a = self.greedy(obs)                                                # (N, A)
+        self.noise.scale = self.schedules(self.step / self.config.steps).noise_scale
         # The noise of training is that of its environments, one row for each; other numbers of rows get noise without a past.
         eps = self.noise.sample(self.rng) if len(a) == self.n_envs else self.noise.fresh(self.rng, a.shape)
         return np.clip(a + eps, -1, 1)

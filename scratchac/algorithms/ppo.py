@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchac import losses, optim, returns
-from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive
+from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
 from scratchac.environments.spaces import encoder_for, is_picture
 from scratchac.errors import UserError
@@ -35,7 +35,7 @@ class Config(Normalising):
 
     rollout: Count = 256
     """Steps of each environment between updates (T)."""
-    epochs: Count = 10
+    epochs: Rounds = 10
     """Passes over the rows of a rollout."""
     batch_size: Count = 64
     """Rows in a minibatch."""

@@ -4,12 +4,15 @@ An agent lists it in `keeps()`: name → array, Generator, None, or an object wi
 `state` and `load_state` then call the two functions of these names here.
 """
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 import kernels
+from scratchac.distributions import Categorical
 from scratchac.errors import UserError
+from scratchac.kinds import Array, Generator, Kind, Number, OneOf, Record, Whole
 from scratchac.training.memory import ReplayBuffer
 
 
@@ -28,6 +31,7 @@ class Keeper(Protocol):
     """What saving needs of an agent."""
 
     step: int
+    dist: Any
 
     def keeps(self) -> dict[str, Any]:
         """Name → what is saved."""
@@ -43,7 +47,8 @@ def load_state(agent: Keeper, saved: Any) -> None:
     parts, own = agent.keeps(), state(agent)
     if isinstance(saved, dict):
         own |= {name: part.like(saved[name]) for name, part in parts.items() if isinstance(part, ReplayBuffer) and name in saved}
-    _require_like(own, saved, "the state")
+    actions = (0, agent.dist.n - 1) if isinstance(agent.dist, Categorical) else (-1, 1)
+    _like(own, actions).check(saved, "agent")
     for name, part in parts.items():
         if isinstance(part, np.random.Generator):
             part.bit_generator.state = saved[name]
@@ -83,30 +88,25 @@ def adopt(agent: Any, other: Any) -> None:
         agent.scaler.std.load_state(other.scaler.std.state())
 
 
-def _require_like(own: Any, saved: Any, name: str) -> None:
-    """Raise ValueError unless `saved` has the names, kinds, dtypes and shapes of `own`, at any depth."""
+MOST_LOG = 700                  # of log α: exp of more is beyond float64
+# Name → range of the numbers in an array of this name; of any other array they are finite.
+RANGES = {"v": (0, math.inf), "m2": (0, math.inf), "term": (0, 1), "trunc": (0, 1), "log_alpha": (-MOST_LOG, MOST_LOG)}
+
+
+def _like(own: Any, actions: tuple[float, float], name: str = "") -> Kind:
+    """The kind of a state with the names, kinds, dtypes and shapes of `own`, at any depth; whole numbers are counts.
+
+    actions     range of the actions in a replay buffer
+    """
+    if isinstance(own, dict) and own.get("bit_generator") == "PCG64":
+        return Generator(("PCG64",))
     if isinstance(own, dict):
-        if not isinstance(saved, dict) or own.keys() != saved.keys():
-            has = ", ".join(sorted(saved)) if isinstance(saved, dict) else saved
-            raise ValueError(f"{name} has {has}, not {', '.join(sorted(own))}")
-        if own.get("bit_generator") == "PCG64":
-            _require_generator(saved, name)
-            return
-        for key in own:
-            _require_like(own[key], saved[key], key if name == "the state" else f"{name}.{key}")
-    elif isinstance(own, np.ndarray):
-        if not isinstance(saved, np.ndarray) or saved.dtype != own.dtype or saved.shape != own.shape:
-            found = f"{saved.dtype} {saved.shape}" if isinstance(saved, np.ndarray) else saved
-            raise ValueError(f"{name} is {found}, not {own.dtype} {own.shape}")
-    elif type(saved) is not type(own):
-        raise ValueError(f"{name} is {saved!r}, not like {own!r}")
-
-
-def _require_generator(saved: Any, name: str) -> None:
-    try:
-        np.random.PCG64().state = saved
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is no state of a generator: {error}") from None
+        return Record({key: _like(x, actions, key) for key, x in own.items()})
+    if own is None or isinstance(own, str):
+        return OneOf((own,))
+    if isinstance(own, int | float):
+        return Whole() if isinstance(own, int) else Number()
+    return Array(own.dtype.name, own.shape, *(RANGES | {"actions": actions}).get(name, ()))
 
 
 def not_finite(saved: Any, name: str = "") -> str | None:

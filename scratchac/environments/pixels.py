@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, TransformObservation
 from PIL import Image
 
+from scratchac.environments.flattened import shortened
 from scratchac.errors import UserError, unknown
 
 MOST = 1_000                    # pixels on a side, and pictures in one observation, to limit memory
@@ -47,7 +48,8 @@ def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
             raise UserError(f"{name} of pixels must be at most {MOST:,}, not {value}")
     space, chosen = env.observation_space, Pixels(**settings)
     if not (isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] == 3):
-        raise UserError(f"pixels needs coloured pictures, uint8 of shape (height, width, 3), and observations are {space}")
+        raise UserError("pixels needs coloured pictures, uint8 of shape (height, width, 3), and observations are "
+                        f"{shortened(space)}")
     if chosen.repeat > 1:
         env = RepeatAction(env, chosen.repeat)
     if training and chosen.patience:

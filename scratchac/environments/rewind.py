@@ -160,7 +160,14 @@ class Rewindable(Checked):
         tick     called for each repeated action
         """
         seed, same = self.saved["seed"], False
-        if self.saved["before"] is not None and self.saved["actions"] is not None:
+        if self.saved["before"] is not None and self.saved["actions"] is not None and self._set_generators(seed):
+            self.reset(seed=seed)
+            same = self._repeat(self.saved["actions"], tick)
+        return (self.obs if same else self.reset(seed=self.saved["new_seed"])[0]), same
+
+    def _set_generators(self, seed: int | None) -> bool:
+        """Give the generators the states that are saved; returns whether these are states of the environment's own ones."""
+        try:
             for rng, state in zip(self._generators(seed), self.saved["before"], strict=True):
                 rng.bit_generator.state = state
             if seed is None:
@@ -168,9 +175,9 @@ class Rewindable(Checked):
                 self.draws_of_spaces = generators_of_spaces(self.env)
                 for rng, state in zip(self.draws_of_spaces, self.saved.get("spaces", []), strict=False):
                     rng.bit_generator.state = state
-            self.reset(seed=seed)
-            same = self._repeat(self.saved["actions"], tick)
-        return (self.obs if same else self.reset(seed=self.saved["new_seed"])[0]), same
+        except ValueError:                                                  # another number of generators, or of another kind
+            return False
+        return True
 
     def _repeat(self, actions: Any, tick: Callable[[], object]) -> bool:
         """Whether these actions lead to the saved observation, without an end or an error before."""

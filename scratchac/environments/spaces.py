@@ -1,6 +1,8 @@
 """Spaces of observations and actions: which are supported, the distribution that fits one, and how one is saved."""
 
+import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -9,8 +11,10 @@ import numpy as np
 from scratchac.conv import Encoder
 from scratchac.distributions import Categorical, Distribution, Gaussian, MultiCategorical
 from scratchac.environments.flattened import Flattened, is_picture, not_numbers, observed, range_of, shortened
-from scratchac.errors import UserError
+from scratchac.errors import UserError, one_line
+from scratchac.kinds import shown
 
+LARGEST = 2**25                 # most numbers in a part of a space that is read from a file
 EXACT = 2**53                   # float64 holds every whole number up to here
 UNBOUNDED = 1e10                # MuJoCo's largest number, which dm_control gives as a bound where there is none
 
@@ -19,8 +23,8 @@ def check_observation_space(space: gym.Space, pictures: bool = False) -> None:
     """Raise UserError unless observations are vectors, as `observed` makes them, or pictures if these are allowed."""
     if is_picture(space):
         if not pictures:
-            raise UserError(f"observation space {space} has pictures, which ppo and sac take; here it must be a Box of one "
-                            "dimension (gymnasium.wrappers.FlattenObservation makes one)")
+            raise UserError(f"observation space {shortened(space)} has pictures, which ppo and sac take; here it must be a Box of "
+                            "one dimension (gymnasium.wrappers.FlattenObservation makes one)")
         return
     if not (isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0):
         raise UserError(f"observation space {shortened(space)} is not supported: {not_numbers(space) or 'it must be flattened'}")
@@ -55,9 +59,9 @@ def _check_range(space: Any, algorithm: str, hint: str) -> None:
     too_far = not np.isfinite(length).all() or (space.dtype.kind == "f" and float(length.max()) >= UNBOUNDED)
     if not space.is_bounded() or too_far:
         has = "bounds that are too far apart" if space.is_bounded() else "no finite bounds"
-        raise UserError(f"action space {space} has {has}, and {algorithm} stretches [-1, 1] over them{hint}")
+        raise UserError(f"action space {shortened(space)} has {has}, and {algorithm} stretches [-1, 1] over them{hint}")
     if space.dtype.kind != "f" and length.max() > EXACT:
-        raise UserError(f"action space {space} has more whole numbers than {algorithm} can tell apart{hint}")
+        raise UserError(f"action space {shortened(space)} has more whole numbers than {algorithm} can tell apart{hint}")
 
 
 def make_distribution(space: Any, state_dependent_std: bool = False, scaled: bool = True) -> Distribution:
@@ -76,7 +80,8 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
         if scaled:
             _check_range(space, "the policy", "; --no-scale-actions acts in the environment's own units")
         elif space.dtype.kind != "f" and max(abs(int(space.low.min())), abs(int(space.high.max()))) > EXACT:
-            raise UserError(f"action space {space} has whole numbers beyond 2^53, which the policy's numbers cannot tell apart")
+            raise UserError(f"action space {shortened(space)} has whole numbers beyond 2^53, which the policy's numbers cannot "
+                            "tell apart")
         return Gaussian(space.low, space.high, state_dependent_std, scaled)
     raise UserError(f"action space {shortened(space)} is not supported; it must be Discrete, MultiDiscrete, MultiBinary or a Box")
 
@@ -99,7 +104,7 @@ def actions_of(dist: Any) -> str:
         return f"{dist.n} actions from {dist.start} on" + ("" if dist.dtype == np.int64 else f" ({dist.dtype})")
     if isinstance(dist, MultiCategorical):
         return f"actions of shape {dist.shape}, with {', '.join(map(str, dist.sizes))} choices"
-    return f"actions of shape {dist.shape} from {dist.low} to {dist.high}"
+    return " ".join(f"actions of shape {dist.shape} from {dist.low} to {dist.high}".split())
 
 
 # -- as JSON: enough to build the agent again without its environment ----------------------------------------------------
@@ -133,18 +138,26 @@ def space_to_json(space: Any) -> dict[str, Any]:
 
 def space_from_json(saved: Any) -> gym.Space:
     """The space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
-    try:
-        return _space_from(saved)
-    except (KeyError, TypeError, ValueError, OverflowError, AssertionError, RecursionError) as error:
-        raise UserError(f"config.json describes no valid space: {error}") from None
+    return _valid(saved, _space_from)
 
 
 def observation_space_from_json(saved: Any) -> gym.Space:
     """What agents see of the space that `space_to_json` saved. Raises UserError for anything that it cannot have saved."""
-    return observed(space_from_json(saved))
+    return _valid(saved, lambda saved: observed(_space_from(saved)))
+
+
+def _valid(saved: Any, read: Callable[[Any], gym.Space]) -> gym.Space:
+    try:
+        return read(saved)
+    except Exception as error:                              # Gymnasium and NumPy raise different ones
+        raise UserError(f"config.json describes no valid space: {one_line(error)}") from None
 
 
 def _space_from(saved: Any) -> gym.Space:
+    shape = saved.get("n" if saved["kind"] == "MultiBinary" else "shape", ())
+    sizes = shape if isinstance(shape, list | tuple) else [shape]
+    if any(type(n) is not int or n < 0 for n in sizes) or math.prod(sizes) > LARGEST:
+        raise ValueError(f"the shape {shown(sizes)} is not that of at most {LARGEST:,} numbers")
     match saved["kind"]:
         case "Discrete":
             dtype = {"dtype": np.dtype(saved["dtype"]).type} if "dtype" in saved else {}    # new in Gymnasium 1.2

@@ -18,8 +18,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from scratchac.errors import CheckpointError
+from scratchac.errors import CheckpointError, one_line
 from scratchac.experiments.files import atomic_file, open_file
+from scratchac.experiments.schema import MANIFEST, STATE
+from scratchac.kinds import shown
 from scratchac.version import __version__
 
 FORMAT = 4
@@ -60,20 +62,26 @@ def read(path: Path, config: dict[str, Any]) -> Any:
             _require_plain(archive, os.fstat(file.fileno()).st_size)
             arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()}
         manifest = json.loads(arrays.pop("manifest").tobytes())
-        if manifest["format"] not in (3, FORMAT):
-            raise ValueError(f"it has format {manifest['format']}, and this version of scratchac reads formats 3 and {FORMAT}")
+        if isinstance(manifest, dict) and manifest.get("format") not in (3, FORMAT):
+            raise ValueError(f"it has format {shown(manifest.get('format'))}, and this version of scratchac reads formats 3 and "
+                             f"{FORMAT}")
+        MANIFEST.check(manifest, "manifest")
         if manifest["arrays"] != _described(arrays):
             raise ValueError("its arrays are not those that its manifest lists")
         for name in BELONGS_TO:
             if manifest[name] != config[name]:
-                raise ValueError(f"its {name.replace('_', ' ')} is {manifest[name]}, and that of config.json is {config[name]}")
+                raise ValueError(f"its {name.replace('_', ' ')} is {ascii(manifest[name])[:200]}, and that of config.json is "
+                                 f"{ascii(config[name])[:200]}")
         state = _put_back_arrays(manifest["tree"], arrays)
-        return _from_format_3(state) if manifest["format"] == 3 else state
+        state = _from_format_3(state) if manifest["format"] == 3 else state
+        STATE.check(state, "tree")
+        return state
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
     except Exception as error:          # ZIP, zlib, array headers and JSON raise different errors for a damaged file
         kept = f"; {previous(path)} is the one before it: rename it to go on from there" if previous(path).exists() else ""
-        raise CheckpointError(f"{path} cannot be used: {error or type(error).__name__}{kept}") from None
+        why = one_line(error, with_type=False) if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be used: {why}{kept}") from None
 
 
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:

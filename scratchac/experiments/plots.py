@@ -26,11 +26,11 @@ def curves(run: Run, path: Any) -> None:
     figure, axes = _panels(metrics)
     for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in metrics], strict=True):
         ax.plot(metrics["step"], metrics[name], color=COLOURS[0], lw=1.2)
-        if name == "return_mean":
+        if name == "return_mean" and "return_std" in metrics:
             low, high = (metrics[name] + sign * metrics["return_std"] for sign in (-1, 1))
             ax.fill_between(metrics["step"], low, high, color=COLOURS[0], alpha=0.2, lw=0)
             ax.set_title("return: last 100 episodes, mean ± standard deviation", fontsize=9)
-        elif name == "q_promised":
+        elif name == "q_promised" and "q_realised" in metrics:
             ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="what followed")
             ax.legend(fontsize=8)
     config = run.config
@@ -55,7 +55,7 @@ def compare(paths: Sequence[Any], out: Any) -> Path:
         for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in shown], strict=True):
             band(ax, [m["step"] for m in runs if name in m], [m[name] for m in runs if name in m],
                  f"{label} ({len(runs)} run{'s' if len(runs) > 1 else ''})", colour)
-    axes[0].legend(fontsize=8)
+    _legend(axes[0])
     save(figure, out)
     return Path(out)
 
@@ -69,8 +69,7 @@ def spreads(groups: dict[str, list[dict[str, np.ndarray]]], spread: Spread, titl
     for (label, metrics), colour in zip(groups.items(), COLOURS * len(groups), strict=False):
         band(ax, [m["step"] for m in metrics], [m["return_mean"] for m in metrics], f"{label} ({len(metrics)})", colour, spread)
     ax.set_title("return: interquartile mean over seeds, and its 95% bootstrap interval", fontsize=9)
-    if groups:
-        ax.legend(fontsize=8)
+    _legend(ax)
     figure.suptitle(title)
     save(figure, path)
 
@@ -82,11 +81,16 @@ def mean_and_range(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def band(ax: Any, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: str, colour: Any,
          spread: Spread = mean_and_range) -> None:
-    """Draw one line for several curves together, with a band around it, on a common grid of x."""
-    if not xs:
+    """Draw one line for several curves together, with a band around it, on a common grid of x; nothing for curves without a value.
+
+    A run in which no episode has ended has a curve of returns without a value.
+    """
+    known = [np.isfinite(y) for y in ys]
+    drawn = [(x, x[ok], y[ok]) for x, y, ok in zip(xs, ys, known, strict=True) if ok.any()]
+    if not drawn:
         return
-    grid = np.linspace(max(x[0] for x in xs), min(x[-1] for x in xs), 200)
-    lines = np.array([np.interp(grid, x[np.isfinite(y)], y[np.isfinite(y)]) for x, y in zip(xs, ys, strict=True)])
+    grid = np.linspace(max(x[0] for x, _, _ in drawn), min(x[-1] for x, _, _ in drawn), 200)
+    lines = np.array([np.interp(grid, x, y) for _, x, y in drawn])
     middle, low, high = spread(lines)
     ax.plot(grid, middle, color=colour, lw=1.4, label=label)
     ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
@@ -99,6 +103,11 @@ def save(figure: Figure, path: Any) -> None:
             figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=110)
     except ValueError as error:
         raise UserError(f"cannot draw {path}: {error}") from None
+
+
+def _legend(ax: Any) -> None:
+    if ax.get_legend_handles_labels()[1]:                   # matplotlib warns of a legend without entries
+        ax.legend(fontsize=8)
 
 
 def _panels(names: Collection[str]) -> tuple[Figure, Any]:

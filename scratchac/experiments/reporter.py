@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 import kernels
 from scratchac.algorithms.saving import not_finite
-from scratchac.errors import CheckpointError, TrainingError, WriteError
+from scratchac.errors import TrainingError, WriteError
 from scratchac.experiments.run import Run
 from scratchac.messages import STDERR, tell
 from scratchac.training.agent import Agent, Metrics
@@ -25,13 +25,6 @@ PATIENCE = 10.0                 # seconds from Ctrl-C to a message, if the step 
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
 # Ctrl-C, the signal of a cluster before it takes a machine away, and that of a terminal that is closed (not on Windows)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-
-
-def check_history(history: Any) -> None:
-    """Raise CheckpointError unless this is the progress that a Reporter has saved."""
-    for name, like in (COUNTERS | {"target": 0, "sums": {}}).items():
-        if not isinstance(history, dict) or type(history.get(name)) is not type(like):
-            raise CheckpointError(f"a checkpoint whose progress has no {name} cannot be resumed")
 
 
 @contextmanager
@@ -80,7 +73,7 @@ class Reporter:
         self.wall_s_before = self.progress["wall_s"]
         self.row_every = max(1, target // ROWS)
         self.save_every = save_every or max(1, target // CHECKPOINTS)
-        self.next_row = self.progress.get("next_row") or min(start + self.row_every, target)
+        self.next_row = min(self.progress.get("next_row") or start + self.row_every, target)
         self.next_save = start + self.save_every
         # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}

@@ -28,18 +28,16 @@ try:
 except ImportError:
     fcntl = None                # type: ignore[assignment]  # Windows
 
+from scratchac.environments.make import check_arguments
 from scratchac.environments.spaces import observation_space_from_json, space_from_json
 from scratchac.errors import UserError, WriteError
 from scratchac.experiments import checkpoints
 from scratchac.experiments.files import MOST_BYTES, append, atomic_file, open_file, read_json, remove_unfinished
+from scratchac.experiments.schema import CONFIG, FIRST_COLUMNS, metrics_from
 from scratchac.messages import tell
 
-# required entries of config.json, and their types
-CONFIG = {"algorithm": str, "env": str, "env_is_callable": bool, "seed": int, "backend": str, "vector": str, "randomise": bool,
-          "env_args": dict, "hyperparameters": dict, "observation_space": dict, "action_space": dict}
 MOST_ROWS = 100_000             # of metrics.csv that are read
 TUPLE, DICT = "a tuple", "a dict"        # keys of dicts in config.json that stand for what JSON does not have
-FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 
 
 def new_folder(algorithm: str, env: str, seed: int, root: str = "runs") -> Path:
@@ -141,10 +139,10 @@ class Run:
         path = as_path(path)
         try:
             config = read_json(path / "config.json")
-            for name, kind in CONFIG.items():
-                if not isinstance(config, dict) or not isinstance(config.get(name), kind):
-                    raise ValueError(f"it has no {name}")
-            config["env_args"] = from_json(config["env_args"])
+            if isinstance(config, dict) and "env_args" in config:
+                config["env_args"] = from_json(config["env_args"])
+            CONFIG.check(config, "config")
+            check_arguments(config["env_args"])
         except FileNotFoundError:
             raise UserError(f"{path} is not a run: it has no config.json") from None
         except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -231,13 +229,24 @@ class Run:
         """metrics.csv as {column: float array}; an empty cell is NaN. Raises UserError if there are no rows yet."""
         path = self.path / "metrics.csv"
         try:
-            header, *rows = csv.reader(_whole_lines(path))
-            columns = [[float(cell or "nan") for cell in column] for column in zip(*rows, strict=True)]
-        except (OSError, ValueError, csv.Error) as error:
+            metrics = metrics_from(_whole_lines(path))
+        except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {error}") from None
-        if not rows:
+        if not len(metrics["step"]):
             raise UserError(f"{path} has no rows yet")
-        return dict(zip(header, map(np.array, columns), strict=True))
+        return metrics
+
+    def check_metrics(self) -> None:
+        """Raise UserError unless rows can be added to metrics.csv, which may be empty or missing, and the curves drawn."""
+        path = self.path / "metrics.csv"
+        try:
+            lines = _whole_lines(path)
+            if lines:
+                metrics_from(lines)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
 
     def forget_rows_after(self, step: int) -> None:
         """Remove the rows of metrics.csv that were written after the checkpoint at this step, since they are made again.
@@ -303,6 +312,8 @@ def _whole_lines(path: Path) -> list[str]:
         lines = list(islice(text, MOST_ROWS + 2))
     if len(lines) > MOST_ROWS + 1:
         raise ValueError(f"it has more than {MOST_ROWS:,} rows")
+    if any(not line.endswith("\n") for line in lines[:-1]):
+        raise ValueError("it has lines that end in another way than those of other files")
     return [line for line in lines if line.endswith("\n")]
 
 

@@ -6,15 +6,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.plumbing import Plumbing
 from scratchac.algorithms.saving import adopt
+from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import space_to_json
@@ -22,6 +25,7 @@ from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
 from scratchac.experiments.reporter import Reporter, signals_as_interrupts
 from scratchac.experiments.run import Run
+from scratchac.experiments.schema import MOST_EPISODES, check_state
 from scratchac.messages import tell
 from scratchac.parallel.workers import check_engine
 from scratchac.training import evaluation, loops
@@ -31,7 +35,6 @@ from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.selfplay import SelfPlay
 
 EVALUATION_EPISODES = 100       # at the end of a run
-MOST_EPISODES = 1_000_000
 MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
@@ -117,7 +120,7 @@ def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
     """Raise UserError unless these environments have the spaces that the run was started with."""
     for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
         if space_to_json(now) != space_to_json(saved):
-            raise UserError(f"{run.path} was trained with the space {saved}, and this environment has {now}")
+            raise UserError(f"{run.path} was trained with the space {shortened(saved)}, and this environment has {shortened(now)}")
 
 
 def start_from(init: Any, agent: Agent, agent_envs: VectorEnv | SelfPlay, env: Any) -> None:
@@ -183,14 +186,29 @@ def restore(run: Run) -> tuple[Agent, Any, Any]:
     given = {RENAMED.get(name, name): value for name, value in config["hyperparameters"].items()}
     if hasattr(agent_class.config_class, "scale_actions"):
         given.setdefault("scale_actions", False)            # before there was a choice, actions were in the box's own units
-    agent = algorithms.make(config["algorithm"], configure(agent_class.config_class, config["algorithm"], given), *run.spaces(),
-                            config["seed"])
+    hyperparameters = configure(agent_class.config_class, config["algorithm"], given)
+    spaces = run.spaces()
     state, progress, interaction = run.restore()
+    misfit = f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json"
+    if _weights_of(hyperparameters.hidden) > _numbers_in(state):            # to initialise very large networks takes hours
+        raise CheckpointError(f"{misfit}: it has fewer numbers than networks with {list(hyperparameters.hidden)} hidden units")
+    agent = algorithms.make(config["algorithm"], hyperparameters, *spaces, config["seed"])
     try:
+        check_state(progress, interaction, agent, config, spaces)
         agent.load_state(state)
     except ValueError as error:
-        raise CheckpointError(f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json: {error}") from None
+        raise CheckpointError(f"{misfit}: {error}") from None
     return agent, progress, interaction
+
+
+def _weights_of(hidden: tuple[int, ...]) -> int:
+    """The least number of weights in networks with these hidden layers."""
+    return sum(hidden) + sum(a * b for a, b in pairwise(hidden))
+
+
+def _numbers_in(state: Any) -> int:
+    """The numbers in all arrays of a state."""
+    return sum(map(_numbers_in, state.values())) if isinstance(state, dict) else state.size if isinstance(state, np.ndarray) else 0
 
 
 def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
@@ -269,9 +287,13 @@ def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> 
     return {
         **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
         "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
-        "steps_per_s": agent.step / progress["wall_s"], "updates": progress["updates"],
-        "updates_per_s": progress["updates"] / progress["update_s"] if progress["updates"] else 0.0,
+        "steps_per_s": _rate(agent.step, progress["wall_s"]), "updates": progress["updates"],
+        "updates_per_s": _rate(progress["updates"], progress["update_s"]),
     }
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 else 0.0
 
 
 def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, quiet: bool) -> dict[str, Any]:

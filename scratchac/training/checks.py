@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import kernels
-from scratchac.environments.flattened import alike
+from scratchac.environments.flattened import alike, shortened
 from scratchac.environments.make import name_of
 from scratchac.environments.spaces import actions_of, fits
 from scratchac.errors import TrainingError, UserError
@@ -51,6 +51,8 @@ def require_fit(agent: Any, made: Any, env: Any) -> None:
     """
     seen, dist = getattr(agent, "observation_space", None), getattr(agent, "dist", None)
     if seen is not None and not alike(seen, made.observation_space):
-        raise UserError(f"the agent was made for observations {seen}, and those of {name_of(env)} are {made.observation_space}")
+        raise UserError(f"the agent was made for observations {shortened(seen)}, and those of {name_of(env)} are "
+                        f"{shortened(made.observation_space)}")
     if dist is not None and not fits(dist, made.action_space):
-        raise UserError(f"the agent was made for {actions_of(dist)}, and those of {name_of(env)} are {made.action_space}")
+        raise UserError(f"the agent was made for {actions_of(dist)}, and those of {name_of(env)} are "
+                        f"{shortened(made.action_space)}")

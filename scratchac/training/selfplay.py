@@ -131,12 +131,20 @@ class SelfPlay:
                 "rng": self.rng.bit_generator.state, "moves": [table.moves for table in self.tables]}
 
     def load_state(self, state: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
-        """Restore the games of a `state`; returns (the learner's observations, an empty list: no game is lost)."""
+        """Restore the games of a `state`; returns (the learner's observations, an empty list: no game is lost).
+
+        Raises ValueError for moves that do not lead to the learner's turn in a game under way.
+        """
         self.pool, self.elo, self.learner_elo = list(state["pool"]), list(state["elo"]), state["learner_elo"]
         self.side[:], self.opponent[:], self.params.flat[:] = state["side"], state["opponent"], state["opponents"]
         self.next_snapshot, self.rng.bit_generator.state = state["next_snapshot"], state["rng"]
-        for table, moves in zip(self.tables, state["moves"], strict=True):
-            table.begin(moves)
+        for table, moves, side in zip(self.tables, state["moves"], self.side, strict=True):
+            try:
+                table.begin(moves)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+            if table.over or table.to_move != side:
+                raise ValueError(f"the moves {moves} do not lead to the turn of player {side}")
         return np.stack([table.seen for table in self.tables]), []
 
     def renew(self, state: dict[str, Any]) -> np.ndarray:
