@@ -93,8 +93,8 @@ class Sweep:
 
         Raises TrainingError if a run has died twice; the others are finished by then.
         """
-        counted = tqdm(total=self.target, unit=" steps", unit_scale=True, disable=quiet, file=STDERR)
-        with engine(self.engine_name) as workers, counted as bar:
+        with (engine(self.engine_name) as workers,
+              tqdm(total=self.target, unit=" steps", unit_scale=True, disable=quiet, file=STDERR) as bar):
             try:
                 self.out.mkdir(parents=True)
             except FileExistsError:
