@@ -77,3 +77,11 @@ def test_values_within_the_clip_have_the_gradient_of_the_squared_error(size, dty
     assert inside.mean() > 0.9 and loss == pytest.approx(losses.mse(v, target)[0], rel=1e-4)
     beyond, _ = losses.clipped_mse(v_old + 1, v_old, v_old + 3, 0.2)[0], None
     assert beyond == pytest.approx(2.8**2 / 2, rel=1e-3)            # the larger error: 3 − 0.2 instead of 3 − 1
+
+
+@pytest.mark.parametrize("loss", [lambda old: losses.clipped_surrogate(np.zeros(3), old, np.ones(3), 0.2),
+                                  lambda old: losses.clipped_mse(np.zeros(3), old, np.ones(3), 0.2)])
+@pytest.mark.parametrize("shape", [(3, 1), (1,), (2,)])
+def test_the_shape_of_old_values_is_asserted_too(loss, shape):
+    with pytest.raises(ValueError, match="two vectors of one length"):
+        loss(np.zeros(shape))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchac.errors import UserError
-from scratchac.training.memory import ReplayBuffer, Rollout
+from scratchac.training.memory import Batch, ReplayBuffer, Rollout
 
 BOX = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
 
@@ -93,3 +93,9 @@ def test_rollout_keeps_the_order_and_the_dtypes():
     assert batch.obs.shape == (3, 2, 4) and batch.obs.dtype == batch.term.dtype == np.float32
     assert batch.actions.dtype.kind == batch.t.dtype.kind == "i"
     assert batch.rewards.tolist() == [[0.5, 0], [0.5, 1], [0.5, 2]] and batch.done[:, 1].all() and len(rollout) == 0
+
+
+def test_an_episode_is_done_at_a_terminal_state_and_at_a_limit():
+    ends = np.array([[0.0, 1, 0, 1]]), np.array([[0.0, 0, 1, 1]])
+    batch = Batch(np.zeros((1, 4, 1)), np.zeros((1, 4)), np.zeros((1, 4)), np.zeros((1, 4, 1)), *ends, np.zeros((1, 4)))
+    assert batch.done.tolist() == [[0, 1, 1, 1]]

@@ -1,5 +1,7 @@
 """The updates of DDPG, TD3, SAC and discrete SAC on transitions with a known answer."""
 
+from types import SimpleNamespace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scratchac import algorithms
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
+from scratchac.training.episodes import Promises
 from scratchac.training.evaluation import evaluate
 from scratchac.training.loops import train
 from scratchac.training.memory import Transitions
@@ -322,3 +325,30 @@ def test_the_scale_of_the_noise_follows_its_schedule(algorithm):
         agent.step = step
         agent.sample(np.zeros((1, 3), np.float32))
         assert agent.noise.scale == pytest.approx(scale)
+
+
+def test_promises_by_hand():
+    """γ = ½. Rewards 1, 2 before a terminal state: 1 + ½·2 = 2. The same before a limit, where Q is 8: 1 + ½·2 + ¼·8 = 4."""
+    class Critic:
+        schedules = staticmethod(lambda progress: SimpleNamespace(gamma=0.5))
+        greedy = staticmethod(lambda obs: -obs)
+        value = staticmethod(lambda obs, actions: np.where(actions[:, 0] < 0, 8.0, obs[:, 0]))
+
+    promises, obs = Promises(Critic(), 2), np.array([[3.0], [5.0]])
+    assert promises.metrics() == {}
+    promises.begin(np.array([True, True]), obs, np.ones((2, 1)))
+    promises.add(np.array([1.0, 1.0]), obs, np.zeros(2), np.zeros(2))
+    promises.begin(np.array([False, False]), obs + 100, np.ones((2, 1)))
+    promises.add(np.array([2.0, 2.0]), obs, np.array([1, 0]), np.array([1, 1]))
+    assert list(promises.kept) == [(3, 2), (5, 4)] and promises.metrics() == {"q_promised": 4, "q_realised": 3}
+    promises.begin(np.array([False, True]), obs, np.ones((2, 1)))           # the next episode begins with nothing
+    promises.add(np.array([0.0, 6.0]), obs, np.array([0, 1]), np.array([0, 1]))
+    assert promises.kept[-1] == (5, 6)
+
+
+def test_noise_with_inertia_starts_at_zero():
+    """So its first value is σ times the normal number that was drawn, and the second 0.85 times that and another one."""
+    noise, drawn = OrnsteinUhlenbeck(0.3, (2, 1)), np.random.default_rng(7).standard_normal((2, 2, 1))
+    rng = np.random.default_rng(7)
+    np.testing.assert_allclose(noise.sample(rng), 0.3 * drawn[0])
+    np.testing.assert_allclose(noise.sample(rng), 0.85 * 0.3 * drawn[0] + 0.3 * drawn[1])
