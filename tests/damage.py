@@ -64,7 +64,7 @@ def kill_writers(path, times, seed=0):
         begun = context.Event()
         writer = context.Process(target=write_for_ever, args=(path, newest + 1, begun))
         writer.start()
-        begun.wait()
+        assert begun.wait(60), "the writer has not begun"
         time.sleep(rng.uniform(0, 0.1))
         writer.kill()
         writer.join()
@@ -81,7 +81,8 @@ def kill_writers(path, times, seed=0):
 
 def config_of_nothing():
     return {"algorithm": "none", "env": "none", "env_is_callable": False, "seed": 0, "backend": "numpy", "vector": "sync",
-            "randomise": False, "env_args": {}, "hyperparameters": {}, "observation_space": {}, "action_space": {}}
+            "randomise": False, "env_args": {}, "hyperparameters": {}, "observation_space": {"kind": "None"},
+            "action_space": {"kind": "None"}}
 
 
 # -- flipped bits --------------------------------------------------------------------------------------------------------
