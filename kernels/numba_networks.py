@@ -38,6 +38,7 @@ def jit(function: Any = None, **options: Any) -> Any:
                      "(NUMBA_CACHE_DIR names a folder)")
         return njit(**options)(function)
 
+
 IDENTITY, RELU, TANH = 0, 1, 2
 CODES = {"identity": IDENTITY, "relu": RELU, "tanh": TANH}
 BLAS_WORK = 16_000                  # below that many multiply-adds a plain loop beats the call of a BLAS routine

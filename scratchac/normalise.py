@@ -1,5 +1,6 @@
 """Running normalisation of observations and rewards. The statistics change only in training; evaluation leaves them as they are."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,9 @@ class RunningMeanStd:
 class ObservationNormaliser(RunningMeanStd):
     """s ↦ clip((s − mean)/std, ±LIMIT). Call `update` *after* the learning step, so that acting and learning use the same scale."""
 
-    def __call__(self, obs: np.ndarray) -> np.ndarray:
-        """Observations (…, O), normalised."""
-        return np.clip((obs - self.mean) / self.std, -LIMIT, LIMIT)
+    def __call__(self, obs: np.ndarray, asarray: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
+        """Observations (…, O), normalised. `asarray` takes the statistics to the device where `obs` is."""
+        return np.clip((obs - asarray(self.mean)) / asarray(self.std), -LIMIT, LIMIT)
 
 
 class RewardScaler:

@@ -40,7 +40,7 @@ def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys):
     scratchac.resume(path, 250, env=Constant)
     assert summary_of(path)["eval_episodes"] == 100
     (path / "config.json").write_text(json.dumps(config | {"eval_episodes": "many"}))
-    with pytest.raises(UserError, match="config.eval_episodes is 'many', not a whole number"):
+    with pytest.raises(UserError, match=r"config\.eval_episodes is 'many', not a whole number"):
         scratchac.resume(path, 300, env=Constant)
 
 

@@ -116,3 +116,18 @@ def test_a_limit_of_steps_for_any_id():
 def test_unknown_vector_mode():
     with pytest.raises(UserError, match="did you mean async"):
         VectorEnv("CartPole-v1", 1, 0, vector="asink")
+
+
+@pytest.mark.parametrize("spaces", [(gym.spaces.Discrete(5), gym.spaces.Discrete(2)),
+                                    (gym.spaces.Box(-1, 1, (1,)), gym.spaces.Box(-2, 2, (1,)))], ids=str)
+def test_environments_with_other_actions_of_the_same_shape_are_refused(spaces):
+    def make_next():
+        env = Counter()
+        env.action_space = next(made)
+        return env
+
+    agent = scratchac.make_agent("a2c", Counter)
+    for slots in (lambda: VectorEnv(make_next, 2, 0), lambda: scratchac.evaluate(agent, make_next, 2)):
+        made = iter(spaces)
+        with pytest.raises(UserError, match=r"made an environment with the space .*, and the next time "):
+            slots()

@@ -20,7 +20,7 @@ from scratchac.environments.spaces import check_action_box, check_observation_sp
 from scratchac.errors import UserError
 from scratchac.exploration import NOISES, Noise
 from scratchac.nn import MLP, Parameters
-from scratchac.normalise import LIMIT, ObservationNormaliser, RewardScaler
+from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Mask, Model, Networks, act
 from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
@@ -185,10 +185,8 @@ class OffPolicyAgent(Plumbing[Replayed]):
 
     def see(self, obs: np.ndarray) -> np.ndarray:
         """Observations (B, …) as the networks see them: normalised if there is a normaliser, on the device."""
-        if self.normaliser is None:
-            return self.upload(obs)
-        mean, std = kernels.backend.asarray(self.normaliser.mean), kernels.backend.asarray(self.normaliser.std)
-        return self.upload(np.clip((kernels.backend.asarray(obs) - mean) / std, -LIMIT, LIMIT))
+        asarray = kernels.backend.asarray
+        return self.upload(self.normaliser(asarray(obs), asarray) if self.normaliser else obs)
 
     def seen(self, batch: Transitions) -> Transitions:
         """A minibatch with its observations as the networks see them: old ones, too, by the present statistics."""

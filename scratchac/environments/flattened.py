@@ -74,7 +74,6 @@ class Flattened(gym.spaces.Box):
         return f"{shortened(self.original)} flattened to {self.shape[0]:,} numbers"
 
 
-
 def observed(space: gym.Space) -> gym.Space:
     """What agents see of a space: itself, if it has vectors or large pictures or cannot be flattened, else it is `Flattened`."""
     stays = isinstance(space, gym.spaces.Box) and (len(space.shape) == 1 or (is_picture(space) and is_large(space.shape)))
@@ -84,10 +83,11 @@ def observed(space: gym.Space) -> gym.Space:
 def not_numbers(space: gym.Space) -> str | None:
     """Why a space cannot be flattened, or None."""
     size = 0
-    for key in _keys(space):
-        if type(key) not in (str, int):
-            return f"a Dict has the key {key!r}, and keys are text or whole numbers"
-    for name, part in _parts(space):
+    for keys, part in _parts(space):
+        for key in keys:
+            if type(key) not in (str, int):
+                return f"a Dict has the key {key!r}, and keys are text or whole numbers"
+        name = _name(keys)
         if not isinstance(part, NUMBERS):
             hint = "; gymnasium.wrappers.FilterObservation leaves entries out" if name else ""
             return f"{f'its part {name}' if name else 'it'} is {shortened(part)}, which has no fixed set of numbers{hint}"
@@ -101,22 +101,18 @@ def shortened(space: gym.Space) -> str:
     return text if len(text) <= 80 else f"{text[:76]}…)"
 
 
-def _keys(space: gym.Space) -> Iterator[Any]:
-    """The keys of a Dict and of those within it."""
-    for key, part in space.spaces.items() if isinstance(space, gym.spaces.Dict) else ():
-        yield key
-        yield from _keys(part)
-    for part in space.spaces if isinstance(space, gym.spaces.Tuple) else ():
-        yield from _keys(part)
-
-
-def _parts(space: gym.Space, name: str = "") -> Iterator[tuple[str, gym.Space]]:
-    """The spaces within Dicts and Tuples, in order, with their names such as ['goal'][0]."""
+def _parts(space: gym.Space, keys: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], gym.Space]]:
+    """The spaces within Dicts and Tuples, in order, with the keys and numbers that lead to them."""
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
         for key, part in space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces):
-            yield from _parts(part, f"{name}[{key!r}]")
+            yield from _parts(part, (*keys, key))
     else:
-        yield name, space
+        yield keys, space
+
+
+def _name(keys: tuple[Any, ...]) -> str:
+    """A part's name, such as ['goal'][0]."""
+    return "".join(f"[{key!r}]" for key in keys)
 
 
 def alike(a: Any, b: Any) -> bool:
@@ -134,10 +130,10 @@ def range_of(space: Any) -> tuple[float, float]:
     return (0.0, 255.0) if space.dtype == np.uint8 else (float(space.low.flat[0]), float(space.high.flat[0]))
 
 
-def _layout(space: gym.Space) -> list[tuple[str, type, tuple[int, ...], list[int]]]:
-    """Name, kind, shape and numbers of choices of each part."""
-    return [(name, next(kind for kind in NUMBERS if isinstance(part, kind)), part.shape or (),
-             np.ravel(getattr(part, "nvec", getattr(part, "n", 0))).tolist()) for name, part in _parts(space)]
+def _layout(space: gym.Space) -> list[tuple[Any, ...]]:
+    """Keys, kind, shape and numbers of choices of each part."""
+    return [(keys, next(kind for kind in NUMBERS if isinstance(part, kind)), part.shape or (),
+             np.ravel(getattr(part, "nvec", getattr(part, "n", 0))).tolist()) for keys, part in _parts(space)]
 
 
 def _leaves(space: gym.Space, x: Any, name: str) -> Iterator[tuple[str, gym.Space, Any]]:

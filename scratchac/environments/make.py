@@ -18,7 +18,7 @@ from gymnasium.vector.utils import CloudpickleWrapper
 from gymnasium.wrappers import TransformAction, TransformObservation
 
 from scratchac.environments.drawing import draw_without_screen, hear_mujoco
-from scratchac.environments.flattened import Flattened, observed
+from scratchac.environments.flattened import Flattened, alike, observed
 from scratchac.environments.foreign import elsewhere, remedy
 from scratchac.environments.games import GAMES, Game
 from scratchac.environments.pixels import wrap
@@ -113,10 +113,14 @@ def close(env: gym.Env) -> None:
 def require_copies(envs: list[Any], env: Any) -> None:
     """Raise UserError unless these environments have the same spaces, and none holds another's object: their episodes would mix."""
     seen: set[int] = set()
+    first = envs[0]
     for made in envs:
-        for one, other in ((envs[0].observation_space, made.observation_space), (envs[0].action_space, made.action_space)):
-            if (type(one), one.shape, one.dtype) != (type(other), other.shape, other.dtype):
-                raise UserError(f"{name_of(env)} made an environment with the space {one}, and the next time {other}")
+        one, other = first.observation_space, made.observation_space
+        seen_alike = alike(one, other) and one.dtype == other.dtype
+        for space, same in (("observation_space", seen_alike), ("action_space", first.action_space == made.action_space)):
+            if not same:
+                raise UserError(f"{name_of(env)} made an environment with the space {getattr(first, space)}, and the next time "
+                                f"{getattr(made, space)}")
         inside = {id(held) for held in held_by(made)}
         if seen & inside:
             raise UserError(f"{name_of(env)} gives the same environment each time; it must make a new one at each call")

@@ -221,13 +221,13 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         tell(f"observations {agent.flattened}")
     if fast and not quiet:
         tell(f"backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
-              "--backend numpy runs that code itself")
+             "--backend numpy runs that code itself")
     save_every = run.config.get("checkpoint_every") if run else None
     reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
     reporter.progress["computed_by"] = {"backend": kernels.backend.name, "compiled": fast and fast.name}     # last, if resumed
     if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
         tell(f"a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
-              f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept")
+             f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept")
     try:
         with reporter:
             loops.train(agent, agent_envs, target, reporter, under_way)
@@ -303,8 +303,8 @@ def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, 
     returns, cut = evaluation.play(agent, env, env_args, episodes, budget=evaluation.BUDGET, cuts=True, quiet=quiet)
     if cut:
         tell(f"{cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "
-              "they are cut there and count with their returns so far")
+             "they are cut there and count with their returns so far")
     if len(returns) < episodes:
         tell(f"the evaluation has {len(returns)} of {episodes} episodes: it begins no more after "
-              f"{evaluation.BUDGET:,} steps")
+             f"{evaluation.BUDGET:,} steps")
     return {"eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns), "eval_cut": cut}
