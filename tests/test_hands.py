@@ -199,9 +199,10 @@ def test_without_a_folder_for_its_cache_numba_compiles_anew_and_says_so(tmp_path
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_during_the_evaluation_say_what_is_saved(number, tmp_path):
     path = tmp_path / "run"
+    before = signal.getsignal(number)                  # Ray leaves a handler of its own in the process that started it
     with pytest.raises(KeyboardInterrupt, match="all 300 steps are saved, not evaluated; for that: scratchac resume"):
         scratchac.train("reinforce", at((305,), lambda: os.kill(os.getpid(), number)), 300, out=path, hidden=(4,))
-    assert scratchac.load(path).step == 300 and signal.getsignal(number) is signal.SIG_DFL
+    assert scratchac.load(path).step == 300 and signal.getsignal(number) is before
 
 
 def test_a_closed_terminal_saves_the_run(tmp_path):

@@ -267,7 +267,7 @@ def test_a_run_in_a_maze_resumed_has_the_same_bytes(tmp_path):
     words = ["train", "td3", "--env", "gymnasium_robotics:PointMaze_UMaze-v3", "--env-args", "continuing_task=False",
              "max_episode_steps=30", "--hindsight", "2", "--buffer-size", "2000", "--learning-starts", "100", "--batch-size", "16",
              "--hidden", "8", "--steps", "600", "--seed", "3", "--backend", "numpy"]
-    for call in ([*words, "--out", "whole"], [*words, "--out", "parts", "--stop-after", "250"], ["resume", "parts"]):
+    for call in ([*words, "--out", "whole"], [*words, "--out", "parts", "--stop-after", "250"], ["resume", "parts", "--trust"]):
         subprocess.run([sys.executable, "-m", "scratchac", *call, "--quiet", "--no-video"], check=True, cwd=tmp_path)
     same(tmp_path / "whole", tmp_path / "parts")
 
