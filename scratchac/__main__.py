@@ -1,7 +1,7 @@
 """The `scratchac` command.
 
 An error that a user can correct is printed as one line, with exit code 2. The exit code is 1 if training stops (on a
-value, an environment or a worker), 130 after Ctrl-C, and 141 if the reader of the output has closed it.
+value, an environment, a worker or the end of memory), 130 after Ctrl-C, and 141 if the reader of the output has closed it.
 """
 
 import os
@@ -61,6 +61,9 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader has closed the pipe
             return 141
         tell(f"the output cannot be written: {error.strerror or error}")
+        return 1
+    except MemoryError as error:
+        tell(f"no memory is left{f' ({error})' if str(error) else ''}: a smaller buffer, batch or network needs less")
         return 1
     except KeyboardInterrupt as stop:
         tell(str(stop) or "stopped")

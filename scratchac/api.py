@@ -17,6 +17,7 @@ from scratchac.errors import UserError
 from scratchac.experiments import session
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run
+from scratchac.parallel.workers import end_if_unguarded
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
 
@@ -94,6 +95,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
     TrainingError when a value is not finite.
     """
+    end_if_unguarded()
     agent_class = algorithms.find(algorithm)
     env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
     tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
@@ -158,6 +160,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
+    end_if_unguarded()
     run = Run.open(run_dir)
     config = run.config
     env = session.environment_of(config, env, f"scratchac.resume({str(run_dir)!r}, env=…)")

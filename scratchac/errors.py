@@ -36,6 +36,16 @@ def unknown(kind: str, name: object, known: list[str], otherwise: str | None = N
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 
+def find_name(kind: str, name: str, known: list[str]) -> str:
+    """The known name that is `name`, or else the only one that contains it. Raises UserError if there is none, or several."""
+    near = [x for x in known if x == name] or [x for x in known if name.lower() in x.lower()]
+    if len(near) > 1:
+        raise UserError(f"{kind} {name!r} may be {', '.join(map(repr, near))}")
+    if not near:
+        raise unknown(kind, name, known)
+    return near[0]
+
+
 def one_line(error: BaseException, with_type: bool = True) -> str:
     """An error of someone else's code in one line: type and message or, if there is no message, where it was raised."""
     try:

@@ -69,6 +69,7 @@ def test_every_variant_of_a2c_learns(options):
     assert evaluate(agent, Match, episodes=50).mean() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"state_dependent_std": True}, {"shared_body": True}], ids=str)
 def test_continuous_actions(options):
     """The reward −(a − ½)² draws the mean to ½. The policy samples actions outside the box, but the environment sees none."""
@@ -77,6 +78,7 @@ def test_continuous_actions(options):
     assert abs(float(agent.act(np.ones(1), explore=False)[0]) - 0.5) < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"clip_value": 0.2}, {"target_kl": 0.01}, {"normalise_obs": True, "scale_rewards": True},
                                      {"entropy_coef": 0.01, "clip": "linear:0.2:0"}, {"batch_size": 50}], ids=str)
 def test_every_variant_of_ppo_learns(options):
@@ -101,6 +103,7 @@ def test_a_minibatch_larger_than_the_rollout():
         scratchac.make_agent("ppo", Match, envs=8, rollout=5)
 
 
+@pytest.mark.slow
 def test_eligibility_traces_learn():
     agent = scratchac.train("actor-critic", env=Match, hidden=(8,), lam_actor=0.8, lam_critic=0.8, **LEARNS["actor-critic"])
     assert evaluate(agent, Match, episodes=50).mean() == 1

@@ -246,6 +246,7 @@ def test_the_initial_spread_of_ppo():
     make_agent("ppo", gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(2), initial_std=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_ppo_finds_the_spot(backend):
     """Guessing is worth .5. Each of 20 other seeds solved it."""

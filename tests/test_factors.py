@@ -151,6 +151,7 @@ LEARNERS = {"reinforce": {"lr": 0.02}, "reinforce-baseline": {"actor_lr": 0.02, 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in LEARNERS if name not in ("a2c", "ppo")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo", *SLOW])
 @pytest.mark.parametrize("space, goal", [(NUMBERS[0], 1.0), (NUMBERS[3], 0.0)], ids=str)
 def test_every_factor_is_learnt(algorithm, space, goal):

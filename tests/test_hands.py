@@ -60,6 +60,7 @@ def in_a_thread(function):
 # -- one run -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_thread_does_not_train_the_run_and_the_lock_stays(tmp_path):
     path, came = tmp_path / "run", []
     env = at((200,), lambda: came.extend([in_a_thread(lambda: scratchac.resume(path, env=Constant)), _locked_elsewhere(path)]))
@@ -88,6 +89,7 @@ def _locked_elsewhere(path):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_what_is_resumed_is_claimed_before_it_is_read(tmp_path, monkeypatch):
     """Else it could go on from a checkpoint that another process has replaced meanwhile."""
     scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", **SMALL)
@@ -117,6 +119,7 @@ def test_a_file_system_without_locks_is_told_and_used(number, tmp_path, monkeypa
     assert "this file system has no locks" in capsys.readouterr().err and scratchac.load(tmp_path / "run").step == 100
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_has_left_is_removed(tmp_path):
     scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", **SMALL)
     (tmp_path / "run" / ".checkpoint.npz.0123456789abcdef.tmp").write_bytes(b"half")
@@ -254,6 +257,7 @@ class Hangs(Constant):
         return super().step(action)
 
 
+@pytest.mark.slow
 def test_a_step_without_an_end_is_an_error_after_the_limit(tmp_path):
     with pytest.raises(TrainingError, match=r"environment 0 has not answered for 1 s \(--step-timeout\); the last checkpoint is"):
         scratchac.train("a2c", Hangs, 100, envs=2, vector="async", step_timeout=1, out=tmp_path / "run", rollout=1, hidden=(4,),
@@ -349,3 +353,16 @@ def test_a_sweep_that_is_stopped_by_sigterm_writes_its_table(tmp_path):
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in said and (tmp_path / "sweep" / "sweep.md").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_the_end_of_memory_is_one_line(tmp_path):
+    """More addresses than the libraries take, but not enough for the buffer."""
+    program = ("import resource, sys; from scratchac.__main__ import main; import scratchac.api; "
+               "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
+               "resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, used + 2**27)); sys.exit(main(sys.argv[1:]))")
+    words = ["train", "sac", "--steps", "2000", "--buffer-size", "9000000", "--quiet", "--no-video", "--out", "run"]
+    done = subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    assert done.returncode == 1 and done.stderr.startswith("scratchac: no memory is left (Unable to allocate")
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "run").exists()

@@ -176,7 +176,8 @@ class Slotted(Constant):
 
 
 @pytest.mark.parametrize("make_one", [lambda one: Holder(one, "list"), lambda one: Holder(one, "dict"),
-                                      lambda one: Holder(one, "attribute"), Slotted], ids=str)
+                                      lambda one: Holder(one, "attribute"), Slotted],
+                         ids=["list", "dict", "attribute", "slots"])
 def test_one_environment_in_several_slots_is_found_wherever_it_is_held(make_one):
     one = Constant()
     with pytest.raises(UserError, match="gives the same environment each time"):

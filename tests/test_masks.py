@@ -69,6 +69,7 @@ def test_no_illegal_action_is_drawn(backend, rng):
     assert set(drawn.ravel()) == set(np.flatnonzero(mask[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm, options", [
     ("a2c", {"actor_lr": 0.01, "critic_lr": 0.01}), ("a2c", {"actor_lr": 0.01, "shared_body": True}),
     ("a2c", {"actor_lr": 0.01, "critic_lr": 0.01, "advantage": "qv"}), ("ppo", {"lr": 0.01, "rollout": 32}),

@@ -32,7 +32,8 @@ class Broken:
 
 
 @pytest.mark.parametrize("stderr", [Broken(OSError(28, "No space left on device")), Broken(BrokenPipeError()),
-                                    Broken(ValueError("I/O operation on closed file")), None], ids=str)
+                                    Broken(ValueError("I/O operation on closed file")), None],
+                         ids=["full", "pipe", "closed", "none"])
 def test_no_stderr_ends_a_training(stderr, tmp_path, monkeypatch, quick_end):
     """With its progress bar, and with a message at each checkpoint that cannot be written."""
     monkeypatch.setattr(sys, "stderr", stderr)

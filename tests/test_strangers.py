@@ -4,11 +4,13 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -24,10 +26,16 @@ from scratchac.experiments.run import Run
 OPTIONS = {"hidden": (4,), "eval_episodes": 0}
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "run"
+    scratchac.train("a2c", "CartPole-v1", 100, out=path, **OPTIONS)
+    return path
+
+
 @pytest.fixture
-def run(tmp_path):
-    scratchac.train("a2c", "CartPole-v1", 100, out=tmp_path / "run", **OPTIONS)
-    return tmp_path / "run"
+def run(trained, tmp_path):
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def change(run, **entries):

@@ -42,6 +42,7 @@ def refused(run, capsys, commands=("evaluate", "resume")):
 # -- any value -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_some_altered_values(made):
     """Of 8 alterations some are refused and some are harmless; none does anything else."""
     seen = values.alter(made, 8)
@@ -57,7 +58,7 @@ def test_many_altered_values(tmp_path):
         shutil.copytree(path, tmp_path / "whole")
         assert [values._outcome(command, tmp_path / "whole") for command in ("evaluate", "plot", "resume")] == ["done"] * 3
         shutil.rmtree(tmp_path / "whole")
-    seen = values.alter(everything, 80, seed=1)
+    seen = values.alter(everything, 40, seed=1)
     assert {(what, "refused") for what in values.ALTER} <= seen.keys()
 
 

@@ -1,6 +1,8 @@
 """Environments in processes of their own."""
 
+import errno
 import multiprocessing
+import os
 import subprocess
 import sys
 import warnings
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from probes import Counter
 
+import scratchac
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 
@@ -87,7 +90,9 @@ def test_a_space_that_processes_do_not_take():
 def test_ids_of_a_script_are_known_to_processes_however_they_start(method, tmp_path):
     """The script registers a class of its own, only where it is run itself."""
     (tmp_path / "script.py").write_text(f"""
+import errno
 import multiprocessing
+import os
 import sys
 
 sys.path.insert(0, {str(ROOT / "tests")!r})
@@ -98,7 +103,8 @@ if __name__ == "__main__":
     from probes import Constant
 
     import scratchac
-    from scratchac.environments.vector import VectorEnv
+    import scratchac
+from scratchac.environments.vector import VectorEnv
     from scratchac.tools.sweep import Sweep
 
     class Mine(Constant):
@@ -116,3 +122,31 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["2.0", "True"] and (tmp_path / "sweep" / "seed0" / "summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ['train("a3c", steps=2000, envs=2, hidden=(4,), backend="numpy")',
+                                  'train("a2c", steps=2000, envs=2, vector="async", hidden=(4,), backend="numpy")'])
+def test_a_script_without_a_guard_is_told_so(call, tmp_path):
+    """A new process runs the script again, which must not train there; the error of this process is the only output."""
+    (tmp_path / "script.py").write_text("import multiprocessing\nimport scratchac\n"
+                                        f"multiprocessing.set_start_method('spawn', force=True)\nscratchac.{call}\n")
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("Traceback") == 1
+    assert "put what trains below `if __name__ == \"__main__\":`" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"algorithm": "a2c", "vector": "async", "envs": 2}, "2 processes cannot be started: ulimit -u allows more"),
+    ({"algorithm": "a3c"}, r"another process cannot be started \(Resource temporarily unavailable\)"),
+])
+def test_too_few_processes_are_told_as_such(options, message, monkeypatch):
+    """The limit itself does not hold for root, so what the system answers under it is given here."""
+
+    def refuse(process):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    with pytest.raises(UserError, match=message):
+        scratchac.train(env="CartPole-v1", steps=200, hidden=(4,), **options)
+    assert not multiprocessing.active_children()

@@ -22,7 +22,7 @@ from scratchac.environments.rewind import SLOW, Rewindable, rewind_all
 from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import EnvironmentFailed, UserError, one_line, unknown
 from scratchac.messages import STDERR, tell
-from scratchac.parallel.workers import end_with_parent, without_interrupts
+from scratchac.parallel.workers import end_with_parent, why_ended, without_interrupts
 
 PATIENCE = 10.0                 # seconds without an answer of an environment in another process, after which a message says so
 
@@ -77,6 +77,9 @@ class VectorEnv:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise UserError(f"too many files are open for {n} processes: ulimit -n allows more, --envs asks for fewer, and "
+                                    "--vector sync needs none") from error
+                if error.errno == errno.EAGAIN:
+                    raise UserError(f"{n} processes cannot be started: ulimit -u allows more, --envs asks for fewer, and "
                                     "--vector sync needs none") from error
                 raise UserError(f"no memory to share between processes ({error.strerror}): --vector sync needs none") from error
             # The workers block SIGTERM, by which Python ends such processes at exit, so Python would wait for them.
@@ -227,11 +230,13 @@ class Workers(AsyncVectorEnv):
             for process in self.processes:
                 if process.pid is not None:
                     process.join(0.2)                                       # its pipe may close before its end is known
-            dead = [str(i) for i, process in enumerate(self.processes) if process.exitcode is not None]
+            dead = {i: process.exitcode for i, process in enumerate(self.processes) if process.exitcode is not None}
             _kill([process for process in self.processes if process.pid is not None], self.parent_pipes)
             self.closed = True
             if isinstance(error, (EOFError, ConnectionError)):
-                raise UserError(f"the process of environment {', '.join(dead)} died as it made its environment") from None
+                why = ", ".join(sorted({why_ended(code) for code in dead.values()}))
+                raise UserError(f"the process of environment {', '.join(map(str, dead))} died as it made its environment: "
+                                f"{why}") from None
             if isinstance(error, (RuntimeError, ValueError)) and not isinstance(error, UserError):      # such as for their spaces
                 raise UserError(f"--vector async is not possible: {one_line(error, with_type=False)}") from None
             raise

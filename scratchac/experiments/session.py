@@ -237,7 +237,9 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         if isinstance(error, (EnvironmentFailed, WorkerDied)) and run and (reporter.interaction or progress is None):
             reporter.or_later(reporter.save, agent, True)                   # else the resumed checkpoint is the better one
         last = run.path / "checkpoint.npz" if run else None
-        raise type(error)(f"{error}; the last checkpoint is {last}" if last and last.exists() else str(error)) from error
+        if not (last and last.exists()):
+            raise
+        raise type(error)(f"{error}; the last checkpoint is {last}") from error
     except WriteError as error:
         assert run is not None
         kept = (run.path / "checkpoint.npz").exists()

@@ -49,9 +49,31 @@ def numerical_gradient(f: Loss, x: np.ndarray, h: float = H) -> np.ndarray:
     return grad
 
 
+def relative_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a − b| / max(|a|, |b|, FLOOR) at each coordinate."""
+    return np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), FLOOR)
+
+
 def relative_error(a: np.ndarray, b: np.ndarray) -> float:
     """Largest |a − b| / max(|a|, |b|, FLOOR) over all coordinates."""
-    return float((np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), FLOOR)).max())
+    return float(relative_errors(a, b).max())
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """All numbers of one check, each array of x's shape."""
+
+    name: str
+    f: Loss
+    x: np.ndarray           # what f reads
+    found: np.ndarray       # the gradient by hand
+    expected: np.ndarray    # central differences of f
+    spoilt: np.ndarray      # the gradient with the mistake in it
+
+    @property
+    def errors(self) -> np.ndarray:
+        """The relative error of the gradient at each coordinate."""
+        return relative_errors(self.found, self.expected)
 
 
 CHECKS: dict[str, tuple[Callable[[Rng], Checked], str]] = {}
@@ -66,12 +88,16 @@ def check(name: str, mistake: str) -> Callable[[Callable[[Rng], Checked]], Calla
     return register
 
 
+def numbers(name: str, seed: int = 0) -> Numbers:
+    """The numbers of one check."""
+    f, x, found, spoilt = CHECKS[name][0](np.random.default_rng(seed))
+    return Numbers(name, f, x, found, numerical_gradient(f, x), spoilt)
+
+
 def run(name: str, seed: int = 0) -> Result:
     """Run one check."""
-    function, mistake = CHECKS[name]
-    f, x, grad, spoilt = function(np.random.default_rng(seed))
-    numerical = numerical_gradient(f, x)
-    return Result(name, x.size, relative_error(grad, numerical), mistake, relative_error(spoilt, numerical))
+    seen = numbers(name, seed)
+    return Result(name, seen.x.size, float(seen.errors.max()), CHECKS[name][1], relative_error(seen.spoilt, seen.expected))
 
 
 def run_all(seed: int = 0) -> list[Result]:

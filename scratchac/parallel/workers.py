@@ -23,6 +23,7 @@ from multiprocessing.connection import wait
 from scratchac.errors import TrainingError, UserError, one_line, unknown
 
 INSTALL = "pip install 'ray>=2.40'"
+UNGUARDED = 79                  # exit code of a process whose main module starts a training as it is imported
 
 
 def engine(name):
@@ -61,6 +62,9 @@ class Processes:
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(f"this cannot be sent to another process: {error}; an environment must be an id, or a function at the "
                             "top level of a module") from None
+        except OSError as error:
+            raise UserError(f"another process cannot be started ({error.strerror}): fewer workers may help, or a larger limit "
+                            "(ulimit -u, -n, -v)") from None
         there.close()                                                       # otherwise this process would not notice its end
         self.running[here] = self.started, process
         self.started += 1
@@ -75,8 +79,7 @@ class Processes:
                 event, value = connection.recv()
             except (EOFError, OSError):
                 process.join()
-                code = process.exitcode
-                event, value = "died", f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+                event, value = "died", why_ended(process.exitcode)
             if event != "message":
                 del self.running[connection]
                 connection.close()
@@ -109,6 +112,23 @@ def without_interrupts():
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_if_unguarded():
+    """End this process if it is a new one that still imports the main module of its parent process.
+
+    A new process runs the main script again, up to `if __name__ == "__main__":`. A call above that line would train there once
+    more, and start processes of its own.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(UNGUARDED)
+
+
+def why_ended(code):
+    """Why a process has ended, by its exit code."""
+    if code == UNGUARDED:
+        return "a new process runs the script again from its top: put what trains below `if __name__ == \"__main__\":`"
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
 
 
 def end_with_parent():

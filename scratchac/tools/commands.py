@@ -212,14 +212,37 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
     print(f"\n{won} won, {drawn} drawn, {lost} lost")
 
 
-def gradcheck(json: bool = False) -> None:
+def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.arg(name="break", metavar="NAME")] = None,
+              picture: Path | None = None, json: bool = False) -> None:
     """Check every hand-written gradient against finite differences, and check that a wrong one is caught.
 
     Args:
+        show: name of a check, or a part of it: print its gradient number by number, and its error for other steps h
+        broken: name of a mistake, or a part of it: make it in the source, and list the checks that notice; "list" lists all
+        picture: with --show, draw the error over h into this file
         json: print a JSON list
     """
     from scratchac import gradcheck as checks
+    from scratchac.errors import find_name
+    from scratchac.lab import breaks
 
+    if (show is not None) + (broken is not None) + json > 1 or (picture is not None and show is None):
+        raise UserError("gradcheck takes one of --show, --break and --json, and --picture only with --show")
+    if show is not None:
+        from scratchac.gradcheck import show as numbers
+
+        name = find_name("check", show, list(checks.CHECKS))
+        print(numbers.text(name))
+        if picture is not None:
+            numbers.picture([name], picture)
+            print(picture)
+        return
+    if broken == "list":
+        print("\n".join(breaks.BREAKS))
+        return
+    if broken is not None:
+        print(breaks.report(broken))
+        return
     results = checks.run_all()
     print(dumps([asdict(r) | {"passed": r.passed} for r in results]) if json else checks.table(results))
     if not all(r.passed for r in results):

@@ -1,0 +1,56 @@
+"""One gradient check, number by number, and its error for every step h of the differences.
+
+    scratchac gradcheck --show NAME
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from scratchac.gradcheck.differences import TOLERANCE, Numbers, numbers, numerical_gradient, relative_errors
+
+STEPS = tuple(10.0**-k for k in range(1, 13))       # h, from 0.1 to 1e-12
+
+
+def text(name: str, most: int = 60) -> str:
+    """A table of one check: what the differences give, what the backward pass gives, and the relative error, for each coordinate.
+
+    Of more than `most` coordinates only those with the largest errors are shown.
+    """
+    seen = numbers(name)
+    errors = seen.errors
+    order = sorted(np.argsort(-errors, axis=None, kind="stable")[:most])
+    places = [str(tuple(map(int, np.unravel_index(i, errors.shape)))) for i in order]
+    wide = max(map(len, [*places, "coordinate"]))
+    lines = [name, "", f"{'coordinate':{wide}}  {'expected (differences)':>22}  {'found (by hand)':>22}  relative error"]
+    lines += [f"{place:{wide}}  {seen.expected.flat[i]:+22.15f}  {seen.found.flat[i]:+22.15f}  {errors.flat[i]:14.1e}"
+              for place, i in zip(places, order, strict=True)]
+    if errors.size > most:
+        lines.append(f"… and {errors.size - most} coordinates with smaller errors")
+    lines += ["", f"largest error {errors.max():.1e}, tolerance {TOLERANCE:g}", "", "step h      largest error"]
+    lines += [f"{h:<10.0e}  {error:8.1e}" for h, error in errors_over_h(seen)]
+    lines.append("With large h the third derivative is the error (it falls as h²), with small h rounding is (it grows as 1/h).")
+    return "\n".join(lines)
+
+
+def errors_over_h(seen: Numbers) -> list[tuple[float, float]]:
+    """(h, largest relative error of the differences with that h against the gradient by hand)."""
+    return [(h, float(relative_errors(numerical_gradient(seen.f, seen.x, h), seen.found).max())) for h in STEPS]
+
+
+def picture(names: list[str], path: Path) -> None:
+    """Plot the error of these checks over h, both logarithmic."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    ax = figure.subplots()
+    for name in names:
+        ax.loglog(*zip(*errors_over_h(numbers(name)), strict=True), marker=".", label=name)
+    h = np.array(STEPS)
+    ax.loglog(h, h**2, color="grey", lw=0.8, ls="--", label="h²")
+    ax.loglog(h, 1e-16 / h, color="grey", lw=0.8, ls=":", label="1e-16 / h")
+    ax.axhline(TOLERANCE, color="tab:red", lw=0.8, label="tolerance of the checks")
+    ax.axvline(1e-5, color="tab:red", lw=0.8, ls="--", label="h of the checks")
+    ax.set(xlabel="step h of the central differences", ylabel="largest relative error", ylim=(1e-14, 30))
+    ax.legend(fontsize=7)
+    figure.savefig(path, dpi=120)
