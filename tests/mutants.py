@@ -274,8 +274,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("files", nargs="*", choices=[[], *FILES], metavar="FILE", help="files to change; all by default")
     parser.add_argument("--show", action="store_true", help="only print; demos/results/mutants.json stays as it is")
+    parser.add_argument("--tests", nargs="+", default=[], help="only these tests, for a first look; with --show")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants that run at the same time")
     options = parser.parse_args()
+    if options.tests and not options.show:
+        parser.error("--tests needs --show: figures are those of all quick tests")
     files = options.files or FILES
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -285,7 +288,7 @@ def main() -> int:
             if not chosen:
                 continue
             os.environ["NUMBA_DISABLE_JIT"] = str(int(group is KERNELS))
-            reached = reach(folder, words)
+            reached = reach(folder, options.tests or words)
             import_libraries()
             for file in chosen:
                 counts, survivors = count(file, reached, options.jobs, folder)
