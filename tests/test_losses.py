@@ -30,6 +30,15 @@ def test_a_batch_is_the_mean_of_its_rows(loss, rng):
     np.testing.assert_allclose(grad, np.concatenate([g for _, g in rows]) / 7)
 
 
+def test_stacked_critics_are_the_mean_of_their_rows_and_the_sum_of_their_losses(rng):
+    q, target = rng.standard_normal((2, 7)), rng.standard_normal(7)
+    rows = [losses.stacked_mse(q[:, i : i + 1], target[i : i + 1]) for i in range(7)]
+    total, grad = losses.stacked_mse(q, target)
+    assert total == pytest.approx(np.mean([value for value, _ in rows]))
+    assert total == pytest.approx(sum(losses.mse(one, target)[0] for one in q))
+    np.testing.assert_allclose(grad, np.concatenate([g for _, g in rows], axis=1) / 7)
+
+
 def test_by_hand():
     logp, adv = np.log([0.5, 0.25]), np.array([2.0, -1.0])
     assert losses.policy_gradient(logp, adv)[0] == pytest.approx(-(2 * np.log(0.5) - np.log(0.25)) / 2)
