@@ -180,7 +180,8 @@ def run_tests(mutant: Mutant, tests: list[str], folder: str) -> None:
     os.dup2(1, 2)
     import pytest
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        code = pytest.main(["-x", "-n", "0", "-p", "no:cacheprovider", "--basetemp", own + "/tests", *tests])
+        code = pytest.main(["-x", "-n", "0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+                            "--basetemp", own + "/tests", *tests])
         os._exit(code)
 
 
