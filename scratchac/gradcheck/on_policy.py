@@ -5,7 +5,7 @@ networks, distributions, losses, masks, the other network. Targets and advantage
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 import gymnasium as gym
@@ -21,13 +21,13 @@ from scratchac.training.memory import Batch
 # -- REINFORCE, and the one-step actor-critic ------------------------------------------------------------------------
 
 
-def _episode(agent: Any, rng: Rng, T: int) -> Batch:
-    """T steps of one environment, the last of them terminal."""
+def _episode(agent: Any, rng: Rng, T: int, terminal: bool = True) -> Batch:
+    """T steps of one environment; after the last the state is terminal, or a time limit has cut the episode off."""
     obs, next_obs = rng.standard_normal((2, T, 1, 3))
-    term = np.zeros((T, 1))
-    term[-1] = 1
+    last, never = np.eye(T)[:, -1:], np.zeros((T, 1))
+    term, trunc = (last, never) if terminal else (never, last)
     actions = np.stack([agent.sample(o) for o in obs])
-    return Batch(obs, actions, rng.standard_normal((T, 1)), next_obs, term, np.zeros((T, 1)), np.arange(T)[:, None])
+    return Batch(obs, actions, rng.standard_normal((T, 1)), next_obs, term, trunc, np.arange(T)[:, None])
 
 
 def _returns(batch: Batch, gamma: float) -> np.ndarray:
@@ -46,36 +46,66 @@ def _update(agent: Any, flat: np.ndarray, batch: Batch) -> np.ndarray:
 
 @check("REINFORCE update, with γᵗ", "γᵗ forgotten")
 def _(rng: Rng) -> Checked:
-    config = reinforce.Config(hidden=(5,), optimiser="sgd", lr=1.0, gamma=0.9, discount_actor=True)
+    loss, flat, grad = _reinforce(rng, discount_actor=True)
+    return loss, flat, grad, numerical_gradient(lambda: loss(1.0), flat)
+
+
+@check("REINFORCE update, episode cut off by a time limit", "mean over the steps instead of their sum")
+def _(rng: Rng) -> Checked:
+    loss, flat, grad = _reinforce(rng, terminal=False)
+    return loss, flat, grad, grad / 6
+
+
+def _reinforce(rng: Rng, terminal: bool = True,
+               discount_actor: bool = False) -> tuple[Callable[..., float], np.ndarray, np.ndarray]:
+    """The loss as a function of the γ in γᵗ, the parameters, and the update."""
+    config = reinforce.Config(hidden=(5,), optimiser="sgd", lr=1.0, gamma=0.9, discount_actor=discount_actor)
     agent = reinforce.Reinforce(config, *spaces(True), seed=1, dtype=np.float64)
     agent.params.flat[:] += 0.3 * rng.standard_normal(agent.params.flat.size)
-    batch = _episode(agent, rng, 6)
-    g, discount = _returns(batch, 0.9), 0.9 ** np.arange(6)
+    batch = _episode(agent, rng, 6, terminal)
+    g = _returns(batch, 0.9)
 
-    def loss(weight: np.ndarray = discount) -> float:
+    def loss(discount: float = 0.9 if discount_actor else 1.0) -> float:
         logp, _, _ = agent.dist.evaluate(agent.net.forward(agent.params, batch.obs[:, 0])[0], batch.actions[:, 0])
-        return -float((weight * g * logp).sum())
+        return -float((discount ** np.arange(6) * g * logp).sum())
 
     flat = agent.params.flat
-    return loss, flat, _update(agent, flat, batch), numerical_gradient(lambda: loss(np.ones(6)), flat)
+    return loss, flat, _update(agent, flat, batch)
 
 
 @check("REINFORCE with a baseline, update", "gradient through the baseline in the actor's loss")
 def _(rng: Rng) -> Checked:
-    config = reinforce_baseline.Config(hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, gamma=0.9)
+    loss, flat, grad = _reinforce_baseline(rng)
+    return loss, flat, grad, numerical_gradient(lambda: loss(through=True), flat)
+
+
+@check("REINFORCE with a baseline, with γᵗ, Huber, cut off by a time limit", "γᵗ forgotten")
+def _(rng: Rng) -> Checked:
+    loss, flat, grad = _reinforce_baseline(rng, terminal=False, discount_actor=True, value_loss="huber")
+    return loss, flat, grad, numerical_gradient(lambda: loss(discount=1.0), flat)
+
+
+def _reinforce_baseline(rng: Rng, terminal: bool = True, discount_actor: bool = False,
+                        value_loss: Literal["mse", "huber"] = "mse") -> tuple[Callable[..., float], np.ndarray, np.ndarray]:
+    """The loss, with the γ in γᵗ and whether the baseline is differentiated, the parameters, and the update."""
+    config = reinforce_baseline.Config(hidden=(5,), optimiser="sgd", actor_lr=1.0, critic_lr=1.0, gamma=0.9,
+                                       discount_actor=discount_actor, value_loss=value_loss)
     agent = reinforce_baseline.ReinforceBaseline(config, *spaces(True), seed=1, dtype=np.float64)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
-    batch = _episode(agent, rng, 6)
+    batch = _episode(agent, rng, 6, terminal)
     s, g = batch.obs[:, 0], _returns(batch, 0.9)
+    if not terminal:                                                        # data: V of the state behind the last step
+        g += 0.9 ** np.arange(6, 0, -1) * agent.model.value(batch.next_obs[-1])[0, 0]
     b = agent.model.value(s)[:, 0].copy()
 
-    def loss(through: bool = False) -> float:
+    def loss(through: bool = False, discount: float = 0.9 if discount_actor else 1.0) -> float:
         y, v, _ = agent.model.forward(s)
         logp, _, _ = agent.dist.evaluate(y, batch.actions[:, 0])
-        return float(-((g - (v[:, 0] if through else b)) * logp).sum() + 0.5 * ((v[:, 0] - g) ** 2).mean())
+        adv = discount ** np.arange(6) * (g - (v[:, 0] if through else b))
+        return -float((adv * logp).sum()) + float(losses.VALUE_LOSSES[value_loss](v[:, 0], g)[0])
 
     flat = agent.model.flat
-    return loss, flat, _update(agent, flat, batch), numerical_gradient(lambda: loss(True), flat)
+    return loss, flat, _update(agent, flat, batch)
 
 
 @check("one-step actor-critic, both steps", "δ missing in the actor's step")
@@ -219,8 +249,9 @@ def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int 
     def loss(clip: float = h.clip) -> float:
         y, v, _ = agent.model.forward(s)
         logp, entropy, _ = agent.dist.evaluate(y, a)
+        critic = losses.clipped_mse(v[:, 0], v_old, v_old + adv, h.clip_value) if h.clip_value else losses.mse(v[:, 0], v_old + adv)
         return (losses.clipped_surrogate(logp, logp_old, scaled, clip)[0] + losses.entropy_bonus(entropy, h.entropy_coef)[0]
-                + h.value_coef * losses.mse(v[:, 0], v_old + adv)[0])
+                + h.value_coef * critic[0])
 
     before = agent.model.flat.copy()
     agent.minibatch_step(s, a, logp_old, v_old, adv, h)
@@ -232,6 +263,11 @@ def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int 
 @check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
 def _(rng: Rng) -> Checked:
     return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat))
+
+
+@check("PPO step, clipped values", "gradient passed on beyond the clip")
+def _(rng: Rng) -> Checked:
+    return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat), clip_value=0.3)
 
 
 @check("PPO step, several discrete numbers", "gradient passed on beyond the clip")
