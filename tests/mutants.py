@@ -203,7 +203,7 @@ class Reach:
 
     lines: dict[str, dict[int, set[str]]]       # file → line → its tests
     seconds: dict[str, float]                   # test → how long it takes
-    breadth: Counter[str]                       # test → how many lines it reaches
+    breadth: dict[str, int]                     # test → how many lines it reaches
 
     def choose(self, mutant: Mutant) -> list[str]:
         """The tests that reach a mutant's lines, those first that reach little else, as many as fit into SECONDS."""
@@ -239,6 +239,21 @@ def reach(folder: str, words: list[str]) -> Reach:
         line: {context.removesuffix("|run") for context in contexts if context.endswith("|run")}
         for line, contexts in kept.contexts_by_lineno(path).items()} for path in kept.measured_files()}
     return Reach(lines, seconds, Counter(test for file in lines.values() for tests in file.values() for test in tests))
+
+
+def save_reach(reached: Reach, path: Path) -> None:
+    """Keep it as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"lines": {file: {line: sorted(tests) for line, tests in lines.items()}
+                                          for file, lines in reached.lines.items()},
+                                "seconds": reached.seconds, "breadth": reached.breadth}))
+
+
+def load_reach(path: Path) -> Reach:
+    """What was kept."""
+    kept = json.loads(path.read_text())
+    lines = {file: {int(line): set(tests) for line, tests in own.items()} for file, own in kept["lines"].items()}
+    return Reach(lines, kept["seconds"], kept["breadth"])
 
 
 # -- the command ---------------------------------------------------------------------------------------------------------------
@@ -279,10 +294,11 @@ def main() -> int:
     parser.add_argument("files", nargs="*", choices=[[], *FILES], metavar="FILE", help="files to change; all by default")
     parser.add_argument("--show", action="store_true", help="only print; demos/results/mutants.json stays as it is")
     parser.add_argument("--tests", nargs="+", default=[], help="only these tests, for a first look; with --show")
+    parser.add_argument("--reach", type=Path, help="folder to keep in, or to read from, which tests reach which lines; with --show")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants that run at the same time")
     options = parser.parse_args()
-    if options.tests and not options.show:
-        parser.error("--tests needs --show: figures are those of all quick tests")
+    if (options.tests or options.reach) and not options.show:
+        parser.error("--tests and --reach need --show: figures are those of all quick tests as they are")
     files = options.files or FILES
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -292,7 +308,10 @@ def main() -> int:
             if not chosen:
                 continue
             os.environ["NUMBA_DISABLE_JIT"] = str(int(group is KERNELS))
-            reached = reach(folder, options.tests or words)
+            kept = options.reach and options.reach / f"{'kernels' if group is KERNELS else 'mathematics'}.json"
+            reached = load_reach(kept) if kept and kept.exists() else reach(folder, options.tests or words)
+            if kept:
+                save_reach(reached, kept)
             import_libraries()
             for file in chosen:
                 counts, survivors = count(file, reached, options.jobs, folder)

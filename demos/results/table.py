@@ -1,5 +1,5 @@
 """Write the READMEs' tables from the files in demos/results/: returns/, tried/, anatomy/, games.json, pixels.json,
-hindsight.json, bench.json, profile.json, reliability.json and thirdparty.json.
+hindsight.json, bench.json, profile.json, reliability.json, mutants.json, versions.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -250,6 +250,24 @@ def reliability_tables():
     yield "\n".join(lines)
 
 
+def mutants_table():
+    """Mutants of each file: how many a test kills, and how many no test can tell from the source."""
+    figures = json.loads((HERE / "mutants.json").read_text())
+    total = {what: sum(row[what] for row in figures.values()) for what in ("killed", "equivalent", "survived")}
+    return "\n".join(["| file | mutants | killed | equivalent | survived |", "|---|---:|---:|---:|---:|",
+                      *(f"| {f'`{file}`' if file != 'all' else 'all'} | {sum(row.values()):,} | {row['killed']:,} | "
+                        f"{row['equivalent']:,} | {row['survived']:,} |" for file, row in (figures | {"all": total}).items())])
+
+
+def versions_table():
+    """The tests in other versions of Python and of what the library depends on."""
+    lines = ["| set | Python | packages | passed | failed | skipped |", "|---|---|---|---:|---:|---:|"]
+    for name, row in json.loads((HERE / "versions.json").read_text()).items():
+        packages = ", ".join(f"{package} {version}" for package, version in row["packages"].items())
+        lines.append(f"| {name} | {row['python']} | {packages} | {row['passed']:,} | {row['failed']} | {row['skipped']} |")
+    return "\n".join(lines)
+
+
 def thirdparty_table():
     """Environments of other packages: what came of them, or the line that refuses them."""
     lines = ["| package | `--env` | through | algorithm | observations | actions | resumed | film |",
@@ -270,7 +288,7 @@ def filled(text):
     tables = {"tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
-              "thirdparty": thirdparty_table()}
+              "mutants": mutants_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)
