@@ -44,8 +44,8 @@ MATHEMATICS = ["scratchac/" + name for name in (
     "algorithms/discrete_sac.py", "algorithms/sac_pixels.py")]
 KERNELS = ["kernels/registry.py", "kernels/numba_kernels.py", "kernels/numba_networks.py"]
 FILES = MATHEMATICS + KERNELS
-# The tests of each group: those of files, commands and faults say nothing of the mathematics. Kernels run as Python in theirs, where
-# others would take minutes.
+# The tests of each group: those of files, commands and faults say nothing of the mathematics. Kernels run as Python in theirs,
+# where the others would take minutes.
 MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
     "a3c", "actions", "algorithms", "breaks", "compiled", "conv", "distributions", "evaluation", "factors", "games", "gradcheck",
     "hindsight", "hyperparameters", "init", "lab", "loops", "losses", "masks", "memory", "nn", "normalise", "off_policy", "optim",
