@@ -18,8 +18,8 @@ from scratchac.lab.breaks import BREAKS
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "scratchac/MATH.md").read_text()
 MODULES = ("nn", "conv", "distributions", "losses", "returns", "optim", "exploration", "normalise", "schedules")
-EXERCISES = ("discounted-return", "n-step", "gae", "softmax-gradient", "gaussian-gradient", "policy-gradient-loss", "dense-backward",
-             "mlp-backward", "adam", "ppo-clip", "replay-buffer", "q-network", "policy-network", "ddpg-update", "td3-target",
+EXERCISES = ("discounted-return", "n-step", "gae", "softmax-gradient", "gaussian-gradient", "policy-gradient-loss",
+             "dense-backward", "mlp-backward", "adam", "ppo-clip", "replay-buffer", "q-network", "policy-network", "ddpg-update", "td3-target",
              "tanh-gaussian-logp", "tanh-gaussian-backward", "sac-actor-step", "temperature", "convolution-backward")
 KINDS = ("code", "checked by", "break", "exercise")
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -80,7 +80,8 @@ def wrong_examples(text, only=None):
     for name, part in [("example", text.split("\n## Values")[0]), *((one.anchor, one.text) for one in derivations(text))]:
         if only not in (None, name) and name != "example":
             continue
-        test = doctest.DocTestParser().get_doctest("\n".join(FENCE.findall(part)), preamble, name, "MATH.md", 0)     # copies globals
+        source = "\n".join(FENCE.findall(part))
+        test = doctest.DocTestParser().get_doctest(source, preamble, name, "MATH.md", 0)            # copies the preamble's names
         if not test.examples:
             complaints.append(f"{name}: no worked numbers")
         doctest.DocTestRunner(verbose=False).run(test, clear_globs=False, out=complaints.append)
@@ -129,6 +130,7 @@ def wrong_formulas(text):
     for formula in formulas(prose(text)):
         shown = as_shown(formula)
         complaints += [f"{formula} becomes {shown}"] * ("\\" in shown)
+        complaints += [f"braces in {formula}"] * (formula.count("{") != formula.count("}"))
     # Markdown must not take a part of a formula for its own: \, for an escape, _ for emphasis, [ ]( ) for a link.
     blocks = MarkdownIt("commonmark").enable("table").parse(text)
     seen = "\n\n".join("".join(child.content if child.type == "text" else "\n" if child.type == "softbreak" else "\0"
@@ -138,8 +140,8 @@ def wrong_formulas(text):
 
 
 def not_covered(text):
-    targets = [target.removeprefix("scratchac/").split("#") for one in derivations(text) for kind, target in one.links if kind == "code"]
-    linked = {f"{path.removesuffix('.py')}.{name.split('.')[0]}" for path, name in targets}
+    targets = [target.removeprefix("scratchac/") for one in derivations(text) for kind, target in one.links if kind == "code"]
+    linked = {re.sub(r"\.py#(\w+).*", r".\1", target) for target in targets}
     listed = re.findall(r"`(\w+\.\w+)`", text.split(NO_DERIVATION)[1].split("\n## ")[0])
     public = {f"{module}.{name}" for module in MODULES for name in names_in(ROOT / f"scratchac/{module}.py")
               if "." not in name and not name.startswith("_")}
@@ -153,8 +155,17 @@ def long_proofs(text):
         proofs = re.findall(r"^\*\*Proof\.\*\*(?:[^∎]*)∎", one.text, re.MULTILINE)
         complaints += [f"{one.anchor}: {len(proofs)} proofs"] * (len(proofs) != 1)
         complaints += [f"{one.anchor}: no statement"] * ("**Statement.**" not in one.text)
-        complaints += [f"{one.anchor}: a proof of {len(proof.splitlines())} lines" for proof in proofs if len(proof.splitlines()) > 15]
+        complaints += [f"{one.anchor}: a proof of more than 15 lines" for proof in proofs if len(proof.splitlines()) > 15]
     return complaints
+
+
+def wrong_references(text):
+    """Works are cited as Author Year or Author (Year), with et al. or & between; the bibliography has what is cited and no more."""
+    body, works = text.split("\n## References\n")
+    entries = re.findall(r"^- (.+?) \((\d{4})\)", works, re.MULTILINE)
+    listed = {(re.findall(r"[A-Z]\w+", authors)[0], year) for authors, year in entries}
+    cited = set(re.findall(r"([A-Z]\w+)(?: et al\.| & \w+)? \(?((?:19|20)\d\d)", body))
+    return [f"{name} {year} is cited or listed alone" for name, year in sorted(listed ^ cited)]
 
 
 # -- tests -----------------------------------------------------------------------------------------------------------
@@ -165,7 +176,7 @@ def test_worked_numbers(anchor):
     assert not wrong_examples(TEXT, anchor)
 
 
-@pytest.mark.parametrize("complaints", [wrong_links, wrong_anchors, wrong_formulas, not_covered, long_proofs])
+@pytest.mark.parametrize("complaints", [wrong_links, wrong_anchors, wrong_formulas, wrong_references, not_covered, long_proofs])
 def test_nothing_is_wrong(complaints):
     assert complaints(TEXT) == []
 
@@ -177,10 +188,11 @@ def test_every_exercise_has_its_derivation():
 def test_symbols_are_those_of_the_readme():
     """A row of the README's table is here, too, with the same shape and the same name in the code."""
     def rows(text):
-        table = text.split("\n| symbol |")[1].split("\n\n")[0]
-        return [tuple(cell.strip() for cell in re.split(r" \|(?: |$)", line)[2:4]) for line in table.splitlines()[2:]]
+        lines = text.split("\n| symbol |")[1].split("\n\n")[0].splitlines()[2:]
+        return [tuple(cell.strip() for cell in line.split(" |")[2:4]) for line in lines]
 
-    assert rows(TEXT)[: len(rows((ROOT / "README.md").read_text()))] == rows((ROOT / "README.md").read_text())
+    readme = rows((ROOT / "README.md").read_text())
+    assert len(readme) >= 20 and rows(TEXT)[: len(readme)] == readme
 
 
 @pytest.mark.parametrize("complaints, old, new", [
@@ -200,6 +212,7 @@ def test_symbols_are_those_of_the_readme():
     (wrong_formulas, r"\frac z\sigma", r"\frac{z"),
     (wrong_formulas, r"dx = dz W^{\top}", r"dx = dz\, W^{\top}"),
     (wrong_formulas, r"$\tau$ |", r"$\tau |"),
+    (wrong_references, "(Huber 1964.)", "(Huber 1965.)"),
     (not_covered, "`optim.clip_global_norm`", "clipping"),
     (not_covered, "`conv.Encoder`", "`conv.Encoder`, `conv.Decoder`"),
     (long_proofs, "The ones cancel. ∎", "\n" * 15 + "∎"),
@@ -208,4 +221,4 @@ def test_symbols_are_those_of_the_readme():
 def test_a_mistake_is_noticed(complaints, old, new):
     assert old in TEXT
     only = {"only": "return"} if complaints is wrong_examples else {}
-    assert complaints(TEXT.replace(old, new, 1), **only)
+    assert not complaints(TEXT, **only) and complaints(TEXT.replace(old, new, 1), **only)
