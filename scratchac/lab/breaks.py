@@ -22,6 +22,7 @@ from scratchac.algorithms.td3 import TD3
 from scratchac.errors import find_name
 from scratchac.gradcheck.differences import CHECKS, TOLERANCE
 from scratchac.lab.patch import Patch
+from scratchac.policies import SharedBody
 
 # name → (function, a piece of its source, what stands there instead)
 BREAKS: dict[str, tuple[Callable[..., Any], str, str]] = {
@@ -50,14 +51,21 @@ BREAKS: dict[str, tuple[Callable[..., Any], str, str]] = {
     "MSE: 1/B": (losses.mse, "error / len(v)", "error"),
     "Huber not clipped": (losses.huber, "np.clip(error, -delta, delta) / len(v)", "error / len(v)"),
     "critics' MSE: sign": (losses.stacked_mse, "error / len(target)", "-error / len(target)"),
+    "proximal term: factor 2": (losses.proximal, "2 * kappa * difference", "kappa * difference"),
+    "shared body: critic's gradient forgotten": (SharedBody.backward, "[dy, dv]", "[dy, 0 * dv]"),
     "returns not discounted": (returns.monte_carlo, "gamma * (1 - done))", "(1 - done))"),
+    "REINFORCE: γᵗ forgotten": (Reinforce.update, "h.gamma ** batch.t[:, 0].astype(self.dtype) * g if", "g if"),
+    "REINFORCE: rewards of the past": (Reinforce.update, "T * weight)", "T * weight[:1] * np.ones(T))"),
     "REINFORCE: mean instead of sum": (Reinforce.update, "policy_gradient(logp, T * weight)", "policy_gradient(logp, weight)"),
     "baseline: return instead of advantage": (ReinforceBaseline.update, "adv = g - v", "adv = g"),
     "actor-critic: bootstrap not discounted": (ActorCritic.update, "delta = r + h.gamma * (1 - term)", "delta = r + (1 - term)"),
+    "actor-critic: δ missing": (ActorCritic.update, "lr * delta * z", "lr * z"),
     "A2C: value loss not weighted": (A2C.gradient, "h.value_coef * dv", "dv"),
     "PPO: ratio to the wrong side": (PPO.gradient, "clipped_surrogate(logp, logp_old, adv", "clipped_surrogate(logp, logp, adv"),
     "DDPG: bootstrap at terminal states": (DDPG.critic_step, "h.gamma * (1 - term) * q2", "h.gamma * q2"),
+    "DDPG: actor's sign": (DDPG.actor_step, "-1 / len(s)", "1 / len(s)"),
     "TD3: maximum of the critics": (TD3.critic_step, "q2.min(axis=0)", "q2.max(axis=0)"),
+    "SAC: entropy's sign in the target": (SAC.critic_step, "- alpha * logp2)", "+ alpha * logp2)"),
     "SAC: both critics in the actor's loss": (SAC.actor_step, "[first, ~first]", "[first | True, first | True]"),
     "SAC: temperature's sign": (SAC.temperature_step, "-alpha * (logp.mean()", "alpha * (logp.mean()"),
     "SAC: entropy without α": (SAC.actor_step, "(alpha / len(s))", "(1 / len(s))"),
