@@ -13,7 +13,7 @@ import os
 import platform
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import gymnasium as gym
 import numpy as np
@@ -44,7 +44,15 @@ def write(path: Path, config: dict[str, Any], state: Any) -> None:
     }
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     with atomic_file(path, keep=previous(path)) as file:
-        np.savez(file, manifest=text, **arrays)  # type: ignore[arg-type]
+        _write_arrays(file, {"manifest": text, **arrays})
+
+
+def _write_arrays(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
+    """The format of `np.savez`, which in NumPy 2.0 may pickle and leaves the archive open where the disk is full."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def previous(path: Path) -> Path:
