@@ -8,12 +8,14 @@ takes the place of its sibling (`done` for `term`), or a statement that is left 
 the most specific first. It is killed if one of them fails or does not end, and equivalent if tests/mutants.toml says why no test
 can tell it from the source. Everything else has survived, and is an error.
 
-Each mutant runs in a forked process that imports the changed text in place of the module, so no file is touched. Numba's kernels
-run without compilation, as Python: the arithmetic is the same. What a test runs in a process of its own is not changed.
+pytest collects the tests once; then this process forks for each mutant, and the fork exchanges the code of the function that is
+changed. What runs at import (a constant, a default value) is changed in a new process that imports the changed text. No file is
+touched. Numba's kernels run without compilation, as Python: the arithmetic is the same. What a test runs in a process of its own is
+not changed.
 """
 
 import argparse
-import ast
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -21,6 +23,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,11 +31,15 @@ import tomllib
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
 
-HOUSE = Path(__file__).parents[1]
+import pytest
+from _pytest.runner import runtestprotocol
+from mutation import HOUSE, Mutant, mutants
+
 FIGURES = HOUSE / "demos" / "results" / "mutants.json"
 EQUIVALENT = HOUSE / "tests" / "mutants.toml"
 
@@ -53,153 +60,9 @@ MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
 KERNEL_TESTS = ["tests/test_kernels.py", "tests/test_backends.py", "tests/test_compiled.py"]
 
 SECONDS = 20.0              # how long the tests of one mutant take at most, of those that reach its line
-FEW = 10                    # how many of them run at first
-
-OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult,
-             ast.Mod: ast.Add, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.And: ast.Or, ast.Or: ast.And,
-             ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-             ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}
-SIBLINGS = [("done", "term"), ("obs", "next_obs"), ("s", "s2"), ("v", "v2"), ("actor_lr", "critic_lr"), ("mean", "sum"),
-            ("min", "max"), ("minimum", "maximum"), ("argmin", "argmax"), ("zeros", "ones"), ("zeros_like", "ones_like"),
-            ("floor", "ceil"), ("standard_normal", "random"), ("exp", "expm1"), ("log", "log1p"), ("mu", "log_std"),
-            ("actor", "critic"),
-            ("online", "target"), ("var", "std"), ("gamma", "lam")]
-COMMUTE = {"isinstance", "np.minimum", "np.maximum", "min", "max", "_same_vectors", "np.array_equal"}     # order means nothing
-SIBLING = {a: b for x, y in SIBLINGS for a, b in ((x, y), (y, x))}
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change: what stood at a place of a file, and what stands there instead."""
-
-    file: str
-    function: str
-    line: int
-    statement: range        # the lines of the statement that has the change
-    old: str
-    new: str
-    text: str               # the whole file, changed
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What names it in tests/mutants.toml, independent of line numbers."""
-        return self.file, self.function, self.old, self.new
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.function}\n  - {self.old}\n  + {self.new}"
-
-
-# -- changes -------------------------------------------------------------------------------------------------------------------
-
-
-def mutants(file: str) -> Iterator[Mutant]:
-    """All mutants of one file, in the order of its lines."""
-    whole = (HOUSE / file).read_bytes()                             # ast counts columns in bytes
-    starts = [0]
-    for line in whole.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    seen = set()
-    for function, statement, node, new in changes(ast.parse(whole), "module", range(0)):
-        begin, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        first, last = starts[node.lineno - 1], starts[node.end_lineno]
-        old, text = (b" ".join(piece.split()).decode() for piece in (
-            whole[first:last], whole[first:begin] + new.encode() + whole[end:last]))
-        if (begin, end, new) not in seen and old != text:
-            seen.add((begin, end, new))
-            yield Mutant(file, function, node.lineno, statement, old, text, (whole[:begin] + new.encode() + whole[end:]).decode())
-
-
-def changes(node: ast.AST, function: str, statement: range) -> Iterator[tuple[str, range, ast.AST, str]]:
-    """(function, lines of the statement, node, what takes its place) for all code below a node that computes something."""
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list") or isinstance(node, ast.Raise | ast.JoinedStr):
-            continue                                                    # no types, no texts of errors
-        for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or (isinstance(node, ast.ClassDef) and not isinstance(child, ast.FunctionDef)):
-                continue                                                # in a class only methods: hyperparameters are choices
-            inner, lines = function, statement
-            if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                inner = f"{function}.{child.name}".removeprefix("module.")
-            if isinstance(child, ast.stmt):
-                body = getattr(child, "body", None)
-                lines = range(child.lineno, body[0].lineno if body else child.end_lineno + 1)
-            for new in replacements(child):
-                yield inner, lines, child, new
-            yield from changes(child, inner, lines)
-
-
-def replacements(node: ast.AST) -> Iterator[str]:
-    """The texts that take a node's place, one after the other."""
-    match node:
-        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
-            yield f"({ast.unparse(ast.BinOp(left, OPERATORS[type(op)](), right))})"
-        case ast.AugAssign(target, op, value):
-            if type(op) in OPERATORS:
-                yield ast.unparse(ast.AugAssign(target, OPERATORS[type(op)](), value))
-            yield "pass"
-        case ast.BoolOp(op, values):
-            yield f"({ast.unparse(ast.BoolOp(OPERATORS[type(op)](), values))})"
-        case ast.Compare(left, [op], [right]):
-            yield f"({ast.unparse(ast.Compare(left, [OPERATORS[type(op)]()], [right]))})"
-        case ast.UnaryOp(ast.USub() | ast.Not() | ast.Invert(), operand):
-            yield f"({ast.unparse(operand)})"
-        case ast.Constant(bool() as value):
-            yield str(not value)
-        case ast.Constant(int() | float() as value):
-            yield {0: "1", 1: "2"}.get(value, repr(value + 1))
-        case ast.IfExp(test, body, orelse) if not isinstance(test, ast.Compare | ast.UnaryOp):
-            yield f"({ast.unparse(ast.IfExp(test, orelse, body))})"
-        case ast.Call(func, [first, second, *rest], keywords) if not isinstance(first, ast.Starred) and \
-                not isinstance(second, ast.Starred) and ast.unparse(func) not in COMMUTE:
-            yield ast.unparse(ast.Call(func, [second, first, *rest], keywords))
-        case ast.Attribute(value, name, ast.Load()) if name in SIBLING:
-            yield ast.unparse(ast.Attribute(value, SIBLING[name]))
-        case ast.Name(name, ast.Load()) if name in SIBLING:
-            yield SIBLING[name]
-        case ast.Expr(ast.Call()) | ast.Assign([ast.Subscript() | ast.Attribute()]):
-            yield "pass"
-
-
-# -- running -------------------------------------------------------------------------------------------------------------------
-
-
-class Changed(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
-    """Imports one module from a changed text."""
-
-    def __init__(self, mutant: Mutant):
-        module = mutant.file.removesuffix(".py").replace("/", ".")
-        importlib.machinery.SourceFileLoader.__init__(self, module, str(HOUSE / mutant.file))
-        self.text = mutant.text
-
-    def find_spec(self, fullname, path, target=None):
-        """Only for the changed module."""
-        return importlib.util.spec_from_file_location(fullname, self.path, loader=self) if fullname == self.name else None
-
-    def get_code(self, fullname):
-        """The changed text, compiled."""
-        return compile(self.text, self.path, "exec", dont_inherit=True)
-
-
-def run_tests(mutant: Mutant, tests: list[str], folder: str) -> None:
-    """In a forked process: import the mutant and end with the exit code of its tests, 0 if all pass."""
-    sys.meta_path.insert(0, Changed(mutant))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(1, 2)
-    import pytest
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        code = pytest.main(["-x", "-n", "0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning",
-                            "--basetemp", own + "/tests", *tests])
-        os._exit(code)
-
-
-def killed(mutant: Mutant, tests: list[str], seconds: float, folder: str) -> bool:
-    """Whether one of the tests fails, or they do not end in ten times their usual time."""
-    process = multiprocessing.get_context("fork").Process(target=run_tests, args=(mutant, tests, folder))
-    process.start()
-    process.join(30 + 10 * seconds)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    return process.exitcode != 0
+# -- which tests ---------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -261,6 +124,144 @@ def load_reach(path: Path) -> Reach:
     return Reach(lines, kept["seconds"], kept["breadth"])
 
 
+# -- running -------------------------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    """A plugin of pytest that runs no test itself: it forks for each mutant, and the fork runs the mutant's tests."""
+
+    def __init__(self, files: list[str], reached: Reach, jobs: int, show: bool):
+        self.files = files
+        self.reached = reached
+        self.jobs = jobs
+        self.show = show
+        self.survived = 0
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """In the place of pytest's own loop."""
+        self.items = {item.nodeid: item for item in session.items}
+        session.config._tmp_path_factory.getbasetemp()                  # once, before the forks, each of which would empty it
+        for file in self.files:
+            self.survived += report(file, list(self.outcomes(file)), self.show)
+        return True
+
+    def outcomes(self, file: str) -> Iterator[tuple[Mutant, bool]]:
+        """Each mutant of a file, and whether it is killed."""
+        text = (HOUSE / file).read_text()
+        source = compile(text, str(HOUSE / file), "exec", dont_inherit=True)
+        live = functions(source)
+        whole = Mutant(file, "module", 1, range(10**5), "", "", text)
+        found = [whole, *mutants(file)]
+        running: dict[int, int] = {}
+        dead: dict[int, bool] = {}
+        for number, mutant in enumerate(found):
+            if len(running) == self.jobs:
+                self.wait(running, dead)
+            tests = self.reached.choose(mutant)
+            if not tests:
+                dead[number] = False
+                continue
+            pid = os.fork()
+            if pid == 0:
+                self.fork(mutant, exchanges(source, mutant), live, tests)
+            running[pid] = number
+        while running:
+            self.wait(running, dead)
+        if dead[0]:
+            raise SystemExit(f"{file}: the tests fail on the source itself")
+        for number, mutant in enumerate(found[1:], 1):
+            yield mutant, dead[number]
+
+    def wait(self, running: dict[int, int], dead: dict[int, bool]) -> None:
+        """For the end of one fork."""
+        pid, status = os.wait()
+        dead[running.pop(pid)] = status != 0
+
+    def fork(self, mutant: Mutant, exchanged: dict[CodeType, CodeType] | None, live: dict[CodeType, list[FunctionType]],
+             tests: list[str]) -> None:
+        """Run the tests on a mutant and end this process: with 0 if all pass. The alarm ends it if they do not end."""
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60 + int(10 * sum(self.reached.seconds[test] for test in tests)))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(1, 2)
+            if exchanged is None:
+                os.execv(sys.executable, [sys.executable, __file__, "--changed", mutant.file, *dumped(mutant.text), *tests])
+            for old, new in exchanged.items():
+                for function in live.get(old, []):
+                    function.__code__ = new
+            items = [self.items[test] for test in tests if test in self.items]
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                if any(result.failed for result in runtestprotocol(item, nextitem=following, log=False)):
+                    os._exit(1)
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+
+
+def functions(source: CodeType) -> dict[CodeType, list[FunctionType]]:
+    """Code → the functions that run it now, wherever they are kept."""
+    found: dict[CodeType, list[FunctionType]] = {}
+    for thing in gc.get_objects():
+        if isinstance(thing, FunctionType) and thing.__code__.co_filename == source.co_filename:
+            found.setdefault(thing.__code__, []).append(thing)
+    return found
+
+
+def exchanges(source: CodeType, mutant: Mutant) -> dict[CodeType, CodeType] | None:
+    """Code of a function → its changed code; None if the change is in what runs at import."""
+    pairs: dict[CodeType, CodeType] = {}
+
+    def compare(old: CodeType, new: CodeType) -> bool:
+        inner, changed = ([x for x in code.co_consts if isinstance(x, CodeType)] for code in (old, new))
+        if len(inner) == len(changed) and not all(compare(a, b) for a, b in zip(inner, changed, strict=True)):
+            return False
+        if old != new:
+            if not old.co_flags & 2 and _own(old) != _own(new):         # 2: CO_NEWLOCALS, of functions, not of modules and classes
+                return False
+            pairs[old] = new
+        return True
+
+    changed = compile(mutant.text, source.co_filename, "exec", dont_inherit=True)
+    return {old: new for old, new in pairs.items() if old.co_flags & 2} if compare(source, changed) else None
+
+
+def _own(code: CodeType) -> tuple[Any, ...]:
+    return code.co_code, code.co_names, [x for x in code.co_consts if not isinstance(x, CodeType)]
+
+
+class Changed(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
+    """Imports one module from a changed text."""
+
+    def __init__(self, file: str, text: str):
+        module = file.removesuffix(".py").replace("/", ".")
+        importlib.machinery.SourceFileLoader.__init__(self, module, str(HOUSE / file))
+        self.text = text
+
+    def find_spec(self, fullname, path, target=None):
+        """Only for the changed module."""
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self) if fullname == self.name else None
+
+    def get_code(self, fullname):
+        """The changed text, compiled."""
+        return compile(self.text, self.path, "exec", dont_inherit=True)
+
+
+def dumped(text: str) -> list[str]:
+    """The path of a file with a text, for a process that imports it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as file:
+        file.write(text)
+    return [file.name]
+
+
+def run_changed(file: str, path: str, *tests: str) -> int:
+    """In a process of its own: run tests with a module whose text is in a file."""
+    sys.meta_path.insert(0, Changed(file, Path(path).read_text()))
+    Path(path).unlink()
+    os.chdir(HOUSE)
+    return int(pytest.main(["-x", "-n", "0", "-p", "no:cacheprovider", *tests]))
+
+
 # -- the command ---------------------------------------------------------------------------------------------------------------
 
 
@@ -270,27 +271,41 @@ def equivalent() -> dict[tuple[str, ...], str]:
     return {(entry["file"], entry["function"], entry["old"], entry["new"]): entry["why"] for entry in entries}
 
 
-def count(file: str, reached: Reach, jobs: int, folder: str) -> tuple[Counter[str], list[Mutant]]:
-    """How many mutants of a file are killed, equivalent and survived, and the last."""
-    known, found = equivalent(), list(mutants(file))
-    if stale := [key for key in known if key[0] == file and key not in {mutant.key for mutant in found}]:
-        raise SystemExit(f"tests/mutants.toml: no such mutant: {stale[0]}")
-    source = Mutant(file, "module", 1, range(10**5), "", "", (HOUSE / file).read_text())
-    if killed(source, reached.choose(source), SECONDS, folder):
-        raise SystemExit(f"{file}: the tests fail on the source itself")
-
-    def outcome(mutant: Mutant) -> str:
-        tests = reached.choose(mutant)
-        # Few first: most mutants die there, and the files of the other tests need not be imported.
-        dead = any(killed(mutant, part, sum(reached.seconds[test] for test in part), folder)
-                   for part in (tests[:FEW], tests[FEW:]) if part)
-        if dead and mutant.key in known:
+def report(file: str, outcomes: list[tuple[Mutant, bool]], show: bool) -> int:
+    """Print a file's counts and survivors, and keep the counts unless `show`; returns the number of survivors."""
+    known = equivalent()
+    for key in known:
+        if key[0] == file and key not in {mutant.key for mutant, _ in outcomes}:
+            raise SystemExit(f"tests/mutants.toml: no such mutant: {key}")
+    for mutant, killed in outcomes:
+        if killed and mutant.key in known:
             raise SystemExit(f"tests/mutants.toml calls this equivalent, but a test fails:\n{mutant}")
-        return "killed" if dead else "equivalent" if mutant.key in known else "survived"
+    counts = Counter("killed" if killed else "equivalent" if mutant.key in known else "survived" for mutant, killed in outcomes)
+    print(file, *(f"{counts[what]} {what}" for what in ("killed", "equivalent", "survived")), flush=True)
+    for mutant, killed in outcomes:
+        if not killed and mutant.key not in known:
+            print(mutant, flush=True)
+    if not show:
+        kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+        kept[file] = {what: counts[what] for what in ("killed", "equivalent", "survived")}
+        FIGURES.write_text(json.dumps({name: kept[name] for name in FILES if name in kept}, indent=1) + "\n")
+    return counts["survived"]
 
-    with ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(outcome, found))
-    return Counter(outcomes), [mutant for mutant, what in zip(found, outcomes, strict=True) if what == "survived"]
+
+def run_group(files: list[str], tests: list[str], options: Any, kernels: bool, survived: Any) -> None:
+    """In a process of its own, since whether Numba compiles is decided at import."""
+    os.environ["NUMBA_DISABLE_JIT"] = str(int(kernels))
+    os.chdir(HOUSE)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{folder}/hypothesis"
+        kept = options.reach and options.reach / f"{'kernels' if kernels else 'mathematics'}.json"
+        reached = load_reach(kept) if kept and kept.exists() else reach(folder, tests)
+        if kept:
+            save_reach(reached, kept)
+        runner = Runner(files, reached, options.jobs, options.show)
+        pytest.main(["-q", "-s", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider", "--basetemp", f"{folder}/tests", *tests],
+                    plugins=[runner])
+        survived.value = runner.survived
 
 
 def main() -> int:
@@ -304,37 +319,21 @@ def main() -> int:
     options = parser.parse_args()
     if (options.tests or options.reach) and not options.show:
         parser.error("--tests and --reach need --show: figures are those of all quick tests as they are")
-    files = options.files or FILES
-    alive = 0
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{folder}/hypothesis"
-        for group, words in ((MATHEMATICS, MATHEMATICS_TESTS), (KERNELS, KERNEL_TESTS)):
-            chosen = [file for file in files if file in group]
-            if not chosen:
-                continue
-            os.environ["NUMBA_DISABLE_JIT"] = str(int(group is KERNELS))
-            kept = options.reach and options.reach / f"{'kernels' if group is KERNELS else 'mathematics'}.json"
-            reached = load_reach(kept) if kept and kept.exists() else reach(folder, options.tests or words)
-            if kept:
-                save_reach(reached, kept)
-            import_libraries()
-            for file in chosen:
-                counts, survivors = count(file, reached, options.jobs, folder)
-                print(file, *(f"{counts[what]} {what}" for what in ("killed", "equivalent", "survived")), flush=True)
-                print(*survivors, sep="\n", end="\n" if survivors else "", flush=True)
-                alive += len(survivors)
-                if not options.show:
-                    kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-                    kept[file] = {what: counts[what] for what in ("killed", "equivalent", "survived")}
-                    FIGURES.write_text(json.dumps({name: kept[name] for name in FILES if name in kept}, indent=1) + "\n")
-    return 1 if alive else 0
-
-
-def import_libraries() -> None:
-    """Load in this process what every fork needs, but nothing of the project."""
-    for name in ("gymnasium", "hypothesis", "matplotlib", "numba", "numpy", "pytest", "scipy"):
-        importlib.import_module(name)
+    survived = 0
+    for group, tests in ((MATHEMATICS, MATHEMATICS_TESTS), (KERNELS, KERNEL_TESTS)):
+        files = [file for file in options.files or FILES if file in group]
+        if files:
+            context = multiprocessing.get_context("spawn")
+            alive = context.Value("i", -1)
+            process = context.Process(
+                target=run_group, args=(files, options.tests or tests, options, group is KERNELS, alive))
+            process.start()
+            process.join()
+            if alive.value < 0:
+                return 2                                                # it has said why
+            survived += alive.value
+    return 1 if survived else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_changed(*sys.argv[2:]) if sys.argv[1:2] == ["--changed"] else main())
