@@ -203,7 +203,7 @@ def functions(source: CodeType) -> dict[CodeType, list[FunctionType]]:
     """Code → the functions that run it now, wherever they are kept."""
     found: dict[CodeType, list[FunctionType]] = {}
     for thing in gc.get_objects():
-        if isinstance(thing, FunctionType) and thing.__code__.co_filename == source.co_filename:
+        if type(thing) is FunctionType and thing.__code__.co_filename == source.co_filename:
             found.setdefault(thing.__code__, []).append(thing)
     return found
 

@@ -16,7 +16,7 @@ SIBLINGS = [("done", "term"), ("obs", "next_obs"), ("s", "s2"), ("v", "v2"), ("a
             ("floor", "ceil"), ("standard_normal", "random"), ("exp", "expm1"), ("log", "log1p"), ("mu", "log_std"),
             ("actor", "critic"),
             ("online", "target"), ("var", "std"), ("gamma", "lam")]
-COMMUTE = {"isinstance", "np.clip", "np.minimum", "np.maximum", "min", "max", "_same_vectors", "np.array_equal"}     # order means nothing
+COMMUTE = {"isinstance", "np.clip", "np.minimum", "np.maximum", "min", "max", "_same_vectors", "np.array_equal"}     # of order
 SIBLING = {a: b for x, y in SIBLINGS for a, b in ((x, y), (y, x))}
 
 
