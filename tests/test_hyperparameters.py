@@ -33,15 +33,18 @@ def test_every_field_is_explained(algorithm):
 
 def test_what_is_given_wins_over_the_preset():
     assert scratchac.make_agent("a2c", "CartPole-v1", actor_lr=0.5).config.actor_lr == 0.5
+    pytest.importorskip("Box2D")
     with pytest.raises(UserError, match="needs continuous actions"):
         scratchac.make_agent("sac", "LunarLander-v3", env_args={"continuous": False})
 
 
 def test_a_preset_brings_the_arguments_of_its_environment():
+    pytest.importorskip("Box2D")
     assert scratchac.make_agent("sac", "LunarLander-v3").dist.features == 2
 
 
 def test_a_preset_by_name():
+    pytest.importorskip("mujoco")
     tuned, textbook = (scratchac.make_agent("td3", "InvertedPendulum-v5", preset=name).config for name in (None, "textbook"))
     assert tuned.hidden == (64, 64) and textbook.hidden == (256, 256) and textbook.learning_starts == 10_000
     with pytest.raises(UserError, match="did you mean textbook"):

@@ -40,9 +40,11 @@ def test_an_observation_that_its_space_cannot_hold_is_an_error(dtype, values, lo
     message = f"environment 0 at step 2 of its episode.*{lost}.*{np.dtype(dtype)}"
     with pytest.raises(EnvironmentFailed, match=message):
         scratchac.evaluate(agent, lambda: Says(dtype, values), 1)
-    for mode in ("sync", "async"):
-        with pytest.raises(EnvironmentFailed, match=message):
-            scratchac.train("a2c", lambda: Says(dtype, values), 100, vector=mode, envs=1)
+    with pytest.raises(EnvironmentFailed, match=message):
+        scratchac.train("a2c", lambda: Says(dtype, values), 100, envs=1)
+    # Gymnasium 1.1 has no shared memory of float16.
+    with pytest.raises((EnvironmentFailed, UserError), match=f"{message}|async is not possible: this type has no size"):
+        scratchac.train("a2c", lambda: Says(dtype, values), 100, vector="async", envs=1)
 
 
 @pytest.mark.parametrize("dtype, values", [

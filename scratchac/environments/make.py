@@ -212,8 +212,9 @@ def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> U
     """UserError for a TypeError: that of the call, if it does not fit the constructor, or that of the constructor's own code."""
     by_gymnasium = frames(error)[-1].f_code.co_filename == registration.__file__
     inside = _frames_inside(error)
-    while error.__cause__ and "was raised from the environment creator" in str(error):      # gym.make adds this to any TypeError
-        error, by_gymnasium = error.__cause__, False
+    # gym.make adds this to any TypeError; up to Gymnasium 1.1 it hides which one it was.
+    while (first := error.__cause__ or error.__context__) and "was raised from the environment creator" in str(error):
+        error, by_gymnasium = first, False
         inside += _frames_inside(error)
     text = one_line(error, with_type=False)
     named = re.search(r"unexpected keyword argument '(\w+)'", text)
