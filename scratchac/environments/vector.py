@@ -237,7 +237,7 @@ class Workers(AsyncVectorEnv):
                 why = ", ".join(sorted({why_ended(code) for code in dead.values()}))
                 raise UserError(f"the process of environment {', '.join(map(str, dead))} died as it made its environment: "
                                 f"{why}") from None
-            if isinstance(error, (RuntimeError, ValueError, TypeError)) and not isinstance(error, UserError):   # as for their spaces
+            if isinstance(error, (RuntimeError, ValueError, TypeError)) and not isinstance(error, UserError):  # as of spaces
                 raise UserError(f"--vector async is not possible: {one_line(error, with_type=False)}") from None
             raise
 
