@@ -1,6 +1,6 @@
 """Exact bias and variance of policy gradients: ∇J from linear algebra, and estimators of it summed over all trajectories.
 
-In the corridor (`worlds.py`) one can list every trajectory m with its probability p_m. An estimator makes a vector ĝ_m of each, and so
+In the corridor (`worlds.py`) one can list every trajectory m with its probability p_m. An estimator makes a vector ĝ_m of each, so
 
     E[ĝ] = Σ_m p_m ĝ_m        variance = tr Cov[ĝ] = Σ_m p_m ‖ĝ_m‖² − ‖E[ĝ]‖²        bias = E[ĝ] − ∇J
 
@@ -11,14 +11,13 @@ compared with does not use them: J and ∇J come from the Bellman equation, V = 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from scratchac import losses, returns
 from scratchac.distributions import Categorical
 from scratchac.gradcheck.differences import numerical_gradient
-from scratchac.lab.worlds import Corridor
+from scratchac.lab.worlds import CORRIDOR, Corridor
 from scratchac.nn import MLP, Parameters
 
 FIT_STEPS = 20                                  # gradient steps of the learned baseline
@@ -43,8 +42,8 @@ class Microscope:
     discount        whether step t is weighted by γᵗ, as ∇J asks; most implementations leave it out
     """
 
-    def __init__(self, gamma: float = 0.9, critic_error: float = 0.3, discount: bool = True, world: Corridor | None = None):
-        self.world = world or Corridor()
+    def __init__(self, gamma: float = 0.9, critic_error: float = 0.3, discount: bool = True, world: Corridor = CORRIDOR):
+        self.world = world
         self.gamma = gamma
         self.critic_error = critic_error
         self.paths = self.world.paths
@@ -112,11 +111,12 @@ class Microscope:
         A = np.array(columns)
         return float(np.linalg.norm(A - A.T) / np.linalg.norm(A + A.T))
 
-    # -- estimators, by the library's functions ------------------------------------------------------------------------
-
     def probabilities(self) -> np.ndarray:
         """p_m (M,): the world's chance times Π_t π(aₜ|sₜ)."""
-        return self.paths.chance * np.exp((self._evaluate()[0] * self.paths.alive).sum(axis=0))
+        pi = np.append(self.policy(), [[1.0, 1.0]], axis=0)                               # nobody acts behind the end
+        return self.paths.chance * pi[self.paths.s, self.paths.a].prod(axis=0)
+
+    # -- estimators, by the library's functions ------------------------------------------------------------------------
 
     def gradients(self, psi: np.ndarray) -> np.ndarray:
         """ĝ_m = Σ_t ψₜ ∇log π(aₜ|sₜ) of every trajectory (M, P), for ψ (T, M).
@@ -125,8 +125,13 @@ class Microscope:
         the library leaves M gradients.
         """
         T, M = psi.shape
-        logp, cache, net, params, net_cache = self._evaluate()
-        _, dlogp = losses.policy_gradient(logp.ravel(), (psi * self.paths.alive).ravel() * logp.size)
+        net = MLP(self.net.sizes, stack=(M,))
+        params = Parameters(net.shapes(), np.float64)
+        for name in params.shapes:
+            params[name][...] = self.params[name]
+        y, net_cache = net.forward(params, self._one_hot)                                 # (M, T, A)
+        logp, _, cache = self.dist.evaluate(y.swapaxes(0, 1).reshape(T * M, -1), self.paths.a.ravel())
+        _, dlogp = losses.policy_gradient(logp, (psi * self.paths.alive).ravel() * logp.size)
         dy = self.dist.backward(cache, dlogp, np.zeros_like(dlogp)).reshape(T, M, -1).swapaxes(0, 1)
         grads = params.zeros_like()
         net.backward(params, net_cache, dy, grads)
@@ -149,7 +154,11 @@ class Microscope:
         return returns.monte_carlo(self.paths.r, np.zeros_like(self.paths.r), self.paths.term, self.paths.term, self.gamma)
 
     def whole_return(self) -> np.ndarray:
-        """ψₜ = G₀ for every t, (T, M): the rewards before t are in it, which aₜ cannot change. It needs no γᵗ."""
+        """ψₜ = G₀ for every t, (T, M): it also has the rewards before t, which aₜ cannot change. It needs no γᵗ.
+
+        Their product with ∇log π(aₜ|sₜ) is 0 in the mean and adds noise. But where they are costs they also make ψ smaller, as a
+        baseline would, so that without any other one ĝ may vary less than with Gₜ. With the best baseline for each it varies more.
+        """
         return np.broadcast_to(self.reward_to_go()[0], self.paths.r.shape)
 
     def baseline(self, b: np.ndarray | float) -> np.ndarray:
@@ -180,9 +189,9 @@ class Microscope:
     def optimal_baseline(self, psi: np.ndarray) -> np.ndarray:
         """The b(s) (S + 1,) with which ψₜ − γᵗ b(sₜ) has the least variance, for ψ (T, M).
 
-        With xₘₛ = γᵗ ∇log π(aₜ|s) for the step at which m visits s, and gₘ the gradient without a baseline, ĝₘ = gₘ − Σ_s b_s xₘₛ,
-        whose mean does not depend on b. So E‖ĝ‖² is least where Σ_s′ E[xₛ·xₛ′] b_s′ = E[xₛ·g] for all s: a linear system. (Without
-        the products of different states it is the quotient E[‖∇log π‖²G] / E[‖∇log π‖²] of Greensmith et al. 2004.)
+        With xₛ = γᵗ ∇log π(aₜ|s) for the step at which a trajectory visits s, and g without a baseline, ĝ = g − Σ_s b_s xₛ, whose
+        mean does not depend on b. So E‖ĝ‖² is least where Σ_s′ E[xₛ·xₛ′] b_s′ = E[xₛ·g] for all s: a linear system. (Without the
+        products of different states it is the quotient E[‖∇log π‖²G] / E[‖∇log π‖²] of Greensmith et al. 2004.)
         """
         p, g = self.probabilities(), self.gradients(psi)
         S, A = self.world.states, self.world.actions
@@ -192,7 +201,7 @@ class Microscope:
         return np.append(np.linalg.lstsq(left, right, rcond=None)[0], 0.0)                          # some states are never visited
 
     def learned_baseline(self, steps: int = FIT_STEPS, lr: float = 1.0) -> np.ndarray:
-        """V as a critic learns it (S + 1,): `steps` exact gradient steps on E[½ Σ_t (v(sₜ) − Gₜ)²] from v = 0, by the library's MSE."""
+        """What a critic learns (S + 1,): `steps` steps on E[½ Σ_t (v(sₜ) − Gₜ)²] from v = 0, by `losses.mse`."""
         S, live = self.world.states, self.paths.alive > 0
         rows = (self.probabilities() * self.paths.alive)[live]
         s, g = self.paths.s[live], self.reward_to_go()[live]
@@ -218,14 +227,3 @@ class Microscope:
             q = r + self.gamma * P @ after
             after = (pi * q).sum(axis=1)
         return self.field(float(self.weight[1, 0]), q)
-
-    def _evaluate(self) -> tuple[np.ndarray, Any, MLP, Parameters, Any]:
-        """log π(aₜ|sₜ) (T, M) and the distribution's cache; the stack of M networks, its parameters and its cache."""
-        T, M = self.paths.a.shape
-        net = MLP(self.net.sizes, stack=(M,))
-        params = Parameters(net.shapes(), np.float64)
-        for name in params.shapes:
-            params[name][...] = self.params[name]
-        y, net_cache = net.forward(params, self._one_hot)
-        logp, _, cache = self.dist.evaluate(y.swapaxes(0, 1).reshape(T * M, -1), self.paths.a.ravel())
-        return logp.reshape(T, M), cache, net, params, net_cache

@@ -32,9 +32,8 @@ class Corridor:
     """Five cells in a row; the walk starts in the middle and ends in the first cell, in the last one, or after eight steps.
 
     Action 0 goes left and 1 right; with probability `slip` it is the other way, which costs. So rewards before t are random even if
-    the state at t is known. The clock is part of the state, so the time limit is
-    a terminal state of the world, and V(s) is exact. A state is numbered t (cells − 2) + cell − 1. There are S of them, not counting
-    the end, which has the number S.
+    the state at t is known. The clock is part of the state, so the time limit is a terminal state of the world. A state is numbered
+    t (cells − 2) + cell − 1. There are S of them, not counting the end, which has the number S.
     """
 
     cells: int = 5
@@ -102,3 +101,6 @@ class Corridor:
             s[:steps, m], a[:steps, m], r[:steps, m], s2[:steps, m] = zip(*rows, strict=True)
             alive[:steps, m] = 1
         return Paths(s, a, r, s2, (s2 == self.states).astype(float), alive, np.array([chance for chance, _ in found]))
+
+
+CORRIDOR = Corridor()                                               # the one that is used; its paths are listed once

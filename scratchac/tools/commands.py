@@ -249,7 +249,7 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
         raise SystemExit(1)
 
 
-def microscope(gamma: float = 0.9, lam: float = 0.95, critic_error: float = 0.3, discount: bool = True, batch: int = 10,
+def microscope(gamma: float = 0.9, lam: float = 0.7, critic_error: float = 0.3, discount: bool = True, batch: int = 10,
                picture: Path | None = None, page: Path | None = None, json: bool = False) -> None:
     """Print exact bias and variance of policy gradients: sums over all trajectories of a small corridor, without a sample.
 
@@ -277,7 +277,7 @@ def microscope(gamma: float = 0.9, lam: float = 0.95, critic_error: float = 0.3,
         tool.page(micro, lam, batch, discount, page)
     if picture is not None:
         tool.picture(micro, lam, batch, picture)
-    if page is None and picture is None or json:
+    if json or not (page or picture):
         seen = tool.numbers(micro, lam)
         print(dumps(seen) if json else tool.text(seen, discount))
     else:

@@ -17,7 +17,6 @@ Groups = dict[str, dict[str, Estimate]]
 
 STEPS = (1, 2, 3, 5, 8)                         # k of k-step estimators; no episode has more than 8
 LAMBDAS = (0.0, 0.5, 0.9, 1.0)
-ERRORS = (0.0, 0.3, 0.6)                        # of the critics in the picture
 CURVE = np.linspace(0, 1, 21)                   # λ in the picture
 MDPS = 200                                      # random MDPs of soft policy iteration
 
@@ -76,20 +75,22 @@ def numbers(micro: Microscope, lam: float) -> dict[str, Any]:
 
 def text(seen: dict[str, Any], discount: bool) -> str:
     """The numbers as tables."""
-    lines = [f"γ = {seen['gamma']:g}, steps weighted by {'γᵗ' if discount else '1 instead of γᵗ'}: "
-             f"J = {seen['J']:.6f}, ‖∇J‖ = {seen['gradient_norm']:.6f}, over {seen['trajectories']:,} trajectories, none of them sampled", "",
+    lines = [f"γ = {seen['gamma']:g}, steps weighted by {'γᵗ' if discount else '1 instead of γᵗ'}: J = {seen['J']:.6f}, "
+             f"‖∇J‖ = {seen['gradient_norm']:.6f}, sums over {seen['trajectories']:,} trajectories", "",
              f"{'estimator of ∇J from one episode':36}{'bias':>9}{'variance':>10}{'cosine':>9}{'episodes':>10}"]
     for group, rows in seen["estimators"].items():
         lines += ["", group]
-        lines += [f"  {name:34}{e['bias']:9.1e}{e['variance']:10.4f}{e['cosine']:9.4f}{e['episodes']:10.1f}" for name, e in rows.items()]
-    lines += ["", "bias: ‖E[ĝ] − ∇J‖ / ‖∇J‖. cosine: of the angle between E[ĝ] and ∇J. variance: tr Cov[ĝ]. episodes: variance / ‖∇J‖²,",
-              "after which the mean's noise is as long as ∇J. ε(s): fixed numbers drawn from N(0, 1).", "",
+        lines += [f"  {name:34}{e['bias']:9.1e}{e['variance']:10.4f}{e['cosine']:9.4f}{e['episodes']:10.1f}"
+                  for name, e in rows.items()]
+    lines += ["", "bias: ‖E[ĝ] − ∇J‖ / ‖∇J‖. cosine: of the angle between E[ĝ] and ∇J. variance: tr Cov[ĝ].",
+              "episodes: variance / ‖∇J‖², until the mean's noise is as long as ∇J. ε(s): fixed numbers from N(0, 1).", "",
               "Is the expected step the gradient of anything? Then its Jacobian A is symmetric; ‖A − Aᵀ‖ / ‖A + Aᵀ‖ is",
               f"  with γᵗ {seen['asymmetry']['with']:.0e} (rounding), without {seen['asymmetry']['without']:.3f}", "",
               "SAC's actor gradient for one state, by quadrature: variance of ∂L/∂(raw log σ) and ∂L/∂μ"]
     lines += [f"  {name:34}{m['variance'][0]:9.1f}{m['variance'][1]:10.1f}" for name, m in seen["two gradients"].items()]
-    lines += ["", f"Soft policy iteration on {MDPS} random MDPs: share in which some soft Q(s, a) fell, deepest fall, mean soft V at the end"]
-    lines += [f"  {name:34}{x['fell']:9.0%}{x['deepest']:10.4f}{x['value']:9.3f}" for name, x in seen["soft policy iteration"].items()]
+    lines += ["", f"Soft policy iteration on {MDPS} random MDPs: share in which a soft Q(s, a) fell, deepest fall, mean V"]
+    lines += [f"  {name:34}{x['fell']:9.0%}{x['deepest']:10.4f}{x['value']:9.3f}"
+              for name, x in seen["soft policy iteration"].items()]
     lines += ["", "A-split, true V(A), V(B), V(C) = 0.50, 1.00, 0.00: where gradient steps on the squared TD error end"]
     lines += [f"  {name:34}{'  '.join(f'{x:.2f}' for x in v):>22}" for name, v in seen["A-split"].items()]
     return "\n".join(lines)
@@ -108,17 +109,19 @@ def picture(micro: Microscope, lam: float, batch: int, path: Path) -> None:
     left.invert_yaxis()
     left.margins(x=0.12)
     left.set(title="REINFORCE: exact variance of one episode's gradient", xlabel="tr Cov[ĝ]")
-    for error, colour in zip(ERRORS, plots.COLOURS, strict=False):
+    for error, colour in zip(sorted({0.0, micro.critic_error, 2 * micro.critic_error}), plots.COLOURS, strict=False):
         bias2, variance = curve(micro, error)
         total = bias2 + variance / batch
         right.plot(CURVE, total, color=colour, label=f"V̂ = V + {error:g} ε(s)" if error else "true V")
         right.plot(CURVE, bias2, color=colour, ls=":", lw=1.2)
         right.plot(CURVE[total.argmin()], total.min(), "o", color=colour)
     right.plot([], [], color="grey", ls=":", label="bias² alone")
-    right.set(title=f"GAE(λ): bias² + variance, batches of {batch} episodes", xlabel="λ", ylabel="E‖mean of ĝ − ∇J‖²", ylim=(0, None))
+    right.set(title=f"GAE(λ): bias² + variance, batches of {batch} episodes", xlabel="λ", ylabel="E‖mean of ĝ − ∇J‖²",
+              ylim=(0, None))
     right.legend(fontsize=8)
     for ax in (left, right):
         ax.grid(alpha=0.3)
+        ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
     plots.save(figure, path)
 

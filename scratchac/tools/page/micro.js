@@ -67,8 +67,7 @@ function gaeEstimate({ S, pi, first, chance, s, a, r, s2 }, v, gamma, lam, weigh
     for (let i = first[m + 1] - 1; i >= first[m]; i--) {
       const state = s[i], action = a[i];
       adv = r[i] + gamma * v[s2[i]] - v[state] + gamma * lam * adv;                     // v of the end is 0
-      const psi = (weight === 0 ? (i === first[m] ? 1 : 0) : w) * adv;
-      const g0 = psi * ((action === 0 ? 1 : 0) - pi[state][0]), g1 = psi * ((action === 1 ? 1 : 0) - pi[state][1]);
+      const g0 = w * adv * ((action === 0 ? 1 : 0) - pi[state][0]), g1 = w * adv * ((action === 1 ? 1 : 0) - pi[state][1]);
       mean[2 * state] += p * g0;
       mean[2 * state + 1] += p * g1;
       left += g0;

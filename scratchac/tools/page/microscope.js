@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent), made = corridor(data);
 const $ = (id) => document.getElementById(id);
 const settings = { ...data.settings };
-const SLIDERS = ["gamma", "lam", "error", "batch"], CURVE = Array.from({ length: 41 }, (_, i) => i / 40);
+const SLIDERS = ["gamma", "lam", "error", "batch"], CURVE = Array.from({ length: 21 }, (_, i) => i / 20);
 
 const fixed = (x, digits) => (Math.abs(x) < 0.5 * 10 ** -digits ? 0 : x).toFixed(digits).replace("-", "−");
 const line = (kind, x1, y1, x2, y2, width = 2) =>
@@ -49,8 +49,8 @@ function drawStates(seen) {
   const reached = [...new Set(made.s)];                                     // at even times the middle cell only, at odd ones its neighbours
   const largest = Math.max(...reached.map((s) => Math.max(Math.abs(seen.gradient[2 * s + 1]), Math.abs(seen.mean[2 * s + 1]))));
   const scale = 0.92 * column / largest;
-  let drawn = text(margin - 10, 14, "end", "time") + text(x(0), 14, "middle", world.left_reward) +
-    text(x(world.cells - 1), 14, "middle", world.right_reward) + text(x(world.cells >> 1), 14, "middle", "start");
+  let drawn = text(margin - 10, 14, "end", "time") + text(x(0), 14, "middle", `exit +${world.left_reward}`) +
+    text(x(world.cells - 1), 14, "middle", `exit +${world.right_reward}`) + text(x(world.cells >> 1), 14, "middle", "start");
   for (let t = 0; t < world.limit; t++) {
     drawn += text(margin - 10, top + row * t + row / 2 + 4, "end", t) + line("axis", margin, top + row * (t + 1), width, top + row * (t + 1), 1);
   }
@@ -66,12 +66,22 @@ function drawStates(seen) {
   $("states").setAttribute("aria-label", `In ${agree} of ${reached.length} states the estimator's mean points where the exact gradient does.`);
 }
 
+// bias² and the variance of one episode over λ; kept, since a move of λ or of the batch does not change them
+let kept = { key: null, points: [] };
+function overLambda() {
+  const key = [settings.gamma, settings.error, settings.discount].join();
+  if (kept.key !== key) {
+    kept = { key, points: CURVE.map((lam) => {
+      const { bias, length, variance } = look(made, { ...settings, lam });
+      return { lam, bias2: (bias * length) ** 2, variance };
+    }) };
+  }
+  return kept.points;
+}
+
 function drawCurve(seen) {
   const height = 282, width = area("curve", height), left = 42, bottom = height - 26, right = width - 8;
-  const points = CURVE.map((lam) => {
-    const one = look(made, { ...settings, lam });
-    return { lam, bias2: (one.bias * one.length) ** 2, variance: one.variance / settings.batch };
-  });
+  const points = overLambda().map((one) => ({ ...one, variance: one.variance / settings.batch }));
   const total = ({ bias2, variance }) => bias2 + variance, best = points.reduce((a, b) => (total(b) < total(a) ? b : a));
   const most = Math.max(...points.map(total)) * 1.06, step = 10 ** Math.floor(Math.log10(most)), tick = most / step > 5 ? 2 * step : most / step > 2 ? step : step / 2;
   const px = (lam) => left + (right - left) * lam, py = (y) => bottom - (bottom - 10) * y / most;
@@ -83,7 +93,7 @@ function drawCurve(seen) {
   drawn += path("bias2", (p) => p.bias2) + path("variance", (p) => p.variance) + path("total", total);
   $("curve").innerHTML = drawn + `<circle class="dot" cx="${px(best.lam)}" cy="${py(total(best))}" r="4.5"/>`;
   const now = (seen.bias * seen.length) ** 2 + seen.variance / settings.batch;
-  $("best").textContent = `Squared error of a batch's gradient: ${now.toPrecision(3)} here, least ${total(best).toPrecision(3)} at λ = ${best.lam.toFixed(2)} (dot).`;
+  $("best").textContent = `Squared error of a batch's gradient: ${now.toPrecision(3)} here, least ${total(best).toPrecision(3)} at λ\u00a0=\u00a0${best.lam.toFixed(2)} (dot).`;
   $("curve").setAttribute("aria-label", `Bias squared and variance of a batch over λ. ${$("best").textContent}`);
 }
 
@@ -120,7 +130,7 @@ function label() {
   for (const id of SLIDERS) $(id).value = id === "batch" ? Math.log10(settings.batch) : settings[id];
   $("discount").checked = settings.discount;
   const key = (pairs) => pairs.map(([colour, name]) => `<span><i style="background: var(--${colour})"></i>${name}</span>`).join("");
-  for (const legend of document.querySelectorAll(".legend")) legend.innerHTML = key([["blue", "∇J"], ["orange", "mean of the estimator"]]);
+  for (const legend of document.querySelectorAll(".legend")) legend.innerHTML = key([["blue", "∇J"], ["orange", "estimate"]]);
   $("curve-legend").innerHTML = key([["blue", "bias²"], ["orange", "variance"], ["ink", "sum"]]);
 }
 
