@@ -201,7 +201,7 @@ class Microscope:
         return np.append(np.linalg.lstsq(left, right, rcond=None)[0], 0.0)                          # some states are never visited
 
     def learned_baseline(self, steps: int = FIT_STEPS, lr: float = 1.0) -> np.ndarray:
-        """What a critic learns (S + 1,): `steps` steps on E[½ Σ_t (v(sₜ) − Gₜ)²] from v = 0, by `losses.mse`."""
+        """What a critic learns (S + 1,) in `steps` gradient steps on E[½ Σ_t (v(sₜ) − Gₜ)²] from v = 0, by `losses.mse`."""
         S, live = self.world.states, self.paths.alive > 0
         rows = (self.probabilities() * self.paths.alive)[live]
         s, g = self.paths.s[live], self.reward_to_go()[live]
