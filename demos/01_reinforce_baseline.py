@@ -64,7 +64,7 @@ for i, (name, g) in enumerate(gradients.items()):
     # Where the expectation is unchanged, the mean change is sampling error alone: |mean|² ≈ tr Cov(change) / n.
     shift = np.sqrt(EPISODES * (change.mean(axis=0) ** 2).sum() / max(change.var(axis=0).sum(), 1e-12))
     sums = exact[name].variance / exact["none"].variance
-    for x, height, colour, label in ((i - 0.2, variance, 0, f"CartPole, {EPISODES} episodes"),
+    for x, height, colour, label in ((i - 0.2, variance, 0, f"CartPole, {EPISODES} samples"),
                                      (i + 0.2, sums, 1, "corridor, exact")):
         right.bar(x, height, 0.38, color=COLOURS[colour], label=label if i == 0 else None)
         right.text(x, height, f"{height:.2f}", ha="center", va="bottom", fontsize=9)

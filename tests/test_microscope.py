@@ -328,4 +328,7 @@ def test_the_page_asks_for_nothing():
     source = "".join((Path(exact.__file__).parents[1] / "tools/page" / name).read_text()
                      for name in ("micro.html", "micro.js", "microscope.js", "micro.css"))
     assert "default-src 'none'" in source
+    world = Corridor()                                                      # the page's words for it have its numbers
+    for number in (world.left_reward, -world.step_reward, -world.slip_reward):
+        assert f"{number:g}" in source.split("<footer>")[1]
     assert not any(word in source for word in ("https:", "fetch(", "import(", "XMLHttpRequest", "@import", "src="))

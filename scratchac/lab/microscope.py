@@ -195,13 +195,13 @@ class Microscope:
         """
         p, g = self.probabilities(), self.gradients(psi)
         S, A = self.world.states, self.world.actions
-        x = self.gradients(np.broadcast_to(self.weight, self.paths.r.shape))[:, : S * A].reshape(-1, S, A)     # rows of W are states
+        x = self.gradients(np.broadcast_to(self.weight, self.paths.r.shape))[:, : S * A].reshape(-1, S, A)    # W's rows are states
         left = np.einsum("m,msa,mta->st", p, x, x) + np.diag(np.einsum("m,msa->s", p, x * x))       # through b, and through W
         right = np.einsum("m,msa,msa->s", p, x, g[:, : S * A].reshape(-1, S, A)) + np.einsum("m,msa,ma->s", p, x, g[:, S * A :])
         return np.append(np.linalg.lstsq(left, right, rcond=None)[0], 0.0)                          # some states are never visited
 
     def learned_baseline(self, steps: int = FIT_STEPS, lr: float = 1.0) -> np.ndarray:
-        """What a critic learns (S + 1,) in `steps` gradient steps on E[½ Σ_t (v(sₜ) − Gₜ)²] from v = 0, by `losses.mse`."""
+        """What a critic learns (S + 1,) in `steps` gradient steps on E[½ Σ_t (v(sₜ) − Gₜ)²] from v = 0, by `mse`."""
         S, live = self.world.states, self.paths.alive > 0
         rows = (self.probabilities() * self.paths.alive)[live]
         s, g = self.paths.s[live], self.reward_to_go()[live]

@@ -37,7 +37,7 @@ function drawPlane(seen) {
   const px = (x) => left + scale * (x - x0), py = (y) => top + scale * (y1 - y);
   $("plane").innerHTML = `<clipPath id="frame"><rect width="${width}" height="${height}"/></clipPath>` +
     `<circle class="noise" clip-path="url(#frame)" cx="${px(along)}" cy="${py(across)}" r="${scale * radius}"/>` +
-    line("axis", px(x0), py(0), px(x1), py(0), 1) + arrow("exact", px(0), py(0), px(seen.length), py(0), 4, 15) +
+    line("axis", px(x0), py(0), px(x1), py(0), 1) + arrow("exact", px(0), py(0), px(seen.length), py(0), 8, 22) +
     arrow("estimated", px(0), py(0), px(along), py(across), 4, 15);
   $("plane").setAttribute("aria-label", `The exact gradient has length ${fixed(seen.length, 3)}, the estimator's mean ` +
     `${fixed(norm(seen.mean), 3)} at an angle of ${$("angle").textContent}; a batch has the standard deviation ${fixed(radius, 3)}.`);
@@ -49,7 +49,7 @@ function drawStates(seen) {
   const reached = [...new Set(made.s)];                                     // at even times the middle cell only, at odd ones its neighbours
   const largest = Math.max(...reached.map((s) => Math.max(Math.abs(seen.gradient[2 * s + 1]), Math.abs(seen.mean[2 * s + 1]))));
   const scale = 0.92 * column / largest;
-  let drawn = text(margin - 10, 14, "end", "time") + text(x(0), 14, "middle", `exit +${world.left_reward}`) +
+  let drawn = text(margin - 10, 14, "end", "t") + text(x(0), 14, "middle", `exit +${world.left_reward}`) +
     text(x(world.cells - 1), 14, "middle", `exit +${world.right_reward}`) + text(x(world.cells >> 1), 14, "middle", "start");
   for (let t = 0; t < world.limit; t++) {
     drawn += text(margin - 10, top + row * t + row / 2 + 4, "end", t) + line("axis", margin, top + row * (t + 1), width, top + row * (t + 1), 1);
@@ -80,7 +80,7 @@ function overLambda() {
 }
 
 function drawCurve(seen) {
-  const height = 282, width = area("curve", height), left = 42, bottom = height - 26, right = width - 8;
+  const height = 282, width = area("curve", height), left = 48, bottom = height - 26, right = width - 8;
   const points = overLambda().map((one) => ({ ...one, variance: one.variance / settings.batch }));
   const total = ({ bias2, variance }) => bias2 + variance, best = points.reduce((a, b) => (total(b) < total(a) ? b : a));
   const most = Math.max(...points.map(total)) * 1.06, step = 10 ** Math.floor(Math.log10(most)), tick = most / step > 5 ? 2 * step : most / step > 2 ? step : step / 2;
