@@ -79,8 +79,8 @@ class Microscope:
     def field(self, weight: float, q: np.ndarray) -> np.ndarray:
         """Σ_s d(s) Σ_a q(s, a) ∇π(a|s) with d(s) = Σ_t weightᵗ P(Sₜ = s), (P,).
 
-        For weight = γ and q = Q it is ∇J (policy gradient theorem, Sutton & Barto 2018, eq. 13.5 and the box below it, where the
-        sum over k has γᵏ). For other q it is the mean of an estimator whose expectation given s and a is q.
+        For weight = γ and q = Q it is ∇J (the policy gradient theorem in its start-state form, Sutton et al. 2000, theorem 1). For
+        other q it is the mean of an estimator whose expectation given s and a is q.
 
         d = (I − weight P_πᵀ)⁻¹ e_{s₀}, and for logits Σ_a q ∂π/∂yₐ = πₐ (qₐ − Σ_b π_b q_b).
         """
