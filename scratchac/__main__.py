@@ -28,6 +28,7 @@ COMMANDS = {
     "export": (commands.export, "a trained policy as a web page, or as an ONNX graph"),
     "play": (commands.play, "play an environment by keyboard, or a game against a trained policy"),
     "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),
+    "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
     "bench": (commands.bench, "time kernels, updates and training on each backend"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),

@@ -1,6 +1,7 @@
 """Settings and fixtures of all tests."""
 
 import os
+import shutil
 import sys
 
 os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")         # the reference; tests/test_backends.py holds the others to it
@@ -45,3 +46,39 @@ def finished(tmp_path_factory):
     options = {"normalise_obs": True, "scale_rewards": True, "optimiser": "adam"}
     agent = scratchac.train("a2c", env="CartPole-v1", steps=2000, out=path, **options)
     return path, agent
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    path = os.environ.get("CHROMIUM") or next(filter(None, found), None)
+    if path is None:
+        pytest.skip("no Chromium: neither chromium, chromium-browser nor google-chrome, and no $CHROMIUM")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file in the browser. The page must write nothing to the console and request nothing but the file."""
+    opened = []
+
+    def visit(path, **options):
+        page = browser.new_page(**options)
+        said, asked = [], []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.resolve().as_uri())
+        opened.append((page, path, said, asked))
+        return page
+
+    yield visit
+    for page, path, said, asked in opened:
+        page.wait_for_timeout(100)
+        assert said == []
+        assert asked == [path.resolve().as_uri()]
+        page.close()

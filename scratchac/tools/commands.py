@@ -249,6 +249,41 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
         raise SystemExit(1)
 
 
+def microscope(gamma: float = 0.9, lam: float = 0.7, critic_error: float = 0.3, discount: bool = True, batch: int = 10,
+               picture: Path | None = None, page: Path | None = None, json: bool = False) -> None:
+    """Print exact bias and variance of policy gradients: sums over all trajectories of a small corridor, without a sample.
+
+    Args:
+        gamma: discount factor
+        lam: a further λ of GAE in the table
+        critic_error: the critic is V + critic_error · ε(s), with fixed ε(s) from N(0, 1)
+        discount: weight step t by γᵗ, as the gradient of the discounted return asks
+        batch: episodes in a batch, for the picture
+        picture: draw variances, and bias and variance over λ, into this file
+        page: write an interactive page into this new file
+        json: print one JSON object
+    """
+    from scratchac.algorithms.config import Range, whole
+    from scratchac.lab.microscope import Microscope
+    from scratchac.tools import microscope as tool
+
+    for flag, value, allowed in (("--gamma", gamma, Range(0.01, 1)), ("--lam", lam, Range(0, 1)),
+                                 ("--critic-error", critic_error, Range(0, 100))):
+        if value not in allowed:
+            raise UserError(f"{flag} must be {allowed}, not {value:g}")
+    batch = whole("--batch", batch, 1, 10**6)
+    micro = Microscope(gamma, critic_error, discount)
+    if page is not None:
+        tool.page(micro, lam, batch, discount, page)
+    if picture is not None:
+        tool.picture(micro, lam, batch, picture)
+    if json or not (page or picture):
+        seen = tool.numbers(micro, lam)
+        print(dumps(seen) if json else tool.text(seen, discount))
+    else:
+        print("\n".join(str(path) for path in (page, picture) if path is not None))
+
+
 def bench(profile: bool = False, peers: bool = False, json: bool = False) -> None:
     """Time every kernel on every backend, then updates and training; the machine should do nothing else.
 

@@ -121,11 +121,19 @@ def web_page(run: Run) -> bytes:
         raise UserError(f"{config['env']} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
     agent = api.load(run.path)
     data = {"env": config["env"], "env_args": config["env_args"], **policy_of(agent)}
-    parts = {path.name: path.read_text(encoding="utf-8") for path in (files("scratchac.tools") / "page").iterdir()}
-    parts["policy"] = json.dumps(data, allow_nan=False).replace("<", "\\u003c")     # so that no string can end the script
-    parts["algorithm"], parts["env"] = escape(config["algorithm"]), escape(config["env"])
-    parts["facts"] = f"seed {config['seed']} · {agent.step:,} steps · scratchac {__version__}"
-    return re.sub(r"\{\{([\w.]+)\}\}", lambda match: parts[match[1]], parts["page.html"]).encode()
+    return filled("page.html", policy=in_script(data), algorithm=escape(config["algorithm"]), env=escape(config["env"]),
+                  facts=f"seed {config['seed']} · {agent.step:,} steps · scratchac {__version__}")
+
+
+def filled(page: str, **parts: str) -> bytes:
+    """A file of scratchac/tools/page/ with the other files there, and `parts`, in the places {{name}} that ask for them."""
+    known = {path.name: path.read_text(encoding="utf-8") for path in (files("scratchac.tools") / "page").iterdir()} | parts
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda match: known[match[1]], known[page]).encode()
+
+
+def in_script(data: Any) -> str:
+    """JSON in which no string can end the script that it stands in."""
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 
 # -- an ONNX graph ---------------------------------------------------------------------------------------------------
