@@ -7,6 +7,7 @@ value, an environment, a worker or the end of memory), 130 after Ctrl-C, and 141
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 try:
     from scratchac.errors import TrainingError, UserError, unknown
@@ -19,7 +20,7 @@ except KeyboardInterrupt:                       # Ctrl-C in the first moment, wh
     print("scratchac: stopped", file=sys.stderr)
     sys.exit(130)
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train a2c"),
     "sweep": (commands.sweep, "many runs in parallel, over seeds and values of hyperparameters"),
     "evaluate": (commands.evaluate, "returns of a trained policy"),

@@ -7,7 +7,6 @@ all inputs, it is the diagnosis. So there is no file of right or wrong answers t
 The learner's file is executed, since whoever names it has asked for that.
 """
 
-import copy
 import inspect
 import traceback
 import warnings
@@ -19,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scratchac.errors import UserError, one_line
+from scratchac.errors import one_line
 from scratchac.lab.exercises.exercise import Exercise, Learner
 from scratchac.parallel.workers import engine
 
@@ -27,12 +26,12 @@ INPUTS = 20
 TOLERANCE = 1e-9                # relative, and absolute for numbers below 1
 SECONDS = 10.0                  # for one exercise
 STARTING = 60.0                 # for the process that grades to load the library
-Status = Literal["passed", "not begun", "wrong", "failed"]      # wrong: numbers that differ; failed: there are no numbers to compare
+Status = Literal["passed", "not begun", "wrong", "failed"]      # wrong: numbers that differ; failed: no numbers to compare
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the grader found: for a wrong result `text` has its first wrong coordinate, and `diagnosis` the known mistake, if any."""
+    """What the grader found: of a wrong result, the first wrong coordinate (`text`) and the known mistake, if any (`diagnosis`)."""
 
     status: Status
     text: str = ""
@@ -57,29 +56,31 @@ def load(exercise: Exercise, path: Path) -> Learner:
         inspect.signature(function).bind(*exercise.gives)
     except (TypeError, ValueError):
         raise Failed(f"{exercise.function} must take ({wanted})") from None
-    return function
+
+    def guarded(*args: Any) -> Any:
+        with _told(path):
+            return function(*args)
+    return guarded
 
 
-def grade(exercise: Exercise, learner: Learner, path: Path | None = None) -> Verdict:
-    """Compare a function with the exercise's solution. `path` is the file that errors are looked for in."""
-    results = []
+def grade(exercise: Exercise, learner: Learner) -> Verdict:
+    """Compare a function with the exercise's solution."""
+    right, results = [_expected(exercise, seed) for seed in range(INPUTS)], []
     try:
         for seed in range(INPUTS):
-            results.append(_results(exercise, learner, seed, path))
+            results.append(_results(exercise, learner, seed, [x.shape for x in right[seed]]))
     except NotImplementedError:
         return Verdict("not begun")
     except Failed as why:
         return Verdict("failed", str(why))
-    for seed, found in enumerate(results):
-        expected = _expected(exercise, seed)
+    for seed, (expected, found) in enumerate(zip(right, results, strict=True)):
         for name, x, y in zip(exercise.results, expected, found, strict=True):
             wrong = np.argwhere(~_close(x, y))
             if len(wrong):
                 i = tuple(map(int, wrong[0]))
                 where = f"{name}[{', '.join(map(str, i))}]" if i else name
-                text = f"{where}: expected {x[i]:+.6g}, found {y[i]:+.6g}"
-                if text.split("expected ")[1].split(", found ")[0] == text.split(", found ")[1]:
-                    text = f"{where}: expected {x[i]:+.15g}, found {y[i]:+.15g}"
+                digits = 6 if f"{x[i]:+.6g}" != f"{y[i]:+.6g}" else 15
+                text = f"{where}: expected {x[i]:+.{digits}g}, found {y[i]:+.{digits}g}".replace("+nan", "nan")
                 return Verdict("wrong", text + (f" (input {seed + 1} of {INPUTS})" if seed else ""), diagnose(exercise, results))
     return Verdict("passed")
 
@@ -127,17 +128,19 @@ def _grade_files(send: Callable[[Any], None], names: list[str], paths: list[Path
     send(None)
     for name, path in zip(names, paths, strict=True):
         try:
-            verdict = grade(EXERCISES[name], load(EXERCISES[name], path), path)
+            verdict = grade(EXERCISES[name], load(EXERCISES[name], path))
         except Failed as why:
             verdict = Verdict("failed", str(why))
+        except NotImplementedError:                     # at the top of the file
+            verdict = Verdict("not begun")
         send(verdict)
 
 
-def _results(exercise: Exercise, learner: Learner, seed: int, path: Path | None) -> tuple[np.ndarray, ...]:
+def _results(exercise: Exercise, learner: Learner, seed: int, shapes: list[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
     """The learner's results for one input. Raises Failed for an error, other shapes, and inputs that have changed."""
     args = exercise.inputs(np.random.default_rng(seed))
-    before, shapes = copy.deepcopy(args), [x.shape for x in _expected(exercise, seed)]
-    with _told(path), _quiet():
+    before = [x.copy() if isinstance(x, np.ndarray) else x for x in args]
+    with _told(), _quiet():
         returned = learner(*args)
     for name, x, y in zip(exercise.gives, before, args, strict=True):
         if isinstance(x, np.ndarray) and not np.array_equal(x, y):
@@ -156,8 +159,7 @@ def _results(exercise: Exercise, learner: Learner, seed: int, path: Path | None)
             raise Failed(f"{name} must be an array of numbers, not {type(result).__name__}" + (
                 "; does the function return it?" if result is None else ""))
         if x.shape != shape:
-            letters = exercise.results[name].split(")")[0] + ")" if exercise.results[name].startswith("(") else "a number"
-            raise Failed(f"{name} has shape {x.shape}; {shape} is expected" + (f", which is {letters}" if shape else ", a number"))
+            raise Failed(f"{name} must be {exercise.results[name].partition('  ')[0]}, here {shape}, and has shape {x.shape}")
         found.append(x.astype(np.float64))
     return tuple(found)
 
@@ -186,11 +188,11 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _told(path: Path | None) -> Iterator[None]:
+def _told(path: Path | None = None) -> Iterator[None]:
     """A block of the learner's code: its errors are raised as Failed, with their line in the learner's file."""
     try:
         yield
-    except (NotImplementedError, KeyboardInterrupt, UserError):
+    except (Failed, NotImplementedError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
         raise Failed(f"has a syntax error in line {error.lineno}: {error.msg}") from None

@@ -9,15 +9,15 @@ EPISODES = 20
 
 
 def train(training: Training, learner: Learner, seed: int = 0, steps: int | None = None, quiet: bool = True) -> Agent:
-    """An agent trained with the learner's function. It is the one that the library trains with that seed, if the function is right."""
+    """An agent trained with the learner's function: the one that the library trains with that seed, if the function is right."""
     with Installed(training.function, training.adapt(learner)):
         return api.train(training.algorithm, training.env, training.steps if steps is None else steps, seed, backend="numpy",
                          quiet=quiet, **training.options)
 
 
 def mean_return(training: Training, agent: Agent) -> float:
-    """The mean return of new episodes."""
-    return float(api.evaluate(agent, training.env, EPISODES, seed=1_000).mean())
+    """The mean return of new episodes with sampled actions; the most likely ones of an untrained agent are good by chance."""
+    return float(api.evaluate(agent, training.env, EPISODES, seed=1_000, explore=True).mean())
 
 
 def before(training: Training, seed: int = 0) -> float:

@@ -16,7 +16,7 @@ USAGE = """usage: scratchac exercise [ACTION]
 
 Write the functions of actor-critic yourself. The grader compares them with the library's, and says which mistake it is.
 
-  scratchac exercise                      list the exercises
+  scratchac exercise                      list the exercises (also: scratchac exercise list)
   scratchac exercise start DIR            write one file for each into DIR; what is there stays
   scratchac exercise check DIR [NAME]     mark all of them, or one; this executes the files in DIR
   scratchac exercise solution NAME        print the library's own lines
@@ -72,7 +72,7 @@ def start(folder: Folder) -> None:
         print(f"kept, since {'it exists' if len(kept) == 1 else 'they exist'}: {', '.join(kept)}")
     print(f"{len(written)} files written to {folder}")
     if written:
-        print(f"\nOpen {folder / written[0]}, fill in its function, then: scratchac exercise check {folder} {number_of(written[0])}")
+        print(f"\nFill in the function of {folder / written[0]}, then: scratchac exercise check {folder} {written[0]}")
 
 
 def check(folder: Folder, name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None) -> None:
@@ -140,7 +140,7 @@ def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> Non
     require(folder)
     training, path = one.training, folder / file_name(one)
     if training is None:
-        print(f"{one.name} has no training: what it computes is not one function of an algorithm")
+        print(f"{one.name} has no training: its function is not one that an algorithm calls")
         return
     if not path.exists():
         raise UserError(f"there is no {path}; scratchac exercise start {folder} writes it")
@@ -155,8 +155,8 @@ def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> Non
         after = practice.mean_return(training, practice.train(training, grading.load(one, path), seed, quiet=quiet))
     except grading.Failed as why:
         raise UserError(f"{one.name} {why}") from None
-    print(f"{training.algorithm} on {training.env} with your {one.function}: mean return of {practice.EPISODES} episodes {before:.1f} "
-          f"before, {after:.1f} after {training.steps:,} steps ({time.monotonic() - began:.0f} seconds)")
+    print(f"{training.algorithm} on {training.env} with your {one.function}: mean return of {practice.EPISODES} episodes "
+          f"{before:.1f} before, {after:.1f} after {training.steps:,} steps ({time.monotonic() - began:.0f} seconds)")
 
 
 def require(folder: Path) -> None:
@@ -165,9 +165,4 @@ def require(folder: Path) -> None:
         raise UserError(f"there is no folder {folder}; scratchac exercise start {folder} makes it")
 
 
-def number_of(file: str) -> int:
-    """The number of an exercise by its file's name."""
-    return int(file[:2])
-
-
-ACTIONS = {"start": start, "check": check, "solution": solution, "train": train}
+ACTIONS = {"list": overview, "start": start, "check": check, "solution": solution, "train": train}

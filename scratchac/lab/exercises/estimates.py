@@ -45,11 +45,11 @@ def discounted_return(r: np.ndarray, done: np.ndarray, gamma: float) -> np.ndarr
 
 DISCOUNTED_RETURN = Exercise(
     "discounted-return", 10, "the return of every step, from the last to the first",
-    "The return of a step is the sum of all rewards from this step on, each discounted by how much later it comes. It ends with the "
-    "episode: the next row belongs to another one. One pass from the last step to the first computes all returns.",
+    "The return of a step is the sum of all rewards from this step on, each discounted by how much later it comes. It ends with "
+    "the episode: the next row belongs to another one. One pass from the last step to the first computes all returns.",
     "Gₜ = rₜ + γrₜ₊₁ + γ²rₜ₊₂ + … = rₜ + γ(1 − doneₜ)Gₜ₊₁",
     given("r", "done", "gamma"), {"g": "(T, N)"}, some("r", "done", "gamma"), discounted_return,
-    "Discounted return",
+    "The return is a recursion",
     {
         "the rewards are not discounted": (returns.monte_carlo, "gamma * (1 - done))", "(1 - done))"),
         "the return runs on into the next episode": (returns.monte_carlo, "gamma * (1 - done))", "gamma + 0 * done)"),
@@ -69,13 +69,13 @@ DISCOUNTED_RETURN = Exercise(
 
 N_STEP = Exercise(
     "n-step", 20, "n rewards, then the bootstrap",
-    "After n rewards the critic's value stands for the rest. Where the episode or the rows end earlier, the sum is shorter, and the "
-    "value of the observation that really followed the last reward stands for the rest. Nothing follows a terminal state. A time "
-    "limit ends the sum, but the value of s′ still counts.",
+    "After n rewards the critic's value stands for the rest. Where the episode or the rows end earlier, the sum is shorter, and "
+    "the value of the observation that really followed the last reward stands for the rest. Nothing follows a terminal state. A "
+    "time limit ends the sum, but the value of s′ still counts.",
     "Gₜ⁽¹⁾   = rₜ + γ(1 − termₜ)V(s′ₜ)\n"
     "Gₜ⁽ᵏ⁺¹⁾ = Gₜ⁽¹⁾ if doneₜ, and in the last row;  else rₜ + γGₜ₊₁⁽ᵏ⁾",
     given("r", "v_next", "term", "done", "gamma", n="whole number  n, at least 1"), {"g": "(T, N)"},
-    some("r", "v_next", "term", "done", "gamma", "n"), returns.n_step, "n-step returns",
+    some("r", "v_next", "term", "done", "gamma", "n"), returns.n_step, "The bias of k steps",
     {
         "the bootstrap is cut at `done` instead of `term`: a time limit is treated as an ending": (
             returns.n_step, "td_target(r, v_next, term, gamma)", "td_target(r, v_next, done, gamma)"),
@@ -94,13 +94,13 @@ N_STEP = Exercise(
 
 GAE = Exercise(
     "gae", 20, "generalised advantage estimation, and its two masks",
-    "The TD error δ says how much better a step was than the critic had expected. The advantage adds the later TD errors of the same "
-    "episode, with weights (γλ)ᵏ. Two masks are easily confused: a terminal state cuts the bootstrap, since nothing follows; the "
-    "end of an episode, of either kind, cuts the sum, since the next row belongs to another episode.",
+    "The TD error δ says how much better a step was than the critic had expected. The advantage adds the later TD errors of the "
+    "same episode, with weights (γλ)ᵏ. Two masks are easily confused: a terminal state cuts the bootstrap, since nothing follows; "
+    "the end of an episode, of either kind, cuts the sum, since the next row belongs to another episode.",
     "δₜ = rₜ + γ(1 − termₜ)V(s′ₜ) − V(sₜ)\n"
     "Âₜ = δₜ + γλ(1 − doneₜ)Âₜ₊₁",
     given("r", "v", "v_next", "term", "done", "gamma", lam="number  λ"), {"adv": "(T, N)"},
-    some("r", "v", "v_next", "term", "done", "gamma", "lam"), returns.gae, "Generalised advantage estimation",
+    some("r", "v", "v_next", "term", "done", "gamma", "lam"), returns.gae, "The λ-return is a mixture, and GAE a sum",
     {
         "the bootstrap is cut at `done` instead of `term`: a time limit is treated as an ending": (
             returns.gae, "td_target(r, v_next, term, gamma)", "td_target(r, v_next, done, gamma)"),
@@ -126,7 +126,8 @@ def replay_buffer(capacity: int, s: np.ndarray, last: np.ndarray, a: np.ndarray,
     buffer = ReplayBuffer(capacity, space, a.shape[1:], np.float64, np.float64)
     for t in range(len(r)):
         s2 = last[t] if term[t] or trunc[t] else s[t + 1]
-        buffer.add(obs=s[t, None], actions=a[t, None], rewards=r[t, None], next_obs=s2[None], term=term[t, None], trunc=trunc[t, None])
+        buffer.add(obs=s[t, None], actions=a[t, None], rewards=r[t, None], next_obs=s2[None], term=term[t, None],
+                   trunc=trunc[t, None])
     return tuple(buffer.data[name] for name in ("obs", "actions", "rewards", "next_obs", "term"))
 
 
@@ -151,7 +152,7 @@ REPLAY_BUFFER = Exercise(
      "r": "(T,)  rewards", "term": "(T,)  1 where the episode ended in a terminal state",
      "trunc": "(T,)  1 where a time limit ended it"},
     {"obs": "(C, O)", "actions": "(C, A)", "rewards": "(C,)", "next_obs": "(C, O)", "terminal": "(C,)"}, a_stream, replay_buffer,
-    "Replay buffer",
+    "Two masks: terminal, and done",
     {
         "the next observation is that of the next episode's start, where an episode has ended": (
             replay_buffer, "last[t] if term[t] or trunc[t] else s[t + 1]", "s[t + 1]"),
@@ -160,10 +161,10 @@ REPLAY_BUFFER = Exercise(
             replay_buffer, "if term[t] or trunc[t] else", "if term[t] else"),
         "the next observation is the one before the step": (replay_buffer, "else s[t + 1]", "else s[t]"),
         "the last C steps are in the order of time, not at row t mod C": (
-            replay_buffer, "return tuple(buffer.data[name] for", "return tuple(np.roll(buffer.data[name], -buffer.cursor, axis=0) for"),
+            replay_buffer, "tuple(buffer.data[name] for", "tuple(np.roll(buffer.data[name], -buffer.cursor, axis=0) for"),
         "the first steps stay, and the later ones are not stored": (replay_buffer, "range(len(r))", "range(capacity)"),
         "rows are counted from 1: step t is at row (t + 1) mod C": (
-            replay_buffer, "return tuple(buffer.data[name] for", "return tuple(np.roll(buffer.data[name], 1, axis=0) for"),
+            replay_buffer, "tuple(buffer.data[name] for", "tuple(np.roll(buffer.data[name], 1, axis=0) for"),
     },
     lines=(replay_buffer, ReplayBuffer.add),
 )

@@ -42,9 +42,9 @@ DENSE_BACKWARD = Exercise(
     "z = xW + b,  y = f(z)             dz = dy ∘ f′(z)\n"
     "tanh′(z) = 1 − y²                 relu′(z) = 1 where y > 0, else 0\n"
     "dW = xᵀ dz        db = Σ_rows dz        dx = dz Wᵀ",
-    {"dy": "(B, H)  ∂L/∂y", "x": "(B, I)  input", "y": "(B, H)  output (unused for \"identity\", where it may be None)", "W": "(I, H)",
+    {"dy": "(B, H)  ∂L/∂y", "x": "(B, I)  input", "y": "(B, H)  output; may be None for \"identity\"", "W": "(I, H)",
      "activation": "\"tanh\", \"relu\" or \"identity\""},
-    {"dx": "(B, I)", "dW": "(I, H)", "db": "(H,)"}, a_layer, dense_backward, "Dense layer",
+    {"dx": "(B, I)", "dW": "(I, H)", "db": "(H,)"}, a_layer, dense_backward, "A dense layer, and a stack of them",
     {
         "the activation's derivative is missing: dz = dy": (
             nn.linear_backward, 'if activation == "tanh":', 'activation = "identity"\n    if activation == "tanh":'),
@@ -62,7 +62,8 @@ DENSE_BACKWARD = Exercise(
 )
 
 
-def mlp_backward(x: np.ndarray, W1: np.ndarray, b1: np.ndarray, W2: np.ndarray, b2: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+def mlp_backward(x: np.ndarray, W1: np.ndarray, b1: np.ndarray, W2: np.ndarray, b2: np.ndarray,
+                 dy: np.ndarray) -> tuple[np.ndarray, ...]:
     """∂L/∂W₁, ∂L/∂b₁, ∂L/∂W₂, ∂L/∂b₂ and ∂L/∂x of a network with one hidden layer of tanh."""
     mlp = MLP((len(W1), len(W2), len(b2)))
     params = Parameters(mlp.shapes(), flat=np.concatenate([W1.ravel(), b1, W2.ravel(), b2]))
@@ -98,7 +99,7 @@ MLP_BACKWARD = Exercise(
     "dW₁ = xᵀ dz        db₁ = Σ_rows dz        dx = dz W₁ᵀ",
     {"x": "(B, I)", "W1": "(I, H)", "b1": "(H,)", "W2": "(H, O)", "b2": "(O,)", "dy": "(B, O)  ∂L/∂y"},
     {"dW1": "(I, H)", "db1": "(H,)", "dW2": "(H, O)", "db2": "(O,)", "dx": "(B, I)"}, a_network, mlp_backward,
-    "Multilayer perceptron",
+    "A dense layer, and a stack of them",
     {
         "tanh′ is missing: the hidden layer is taken as linear on the way back": (
             nn.mlp_backward, 'mlp.activation if i < last else "identity"', '"identity"'),
@@ -140,17 +141,18 @@ CORRECT_V, CORRECT_M = "step *= 1 / (1 - beta2**t) ** 0.5", "step *= lr / (1 - b
 
 ADAM = Exercise(
     "adam", 20, "one step of Adam, with its bias correction",
-    "Adam divides a running mean of the gradient by the root of a running mean of its square. Both start at 0, so after t steps they "
-    "are too small by 1 − βᵗ, and are divided by that. Return the new p, m and v as new arrays.",
+    "Adam divides a running mean of the gradient by the root of a running mean of its square. Both start at 0, so after t steps "
+    "they are too small by 1 − βᵗ, and are divided by that. Return the new p, m and v as new arrays.",
     "m ← β₁m + (1 − β₁)g               m̂ = m/(1 − β₁ᵗ)\n"
     "v ← β₂v + (1 − β₂)g²              v̂ = v/(1 − β₂ᵗ)\n"
     "p ← p − lr · m̂ / (√v̂ + ε)",
     {"p": "(P,)  parameters", "g": "(P,)  ∂L/∂p", "m": "(P,)  running mean of g", "v": "(P,)  running mean of g²", "lr": "number",
      "beta1": "number  β₁", "beta2": "number  β₂", "eps": "number  ε", "t": "whole number, 1 at the first step"},
-    {"p": "(P,)  new", "m": "(P,)  new", "v": "(P,)  new"}, moments, adam, "Adam",
+    {"p": "(P,)  new", "m": "(P,)  new", "v": "(P,)  new"}, moments, adam, "Adam's bias correction, and RMSprop's ε",
     {
-        "there is no bias correction": (optim.adam, f"{CORRECT_V}\n    step += eps\n    np.divide(m, step, out=step)\n    {CORRECT_M}",
-                                        "step += eps\n    np.divide(m, step, out=step)\n    step *= lr"),
+        "there is no bias correction": (
+            optim.adam, f"{CORRECT_V}\n    step += eps\n    np.divide(m, step, out=step)\n    {CORRECT_M}",
+            "step += eps\n    np.divide(m, step, out=step)\n    step *= lr"),
         "m is not corrected": (optim.adam, CORRECT_M, "step *= lr"),
         "v is not corrected": (optim.adam, CORRECT_V, "pass"),
         "ε is inside the root": (optim.adam, f"step = np.sqrt(v)\n    {CORRECT_V}\n    step += eps",
@@ -191,12 +193,14 @@ CONVOLUTION_BACKWARD = Exercise(
     "dx[n, i·stride + p, j·stride + q, c] += Σ_f W[p, q, c, f] · dz[n, i, j, f]",
     {"dy": "(B, H′, W′, F)  ∂L/∂y", "x": "(B, H, W, C)  pictures", "y": "(B, H′, W′, F)  output", "W": "(k, k, C, F)  filters",
      "stride": "whole number"},
-    {"dx": "(B, H, W, C)", "dW": "(k, k, C, F)", "db": "(F,)"}, a_convolution, convolution_backward, "Convolution",
+    {"dx": "(B, H, W, C)", "dW": "(k, k, C, F)", "db": "(F,)"}, a_convolution, convolution_backward,
+    "A convolution is a matrix product",
     {
         "ReLU passes every gradient": (conv.conv2d_backward, "dz = dy * (y > 0)", "dz = 1 * dy"),
         "each window's gradient overwrites that of the others: they must be added (+=)": (
             conv.add_windows, "+= windows[:, :, :, p, q]", "= windows[:, :, :, p, q]"),
-        "dx is made with the filter turned by 180°": (conv.conv2d_backward, "rows @ W.reshape(-1, F).T", "rows @ W[::-1, ::-1].reshape(-1, F).T"),
+        "dx is made with the filter turned by 180°": (
+            conv.conv2d_backward, "rows @ W.reshape(-1, F).T", "rows @ W[::-1, ::-1].reshape(-1, F).T"),
         "the biases' gradient is a mean, not a sum over pictures and positions": (
             conv.conv2d_backward, "np.sum(rows, axis=0, out=db)", "np.mean(rows, axis=0, out=db)"),
         "dx is made of dy: ReLU's derivative is missing on the way back, though not in dW": (

@@ -26,15 +26,15 @@ def logits(rng: np.random.Generator) -> tuple[Any, ...]:
 
 SOFTMAX_GRADIENT = Exercise(
     "softmax-gradient", 25, "∂log π/∂y and ∂H/∂y of a softmax",
-    "The outputs y of the network are logits: π = softmax(y). A loss depends on them through the log-probability of the action that "
-    "was taken, and through the entropy. Its gradients with respect to these two are given; compute the one with respect to y. "
-    "Some logits are as large as 1000, and exp(1000) is infinite: subtract the largest logit of each row first, which does not "
+    "The outputs y of the network are logits: π = softmax(y). A loss depends on them through the log-probability of the action "
+    "that was taken, and through the entropy. Its gradients with respect to these two are given; compute the one with respect to "
+    "y. Some logits are as large as 1000, and exp(1000) is infinite: subtract the largest logit of each row first, which does not "
     "change π.",
     "πᵢ = exp(yᵢ) / Σⱼ exp(yⱼ)        ∂log π(a)/∂yⱼ = 1[j = a] − πⱼ\n"
     "H  = −Σᵢ πᵢ log πᵢ               ∂H/∂yⱼ = −πⱼ(log πⱼ + H)\n"
     "dy = dlogp · ∂log π(a)/∂y + dentropy · ∂H/∂y",
     {"y": "(B, n)  logits", "a": "(B,)  the actions taken, 0 … n − 1", **UPSTREAM}, {"dy": "(B, n)"}, logits, softmax_gradient,
-    "Softmax policy",
+    "Softmax: gradients of log-probability and entropy",
     {
         "the softmax is not subtracted in ∂log π": (Categorical.backward, "dy -= dlogp[:, None]", "pass"),
         "the 1 at the taken action is missing in ∂log π": (
@@ -45,7 +45,8 @@ SOFTMAX_GRADIENT = Exercise(
             Categorical.backward, "(log_pi + entropy[:, None])", "(log_pi + 1)"),
         "the entropy's gradient is missing": (Categorical.backward, "* -dentropy[:, None]", "* 0"),
         "exp overflows: the largest logit of each row is not subtracted": (
-            log_softmax, "z = logits - logits.max(axis=-1, keepdims=True)\n    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))",
+            log_softmax,
+            "z = logits - logits.max(axis=-1, keepdims=True)\n    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))",
             "return np.log(np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True))"),
     },
     lines=(Categorical.evaluate, Categorical.backward, log_softmax),
@@ -81,13 +82,13 @@ def _gaussian_backward(mine: Any) -> Any:
 GAUSSIAN_GRADIENT = Exercise(
     "gaussian-gradient", 20, "∂log π/∂μ and ∂log π/∂log σ of a normal distribution",
     "A policy for continuous actions draws each of the A features of an action from a normal distribution of its own. The network "
-    "gives μ and log σ. The log-probability of an action is the sum over its features, and so is the entropy. Given the gradients of "
-    "a loss with respect to these two, compute those with respect to μ and log σ.",
+    "gives μ and log σ. The log-probability of an action is the sum over its features, and so is the entropy. Given the gradients "
+    "of a loss with respect to these two, compute those with respect to μ and log σ.",
     "z = (a − μ)/σ                     log π(a) = Σᵢ [−½zᵢ² − log σᵢ − ½ log 2π]\n"
     "H = Σᵢ [log σᵢ + ½ log 2πe]\n"
     "∂log π/∂μᵢ = zᵢ/σᵢ                ∂log π/∂log σᵢ = zᵢ² − 1                ∂H/∂log σᵢ = 1",
     {"mu": "(B, A)  μ", "log_std": "(B, A)  log σ", "a": "(B, A)  the actions taken", **UPSTREAM},
-    {"dmu": "(B, A)", "dlog_std": "(B, A)"}, gaussians, gaussian_gradient, "Gaussian policy",
+    {"dmu": "(B, A)", "dlog_std": "(B, A)"}, gaussians, gaussian_gradient, "Gaussian: gradients of log-probability and entropy",
     {
         "∂log π/∂log σ lacks the −1, which comes from the normaliser −log σ": (Gaussian.backward, "(z * z - 1)", "(z * z)"),
         "∂log π/∂μ is z, not z/σ": (Gaussian.backward, "dlogp * z * inv_std", "dlogp * z"),
@@ -115,14 +116,16 @@ POLICY_GRADIENT_LOSS = Exercise(
     "negative mean over the B rows. Advantages are data: no gradient flows through them.",
     "L = −1/B Σᵢ Aᵢ log π(aᵢ|sᵢ)        ∂L/∂log πᵢ = −Aᵢ/B",
     {"logp": "(B,)  log π(aᵢ|sᵢ)", "advantage": "(B,)  Aᵢ"}, {"loss": "a number", "dlogp": "(B,)"}, pairs,
-    losses.policy_gradient, "Policy gradient theorem",
+    losses.policy_gradient, "The policy gradient theorem",
     {
         "the sign of both is wrong: a step against this gradient makes good actions less likely": (
             losses.policy_gradient, "-float((advantage * logp).mean())\n    return loss, advantage * (-1 / len(logp))",
             "float((advantage * logp).mean())\n    return loss, advantage * (1 / len(logp))"),
-        "the sign of the gradient is wrong, that of the loss is right": (losses.policy_gradient, "(-1 / len(logp))", "(1 / len(logp))"),
+        "the sign of the gradient is wrong, that of the loss is right": (
+            losses.policy_gradient, "(-1 / len(logp))", "(1 / len(logp))"),
         "the loss is a sum over the rows, not their mean, and so is the gradient": (
-            losses.policy_gradient, ".mean())\n    return loss, advantage * (-1 / len(logp))", ".sum())\n    return loss, -advantage"),
+            losses.policy_gradient,
+            ".mean())\n    return loss, advantage * (-1 / len(logp))", ".sum())\n    return loss, -advantage"),
         "1/B is missing in the gradient": (losses.policy_gradient, "(-1 / len(logp))", "-1.0"),
         "the loss has the probability π where its logarithm belongs": (
             losses.policy_gradient, "-float((advantage * logp).mean())\n    return loss, advantage * (-1 / len(logp))",
@@ -143,13 +146,13 @@ def ratios(rng: np.random.Generator) -> tuple[Any, ...]:
 PPO_CLIP = Exercise(
     "ppo-clip", 25, "PPO's clipped surrogate and its gradient",
     "PPO takes many steps on the same rows, so it weights advantages by the ratio ρ of the new to the old probability, and stops "
-    "pushing an action once its ratio has moved by ε in the direction that the advantage asks for. Where the minimum is the clipped "
-    "branch, which is constant, the gradient is 0. Where ρ is out of the range on the other side, it is that of ρA.",
+    "pushing an action once its ratio has moved by ε in the direction that the advantage asks for. Where the minimum is the "
+    "clipped branch, which is constant, the gradient is 0. Where ρ is out of the range on the other side, it is that of ρA.",
     "ρᵢ = exp(log π − log π_old)        L = −1/B Σᵢ min(ρᵢAᵢ, clip(ρᵢ, 1 − ε, 1 + ε)Aᵢ)\n"
     "∂L/∂log πᵢ = −ρᵢAᵢ/B, or 0 where ρᵢAᵢ > clip(ρᵢ, …)Aᵢ",
     {"logp": "(B,)  log π(aᵢ|sᵢ)", "logp_old": "(B,)  the same under the policy that took the actions", "advantage": "(B,)  Aᵢ",
      "clip": "number  ε"},
-    {"loss": "a number", "dlogp": "(B,)"}, ratios, losses.clipped_surrogate, "PPO's clipped surrogate",
+    {"loss": "a number", "dlogp": "(B,)"}, ratios, losses.clipped_surrogate, "The clipped surrogate",
     {
         "the gradient passes the clip everywhere": (losses.clipped_surrogate, "np.where(gain > clipped, 0, gain)", "gain"),
         "the minimum is missing: the clipped term stands alone, so the gradient is 0 on both sides of the range": (

@@ -45,7 +45,7 @@ TANH_GAUSSIAN_LOGP = Exercise(
     "u = μ + σε,  a = tanh(u)          log(1 − tanh²u) = 2(log 2 − u − softplus(−2u))\n"
     "log π(a) = Σᵢ [−½εᵢ² − log σᵢ − ½ log 2π − log(1 − tanh²uᵢ)]",
     {"mu": "(B, A)  μ", "log_std": "(B, A)  log σ", "eps": "(B, A)  ε ~ N(0, 1)"}, {"a": "(B, A)", "logp": "(B,)"}, squashed,
-    tanh_gaussian_logp, "Change of variables",
+    tanh_gaussian_logp, "Change of variables: the tanh-Gaussian",
     {
         "the correction −log(1 − tanh²u) is missing: this is the density of u, not of a": (
             distributions.tanh_gaussian, f" - {CORRECTION}", ""),
@@ -79,7 +79,8 @@ TANH_GAUSSIAN_BACKWARD = Exercise(
     "∂a/∂u = 1 − a²                    ∂log π/∂u = 2a\n"
     "∂u/∂μ = 1                         ∂u/∂log σ = σε,  and log π contains −log σ besides",
     {"a": "(B, A)  tanh(u)", "log_std": "(B, A)  log σ", "eps": "(B, A)  ε", "da": "(B, A)  ∂L/∂a", "dlogp": "(B,)  ∂L/∂log π"},
-    {"dmu": "(B, A)", "dlog_std": "(B, A)"}, actions_and_gradients, distributions.tanh_gaussian_backward, "Tanh-Gaussian policy",
+    {"dmu": "(B, A)", "dlog_std": "(B, A)"}, actions_and_gradients, distributions.tanh_gaussian_backward,
+    "Change of variables: the tanh-Gaussian",
     {
         "∂log π/∂u = 2a, the gradient of the tanh correction, is missing": (
             distributions.tanh_gaussian_backward, " + dlogp * (2 * a)", ""),
@@ -118,8 +119,8 @@ def an_actor_step(rng: np.random.Generator) -> tuple[Any, ...]:
 
 SAC_ACTOR_STEP = Exercise(
     "sac-actor-step", 40, "the loss and the gradient of SAC's actor",
-    "The actor minimises α log π − Q at actions that it draws anew. Of the two critics the smaller one counts, row by row, and only "
-    "through it the gradient reaches the action: the row of dq of the other critic is 0. Then go on through the sample, as in "
+    "The actor minimises α log π − Q at actions that it draws anew. Of the two critics the smaller one counts, row by row, and "
+    "only through it the gradient reaches the action: the row of dq of the other critic is 0. Then go on through the sample, as in "
     "tanh-gaussian-backward. The networks are functions here.",
     "L = 1/B Σᵢ [α log π(aᵢ|sᵢ) − min_k Qₖ(sᵢ, aᵢ)],  a = tanh(μ + σε)\n"
     "∂L/∂log π = α/B            dqₖ = ∂L/∂Qₖ = −1/B where Qₖ is the smaller one, else 0\n"
@@ -127,16 +128,14 @@ SAC_ACTOR_STEP = Exercise(
     {"s": "(B, O)  observations", "mu": "(B, A)  μ(s)", "log_std": "(B, A)  log σ(s)", "eps": "(B, A)  ε", "alpha": "number  α",
      "q": "function  s, a → Q(s, a) of both critics, (2, B)",
      "dq_da": "function  s, a, dq → dqₖ ∂Qₖ/∂a of both critics, (2, B, A), from dq (2, B)"},
-    {"loss": "a number", "dmu": "(B, A)", "dlog_std": "(B, A)"}, an_actor_step, sac_actor_step, "Soft actor-critic",
+    {"loss": "a number", "dmu": "(B, A)", "dlog_std": "(B, A)"}, an_actor_step, sac_actor_step, "Soft policy iteration",
     {
         "both critics pass a gradient to the action: only the smaller one of each row does": (
             SAC.actor_step, "[first, ~first]", "[first | True, first | True]"),
-        "the larger critic is taken, not the smaller one": (
-            SAC.actor_step, "q[0] <= q[1]", "q[0] > q[1]"),
+        "the larger critic is taken, not the smaller one": (SAC.actor_step, "q[0] <= q[1]", "q[0] > q[1]"),
         "α is missing in the gradient of log π": (SAC.actor_step, "(alpha / len(s))", "(1 / len(s))"),
         "the gradient through log π is missing: it depends on μ and σ, too": (SAC.actor_step, "(alpha / len(s))", "0"),
-        "1/B is missing in the gradient": (
-            SAC.actor_step, "/ -len(s)", "/ -1"),
+        "1/B is missing in the gradient of Q": (SAC.actor_step, "/ -len(s)", "/ -1"),
         "the sign of Q is wrong: its gradient makes Q smaller": (SAC.actor_step, "/ -len(s)", "/ len(s)"),
         "tanh′ is missing on the way from the action to u": (
             distributions.tanh_gaussian_backward, "da * (1 - a * a)", "da"),
@@ -148,7 +147,8 @@ SAC_ACTOR_STEP = Exercise(
 def temperature(log_alpha: float, logp: np.ndarray, target_entropy: float) -> Any:
     """∂L/∂log α: what the temperature's optimiser is given."""
     seen: list[Any] = []
-    agent: Any = SimpleNamespace(target_entropy=target_entropy, alpha_optimiser=SimpleNamespace(step=lambda grad, lr: seen.append(grad)))
+    optimiser = SimpleNamespace(step=lambda grad, lr: seen.append(grad))
+    agent: Any = SimpleNamespace(target_entropy=target_entropy, alpha_optimiser=optimiser)
     h: Any = SimpleNamespace(alpha_lr=0.0)
     SAC.temperature_step(agent, logp, np.array([math.exp(log_alpha)]), h)
     return seen[0][0]
@@ -163,11 +163,12 @@ def _temperature(mine: Any) -> Any:
 
 TEMPERATURE = Exercise(
     "temperature", 15, "the gradient of SAC's temperature",
-    "α weighs entropy against reward. It is learnt so that the entropy −mean log π approaches H̄: α falls while the entropy is above "
-    "H̄, and grows while it is below. α must stay positive, so its logarithm is what is learnt. log π is data.",
+    "α weighs entropy against reward. It is learnt so that the entropy −mean log π approaches H̄: α falls while the entropy is "
+    "above H̄, and grows while it is below. α must stay positive, so its logarithm is what is learnt. log π is data.",
     "α = exp(log α)        L = 1/B Σᵢ [−α(log π(aᵢ|sᵢ) + H̄)]        result: ∂L/∂log α",
     {"log_alpha": "number  log α", "logp": "(B,)  log π(aᵢ|sᵢ)", "target_entropy": "number  H̄"},
-    {"dlog_alpha": "a number"}, lambda rng: (float(rng.standard_normal()), rng.standard_normal(6), -2.0), temperature, "Temperature",
+    {"dlog_alpha": "a number"}, lambda rng: (float(rng.standard_normal()), rng.standard_normal(6), -2.0), temperature,
+    "The temperature is a dual variable",
     {
         "the sign is wrong: α would grow while the entropy is above H̄": (
             SAC.temperature_step, "-alpha * (logp.mean()", "alpha * (logp.mean()"),

@@ -65,7 +65,7 @@ Q_NETWORK = Exercise(
     "Q(s, a) = relu([s | a]W₁ + b₁)W₂ + b₂",
     {"s": "(B, O)  observations", "a": "(B, A)  actions", "W1": "(O + A, H)", "b1": "(H,)", "W2": "(H, 1)", "b2": "(1,)"},
     {"q": "(B,)"}, lambda rng: tuple(rng.standard_normal(shape) for shape in ((5, 3), (5, 2), (5, 6), 6, (6, 1), 1)), q_network,
-    "Multilayer perceptron",
+    "The deterministic policy gradient",
     {
         "the action stands before the observation": (q_network, "np.concatenate([s, a], axis=1)", "np.concatenate([a, s], axis=1)"),
         "the output passes the activation: a Q value may be negative": (
@@ -96,13 +96,13 @@ def a_policy(rng: np.random.Generator) -> tuple[Any, ...]:
 
 POLICY_NETWORK = Exercise(
     "policy-network", 15, "a deterministic policy: tanh, then scale and bias of the action box",
-    "The network's output passes tanh and lies in [−1, 1], where agents learn. The environment's actions have a range of their own, "
-    "so they are scaled by half its width and shifted to its middle. One hidden layer of ReLU.",
+    "The network's output passes tanh and lies in [−1, 1], where agents learn. The environment's actions have a range of their "
+    "own, so they are scaled by half its width and shifted to its middle. One hidden layer of ReLU.",
     "u = relu(sW₁ + b₁)W₂ + b₂,  a = tanh(u)\n"
     "a_env = a · (high − low)/2 + (high + low)/2 = low + (a + 1)/2 · (high − low)",
     {"s": "(B, O)  observations", "W1": "(O, H)", "b1": "(H,)", "W2": "(H, A)", "b2": "(A,)", "low": "(A,)  the box's lower ends",
      "high": "(A,)  its upper ends"},
-    {"a_env": "(B, A)"}, a_policy, policy_network, "Action box",
+    {"a_env": "(B, A)"}, a_policy, policy_network, "The deterministic policy gradient",
     {
         "the bias is missing: the middle of the box is not 0": (policy_network, "dist.to_env(a)", "a * (high - low) / 2"),
         "the scale is the whole width of the box, not half of it": (
@@ -117,8 +117,8 @@ POLICY_NETWORK = Exercise(
     lines=(policy_network, Deterministic.mode, Deterministic.to_env),
 )
 
-BATCH = {"s": "(B, O)  observations", "a": "(B, A)  actions taken, in [−1, 1]", "r": "(B,)  rewards", "s2": "(B, O)  next observations",
-         "term": "(B,)  1 at a terminal state", "gamma": "number  γ"}
+BATCH = {"s": "(B, O)  observations", "a": "(B, A)  actions taken, in [−1, 1]", "r": "(B,)  rewards",
+         "s2": "(B, O)  next observations", "term": "(B,)  1 at a terminal state", "gamma": "number  γ"}
 
 
 def ddpg_update(s: np.ndarray, a: np.ndarray, r: np.ndarray, s2: np.ndarray, term: np.ndarray, gamma: float,
@@ -174,7 +174,7 @@ DDPG_UPDATE = Exercise(
     BATCH | {"pi": "function  s → π(s) (B, A)", "q": "function  s, a → Q(s, a) (B,)", "pi_target": "function  π′, the target actor",
              "q_target": "function  Q′, the target critic",
              "dq_da": "function  s, a, dq → ∂L/∂a (B, A), the critic's backward pass from dq = ∂L/∂Q(s, a) (B,)"},
-    {"dq": "(B,)", "du": "(B, A)"}, an_update, ddpg_update, "Deterministic policy gradient",
+    {"dq": "(B,)", "du": "(B, A)"}, an_update, ddpg_update, "The deterministic policy gradient",
     {
         "the bootstrap is not cut at terminal states": (DDPG.critic_step, "h.gamma * (1 - term) * q2", "h.gamma * q2"),
         "the target uses the trained networks, not the target networks": (
@@ -221,7 +221,7 @@ TD3_TARGET = Exercise(
     {"r": "(B,)  rewards", "s2": "(B, O)  next observations", "term": "(B,)  1 at a terminal state", "eps": "(B, A)  ε ~ N(0, 1)",
      "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c", "pi_target": "function  s → π′(s) (B, A)",
      "q_target": "function  s, a → Q′(s, a) of both critics, (2, B)"},
-    {"target": "(B,)"}, a_target, td3_target, "Two critics",
+    {"target": "(B,)"}, a_target, td3_target, "The maximum of estimates is biased upwards",
     {
         "the larger critic is taken, not the smaller one": (TD3.critic_step, "q2.min(axis=0)", "q2.max(axis=0)"),
         "the mean of the critics is taken, not the smaller one": (TD3.critic_step, "q2.min(axis=0)", "q2.mean(axis=0)"),
