@@ -234,7 +234,7 @@ def test_check_marks_one_and_says_what_it_is(folder, capsys):
     assert code_of(["exercise", "check", "mine", "gae"]) == 0
     assert capsys.readouterr().out.split() == ["✓", "3", "gae"]
     (folder / "03_gae.py").write_text(TIME_LIMIT)
-    assert code_of(["exercise", "check", "mine", "03_gae.py"]) == 1
+    assert code_of(["exercise", "check", "mine/03_gae.py"]) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("✗  3  gae  adv[") and "expected" in first and "found" in first
     assert second.strip().startswith("the bootstrap is cut at `done` instead of `term`: a time limit")
@@ -305,7 +305,7 @@ def apart(function, solution):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_with_the_solution_is_that_of_the_library(name):
-    """The same parameters; nearly the same where the function gets other numbers than the library's, as log π for logits, or more digits."""
+    """The same parameters; nearly the same where the function gets other numbers than the library's, as log π for logits."""
     exercise = EXERCISES[name]
     training = exercise.training
     steps = 520 if training.algorithm == "sac" else 300

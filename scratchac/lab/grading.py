@@ -195,7 +195,7 @@ def _told(path: Path | None = None) -> Iterator[None]:
     except (Failed, NotImplementedError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
-        raise Failed(f"has a syntax error in line {error.lineno}: {error.msg}") from None
+        raise Failed(f"has a syntax error{f' in line {error.lineno}' if error.lineno else ''}: {error.msg}") from None
     except BaseException as error:                      # SystemExit as well
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if path and frame.filename == str(path)]
         raise Failed(f"raises {one_line(error)}" + (f" (line {lines[-1]})" if lines else "")) from None

@@ -81,12 +81,14 @@ def check(folder: Folder, name: Annotated[str | None, tyro.conf.Positional, tyro
     Each function is compared with the library's on 20 random inputs. The files are executed, in a process of their own.
 
     Args:
-        folder: folder with the files
+        folder: folder with the files, or one of them
         name: name of an exercise or a part of it, its number, or its file; all of them if not given
     """
     from scratchac.lab import grading
     from scratchac.lab.exercises import EXERCISES, NAMES, file_name, find
 
+    if name is None and folder.is_file():
+        folder, name = folder.parent, folder.name
     require(folder)
     asked = list(EXERCISES.values()) if name is None else [find(name)]
     present = [one for one in asked if (folder / file_name(one)).exists()]

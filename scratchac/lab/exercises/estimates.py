@@ -109,7 +109,8 @@ GAE = Exercise(
         "the recursion is cut at `term` instead of `done`: it runs on into the next episode after a time limit": (
             returns.gae, "lam * (1 - done)", "lam * (1 - term)"),
         "λ is missing in the recursion": (returns.gae, "gamma * lam * (1 - done)", "gamma * (1 - done)"),
-        "γ is missing in the recursion": (returns.gae, "gamma * lam * (1 - done)", "lam * (1 - done)"),
+        "the recursion is not cut where an episode ends: it runs on into the next one": (
+            returns.gae, "lam * (1 - done)", "lam * (1 - 0 * done)"),
         "−V(s) is missing in δ": (returns.gae, " - v\n", "\n"),
         "the last row is missing: the loop ran over T − 1 rows": (
             returns.gae, "return reverse_scan(delta, ", "delta[-1] = 0\n    return reverse_scan(delta, "),

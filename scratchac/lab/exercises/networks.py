@@ -42,7 +42,8 @@ DENSE_BACKWARD = Exercise(
     "z = xW + b,  y = f(z)             dz = dy ∘ f′(z)\n"
     "tanh′(z) = 1 − y²                 relu′(z) = 1 where y > 0, else 0\n"
     "dW = xᵀ dz        db = Σ_rows dz        dx = dz Wᵀ",
-    {"dy": "(B, H)  ∂L/∂y", "x": "(B, I)  input", "y": "(B, H)  output; may be None for \"identity\"", "W": "(I, H)",
+    {"dy": "(B, H)  ∂L/∂y", "x": "(B, I)  input", "y": "(B, H)  output; may be None for \"identity\"",
+     "W": "(I, H)  weights from I inputs to H outputs",
      "activation": "\"tanh\", \"relu\" or \"identity\""},
     {"dx": "(B, I)", "dW": "(I, H)", "db": "(H,)"}, a_layer, dense_backward, "A dense layer, and a stack of them",
     {
@@ -181,6 +182,10 @@ def a_convolution(rng: np.random.Generator) -> tuple[Any, ...]:
     return rng.standard_normal(y.shape), x, y, W, stride
 
 
+PLACES = """for p in range(k):
+        for q in range(k):
+            x[:, p : p + stride * height : stride, q : q + stride * width : stride] += windows[:, :, :, p, q]"""
+
 CONVOLUTION_BACKWARD = Exercise(
     "convolution-backward", 45, "the backward pass of a convolution",
     "A filter is moved over the picture in steps of `stride`; each output is the filter's product with the window below it, and a "
@@ -197,7 +202,9 @@ CONVOLUTION_BACKWARD = Exercise(
     "A convolution is a matrix product",
     {
         "ReLU passes every gradient": (conv.conv2d_backward, "dz = dy * (y > 0)", "dz = 1 * dy"),
-        "each window's gradient overwrites that of the others: they must be added (+=)": (
+        "each window's gradient overwrites those of the windows before it: they must be added (+=)": (
+            conv.add_windows, PLACES, PLACES.replace("range(k)", "reversed(range(k))").replace("+=", "=")),
+        "each position in the filter overwrites what the positions before it gave: they must be added (+=)": (
             conv.add_windows, "+= windows[:, :, :, p, q]", "= windows[:, :, :, p, q]"),
         "dx is made with the filter turned by 180°": (
             conv.conv2d_backward, "rows @ W.reshape(-1, F).T", "rows @ W[::-1, ::-1].reshape(-1, F).T"),

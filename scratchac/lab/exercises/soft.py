@@ -38,10 +38,10 @@ CORRECTION = "2 * (math.log(2) - u - softplus)"
 
 TANH_GAUSSIAN_LOGP = Exercise(
     "tanh-gaussian-logp", 35, "an action squashed by tanh, and its log-probability",
-    "SAC draws u from a normal distribution and squashes it: a = tanh(u). Squashing moves probability together where tanh is flat, "
-    "so the density of a is that of u divided by |da/du| = 1 − tanh²(u). Some u are as large as 40: there tanh(u) is 1 to the last "
-    "bit, and log(1 − a²) is −∞, although log(1 − tanh²u) is an ordinary number. Write it with softplus(x) = log(1 + eˣ), and that "
-    "without overflow: max(x, 0) + log1p(exp(−|x|)).",
+    "SAC draws u from a normal distribution and squashes it: a = tanh(u). Where tanh is flat, much probability comes to lie in a "
+    "short range of actions: the density of a is that of u divided by |da/du| = 1 − tanh²(u). Some u are as large as 40: there "
+    "tanh(u) is 1 to the last bit, and log(1 − a²) is −∞, although log(1 − tanh²(u)) is an ordinary number. Write it with "
+    "softplus(x) = log(1 + eˣ), and that without overflow: max(x, 0) + log1p(exp(−|x|)).",
     "u = μ + σε,  a = tanh(u)          log(1 − tanh²u) = 2(log 2 − u − softplus(−2u))\n"
     "log π(a) = Σᵢ [−½εᵢ² − log σᵢ − ½ log 2π − log(1 − tanh²uᵢ)]",
     {"mu": "(B, A)  μ", "log_std": "(B, A)  log σ", "eps": "(B, A)  ε ~ N(0, 1)"}, {"a": "(B, A)", "logp": "(B,)"}, squashed,

@@ -185,8 +185,8 @@ DDPG_UPDATE = Exercise(
         "tanh′ is missing in the actor's gradient": (Deterministic.mode_backward, "da * (1 - a * a)", "da"),
         "1/B is missing in the actor's gradient": (DDPG.actor_step, "-1 / len(s)", "-1.0"),
         "the sign of the actor's gradient is wrong: it makes Q smaller": (DDPG.actor_step, "-1 / len(s)", "1 / len(s)"),
-        "the actor's gradient is taken at the actions of the batch, not at π(s)": (
-            DDPG.actor_step, "pi, actor_cache = self.pi(self.theta, s) ", "pi, actor_cache = self.taken, None "),
+        "∂Q/∂a is taken at the actions of the batch, not at π(s)": (
+            DDPG.actor_step, "np.concatenate([s, pi], axis=1)", "np.concatenate([s, self.taken], axis=1)"),
     },
     lines=(DDPG.critic_step, DDPG.actor_step, Deterministic.mode_backward),
 )
