@@ -140,6 +140,16 @@ def test_several_results_are_counted():
     assert "3 results, (p, m, v), not 2 of them" in grade(adam, lambda *args: adam.solution(*args)[:2]).text
 
 
+def test_a_function_that_is_not_complete_has_begun():
+    def tanh_alone(dy, x, y, W, activation):
+        if activation == "relu":
+            raise NotImplementedError
+        return EXERCISES["dense-backward"].solution(dy, x, y, W, activation)
+
+    verdict = grade(EXERCISES["dense-backward"], tanh_alone)
+    assert verdict.status == "failed" and verdict.text.startswith("raises NotImplementedError on input ")
+
+
 def test_nan_is_a_wrong_number():
     verdict = grade(GAE, lambda *args: returns.gae(*args) * np.nan)
     assert verdict.status == "wrong" and verdict.text.endswith("found nan")
@@ -151,8 +161,10 @@ def test_files_are_graded_in_another_process(tmp_path):
         (RIGHT, "passed", ""),
         (TIME_LIMIT, "wrong", "adv["),
         ("def gae(:", "failed", "has a syntax error in line 1: "),
-        ("def gae(r, v):\n    return r", "failed", "gae must take (r, v, v_next, term, done, gamma, lam)"),
-        ("def gea(*args):\n    return 0", "failed", "e4.py has no function gae"),
+        ("def gae(r, v):\n    return r", "failed", "gae must take (r, v, v_next, term, done, gamma, lam), in this order"),
+        (RIGHT.replace("term, done", "done, term"), "failed", "gae must take (r, v, v_next, term, done, gamma, lam), in this"),
+        (RIGHT.replace("lam):", "lam, *, quick=True):").replace("gamma", "g"), "passed", ""),
+        ("def gea(*args):\n    return 0", "failed", "e6.py has no function gae"),
         ("def gae(*args):\n\n    return args[0][:, 99]", "failed", "raises IndexError: index 99 is out of bounds"),
         ("import os\nos._exit(3)", "failed", "ended the process that graded it (it ended with exit code 3)"),
         ("def gae(*args):\n    raise NotImplementedError", "not begun", ""),
@@ -166,7 +178,7 @@ def test_files_are_graded_in_another_process(tmp_path):
     for verdict, (_, status, text) in zip(verdicts, cases, strict=True):
         assert verdict.status == status and verdict.text.startswith(text), verdict
     assert verdicts[1].diagnosis.startswith("the bootstrap is cut at `done` instead of `term`")
-    assert verdicts[5].text.endswith("(line 3)")
+    assert verdicts[7].text.endswith("(line 3)")
 
 
 # -- the solutions that repeat a step are the steps of the agents ----------------------------------------------------------------

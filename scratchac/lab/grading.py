@@ -51,11 +51,15 @@ def load(exercise: Exercise, path: Path) -> Learner:
     function = namespace.get(exercise.function)
     if not callable(function):
         raise Failed(f"{path.name} has no function {exercise.function}")
-    wanted = ", ".join(exercise.gives)
     try:
-        inspect.signature(function).bind(*exercise.gives)
+        signature, wanted = inspect.signature(function), list(exercise.gives)
+        signature.bind(*wanted)
+        names = list(signature.parameters)
+        fits = names == wanted or set(names) != set(wanted)         # other names are fine, the same in another order are not
     except (TypeError, ValueError):
-        raise Failed(f"{exercise.function} must take ({wanted})") from None
+        fits = False
+    if not fits:
+        raise Failed(f"{exercise.function} must take ({', '.join(exercise.gives)}), in this order")
 
     def guarded(*args: Any) -> Any:
         with _told(path):
@@ -65,14 +69,19 @@ def load(exercise: Exercise, path: Path) -> Learner:
 
 def grade(exercise: Exercise, learner: Learner) -> Verdict:
     """Compare a function with the exercise's solution."""
-    right, results = [_expected(exercise, seed) for seed in range(INPUTS)], []
-    try:
-        for seed in range(INPUTS):
+    right = [_expected(exercise, seed) for seed in range(INPUTS)]
+    results, missing = [], []
+    for seed in range(INPUTS):
+        try:
             results.append(_results(exercise, learner, seed, [x.shape for x in right[seed]]))
-    except NotImplementedError:
+        except NotImplementedError:
+            missing.append(seed + 1)
+        except Failed as why:
+            return Verdict("failed", str(why))
+    if not results:
         return Verdict("not begun")
-    except Failed as why:
-        return Verdict("failed", str(why))
+    if missing:
+        return Verdict("failed", f"raises NotImplementedError on input {missing[0]} of {INPUTS}")
     for seed, (expected, found) in enumerate(zip(right, results, strict=True)):
         for name, x, y in zip(exercise.results, expected, found, strict=True):
             wrong = np.argwhere(~_close(x, y))
