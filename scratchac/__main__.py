@@ -7,18 +7,20 @@ value, an environment, a worker or the end of memory), 130 after Ctrl-C, and 141
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 try:
     from scratchac.errors import TrainingError, UserError, unknown
     from scratchac.messages import degrade, tell
     from scratchac.tools import commands
+    from scratchac.tools.exercise import exercise
     from scratchac.tools.flags import run
     from scratchac.tools.train import train
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
     print("scratchac: stopped", file=sys.stderr)
     sys.exit(130)
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train a2c"),
     "sweep": (commands.sweep, "many runs in parallel, over seeds and values of hyperparameters"),
     "evaluate": (commands.evaluate, "returns of a trained policy"),
@@ -29,6 +31,7 @@ COMMANDS = {
     "play": (commands.play, "play an environment by keyboard, or a game against a trained policy"),
     "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),
     "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
+    "exercise": (exercise, "exercises that mark themselves: write the functions of actor-critic yourself"),
     "bench": (commands.bench, "time kernels, updates and training on each backend"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),
@@ -46,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
             print("\n`scratchac COMMAND --help` lists the options of a command.")
         elif argv[0] not in COMMANDS:
             raise unknown("command", argv[0], list(COMMANDS))
-        elif argv[0] == "train":
-            train(argv[1:])
+        elif argv[0] in ("train", "exercise"):
+            COMMANDS[argv[0]][0](argv[1:])
         else:
             run(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
         sys.stdout.flush()                      # here an error can still be told

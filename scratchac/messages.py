@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 # What an output that is not Unicode shows instead of the characters that are used here; ? for all others.
 PLAIN = {"±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "·": "*", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "✓": "ok",
-         "│": "|", "─": "-", "█": "#", "′": "'", "∇": "grad ", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "eps",
-         "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau"}
+         "✗": "x", "│": "|", "─": "-", "█": "#", "′": "'", "∇": "grad ", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta",
+         "ε": "eps", "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau"}
 GONE = OSError, ValueError, AttributeError      # what writing raises if stderr is full or has no reader, is closed, is None
 
 

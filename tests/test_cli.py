@@ -39,8 +39,8 @@ def test_help_is_quick():
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "export", "play", "gradcheck", "microscope",
-                                     "presets", "doctor"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "export", "play", "gradcheck", "exercise",
+                                     "microscope", "presets", "doctor"])
 def test_every_command_has_help(command, capsys):
     arguments = [command, "--help"]
     try:

@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import CodeType
 from typing import Any, Self
@@ -68,15 +69,7 @@ class Patch(_Exchanged):
 
     def code(self) -> CodeType:
         """The code of the changed source. Its line numbers are those of the file."""
-        text, first = source(self.function)
-        free = inspect.unwrap(self.function).__code__.co_freevars           # such as __class__, where super() is called
-        outer = f"def outer({', '.join(free)}):\n" + textwrap.indent(text.replace(self.old, self.new), " ")
-        tree = ast.increment_lineno(ast.parse(outer), first - 2)
-        module = compile(tree, inspect.getsourcefile(inspect.unwrap(self.function)) or "?", "exec", dont_inherit=True)
-        code = _inner(_inner(module))
-        if code.co_freevars != free:
-            raise ValueError(f"{self.name}: the changed source has other free variables, {code.co_freevars} for {free}")
-        return code
+        return _changed(self.function, self.old, self.new)
 
     def diff(self) -> str:
         """File and line, and the lines that change, as `-` and `+`."""
@@ -89,6 +82,19 @@ class Patch(_Exchanged):
         place = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
         return "\n".join([f"{place}:{first + start} {self.name}", *(f"- {line.strip()}" for line in lines[start : end + 1]),
                           *(f"+ {line.strip()}" for line in changed[start : new_end + 1])])
+
+
+@cache
+def _changed(function: Callable[..., Any], old: str, new: str) -> CodeType:
+    text, first = source(function)
+    free = inspect.unwrap(function).__code__.co_freevars                    # such as __class__, where super() is called
+    outer = f"def outer({', '.join(free)}):\n" + textwrap.indent(text.replace(old, new), " ")
+    tree = ast.increment_lineno(ast.parse(outer), first - 2)
+    module = compile(tree, inspect.getsourcefile(inspect.unwrap(function)) or "?", "exec", dont_inherit=True)
+    code = _inner(_inner(module))
+    if code.co_freevars != free:
+        raise ValueError(f"{qualified(function)}: the changed source has other free variables, {code.co_freevars} for {free}")
+    return code
 
 
 @dataclass
@@ -115,6 +121,7 @@ def qualified(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__qualname__}".removeprefix("scratchac.")
 
 
+@cache
 def source(function: Callable[..., Any]) -> tuple[str, int]:
     """The source of a function without its decorators and indentation, and the number of its first line."""
     lines, first = inspect.getsourcelines(inspect.unwrap(function))
