@@ -59,7 +59,7 @@ MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
     "randomised", "returns", "seeding", "torch_oracle", "vector")]
 KERNEL_TESTS = ["tests/test_kernels.py", "tests/test_backends.py", "tests/test_compiled.py"]
 
-SECONDS = 20.0              # how long the tests of one mutant take at most, of those that reach its line
+SECONDS = 8.0               # how long the tests of one mutant take at most, of those that reach its line
 
 
 # -- which tests ---------------------------------------------------------------------------------------------------------------
@@ -72,6 +72,7 @@ class Reach:
     lines: dict[str, dict[int, set[str]]]       # file → line → its tests
     seconds: dict[str, float]                   # test → how long it takes
     breadth: dict[str, int]                     # test → how many lines it reaches
+    at_import: dict[str, set[int]]              # file → the lines that run as it is imported
 
     def choose(self, mutant: Mutant) -> list[str]:
         """The tests that reach a mutant's lines, those first that reach little else, as many as fit into SECONDS."""
@@ -103,10 +104,11 @@ def reach(folder: str, words: list[str]) -> Reach:
                for case in ET.parse(times).iter("testcase")}
     kept = coverage.CoverageData(data)
     kept.read()
-    lines = {os.path.relpath(path, HOUSE): {
-        line: {context.removesuffix("|run") for context in contexts if context.endswith("|run")}
-        for line, contexts in kept.contexts_by_lineno(path).items()} for path in kept.measured_files()}
-    return Reach(lines, seconds, Counter(test for file in lines.values() for tests in file.values() for test in tests))
+    found = {os.path.relpath(path, HOUSE): kept.contexts_by_lineno(path) for path in kept.measured_files()}
+    lines = {file: {line: {context.removesuffix("|run") for context in contexts if context.endswith("|run")}
+                    for line, contexts in own.items()} for file, own in found.items()}
+    at_import = {file: {line for line, contexts in own.items() if "" in contexts} for file, own in found.items()}
+    return Reach(lines, seconds, Counter(test for file in lines.values() for tests in file.values() for test in tests), at_import)
 
 
 def save_reach(reached: Reach, path: Path) -> None:
@@ -114,14 +116,15 @@ def save_reach(reached: Reach, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"lines": {file: {line: sorted(tests) for line, tests in lines.items()}
                                           for file, lines in reached.lines.items()},
-                                "seconds": reached.seconds, "breadth": reached.breadth}))
+                                "seconds": reached.seconds, "breadth": reached.breadth,
+                                "at_import": {file: sorted(lines) for file, lines in reached.at_import.items()}}))
 
 
 def load_reach(path: Path) -> Reach:
     """What was kept."""
     kept = json.loads(path.read_text())
     lines = {file: {int(line): set(tests) for line, tests in own.items()} for file, own in kept["lines"].items()}
-    return Reach(lines, kept["seconds"], kept["breadth"])
+    return Reach(lines, kept["seconds"], kept["breadth"], {file: set(own) for file, own in kept["at_import"].items()})
 
 
 # -- running -------------------------------------------------------------------------------------------------------------------
@@ -163,7 +166,8 @@ class Runner:
                 continue
             pid = os.fork()
             if pid == 0:
-                self.fork(mutant, exchanges(source, mutant), live, tests)
+                imported = number and self.reached.at_import.get(file, set()).intersection(mutant.statement)
+                self.fork(mutant, None if imported else exchanges(source, mutant), live, tests)
             running[pid] = number
         while running:
             self.wait(running, dead)
