@@ -75,14 +75,14 @@ class Reach:
     at_import: dict[str, set[int]]              # file → the lines that run as it is imported
 
     def choose(self, mutant: Mutant) -> list[str]:
-        """The tests that reach a mutant's lines, those first that reach little else, as many as fit into SECONDS."""
+        """The tests that reach a mutant's lines, as many as fit into SECONDS: quick ones first, and those that reach little else."""
         own = self.lines.get(mutant.file, {})
         reached = [own[line] for line in mutant.statement if line in own]
         found = set().union(*reached)
         if reached and not found:                                       # by an import alone, so that every test may meet it
             found = set().union(*own.values())
         chosen, spent = [], 0.0
-        for test in sorted(found & self.seconds.keys(), key=lambda test: (self.seconds[test] > 2, self.breadth[test], test)):
+        for test in sorted(found & self.seconds.keys(), key=lambda test: (round(self.seconds[test], 1), self.breadth[test], test)):
             if spent + self.seconds[test] <= SECONDS or not chosen:
                 chosen.append(test)
                 spent += self.seconds[test]
@@ -144,6 +144,7 @@ class Runner:
         """In the place of pytest's own loop."""
         self.items = {item.nodeid: item for item in session.items}
         session.config._tmp_path_factory.getbasetemp()                  # once, before the forks, each of which would empty it
+        gc.freeze()                                                     # otherwise each fork would copy all objects when it collects
         for file in self.files:
             self.survived += report(file, list(self.outcomes(file)), self.show)
         return True
