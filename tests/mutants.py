@@ -75,7 +75,7 @@ class Reach:
     at_import: dict[str, set[int]]              # file → the lines that run as it is imported
 
     def choose(self, mutant: Mutant) -> list[str]:
-        """The tests that reach a mutant's lines, as many as fit into SECONDS: quick ones first, and those that reach little else."""
+        """The tests that reach a mutant's lines, quick and narrow ones first, as many as fit into SECONDS."""
         own = self.lines.get(mutant.file, {})
         reached = [own[line] for line in mutant.statement if line in own]
         found = set().union(*reached)
@@ -144,7 +144,7 @@ class Runner:
         """In the place of pytest's own loop."""
         self.items = {item.nodeid: item for item in session.items}
         session.config._tmp_path_factory.getbasetemp()                  # once, before the forks, each of which would empty it
-        gc.freeze()                                                     # otherwise each fork would copy all objects when it collects
+        gc.freeze()                                                     # else each fork would copy all objects as it collects
         for file in self.files:
             self.survived += report(file, list(self.outcomes(file)), self.show)
         return True
