@@ -144,6 +144,8 @@ class Runner:
         """In the place of pytest's own loop."""
         self.items = {item.nodeid: item for item in session.items}
         session.config._tmp_path_factory.getbasetemp()                  # once, before the forks, each of which would empty it
+        self.sources = {file: compile((HOUSE / file).read_text(), str(HOUSE / file), "exec", dont_inherit=True) for file in self.files}
+        self.live = {file: functions(source) for file, source in self.sources.items()}
         gc.freeze()                                                     # else each fork would copy all objects as it collects
         for file in self.files:
             self.survived += report(file, list(self.outcomes(file)), self.show)
@@ -151,10 +153,9 @@ class Runner:
 
     def outcomes(self, file: str) -> Iterator[tuple[Mutant, bool]]:
         """Each mutant of a file, and whether it is killed."""
-        text = (HOUSE / file).read_text()
-        source = compile(text, str(HOUSE / file), "exec", dont_inherit=True)
-        live = functions(source)
-        whole = Mutant(file, "module", 1, range(10**5), "", "", text)
+        source, live = self.sources[file], self.live[file]
+        assert live, f"{file} is not imported"
+        whole = Mutant(file, "module", 1, range(10**5), "", "", (HOUSE / file).read_text())
         found = [whole, *mutants(file)]
         running: dict[int, int] = {}
         dead: dict[int, bool] = {}
