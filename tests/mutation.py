@@ -16,7 +16,8 @@ SIBLINGS = [("done", "term"), ("obs", "next_obs"), ("s", "s2"), ("v", "v2"), ("a
             ("floor", "ceil"), ("standard_normal", "random"), ("exp", "expm1"), ("log", "log1p"), ("mu", "log_std"),
             ("actor", "critic"),
             ("online", "target"), ("var", "std"), ("gamma", "lam")]
-COMMUTE = {"isinstance", "np.clip", "np.minimum", "np.maximum", "min", "max", "_same_vectors", "np.array_equal"}     # of order
+# Functions whose first two arguments may change places, by the last part of their names.
+COMMUTE = {"isinstance", "clip", "minimum", "maximum", "min", "max", "swapaxes", "_same_vectors", "array_equal", "cast", "suppress"}
 SIBLING = {a: b for x, y in SIBLINGS for a, b in ((x, y), (y, x))}
 
 
@@ -65,6 +66,8 @@ def changes(node: ast.AST, function: str, statement: range) -> Iterator[tuple[st
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or (isinstance(node, ast.ClassDef) and not isinstance(child, ast.FunctionDef)):
                 continue                                                # in a class only methods: hyperparameters are choices
+            if isinstance(child, ast.keyword) and child.arg == "strict":
+                continue                                                # zip's own check
             inner, lines = function, statement
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
                 inner = f"{function}.{child.name}".removeprefix("module.")
@@ -98,7 +101,7 @@ def replacements(node: ast.AST) -> Iterator[str]:
         case ast.IfExp(test, body, orelse) if not isinstance(test, ast.Compare | ast.UnaryOp):
             yield f"({ast.unparse(ast.IfExp(test, orelse, body))})"
         case ast.Call(func, [first, second, *rest], keywords) if not isinstance(first, ast.Starred) and \
-                not isinstance(second, ast.Starred) and ast.unparse(func) not in COMMUTE:
+                not isinstance(second, ast.Starred) and ast.unparse(func).split(".")[-1] not in COMMUTE:
             yield ast.unparse(ast.Call(func, [second, first, *rest], keywords))
         case ast.Attribute(value, name, ast.Load()) if name in SIBLING:
             yield ast.unparse(ast.Attribute(value, SIBLING[name]))
