@@ -59,7 +59,7 @@ MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
     "randomised", "returns", "seeding", "torch_oracle", "vector")]
 KERNEL_TESTS = ["tests/test_kernels.py", "tests/test_backends.py", "tests/test_compiled.py"]
 
-SECONDS = 8.0               # how long the tests of one mutant take at most, of those that reach its line
+SECONDS = 3.0               # how long the tests of one mutant take at most, of those that reach its line
 
 
 # -- which tests ---------------------------------------------------------------------------------------------------------------
