@@ -1,9 +1,13 @@
 """Parameters, networks and their initialisers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from scratchac.nn import MLP, Parameters, glorot, he, orthogonal
+import kernels
+from scratchac.errors import UserError
+from scratchac.nn import MLP, Parameters, fan_in, glorot, he, mlp_backward, mlp_forward, orthogonal, side_by_side
 
 
 def make(rng, dtype=np.float64, **options):
@@ -90,6 +94,7 @@ def test_scales_of_he_and_glorot(rng):
     assert he(rng, (200, 200)).std() == pytest.approx(np.sqrt(2 / 200), rel=0.03)
     W = glorot(rng, (100, 400))
     assert W.std() == pytest.approx(np.sqrt(2 / 500), rel=0.03) and np.abs(W).max() <= np.sqrt(6 / 500)
+    assert glorot(rng, (2, 100, 400)).std() == pytest.approx(np.sqrt(2 / 500), rel=0.03)          # a stack
 
 
 def test_zero_weights_would_never_learn(rng):
@@ -125,3 +130,52 @@ def test_dtype_is_kept(rng):
 def test_unknown_activation():
     with pytest.raises(ValueError, match="gelu"):
         MLP((1, 1), activation="gelu")
+
+
+def test_what_the_memory_cannot_hold_is_refused(monkeypatch):
+    """Parameters, a gradient and two moments: four numbers for each parameter, in bytes of the dtype."""
+    monkeypatch.setattr(type(kernels.backend), "memory", lambda self: 1600)
+    for dtype, most in ((np.float32, 100), (np.float64, 50)):
+        for made in (partial(Parameters, dtype=dtype), lambda shapes, dtype=dtype: side_by_side([shapes], dtype)):
+            made({"W": (most,)})
+            with pytest.raises(UserError, match=f"{most + 1} parameters need"):
+                made({"W": (most + 1,)})
+
+
+def test_weights_begin_anew_with_their_gains(rng):
+    """Orthogonal hidden layers have the gain √2 and the output 1; what was there before is gone."""
+    mlp = MLP((3, 5, 4, 2), constants=1)
+    params = Parameters(mlp.shapes(), np.float64)
+    params.flat[:] = 7
+    mlp.initialise(params, rng)
+    for name, gain in (("W1", np.sqrt(2)), ("W2", np.sqrt(2)), ("W3", 1)):
+        np.testing.assert_allclose(np.linalg.svd(params[name])[1], gain, rtol=1e-12)
+    assert not any(params[name].any() for name in ("b1", "b2", "b3", "constants"))
+
+
+def test_initialisers_without_a_gain(rng):
+    np.testing.assert_allclose(np.linalg.svd(orthogonal(rng, (4, 3)))[1], 1, rtol=1e-12)
+    W = fan_in(rng, (25, 400))
+    assert (W.min(), W.max()) == (pytest.approx(-1 / 5, rel=0.01), pytest.approx(1 / 5, rel=0.01))
+
+
+def test_orthogonal_matrices_are_uniformly_distributed(rng):
+    """E[W] = 0, with a positive diagonal as often as with a negative one: 4,000 matrices, 5 standard errors of 1/√(2·4,000)."""
+    W = orthogonal(rng, (4000, 2, 2))
+    assert np.abs(W.mean(axis=0)).max() < 5 / np.sqrt(2 * 4000)
+    assert abs((W[:, 0, 0] > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(4000)
+
+
+def test_constants_of_a_stack_stand_before_the_outputs(rng):
+    stack, params = make(rng, stack=(2,), constants=1)
+    params["constants"][:] = [[3.0], [4.0]]
+    y, cache = stack.forward(params, rng.standard_normal((6, 3)))
+    assert y.shape == (2, 6, 3) and y[0, :, 0].tolist() == [3.0] * 6 and y[1, :, 0].tolist() == [4.0] * 6
+    np.testing.assert_array_equal(y[..., 1:], mlp_forward(stack, params, cache[0])[0])
+
+
+def test_no_gradient_of_the_input_unless_asked_for(rng):
+    mlp, params = make(rng)
+    y, cache = mlp.forward(params, rng.standard_normal((6, 3)))
+    assert mlp.backward(params, cache, y, params.zeros_like()) is None
+    assert mlp_backward(mlp, params, cache, y, params.zeros_like()) is None
