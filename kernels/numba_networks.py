@@ -17,6 +17,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  np.dot in compiled code is SciPy's BLAS; loaded before its threads are limited
 from numba import njit, prange
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 from kernels import registry
 from kernels.backend import Update
@@ -29,14 +31,27 @@ def jit(function: Any = None, **options: Any) -> Any:
     if function is None:
         return partial(jit, **options)
     options |= {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        registry.say("Numba cannot keep what it compiles, since it finds no folder to write: each process compiles anew "
-                     "(NUMBA_CACHE_DIR names a folder)")
-        return njit(**options)(function)
+    made: Any = njit(**options)(function)
+    if isinstance(made, Dispatcher):                                        # not with NUMBA_DISABLE_JIT
+        try:
+            made._cache = Cache(function)                                   # as its enable_caching does
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            registry.say("Numba cannot keep what it compiles, since it finds no folder to write: each process compiles anew "
+                         "(NUMBA_CACHE_DIR names a folder)")
+    return made
+
+
+class Cache(FunctionCache):
+    """Numba's cache of one function. What it cannot write, as on a full disk, the next process compiles anew."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what has been compiled for a signature."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            registry.say(f"Numba cannot keep what it compiles ({error.strerror}): the next process compiles it anew")
 
 
 IDENTITY, RELU, TANH = 0, 1, 2

@@ -196,6 +196,18 @@ def test_without_a_folder_for_its_cache_numba_compiles_anew_and_says_so(tmp_path
     assert done.stdout == "done\n" and done.stderr.count("Numba cannot keep what it compiles") == 1 == len(done.stderr.splitlines())
 
 
+@pytest.mark.slow
+def test_a_disk_that_fills_while_numba_keeps_what_it_compiles(tmp_path):
+    pytest.importorskip("numba")
+    program = ("import resource, signal, scratchac.api; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+               "scratchac.train('reinforce', 'CartPole-v1', 60, backend='numba', hidden=(4,)); print('done')")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300,
+                          env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
+    assert done.stdout == "done\n" and len(done.stderr.splitlines()) == 1
+    assert "Numba cannot keep what it compiles (File too large)" in done.stderr
+
+
 # -- signals -------------------------------------------------------------------------------------------------------------------
 
 
