@@ -18,7 +18,6 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  np.dot in compiled code is SciPy's BLAS; loaded before its threads are limited
 from numba import njit, prange
 from numba.core.caching import FunctionCache
-from numba.core.dispatcher import Dispatcher
 
 from kernels import registry
 from kernels.backend import Update
@@ -32,7 +31,7 @@ def jit(function: Any = None, **options: Any) -> Any:
         return partial(jit, **options)
     options |= {"nogil": True, "error_model": "numpy"}
     made: Any = njit(**options)(function)
-    if isinstance(made, Dispatcher):                                        # not with NUMBA_DISABLE_JIT
+    if made is not function:                                                # as it is with NUMBA_DISABLE_JIT
         try:
             made._cache = Cache(function)                                   # as its enable_caching does
         except RuntimeError as error:
