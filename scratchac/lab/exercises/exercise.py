@@ -88,8 +88,8 @@ class Exercise:
             if not function.__module__.startswith("scratchac.lab"):
                 read.setdefault(place(function), []).append(inspect.unwrap(function).__qualname__)
         files = "; ".join(f"{file} ({', '.join(names)})" for file, names in read.items())
-        afterwards = textwrap.fill(f"Afterwards:        {files}, and scratchac exercise train . {self.name}" if self.training else
-                                   f"Afterwards:        {files}", WIDTH, subsequent_indent=19 * " ", break_on_hyphens=False)
+        afterwards = textwrap.fill(f"Afterwards:        {files}", WIDTH, subsequent_indent=19 * " ", break_on_hyphens=False)
+        afterwards += f"\n{'':19}scratchac exercise train . {self.name}" if self.training else ""
         parts = [f"{number}. {self.name} ({self.minutes} minutes)", textwrap.fill(self.question, WIDTH, break_on_hyphens=False),
                  textwrap.indent(self.formula, "    "), "\n".join(table),
                  f"Page:              “{self.math}” in scratchac/MATH.md\n"

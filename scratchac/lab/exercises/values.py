@@ -230,12 +230,12 @@ TD3_TARGET = Exercise(
     "td3-target", 20, "TD3's target: two critics, and noise on the target action",
     "Q-learning takes the best of noisy estimates, which is biased upwards. TD3 takes the smaller one of two critics, and adds "
     "clipped noise to the target action, so that a narrow peak of a critic cannot be exploited. The action with its noise stays in "
-    "[−1, 1].",
+    "[−1, 1]. π′ and Q′ are target networks: slow copies of the trained ones, as in DDPG.",
     "a′ = clip(π′(s′) + clip(σε, −c, c), −1, 1)\n"
     "target = r + γ(1 − term) min_k Q′ₖ(s′, a′)",
     {"r": "(B,)  rewards", "s2": "(B, O)  next observations", "term": "(B,)  1 at a terminal state", "eps": "(B, A)  ε ~ N(0, 1)",
-     "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c", "pi_target": "function  s → π′(s) (B, A)",
-     "q_target": "function  s, a → Q′(s, a) of both critics, (2, B)"},
+     "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c", "pi_target": "function  s → π′(s) (B, A), the target actor",
+     "q_target": "function  s, a → Q′(s, a) of both target critics, (2, B)"},
     {"target": "(B,)"}, a_target, td3_target, "The maximum of estimates is biased upwards",
     {
         "the larger critic is taken, not the smaller one": (TD3.critic_step, "q2.min(axis=0)", "q2.max(axis=0)"),
