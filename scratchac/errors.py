@@ -36,13 +36,16 @@ def unknown(kind: str, name: object, known: list[str], otherwise: str | None = N
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 
-def find_name(kind: str, name: str, known: list[str]) -> str:
-    """The known name that is `name`, or else the only one that contains it. Raises UserError if there is none, or several."""
+def find_name(kind: str, name: str, known: list[str], otherwise: str | None = None) -> str:
+    """The known name that is `name`, or else the only one that contains it. Raises UserError if there is none, or several.
+
+    `otherwise` is said instead of all names if none is near.
+    """
     near = [x for x in known if x == name] or [x for x in known if name.lower() in x.lower()]
     if len(near) > 1:
         raise UserError(f"{kind} {name!r} may be {', '.join(map(repr, near))}")
     if not near:
-        raise unknown(kind, name, known)
+        raise unknown(kind, name, known, otherwise)
     return near[0]
 
 

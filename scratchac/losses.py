@@ -45,7 +45,7 @@ def entropy_bonus(entropy: np.ndarray, coef: float) -> tuple[float, np.ndarray]:
 
 
 def mse(v: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
-    """L = 1/2B Σ (vᵢ − targetᵢ)²;  ∂L/∂vᵢ = (vᵢ − targetᵢ)/B. With the ½, a gradient step is the textbook's w ← w + α δ ∇v."""
+    """L = 1/(2B) Σ (vᵢ − targetᵢ)²;  ∂L/∂vᵢ = (vᵢ − targetᵢ)/B. With the ½, a gradient step is w ← w + η δ ∇v."""
     _same_vectors(v, target)
     error = v - target
     return (error @ error) / (2 * len(v)), error / len(v)
@@ -64,7 +64,7 @@ def huber(v: np.ndarray, target: np.ndarray, delta: float = 1.0) -> tuple[float,
 
 
 def clipped_mse(v: np.ndarray, v_old: np.ndarray, target: np.ndarray, clip: float) -> tuple[float, np.ndarray]:
-    """L = 1/2B Σ max((vᵢ − targetᵢ)², (v_oldᵢ + clip(vᵢ − v_oldᵢ, ±c) − targetᵢ)²);  ∂L/∂vᵢ = (vᵢ − targetᵢ)/B or, if clipped, 0.
+    """L = 1/(2B) Σ max((vᵢ − targetᵢ)², (v_oldᵢ + clip(vᵢ − v_oldᵢ, ±c) − targetᵢ)²);  ∂L/∂vᵢ = (vᵢ − targetᵢ)/B or, if clipped, 0.
 
     The maximum selects the larger of the two errors: clipping stops a value that moves towards its target, not one that moves away
     from it (OpenAI's implementation of PPO; it is not in the paper).
@@ -79,7 +79,7 @@ def clipped_mse(v: np.ndarray, v_old: np.ndarray, target: np.ndarray, clip: floa
 
 
 def stacked_mse(q: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndarray]:
-    """L = Σₖ 1/2B Σᵢ (qₖᵢ − targetᵢ)² for K critics (K, B) that share one target (B,);  ∂L/∂qₖᵢ = (qₖᵢ − targetᵢ)/B."""
+    """L = Σₖ 1/(2B) Σᵢ (qₖᵢ − targetᵢ)² for K critics (K, B) that share one target (B,);  ∂L/∂qₖᵢ = (qₖᵢ − targetᵢ)/B."""
     if q.ndim != 2 or q.shape[1:] != target.shape:
         raise ValueError(f"critics (K, B) and targets (B,) are needed, not shapes {q.shape} and {target.shape}")
     error = q - target

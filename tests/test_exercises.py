@@ -1,6 +1,7 @@
 """Exercises: the grader passes what is right, names every known mistake, and answers anything else with one clear line."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_the_solution_passes_and_each_mistake_is_told_from_all_others(name):
     exercise = EXERCISES[name]
     assert list(inspect.signature(exercise.solution).parameters) == list(exercise.gives)
     assert grade(exercise, exercise.solution) == Verdict("passed")
-    assert 2 <= len(exercise.mistakes) <= 7
+    assert 2 <= len(exercise.mistakes) <= 10
     for mistake in exercise.mistakes:
         verdict = grade(exercise, under(exercise, mistake))
         assert (verdict.status, verdict.diagnosis) == ("wrong", mistake)
@@ -113,6 +114,30 @@ def test_results_that_fit_two_mistakes_are_no_diagnosis(monkeypatch):
     assert grade(GAE, under(GAE, first)).diagnosis == ""
 
 
+@pytest.mark.parametrize("name, change, pattern", [
+    ("gae", lambda x: x / 4, "every number is 0.25 times what is expected"),
+    ("gae", lambda x: -x, "every number has the wrong sign"),
+    ("gae", lambda x: 0 * x, "every number is 0"),
+    ("gae", lambda x: x[::-1], "the numbers of adv are right, but in another order"),
+    ("ddpg-update", lambda x: (-x[0], x[1]), "every number of dq has the wrong sign"),
+    ("ddpg-update", lambda x: (-x[0], 2 * x[1]), ""),
+    ("dense-backward", lambda x: (3 * x[0], 3 * x[1], x[2]), "every number of dx and dW is 3 times what is expected"),
+    ("tanh-gaussian-backward", lambda x: x[::-1], "the results are in another order: (dlog_std, dmu)"),
+    ("tanh-gaussian-backward", lambda x: (x[0], x[1][:, ::-1]), "the numbers of dlog_std are right, but in another order"),
+    ("gae", lambda x: x + 1, ""), ("gae", lambda x: x * np.nan, ""), ("temperature", lambda x: x + 1, ""),
+])
+def test_what_all_wrong_numbers_have_in_common(name, change, pattern):
+    exercise = EXERCISES[name]
+    verdict = grade(exercise, lambda *args: change(exercise.solution(*args)))
+    assert (verdict.status, verdict.diagnosis) == ("wrong", pattern)
+
+
+def test_a_known_mistake_goes_before_a_common_factor():
+    exercise = EXERCISES["policy-gradient-loss"]                # 1/B is missing in the gradient: six times what is expected
+    verdict = grade(exercise, lambda *args: (exercise.solution(*args)[0], 6 * exercise.solution(*args)[1]))
+    assert verdict.diagnosis == "1/B is missing in the gradient"
+
+
 # -- what is not a result ------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +157,21 @@ def in_place(r, v, v_next, term, done, gamma, lam):
 ])
 def test_what_cannot_be_compared_is_one_line(learner, message):
     assert grade(GAE, learner) == Verdict("failed", message)
+
+
+def test_a_backward_pass_wants_an_array():
+    """The exercise's own dq_da: a number would fail somewhere inside."""
+    def number(s, a, r, s2, term, gamma, pi, q, pi_target, q_target, dq_da):
+        return r, dq_da(s, pi(s), -1 / len(s))
+
+    text = grade(EXERCISES["ddpg-update"], number).text
+    assert text == "raises ValueError: the third argument of dq_da must be an array (B,), here (5,), and has shape ()"
+
+    def one_critic(s, mu, log_std, eps, alpha, q, dq_da):
+        return 0.0, mu, dq_da(s, mu, q(s, mu)[0])
+
+    text = grade(EXERCISES["sac-actor-step"], one_critic).text
+    assert text.endswith("of dq_da must be an array (2, B), here (2, 6), and has shape (6,)")
 
 
 def test_several_results_are_counted():
@@ -225,6 +265,9 @@ def test_every_stub_is_complete_and_not_begun(folder, capsys):
     for exercise in EXERCISES.values():
         text = (folder / file_name(exercise)).read_text()
         assert exercise.math in " ".join(text.split()) and all(line in text for line in exercise.formula.splitlines())
+        before, afterwards = text.split("Afterwards:")
+        assert "Page:" in before and ".py" not in before and ".py" in afterwards, "the answer's file comes last"
+        assert ("exercise train" in afterwards) == (exercise.training is not None)
         assert [line for line in text.splitlines() if "import" in line.split()[:1]] == ["import numpy as np"]
         assert max(map(len, text.splitlines())) <= 132, exercise.name
     assert code_of(["exercise", "check", "mine"]) == 1
@@ -256,6 +299,7 @@ def test_list_and_solution(capsys):
     assert main(["exercise"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in shown[:20]] == NAMES and "`scratchac exercise start DIR`" in shown[-1]
+    assert [" train  " in line for line in shown[:20]] == [bool(EXERCISES[name].training) for name in NAMES]
     for name in NAMES:
         assert main(["exercise", "solution", name]) == 0
         shown = capsys.readouterr().out
@@ -267,6 +311,7 @@ def test_list_and_solution(capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["chekc"], "unknown action 'chekc'; did you mean check?"), (["check", "nowhere"], "there is no folder nowhere"),
+    (["check", "gae"], "there is no folder gae; exercise gae in the present folder: scratchac exercise check . gae"),
     (["check", ".", "backward"], "exercise 'backward' may be"), (["solution", "geometry"], "unknown exercise 'geometry'"),
     (["train", ".", "gae"], "there is no 03_gae.py"), (["start", "file/below"], "cannot be written to file/below"),
     (["check"], "required"),
@@ -283,6 +328,20 @@ def test_train_refuses_what_is_not_begun_and_says_what_has_no_training(folder, c
     assert "gae is not begun" in capsys.readouterr().err
     assert main(["exercise", "train", "mine", "td3-target"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_mistake_is_trained_beside_the_librarys_own(folder, monkeypatch, capsys):
+    short = replace(GAE, training=replace(GAE.training, steps=100))
+    monkeypatch.setitem(EXERCISES, "gae", short)
+    monkeypatch.setattr(practice, "EPISODES", 2)
+    theirs = practice.mean_return(short.training, api.train("a2c", "CartPole-v1", 100, 3, backend="numpy"))
+    for text, lines in ((TIME_LIMIT, 3), (RIGHT, 1)):
+        (folder / "03_gae.py").write_text(text)
+        assert main(["exercise", "train", "mine", "gae", "--seed", "3", "--quiet"]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        assert len(shown) == lines and "with your gae" in shown[-2 if lines == 3 else 0]
+        if lines == 3:
+            assert shown[2].startswith(f"with the library's own on the same seed: {theirs:.1f} after 100 steps.")
 
 
 def test_an_error_in_training_is_one_line(folder, monkeypatch, capsys):
@@ -340,7 +399,7 @@ def test_training_with_a_mistake_is_not_that_of_the_library(folder, capsys):
     wrong = practice.train(GAE.training, lambda *args: -mine(*args), steps=300).networks().theta.flat
     assert not np.array_equal(right, wrong)
     assert main(["exercise", "train", "mine", "gae", "--quiet"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, _ = capsys.readouterr().out.splitlines()
     assert first.startswith("✗ adv[") and "a time limit is treated as an ending" in first
     assert "mean return of 20 episodes" in second and "30,000 steps" in second
 

@@ -1,6 +1,7 @@
 """The learning lab: patches change one place of a function for a block, and nothing else."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scratchac import distributions, gradcheck, nn, returns
 from scratchac.__main__ import main
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.reinforce import Reinforce
-from scratchac.lab.breaks import BREAKS, parted, patch_of
+from scratchac.lab.breaks import BREAKS, noticed, patch_of
 from scratchac.lab.patch import Installed, Patch
 
 ONE_STEP = [np.array([[x]]) for x in (1.0, 0.5, 2.0, 0.0, 0.0)]         # r, v, v′, term, done of one step
@@ -116,8 +117,8 @@ def test_own_backward_passes_are_checked_as_the_librarys():
 # -- gradcheck to look at ------------------------------------------------------------------------------------------------------
 
 
-def test_breaks_part_named_checks_and_give_their_numbers():
-    seen = {one.check: one for one in parted(patch_of("MSE: 1/B"))}
+def test_breaks_are_noticed_by_named_checks_which_give_their_numbers():
+    seen = {one.check: one for one in noticed(patch_of("MSE: 1/B"))}
     assert {"MSE value loss", "A2C update, discrete, two networks"} <= set(seen)
     for one in seen.values():
         assert 0 < one.wrong <= one.coordinates and one.expected != one.found and one.error > gradcheck.TOLERANCE
@@ -133,17 +134,31 @@ def test_every_break_says_where_it_is():
 def test_show_prints_expected_and_found(capsys, tmp_path):
     assert main(["gradcheck", "--show", "Huber value", "--picture", str(tmp_path / "h.png")]) == 0
     shown = capsys.readouterr().out
+    assert shown.splitlines()[1].startswith("L = mean of ½e² where |e| ≤ 1") and "(6,)" in shown.splitlines()[1]
+    assert "the mistake that the check must catch (not clipped): 6.7e-01" in shown
     assert "expected (differences)" in shown and "1e-05" in shown and (tmp_path / "h.png").stat().st_size > 10_000
+
+
+def test_every_check_says_what_its_loss_and_its_array_are():
+    for name, (check, _) in gradcheck.CHECKS.items():
+        assert re.fullmatch(r"L = [^\n]+, by [^\n]+\.", check.__doc__ or ""), name
+
+
+@pytest.mark.parametrize("flag, names", [("--show", gradcheck.CHECKS), ("--break", BREAKS)])
+def test_names_are_listed_one_per_line(flag, names, capsys):
+    assert main(["gradcheck", flag, "list"]) == 0
+    assert capsys.readouterr().out.splitlines() == list(names)
 
 
 def test_break_prints_the_diff_and_the_checks(capsys):
     assert main(["gradcheck", "--break", "Huber"]) == 0
     shown = capsys.readouterr().out
-    assert "- return float" in shown and "checks part" in shown and "scratchac/losses.py:" in shown
+    assert "- return float" in shown and "checks notice it" in shown and "scratchac/losses.py:" in shown
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--show", "nothing"], "unknown check 'nothing'"), (["--break", "entropy"], "break 'entropy' may be"),
+    (["--show", "nothing"], "unknown check 'nothing'; scratchac gradcheck --show list prints all names\n"),
+    (["--break", "entropy"], "break 'entropy' may be"),
     (["--show", "huber", "--break", "huber"], "one of --show, --break and --json"), (["--picture", "x.png"], "only with --show"),
 ])
 def test_what_is_refused(words, message, capsys):

@@ -1,6 +1,7 @@
 """The microscope's sums are right: its values and gradient three ways, means as theory says, variances in the known order."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from scratchac.lab import exact
 from scratchac.lab.microscope import Microscope
 from scratchac.lab.patch import Patch
 from scratchac.lab.worlds import Corridor
+
+MATH = Path(exact.__file__).parents[1] / "MATH.md"
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +230,26 @@ def test_the_command_prints_the_sums(capsys, monkeypatch):
     shown = tool.text(seen, discount=False)
     assert f"λ = 0.4{row['bias']:36.1e}{row['variance']:10.4f}" in shown and "1 instead of γᵗ" in shown
     assert all(len(line) <= 132 for line in shown.splitlines())
+    headings = [re.sub(r"^#+ (<a .*></a>)?", "", line) for line in MATH.read_text().splitlines() if line.startswith("#")]
+    named = re.findall("“(.+?)”", " ".join(shown.split()))
+    assert len(named) == 8 and set(named) <= set(headings)
+    assert all(word in shown for word in ("5 cells in a row", "critic after 20 steps: ", "best b(s): ", "example 11.2"))
+
+
+@pytest.mark.parametrize("gamma, discount, unbiased", [(0.9, True, True), (0.9, False, False), (1.0, False, True)])
+def test_headings_say_unbiased_only_of_what_is(gamma, discount, unbiased, monkeypatch):
+    from scratchac.tools import microscope as tool
+
+    for name, fewer in (("STEPS", (2,)), ("LAMBDAS", (0.0, 0.5))):
+        monkeypatch.setattr(tool, name, fewer)
+    groups = tool.estimates(Microscope(gamma, discount=discount, world=Corridor(limit=5)), 0.5)
+    (first, rows), (second, more), *_ = groups.items()
+    assert ("unbiased, whatever" in first) == ("unbiased" in second) == unbiased
+    for name, row in (rows | more).items():
+        assert (row.bias < 1e-12) == (unbiased or "G₀" in name), name
+    if not unbiased:                                                        # "the same": whatever the baseline, for every λ
+        biases = [row.bias for name, row in (rows | more).items() if "G₀" not in name]
+        assert "G₀ is unbiased" in first and "same bias" in first and np.ptp(biases) < 1e-12 and biases[0] > 0.01
 
 
 @pytest.mark.parametrize("arguments, message", [

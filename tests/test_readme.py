@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kernels import registry
 from scratchac import conv, distributions, nn, optim, returns  # noqa: F401  their kernels are registered
+from scratchac.lab.exercises import EXERCISES
 
 ROOT = Path(__file__).parents[1]
 TABLE = runpy.run_path(str(ROOT / "demos/results/table.py"))
@@ -76,6 +77,16 @@ def test_the_order_is_that_of_the_subject():
         later = used & set(order[i + 1:])
         assert not later, f"{path} uses {later} before they are explained"
         assert not used & set(rest) - {"scratchac/training/agent.py", "scratchac/training/compiled.py", "scratchac/conv.py"}
+
+
+def test_every_exercise_stands_beside_one_file_and_no_file_of_answers_is_in_the_reading_order():
+    tracks, further = README.split("### Further on")
+    names = [name for _, rest in ROW.findall(tracks) for name in rest.rpartition("|")[2].strip().split(", ") if name]
+    names += re.findall(r"; exercise ([\w-]+) \|", further)
+    assert sorted(names) == sorted(EXERCISES)
+    assert not any("lab/exercises" in path for path, _ in ROW.findall(README))
+    section = README.split("### Exercises")[1].split("## Use it")[0]
+    assert all(f"\nscratchac exercise {action} " in section for action in ("start", "check", "solution", "train"))
 
 
 def test_the_version_is_in_the_changelog():

@@ -80,7 +80,10 @@ CHECKS: dict[str, tuple[Callable[[Rng], Checked], str]] = {}
 
 
 def check(name: str, mistake: str) -> Callable[[Callable[[Rng], Checked]], Callable[[Rng], Checked]]:
-    """Register a check: a function of a Generator that returns (f, x, gradient, spoilt gradient), f() reading x."""
+    """Register a check: a function of a Generator that returns (f, x, gradient, spoilt gradient), f() reading x.
+
+    Its docstring says what L is, and which array x.
+    """
 
     def register(function: Callable[[Rng], Checked]) -> Callable[[Rng], Checked]:
         CHECKS[name] = function, mistake

@@ -24,12 +24,14 @@ def _distribution_check(dist: Any, rng: Rng, a: np.ndarray, of: int, spoil: Call
 
 @check("Categorical: log-probability", "softmax not subtracted")
 def _(rng: Rng) -> Checked:
+    """L = Σ c log π(a) with random c, by the logits y."""
     a = rng.integers(4, size=5)
     return _distribution_check(Categorical(4), rng, a, 0, lambda g, c: np.eye(4)[a] * c[:, None])
 
 
 @check("Categorical: entropy", "sign flipped")
 def _(rng: Rng) -> Checked:
+    """L = Σ c H with random c, by the logits y."""
     return _distribution_check(Categorical(4), rng, rng.integers(4, size=5), 1, lambda g, c: -g)
 
 
@@ -49,11 +51,13 @@ LEGAL = np.array([1, 3, 2, 0, 2])                                           # a 
 
 @check("Categorical, masked: log-probability", "mask forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σ c log π(a) with random c, by the logits before the mask."""
     return _masked_check(rng, Categorical(4), MASK, LEGAL, 0, lambda y, mask: y)
 
 
 @check("Categorical, masked: entropy", "logits multiplied by the mask")
 def _(rng: Rng) -> Checked:
+    """L = Σ c H with random c, by the logits before the mask."""
     return _masked_check(rng, Categorical(4), MASK, LEGAL, 1, lambda y, mask: y * mask)
 
 
@@ -66,16 +70,19 @@ def _choices(rng: Rng) -> np.ndarray:
 
 @check("MultiCategorical: log-probability", "the first factor alone")
 def _(rng: Rng) -> Checked:
+    """L = Σ c log π(a) with random c, by the logits of three factors side by side."""
     return _distribution_check(FACTORS, rng, _choices(rng), 0, lambda g, c: g * (np.arange(9) < 3))
 
 
 @check("MultiCategorical: entropy", "mean over the factors")
 def _(rng: Rng) -> Checked:
+    """L = Σ c H with random c, by the logits of three factors side by side."""
     return _distribution_check(FACTORS, rng, _choices(rng), 1, lambda g, c: g / 3)
 
 
 @check("MultiCategorical, masked: log-probability", "mask forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σ c log π(a) with random c, by the logits of three factors before the mask."""
     mask, a = np.concatenate([np.ones((5, 3)), np.eye(2)[[0, 1, 0, 1, 0]], MASK], axis=1), _choices(rng)
     a[:, 1], a[:, 2] = [0, 1, 0, 1, 0], LEGAL
     return _masked_check(rng, FACTORS, mask, a, 0, lambda y, mask: y)
@@ -83,12 +90,14 @@ def _(rng: Rng) -> Checked:
 
 @check("MultiCategorical, masked: entropy", "logits multiplied by the mask")
 def _(rng: Rng) -> Checked:
+    """L = Σ c H with random c, by the logits of three factors before the mask."""
     mask = np.concatenate([np.ones((5, 3)), np.eye(2)[[0, 1, 0, 1, 0]], MASK], axis=1)
     return _masked_check(rng, FACTORS, mask, np.zeros((5, 3), int), 1, lambda y, mask: y * mask)
 
 
 @check("Gaussian: log-probability", "normalisation −log σ forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σ c log π(a) with random c, by y = [log σ | μ]."""
     dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
     return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 0,
                                lambda g, c: g + np.concatenate([np.ones((5, 2)), np.zeros((5, 2))], axis=1) * c[:, None])
@@ -96,6 +105,7 @@ def _(rng: Rng) -> Checked:
 
 @check("Gaussian: entropy", "doubled, as for a variance")
 def _(rng: Rng) -> Checked:
+    """L = Σ c H with random c, by y = [log σ | μ]."""
     dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
     return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 1, lambda g, c: 2 * g)
 
@@ -119,6 +129,7 @@ def _tanh_gaussian_check(rng: Rng, log_std: Any, spoil: Callable[..., np.ndarray
 
 @check("tanh-Gaussian: sample and log-probability", "tanh correction forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σ (c · a + d log π(a)) with ε fixed and random c and d, by y = [log σ before its tanh | μ]."""
     def spoil(dist: TanhGaussian, cache: Any, c: np.ndarray, d: np.ndarray) -> np.ndarray:
         a, log_std, slope, eps = cache
         correction = d[:, None] * 2 * a
@@ -129,6 +140,7 @@ def _(rng: Rng) -> Checked:
 
 @check("tanh-Gaussian, log σ clamped", "gradient passed on outside the clamp")
 def _(rng: Rng) -> Checked:
+    """L = Σ (c · a + d log π(a)) with ε fixed and random c and d, by y = [log σ before the clamp | μ]."""
     def spoil(dist: TanhGaussian, cache: Any, c: np.ndarray, d: np.ndarray) -> np.ndarray:
         a, log_std, slope, eps = cache
         return dist.backward((a, log_std, np.ones_like(slope), eps), c, d)
@@ -146,12 +158,14 @@ def _loss_check(loss: Callable[[np.ndarray], Any], x: np.ndarray, spoil: Callabl
 
 @check("policy gradient loss", "1/B forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −mean A log π, by log π."""
     adv = rng.standard_normal(6)
     return _loss_check(lambda logp: losses.policy_gradient(logp, adv), rng.standard_normal(6), lambda g: 6 * g)
 
 
 @check("clipped surrogate, A > 0 and A < 0, below, inside and above the clip", "gradient passed on beyond the clip")
 def _(rng: Rng) -> Checked:
+    """L = −mean min(ρA, clip(ρ, 0.8, 1.2)A) with ρ = π/π_old, by log π."""
     ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
     old = rng.standard_normal(8)
     return _loss_check(lambda logp: losses.clipped_surrogate(logp, old, adv, 0.2), old + np.log(ratio), lambda g: -ratio * adv / 8)
@@ -159,17 +173,20 @@ def _(rng: Rng) -> Checked:
 
 @check("entropy bonus", "sign flipped")
 def _(rng: Rng) -> Checked:
+    """L = −0.3 mean H, by H."""
     return _loss_check(lambda entropy: losses.entropy_bonus(entropy, 0.3), rng.random(6), lambda g: -g)
 
 
 @check("MSE value loss", "factor 2 of a loss without ½")
 def _(rng: Rng) -> Checked:
+    """L = mean ½(v − target)², by v."""
     target = rng.standard_normal(6)
     return _loss_check(lambda v: losses.mse(v, target), rng.standard_normal(6), lambda g: 2 * g)
 
 
 @check("Huber value loss, inside and outside", "not clipped")
 def _(rng: Rng) -> Checked:
+    """L = mean of ½e² where |e| ≤ 1, else |e| − ½, with e = v − target, by v."""
     error = np.array([-3.0, -0.9, -0.2, 0.4, 0.8, 2.5])
     target = rng.standard_normal(6)
     return _loss_check(lambda v: losses.huber(v, target, 1.0), target + error, lambda g: error / 6)
@@ -177,17 +194,20 @@ def _(rng: Rng) -> Checked:
 
 @check("clipped value loss, running towards the target and away", "gradient passed on beyond the clip")
 def _(rng: Rng) -> Checked:
+    """L = mean ½ max((v − target)², (v clipped to v_old ± 0.3 − target)²), by v."""
     old, moved, target = np.zeros(6), np.array([-0.9, -0.1, 0.1, 0.9, 0.9, -0.9]), np.array([2.0, 2.0, 2.0, 2.0, -2.0, -2.0])
     return _loss_check(lambda v: losses.clipped_mse(v, old, target, 0.3), moved, lambda g: (moved - target) / 6)
 
 
 @check("MSE of two critics with one target", "averaged over the critics")
 def _(rng: Rng) -> Checked:
+    """L = Σₖ mean ½(qₖ − target)², by q."""
     target = rng.standard_normal(6)
     return _loss_check(lambda q: losses.stacked_mse(q, target), rng.standard_normal((2, 6)), lambda g: g / 2)
 
 
 @check("proximal term κ‖w − w_old‖²", "factor 2 forgotten")
 def _(rng: Rng) -> Checked:
+    """L = 0.7 ‖w − w_old‖², by w."""
     old = rng.standard_normal(6)
     return _loss_check(lambda w: losses.proximal(w, old, 0.7), rng.standard_normal(6), lambda g: g / 2)

@@ -59,26 +59,31 @@ def _spoil(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[P
 
 @check("MLP, tanh: weights and biases", "bias averaged over rows")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by all parameters."""
     return _network_check(rng, _spoil("b1", lambda g: g / 6))
 
 
 @check("MLP, ReLU: weights and biases", "a layer's sign flipped")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by all parameters."""
     return _network_check(rng, _spoil("W2", lambda g: -g), activation="relu")
 
 
 @check("MLP: input", "one feature forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by the input x."""
     return _network_check(rng, lambda dx: dx * [1, 1, 0], wrt_input=True)
 
 
 @check("MLP, two stacked networks", "the two exchanged")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by all parameters of both networks."""
     return _network_check(rng, _spoil("W1", lambda g: g[::-1].copy()), stack=(2,))
 
 
 @check("MLP with constant outputs", "constants not summed over rows")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by all parameters."""
     return _network_check(rng, _spoil("constants", lambda g: g / 6), constants=2)
 
 
@@ -99,6 +104,7 @@ def _convolution(rng: Rng) -> tuple[np.ndarray, ...]:
 
 @check("convolution: filters", "filters flipped")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by the filters W."""
     x, W, b, y, windows, dy = _convolution(rng)
     dW = np.zeros_like(W)
     conv2d_backward(dy, x.shape, windows, y, W, 2, dW, np.zeros(4))
@@ -107,6 +113,7 @@ def _(rng: Rng) -> Checked:
 
 @check("convolution: biases", "averaged over places")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by the biases b."""
     x, W, b, y, windows, dy = _convolution(rng)
     db = np.zeros_like(b)
     conv2d_backward(dy, x.shape, windows, y, W, 2, np.zeros_like(W), db)
@@ -115,6 +122,7 @@ def _(rng: Rng) -> Checked:
 
 @check("convolution: input", "filters turned round on the way back")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ y with random c, by the pictures x."""
     x, W, b, y, windows, dy = _convolution(rng)
     dx = conv2d_backward(dy, x.shape, windows, y, W, 2, np.zeros_like(W), np.zeros(4))
     turned = W[::-1, ::-1].copy()
@@ -124,6 +132,7 @@ def _(rng: Rng) -> Checked:
 
 @check("layer normalisation", "mean and deviation taken as data")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ z with random c, by x."""
     x, dz = rng.standard_normal((2, 4, 5))
     z, deviation = layer_norm(x)
     return lambda: float((layer_norm(x)[0] * dz).sum()), x, layer_norm_backward(dz, z, deviation), dz / deviation
@@ -139,6 +148,7 @@ def encoder_margin(encoder: Encoder, params: Parameters, pictures: np.ndarray) -
 
 @check("encoder of pictures", "tanh forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σ c ∘ features with random c, by all parameters."""
     params = Parameters(TINY.shapes(), np.float64)
     TINY.initialise(params, rng)
     params.flat[:] += 0.1 * rng.standard_normal(params.flat.size)

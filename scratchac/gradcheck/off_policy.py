@@ -69,6 +69,7 @@ def _half_squares(q: np.ndarray, target: np.ndarray) -> float:
 
 @check("DDPG critic", "bootstrap at a terminal state")
 def _(rng: Rng) -> Checked:
+    """L = mean ½(Q(s, a) − target)², targets as data, by the critic's parameters."""
     agent, batch, h = _agent(ddpg.DDPG, rng)
     s, a, r, s2, term = batch
     q2 = _q(agent, agent.w_target, s2, np.tanh(agent.actor.forward(agent.theta_target, s2)[0]))
@@ -82,6 +83,7 @@ def _(rng: Rng) -> Checked:
 
 @check("DDPG actor, through the critic", "critic's gradient not summed with 1/B")
 def _(rng: Rng) -> Checked:
+    """L = −mean Q(s, π(s)), by the actor's parameters."""
     agent, batch, h = _agent(ddpg.DDPG, rng)
     grad = _actor_gradient(agent, batch.obs, h)
 
@@ -93,6 +95,7 @@ def _(rng: Rng) -> Checked:
 
 @check("TD3 actor, through the first critic", "ascending and descending confused")
 def _(rng: Rng) -> Checked:
+    """L = −mean Q₁(s, π(s)), by the actor's parameters."""
     agent, batch, h = _agent(td3.TD3, rng)
     grad = _actor_gradient(agent, batch.obs, h)
 
@@ -104,6 +107,7 @@ def _(rng: Rng) -> Checked:
 
 @check("TD3 critics", "bootstrap at a terminal state")
 def _(rng: Rng) -> Checked:
+    """L = Σₖ mean ½(Qₖ(s, a) − target)², targets as data, by the parameters of both critics."""
     agent, batch, h = _agent(td3.TD3, rng, target_noise=0.0)
     s, a, r, s2, term = batch
     q2 = _q(agent, agent.w_target, s2, np.tanh(agent.actor.forward(agent.theta_target, s2)[0])).min(axis=0)
@@ -128,6 +132,7 @@ def _sac(rng: Rng) -> tuple[Any, Transitions, Any, np.ndarray]:
 
 @check("SAC actor, through min(Q₁, Q₂) and log π", "entropy term forgotten")
 def _(rng: Rng) -> Checked:
+    """L = mean [α log π(a|s) − minₖ Qₖ(s, a)], a = tanh(μ + σε) with ε fixed, by the actor's parameters."""
     agent, batch, h, alpha = _sac(rng)
 
     def loss(entropy_weight: float = ALPHA) -> float:
@@ -142,6 +147,7 @@ def _(rng: Rng) -> Checked:
 
 @check("SAC critics", "entropy of the next state forgotten")
 def _(rng: Rng) -> Checked:
+    """L = Σₖ mean ½(Qₖ(s, a) − target)², targets as data, by the parameters of both critics."""
     agent, batch, h, alpha = _sac(rng)
     s, a, r, s2, term = batch
     a2, logp2, _ = agent.pi(s2)
@@ -156,6 +162,7 @@ def _(rng: Rng) -> Checked:
 
 @check("SAC temperature log α", "sign flipped")
 def _(rng: Rng) -> Checked:
+    """L = −mean α (log π + H̄), by log α."""
     agent, _, h = _agent(sac.SAC, rng, alpha=ALPHA, alpha_lr=1.0)
     agent.alpha_optimiser = SGD(agent.log_alpha)
     logp, alpha = rng.standard_normal(8), np.exp(agent.log_alpha)
@@ -165,6 +172,7 @@ def _(rng: Rng) -> Checked:
 
 @check("SAC critics from pictures: their loss trains the encoder", "actor's loss trains it too")
 def _(rng: Rng) -> Checked:
+    """L = Σₖ mean ½(Qₖ(s, a) − target)², targets as data, by the parameters of both critics and of the encoder."""
     config = sac.Config(hidden=(5,), activation="tanh", batch_size=6, learning_starts=6, buffer_size=6, actor_lr=1.0, critic_lr=1.0,
                         gamma=GAMMA, alpha=ALPHA, learn_alpha=False)
     with patch.object(sac_pixels, "encoder_for", lambda space: TINY):
@@ -203,6 +211,7 @@ def _discrete_sac(rng: Rng) -> tuple[Any, Transitions, Any, np.ndarray]:
 
 @check("discrete SAC critics", "expectation without the entropy")
 def _(rng: Rng) -> Checked:
+    """L = Σₖ mean ½(Qₖ(s, a) − target)², targets as data, by the parameters of both critics."""
     agent, batch, h, alpha = _discrete_sac(rng)
     s, a, r, s2, term = batch
     log_pi2 = log_softmax(agent.actor.forward(agent.theta, s2)[0])
@@ -218,6 +227,7 @@ def _(rng: Rng) -> Checked:
 
 @check("discrete SAC actor, an expectation over actions", "−Σπf of the softmax forgotten")
 def _(rng: Rng) -> Checked:
+    """L = mean Σ_a π(a|s) (α log π(a|s) − minₖ Qₖ(s, a)), by the actor's parameters."""
     agent, batch, h, alpha = _discrete_sac(rng)
 
     def terms() -> tuple[np.ndarray, np.ndarray, Any]:
@@ -237,6 +247,7 @@ def _(rng: Rng) -> Checked:
 
 @check("discrete SAC temperature log α", "sign flipped")
 def _(rng: Rng) -> Checked:
+    """L = −mean α Σ_a π(a|s) (log π(a|s) + H̄), by log α."""
     agent, _, h = _agent(discrete_sac.DiscreteSAC, rng, discrete=True, alpha=ALPHA, alpha_lr=1.0, entropy_target=0.5)
     agent.alpha_optimiser = SGD(agent.log_alpha)
     log_pi, alpha = log_softmax(rng.standard_normal((8, 3))), np.exp(agent.log_alpha)

@@ -46,12 +46,14 @@ def _update(agent: Any, flat: np.ndarray, batch: Batch) -> np.ndarray:
 
 @check("REINFORCE update, with γᵗ", "γᵗ forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −Σₜ γᵗ Gₜ log π(aₜ|sₜ), by the parameters θ."""
     loss, flat, grad = _reinforce(rng, discount_actor=True)
     return loss, flat, grad, numerical_gradient(lambda: loss(1.0), flat)
 
 
 @check("REINFORCE update, episode cut off by a time limit", "mean over the steps instead of their sum")
 def _(rng: Rng) -> Checked:
+    """L = −Σₜ Gₜ log π(aₜ|sₜ), by the parameters θ."""
     loss, flat, grad = _reinforce(rng, terminal=False)
     return loss, flat, grad, grad / 6
 
@@ -75,12 +77,14 @@ def _reinforce(rng: Rng, terminal: bool = True,
 
 @check("REINFORCE with a baseline, update", "gradient through the baseline in the actor's loss")
 def _(rng: Rng) -> Checked:
+    """L = −Σₜ (Gₜ − b(sₜ)) log π(aₜ|sₜ) + mean ½(V(sₜ) − Gₜ)², b = V as data, by all parameters."""
     loss, flat, grad = _reinforce_baseline(rng)
     return loss, flat, grad, numerical_gradient(lambda: loss(through=True), flat)
 
 
 @check("REINFORCE with a baseline, with γᵗ, Huber, cut off by a time limit", "γᵗ forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −Σₜ γᵗ (Gₜ − b(sₜ)) log π(aₜ|sₜ) + Huber's loss of V(sₜ) − Gₜ, b = V as data, by all parameters."""
     loss, flat, grad = _reinforce_baseline(rng, terminal=False, discount_actor=True, value_loss="huber")
     return loss, flat, grad, numerical_gradient(lambda: loss(discount=1.0), flat)
 
@@ -110,6 +114,7 @@ def _reinforce_baseline(rng: Rng, terminal: bool = True, discount_actor: bool = 
 
 @check("one-step actor-critic, both steps", "δ missing in the actor's step")
 def _(rng: Rng) -> Checked:
+    """L = −γᵗ δ log π(a|s) + ½(target − V(s))², δ and the target as data, by all parameters."""
     config = actor_critic.Config(hidden=(5,), activation="tanh", actor_lr=1.0, critic_lr=1.0, gamma=0.9)
     agent = actor_critic.ActorCritic(config, *spaces(True), seed=1, dtype=np.float64)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
@@ -187,46 +192,55 @@ def _factors(features: int = 3) -> tuple[Any, Any]:
 
 @check("A2C update, discrete, two networks", "entropy bonus with the wrong sign")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(True), "entropy")
 
 
 @check("A2C update, discrete, shared body", "gradient through the target")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(True), "target", shared_body=True)
 
 
 @check("A2C update, Gaussian, shared body", "entropy bonus with the wrong sign")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(False), "entropy", shared_body=True)
 
 
 @check("A2C update, Gaussian, σ(s)", "entropy bonus with the wrong sign")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(False), "entropy", state_dependent_std=True)
 
 
 @check("A2C update, A = Q − V, Huber", "gradient through the target")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v Huber's loss of V(s) and of Q(s, a), Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(True), "target", advantage="qv", value_loss="huber")
 
 
 @check("A2C update, illegal actions masked, two networks", "mask forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True)
 
 
 @check("A2C update, illegal actions masked, shared body", "mask forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: spaces(True, 5), "mask", action_mask=True, shared_body=True)
 
 
 @check("A2C update, several discrete numbers, shared body", "entropy bonus with the wrong sign")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, _factors, "entropy", shared_body=True)
 
 
 @check("A2C update, illegal choices of two factors masked", "mask forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _a2c_check(rng, lambda: _factors(7), "mask", action_mask=True)
 
 
@@ -262,22 +276,26 @@ def _ppo_check(rng: Rng, spoil: Callable[[Any, Any], np.ndarray], features: int 
 
 @check("PPO step, discrete, every cell of the clip", "gradient passed on beyond the clip")
 def _(rng: Rng) -> Checked:
+    """L = −mean min(ρÂ, clip(ρ)Â) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat))
 
 
 @check("PPO step, clipped values", "gradient passed on beyond the clip")
 def _(rng: Rng) -> Checked:
+    """L = −mean min(ρÂ, clip(ρ)Â) − β mean H + c_v · the clipped value loss, Â and targets as data, by all parameters."""
     return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat), clip_value=0.3)
 
 
 @check("PPO step, several discrete numbers", "gradient passed on beyond the clip")
 def _(rng: Rng) -> Checked:
+    """L = −mean min(ρÂ, clip(ρ)Â) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     return _ppo_check(rng, lambda agent, loss: numerical_gradient(lambda: loss(np.inf), agent.model.flat),
                       actions=gym.spaces.MultiDiscrete([3, 2]))
 
 
 @check("PPO step, illegal actions masked", "mask forgotten")
 def _(rng: Rng) -> Checked:
+    """L = −mean min(ρÂ, clip(ρ)Â) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     def spoil(agent: Any, loss: Loss) -> np.ndarray:
         agent.model.masked = None
         spoilt = numerical_gradient(loss, agent.model.flat)
@@ -289,6 +307,7 @@ def _(rng: Rng) -> Checked:
 
 @check("PPO step from pictures: both losses, one encoder", "encoder trained by the critic alone")
 def _(rng: Rng) -> Checked:
+    """L = −mean min(ρÂ, clip(ρ)Â) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
     config = ppo.Config(envs=1, rollout=6, batch_size=6, hidden=(5,), lr=1.0, max_grad_norm=0.0, entropy_coef=0.1)
     with patch.object(ppo, "encoder_for", lambda space: TINY):
         agent: Any = ppo.PPO(config, PICTURES, gym.spaces.Discrete(3), seed=1, dtype=np.float64)

@@ -3,17 +3,19 @@
     scratchac gradcheck --show NAME
 """
 
+import inspect
 from pathlib import Path
 
 import numpy as np
 
-from scratchac.gradcheck.differences import TOLERANCE, Numbers, numbers, numerical_gradient, relative_errors
+from scratchac.gradcheck.differences import CHECKS, TOLERANCE, Numbers, numbers, numerical_gradient, relative_error, relative_errors
 
 STEPS = tuple(10.0**-k for k in range(1, 13))       # h, from 0.1 to 1e-12
 
 
 def text(name: str, most: int = 60) -> str:
-    """A table of one check: what the differences give, what the backward pass gives, and the relative error, for each coordinate.
+    """A table of one check: its loss, what the differences give, what the backward pass gives, and the relative error, for each
+    coordinate of the array; and the mistake that the check must catch.
 
     Of more than `most` coordinates only those with the largest errors are shown.
     """
@@ -22,13 +24,18 @@ def text(name: str, most: int = 60) -> str:
     order = sorted(np.argsort(-errors, axis=None, kind="stable")[:most])
     places = [str(tuple(map(int, np.unravel_index(i, errors.shape)))) for i in order]
     wide = max(map(len, [*places, "coordinate"]))
-    lines = [name, "", f"{'coordinate':{wide}}  {'expected (differences)':>22}  {'found (by hand)':>22}  relative error"]
+    check, mistake = CHECKS[name]
+    spoilt = relative_error(seen.spoilt, seen.expected)
+    lines = [name, f"{inspect.getdoc(check)} Coordinates: of that array, {errors.shape}.", "",
+             f"{'coordinate':{wide}}  {'expected (differences)':>22}  {'found (by hand)':>22}  relative error"]
     lines += [f"{place:{wide}}  {seen.expected.flat[i]:+22.15f}  {seen.found.flat[i]:+22.15f}  {errors.flat[i]:14.1e}"
               for place, i in zip(places, order, strict=True)]
     if errors.size > most:
         lines.append(f"… and {errors.size - most} coordinates with smaller errors")
-    lines += ["", f"largest error {errors.max():.1e}, tolerance {TOLERANCE:g}", "", "step h      largest error"]
-    lines += [f"{h:<10.0e}  {error:8.1e}" for h, error in errors_over_h(seen)]
+    lines += ["", f"largest relative error {errors.max():.1e}, tolerance {TOLERANCE:g}",
+              f"the same with the mistake that the check must catch ({mistake}): {spoilt:.1e}",
+              "", "step h      largest relative error"]
+    lines += [f"{h:<10.0e}  {error:22.1e}" for h, error in errors_over_h(seen)]
     lines.append("With large h the third derivative is the error (it falls as h²), with small h rounding is (it grows as 1/h).")
     return "\n".join(lines)
 

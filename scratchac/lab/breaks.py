@@ -74,11 +74,11 @@ BREAKS: dict[str, tuple[Callable[..., Any], str, str]] = {
 
 
 @dataclass(frozen=True)
-class Parted:
-    """A check whose gradient and differences part under a break."""
+class Noticed:
+    """A check that notices a break: its gradient by hand and by differences are no longer the same."""
 
     check: str
-    wrong: int                      # coordinates that part
+    wrong: int                      # coordinates that differ
     coordinates: int
     first: tuple[int, ...]          # the first of them
     expected: float                 # by differences there
@@ -88,11 +88,11 @@ class Parted:
 
 def patch_of(name: str) -> Patch:
     """The break of that name, or of the only name that contains it. Raises UserError if there is none, or several."""
-    return Patch(*BREAKS[find_name("break", name, list(BREAKS))])
+    return Patch(*BREAKS[find_name("break", name, list(BREAKS), "scratchac gradcheck --break list prints all names")])
 
 
-def parted(patch: Patch, seed: int = 0) -> list[Parted]:
-    """The gradient checks that part while a patch is applied, with the first coordinate of each."""
+def noticed(patch: Patch, seed: int = 0) -> list[Noticed]:
+    """The gradient checks that notice a patch while it is applied, with the first coordinate that differs in each."""
     seen = []
     with patch:
         for check in CHECKS:
@@ -100,18 +100,19 @@ def parted(patch: Patch, seed: int = 0) -> list[Parted]:
             wrong = np.argwhere(~(one.errors < TOLERANCE))
             if len(wrong):
                 first = tuple(map(int, wrong[0]))
-                seen.append(Parted(check, len(wrong), one.x.size, first, float(one.expected[first]), float(one.found[first]),
-                                   float(one.errors.max())))
+                seen.append(Noticed(check, len(wrong), one.x.size, first, float(one.expected[first]), float(one.found[first]),
+                                    float(one.errors.max())))
     return seen
 
 
 def report(name: str) -> str:
-    """A break's diff, and the checks that part under it."""
+    """A break's diff, and the checks that notice it."""
     patch = patch_of(name)
-    seen = parted(patch)
+    seen = noticed(patch)
     wide = max(len(one.check) for one in seen)
-    lines = [patch.diff(), "", f"{'check that parts':{wide}}  coordinates  first        expected       found  largest error"]
+    lines = [patch.diff(), "",
+             f"{'check that notices it':{wide}}  coordinates  first        expected       found  largest relative error"]
     for one in seen:
         share = f"{one.wrong}/{one.coordinates}"
-        lines.append(f"{one.check:{wide}}  {share:>11}  {one.first!s:8} {one.expected:+12.6f}{one.found:+12.6f}  {one.error:13.0e}")
-    return "\n".join([*lines, "", f"{len(seen)} of {len(CHECKS)} checks part."])
+        lines.append(f"{one.check:{wide}}  {share:>11}  {one.first!s:8} {one.expected:+12.6f}{one.found:+12.6f}  {one.error:22.0e}")
+    return "\n".join([*lines, "", f"{len(seen)} of {len(CHECKS)} checks notice it."])

@@ -2,12 +2,14 @@
 
 On 20 random inputs the learner's results are compared with those of the exercise's solution. Where they differ, they are compared
 with the solution under each known mistake, which is a patch of the library's source: if exactly one gives the learner's results on
-all inputs, it is the diagnosis. So there is no file of right or wrong answers that could differ from the library.
+all inputs, it is the diagnosis. So there is no file of right or wrong answers that could differ from the library. If none does, it
+is said whether the results are a multiple of what is expected, or stand in another order.
 
 The learner's file is executed, since whoever names it has asked for that.
 """
 
 import inspect
+import itertools
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,12 +28,15 @@ INPUTS = 20
 TOLERANCE = 1e-9                # relative, and absolute for numbers below 1
 SECONDS = 10.0                  # for one exercise
 STARTING = 60.0                 # for the process that grades to load the library
+Arrays = tuple[np.ndarray, ...]
 Status = Literal["passed", "not begun", "wrong", "failed"]      # wrong: numbers that differ; failed: no numbers to compare
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the grader found: of a wrong result, the first wrong coordinate (`text`) and the known mistake, if any (`diagnosis`)."""
+    """What the grader found: of a wrong result, the first wrong coordinate (`text`), and the known mistake or the pattern of the
+    numbers, if there is one (`diagnosis`).
+    """
 
     status: Status
     text: str = ""
@@ -90,11 +95,12 @@ def grade(exercise: Exercise, learner: Learner) -> Verdict:
                 where = f"{name}[{', '.join(map(str, i))}]" if i else name
                 digits = 6 if f"{x[i]:+.6g}" != f"{y[i]:+.6g}" else 15
                 text = f"{where}: expected {x[i]:+.{digits}g}, found {y[i]:+.{digits}g}".replace("+nan", "nan")
-                return Verdict("wrong", text + (f" (input {seed + 1} of {INPUTS})" if seed else ""), diagnose(exercise, results))
+                return Verdict("wrong", text + (f" (input {seed + 1} of {INPUTS})" if seed else ""),
+                               diagnose(exercise, results) or pattern(list(exercise.results), right, results))
     return Verdict("passed")
 
 
-def diagnose(exercise: Exercise, results: list[tuple[np.ndarray, ...]]) -> str:
+def diagnose(exercise: Exercise, results: list[Arrays]) -> str:
     """The one known mistake that gives these results on all inputs; "" if there is none, or more than one."""
     fitting = []
     for mistake in exercise.mistakes:
@@ -102,6 +108,28 @@ def diagnose(exercise: Exercise, results: list[tuple[np.ndarray, ...]]) -> str:
             if all(_agree(_expected(exercise, seed), found) for seed, found in enumerate(results)):
                 fitting.append(mistake)
     return fitting[0] if len(fitting) == 1 else ""
+
+
+def pattern(names: list[str], right: list[Arrays], results: list[Arrays]) -> str:
+    """What the results on all inputs have in common: one factor of all wrong numbers, or another order; "" if neither."""
+    expected, found = ([np.concatenate([x[i].ravel() for x in arrays]) for i in range(len(names))] for arrays in (right, results))
+    wrong = [i for i in range(len(names)) if not _close(expected[i], found[i]).all()]
+    x, y = (np.concatenate([arrays[i] for i in wrong]) for arrays in (expected, found))
+    which = "every number" + (f" of {' and '.join(names[i] for i in wrong)}" if len(wrong) < len(names) else "")
+    if not y.any():
+        return f"{which} is 0"
+    largest = np.abs(x).argmax()
+    with _quiet():
+        factor = y[largest] / x[largest]
+        multiple = np.isfinite(factor) and _close(factor * x, y).all()
+    if multiple:
+        return f"{which} has the wrong sign" if abs(factor + 1) < TOLERANCE else f"{which} is {factor:.10g} times what is expected"
+    for order in itertools.permutations(range(len(names))):
+        if all(_agree(tuple(these[i] for i in order), those) for these, those in zip(right, results, strict=True)):
+            return f"the results are in another order: ({', '.join(names[i] for i in order)})"
+    if all(_close(np.sort(a[i], None), np.sort(b[i], None)).all() for a, b in zip(right, results, strict=True) for i in wrong):
+        return f"the numbers of {' and '.join(names[i] for i in wrong)} are right, but in another order"
+    return ""
 
 
 def check(exercises: list[Exercise], paths: list[Path], seconds: float = SECONDS) -> Iterator[Verdict]:
@@ -145,7 +173,7 @@ def _grade_files(send: Callable[[Any], None], names: list[str], paths: list[Path
         send(verdict)
 
 
-def _results(exercise: Exercise, learner: Learner, seed: int, shapes: list[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
+def _results(exercise: Exercise, learner: Learner, seed: int, shapes: list[tuple[int, ...]]) -> Arrays:
     """The learner's results for one input. Raises Failed for an error, other shapes, and inputs that have changed."""
     args = exercise.inputs(np.random.default_rng(seed))
     before = [x.copy() if isinstance(x, np.ndarray) else x for x in args]
@@ -173,7 +201,7 @@ def _results(exercise: Exercise, learner: Learner, seed: int, shapes: list[tuple
     return tuple(found)
 
 
-def _expected(exercise: Exercise, seed: int) -> tuple[np.ndarray, ...]:
+def _expected(exercise: Exercise, seed: int) -> Arrays:
     with _quiet():
         results = exercise.solution(*exercise.inputs(np.random.default_rng(seed)))
     return tuple(np.array(x, np.float64) for x in (results if len(exercise.results) > 1 else (results,)))
@@ -184,8 +212,8 @@ def _close(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.isclose(x, y, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
 
 
-def _agree(these: tuple[np.ndarray, ...], those: tuple[np.ndarray, ...]) -> bool:
-    return all(_close(x, y).all() for x, y in zip(these, those, strict=True))
+def _agree(these: Arrays, those: Arrays) -> bool:
+    return all(x.shape == y.shape and _close(x, y).all() for x, y in zip(these, those, strict=True))
 
 
 @contextmanager

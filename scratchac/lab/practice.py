@@ -1,5 +1,7 @@
 """Trains an agent with a learner's function in the place of the library's."""
 
+from contextlib import nullcontext
+
 from scratchac import api
 from scratchac.lab.exercises.exercise import Learner, Training
 from scratchac.lab.patch import Installed
@@ -8,9 +10,9 @@ from scratchac.training.agent import Agent
 EPISODES = 20
 
 
-def train(training: Training, learner: Learner, seed: int = 0, steps: int | None = None, quiet: bool = True) -> Agent:
-    """An agent trained with the learner's function: the one that the library trains with that seed, if the function is right."""
-    with Installed(training.function, training.adapt(learner)):
+def train(training: Training, learner: Learner | None, seed: int = 0, steps: int | None = None, quiet: bool = True) -> Agent:
+    """An agent trained with the learner's function: the one that the library trains with that seed (None), if it is right."""
+    with Installed(training.function, training.adapt(learner)) if learner else nullcontext():
         return api.train(training.algorithm, training.env, training.steps if steps is None else steps, seed, backend="numpy",
                          quiet=quiet, **training.options)
 

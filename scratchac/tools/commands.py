@@ -217,7 +217,7 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
     """Check every hand-written gradient against finite differences, and check that a wrong one is caught.
 
     Args:
-        show: name of a check, or a part of it: print its gradient number by number, and its error for other steps h
+        show: name of a check, or a part of it: print its gradient number by number, and its error over h; "list" lists all
         broken: name of a mistake, or a part of it: make it in the source, and list the checks that notice; "list" lists all
         picture: with --show, draw the error over h into this file
         json: print a JSON list
@@ -231,7 +231,10 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
     if show is not None:
         from scratchac.gradcheck import show as numbers
 
-        name = find_name("check", show, list(checks.CHECKS))
+        if show == "list":
+            print("\n".join(checks.CHECKS))
+            return
+        name = find_name("check", show, list(checks.CHECKS), "scratchac gradcheck --show list prints all names")
         print(numbers.text(name))
         if picture is not None:
             numbers.picture([name], picture)

@@ -20,7 +20,7 @@ Write the functions of actor-critic yourself. The grader compares them with the 
   scratchac exercise start DIR            write one file for each into DIR; what is there stays
   scratchac exercise check DIR [NAME]     mark all of them, or one; this executes the files in DIR
   scratchac exercise solution NAME        print the library's own lines
-  scratchac exercise train DIR NAME       train an agent with your function in the library
+  scratchac exercise train DIR NAME       train an agent with your function in the library, where the list has "train"
 
 NAME is the name of an exercise or a part of it, its number, or its file. `scratchac exercise ACTION --help` explains an action."""
 
@@ -43,8 +43,9 @@ def overview() -> None:
 
     wide = max(map(len, EXERCISES))
     for number, one in enumerate(EXERCISES.values(), start=1):
-        print(f"{number:2}  {one.name:{wide}}  {one.minutes:2} min  {one.line}")
-    print("\n`scratchac exercise start DIR` writes a file for each into a folder, `scratchac exercise check DIR` marks them.")
+        print(f"{number:2}  {one.name:{wide}}  {one.minutes:2} min  {'train' if one.training else '':5}  {one.line}")
+    print("\ntrain: `scratchac exercise train DIR NAME` trains an agent with your function; the others are parts of an update.\n"
+          "`scratchac exercise start DIR` writes a file for each into a folder, `scratchac exercise check DIR` marks them.")
 
 
 def start(folder: Folder) -> None:
@@ -127,7 +128,8 @@ def solution(name: Name) -> None:
 def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> None:
     """Train an agent with your function in the place of the library's, and print its returns before and after.
 
-    The function is marked first. With wrong numbers it is trained all the same: that is how a mistake looks.
+    The list of exercises has "train" beside those that can be trained. The function is marked first. With wrong numbers it is
+    trained all the same, and then the library's own on the same seed: some mistakes stop learning, others hardly show in returns.
 
     Args:
         folder: folder with the files
@@ -142,7 +144,8 @@ def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> Non
     require(folder)
     training, path = one.training, folder / file_name(one)
     if training is None:
-        print(f"{one.name} has no training: its function is not one that an algorithm calls")
+        print(f"{one.name} has no training: its function is not one that an algorithm calls. "
+              "`scratchac exercise list` has \"train\" beside those that have one.")
         return
     if not path.exists():
         raise UserError(f"there is no {path}; scratchac exercise start {folder} writes it")
@@ -158,13 +161,22 @@ def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> Non
     except grading.Failed as why:
         raise UserError(f"{one.name} {why}") from None
     print(f"{training.algorithm} on {training.env} with your {one.function}: mean return of {practice.EPISODES} episodes "
-          f"{before:.1f} before, {after:.1f} after {training.steps:,} steps ({time.monotonic() - began:.0f} seconds)")
+          f"{before:.1f} before, {after:.1f} after {training.steps:,} steps ({time.monotonic() - began:.0f} seconds)", flush=True)
+    if verdict.status == "wrong":
+        theirs = practice.mean_return(training, practice.train(training, None, seed, quiet=quiet))
+        print(f"with the library's own on the same seed: {theirs:.1f} after {training.steps:,} steps. "
+              "Returns vary from seed to seed, and some mistakes hardly show in them: what counts is the line with ✗.")
 
 
 def require(folder: Path) -> None:
     """Raise UserError if there is no such folder."""
+    from scratchac.lab.exercises import NAMES
+
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}; scratchac exercise start {folder} makes it")
+        name = str(folder)
+        raise UserError(f"there is no folder {name}; " + (
+            f"exercise {name} in the present folder: scratchac exercise check . {name}" if name in NAMES else
+            f"scratchac exercise start {name} makes it"))
 
 
 ACTIONS = {"list": overview, "start": start, "check": check, "solution": solution, "train": train}

@@ -1,5 +1,6 @@
 """What `scratchac microscope` prints, draws and writes: exact bias and variance of policy gradients in a corridor."""
 
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from scratchac.experiments import plots
 from scratchac.experiments.files import atomic_file
 from scratchac.lab import exact
 from scratchac.lab.microscope import FIT_STEPS, Estimate, Microscope
+from scratchac.lab.worlds import CORRIDOR
 from scratchac.tools.export import filled, in_script
 
 Groups = dict[str, dict[str, Estimate]]
@@ -22,11 +24,13 @@ MDPS = 200                                      # random MDPs of soft policy ite
 
 
 def estimates(micro: Microscope, lam: float) -> Groups:
-    """All rows of the table, in groups."""
+    """All rows of the table, in groups. Without the weight γᵗ all of them are biased, except those of G₀, which need none."""
+    unbiased = micro.weight[1, 0] == micro.gamma
     whole, togo = micro.whole_return(), micro.reinforce()
     v, q_v, critic = micro.values()[0], micro.advantages(), micro.critic()
     psi = {
-        "REINFORCE: unbiased, whatever the baseline": {
+        "REINFORCE: unbiased, whatever the baseline" if unbiased else
+        "REINFORCE: G₀ is unbiased; without γᵗ Gₜ is not, and has the same bias whatever the baseline": {
             "whole return G₀": whole,
             "return from t on, Gₜ": togo,
             "G₀ − best b(s)": whole - micro.baseline(micro.optimal_baseline(whole)),
@@ -36,7 +40,8 @@ def estimates(micro: Microscope, lam: float) -> Groups:
             "Gₜ − J, a constant": micro.reinforce(micro.J()),
             "Gₜ + V(s), a bad one": micro.reinforce(-v),
         },
-        "with the true V: unbiased, for every λ": {
+        "with the true V: unbiased, for every λ" if unbiased else
+        "with the true V: the bias of leaving γᵗ out, the same for every λ": {
             **{f"GAE(λ = {x:g})": micro.gae(x, v) for x in LAMBDAS},
             "Q(s, a) − V(s)": q_v,
         },
@@ -74,26 +79,49 @@ def numbers(micro: Microscope, lam: float) -> dict[str, Any]:
 
 
 def text(seen: dict[str, Any], discount: bool) -> str:
-    """The numbers as tables."""
-    lines = [f"γ = {seen['gamma']:g}, steps weighted by {'γᵗ' if discount else '1 instead of γᵗ'}: J = {seen['J']:.6f}, "
-             f"‖∇J‖ = {seen['gradient_norm']:.6f}, sums over {seen['trajectories']:,} trajectories", "",
+    """The numbers as tables, with what they are of, and the sections of MATH.md."""
+    world = CORRIDOR
+    lines = [f"The world: a walk of at most {world.limit} steps over {world.cells} cells in a row, from the middle. The first cell "
+             f"ends it with {world.left_reward:g},",
+             f"the last with {world.right_reward:g}. Each step costs {-world.step_reward:g}; with probability {world.slip:g} it "
+             f"goes the other way, which costs {-world.slip_reward:g} more. The policy is fixed.",
+             f"γ = {seen['gamma']:g}, steps weighted by {'γᵗ' if discount else '1 instead of γᵗ'}: J = {seen['J']:.6f}, "
+             f"‖∇J‖ = {seen['gradient_norm']:.6f}, sums over {seen['trajectories']:,} trajectories",
+             "The rows of G₀ have no such weight: G₀ is discounted from the start.",
+             section("Causality: only later rewards count", "Baselines, and the best one",
+                     "The λ-return is a mixture, and GAE a sum", "The bias of k steps"), "",
              f"{'estimator of ∇J from one episode':36}{'bias':>9}{'variance':>10}{'cosine':>9}{'episodes':>10}"]
     for group, rows in seen["estimators"].items():
         lines += ["", group]
         lines += [f"  {name:34}{e['bias']:9.1e}{e['variance']:10.4f}{e['cosine']:9.4f}{e['episodes']:10.1f}"
                   for name, e in rows.items()]
     lines += ["", "bias: ‖E[ĝ] − ∇J‖ / ‖∇J‖. cosine: of the angle between E[ĝ] and ∇J. variance: tr Cov[ĝ].",
-              "episodes: variance / ‖∇J‖², until the mean's noise is as long as ∇J. ε(s): fixed numbers from N(0, 1).", "",
+              "episodes: variance / ‖∇J‖², until the mean's noise is as long as ∇J. ε(s): fixed numbers from N(0, 1).",
+              "best b(s): the baseline with which this estimator varies least.",
+              f"critic after {FIT_STEPS} steps: what {FIT_STEPS} gradient steps on E[½ Σₜ (v(sₜ) − Gₜ)²] make of v = 0.",
+              "G₀ and Gₜ: causality removes the noise of the rewards before t. But these can also act as a baseline, so that",
+              "without any other one G₀ may vary less.", "",
               "Is the expected step the gradient of anything? Then its Jacobian A is symmetric; ‖A − Aᵀ‖ / ‖A + Aᵀ‖ is",
-              f"  with γᵗ {seen['asymmetry']['with']:.0e} (rounding), without {seen['asymmetry']['without']:.3f}", "",
-              "SAC's actor gradient for one state, by quadrature: variance of ∂L/∂(raw log σ) and ∂L/∂μ"]
+              f"  with γᵗ {seen['asymmetry']['with']:.0e} (rounding), without {seen['asymmetry']['without']:.3f}",
+              section("Without γᵗ it is the gradient of no function"), "",
+              "SAC's actor gradient for one state and one action feature, by quadrature: variance of ∂L/∂x and ∂L/∂μ, where x is",
+              "the network's output for log σ, before the tanh that bounds it"]
     lines += [f"  {name:34}{m['variance'][0]:9.1f}{m['variance'][1]:10.1f}" for name, m in seen["two gradients"].items()]
-    lines += ["", f"Soft policy iteration on {MDPS} random MDPs: share in which a soft Q(s, a) fell, deepest fall, mean V"]
+    lines += [section("The pathwise gradient against the score function"), "",
+              f"Soft policy iteration on {MDPS} random MDPs, with another temperature α in each pair of rows: the share of MDPs in",
+              "which some soft Q(s, a), with entropy in the reward, is smaller after a round than before; the deepest fall; mean V"]
     lines += [f"  {name:34}{x['fell']:9.0%}{x['deepest']:10.4f}{x['value']:9.3f}"
               for name, x in seen["soft policy iteration"].items()]
-    lines += ["", "A-split, true V(A), V(B), V(C) = 0.50, 1.00, 0.00: where gradient steps on the squared TD error end"]
+    lines += [section("Soft policy iteration"), "",
+              "The A-split (Sutton & Barto 2018, example 11.2): A leads to B or C, half of the time each; B ends with 1, C with 0.",
+              "V(A), V(B), V(C) where gradient steps on the squared TD error end; the true ones are 0.50, 1.00, 0.00"]
     lines += [f"  {name:34}{'  '.join(f'{x:.2f}' for x in v):>22}" for name, v in seen["A-split"].items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, section("The semi-gradient")])
+
+
+def section(*names: str) -> str:
+    """Names of sections of MATH.md, in one line or two."""
+    return textwrap.fill(f"In scratchac/MATH.md: {', '.join(f'“{name}”' for name in names)}", 120)
 
 
 def picture(micro: Microscope, lam: float, batch: int, path: Path) -> None:

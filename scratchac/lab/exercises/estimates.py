@@ -69,9 +69,9 @@ DISCOUNTED_RETURN = Exercise(
 
 N_STEP = Exercise(
     "n-step", 20, "n rewards, then the bootstrap",
-    "After n rewards the critic's value stands for the rest. Where the episode or the rows end earlier, the sum is shorter, and "
-    "the value of the observation that really followed the last reward stands for the rest. Nothing follows a terminal state. A "
-    "time limit ends the sum, but the value of s′ still counts.",
+    "After n rewards the critic's value stands for the rest: the bootstrap. Where the episode or the rows end earlier, the sum is "
+    "shorter, and the value of the observation that really followed the last reward stands for the rest. Nothing follows a "
+    "terminal state. A time limit ends the sum, but the value of s′ still counts.",
     "Gₜ⁽¹⁾   = rₜ + γ(1 − termₜ)V(s′ₜ)\n"
     "Gₜ⁽ᵏ⁺¹⁾ = Gₜ⁽¹⁾ if doneₜ, and in the last row;  else rₜ + γGₜ₊₁⁽ᵏ⁾",
     given("r", "v_next", "term", "done", "gamma", n="whole number  n, at least 1"), {"g": "(T, N)"},
@@ -95,12 +95,13 @@ N_STEP = Exercise(
 GAE = Exercise(
     "gae", 20, "generalised advantage estimation, and its two masks",
     "The TD error δ says how much better a step was than the critic had expected. The advantage adds the later TD errors of the "
-    "same episode, with weights (γλ)ᵏ. Two masks are easily confused: a terminal state cuts the bootstrap, since nothing follows; "
-    "the end of an episode, of either kind, cuts the sum, since the next row belongs to another episode.",
+    "same episode, with weights (γλ)ᵏ. Two masks are easily confused: a terminal state cuts the bootstrap γV(s′), the critic's "
+    "value in the place of all later rewards, since nothing follows; the end of an episode, of either kind, cuts the sum, since "
+    "the next row belongs to another episode. The sum also ends with the rows.",
     "δₜ = rₜ + γ(1 − termₜ)V(s′ₜ) − V(sₜ)\n"
-    "Âₜ = δₜ + γλ(1 − doneₜ)Âₜ₊₁",
+    "Âₜ = δₜ + γλ(1 − doneₜ)Âₜ₊₁,  with 0 for the Â after the last row",
     given("r", "v", "v_next", "term", "done", "gamma", lam="number  λ"), {"adv": "(T, N)"},
-    some("r", "v", "v_next", "term", "done", "gamma", "lam"), returns.gae, "The λ-return is a mixture, and GAE a sum",
+    some("r", "v", "v_next", "term", "done", "gamma", "lam"), returns.gae, "Two masks: terminal, and done",
     {
         "the bootstrap is cut at `done` instead of `term`: a time limit is treated as an ending": (
             returns.gae, "td_target(r, v_next, term, gamma)", "td_target(r, v_next, done, gamma)"),
@@ -109,6 +110,10 @@ GAE = Exercise(
         "the recursion is cut at `term` instead of `done`: it runs on into the next episode after a time limit": (
             returns.gae, "lam * (1 - done)", "lam * (1 - term)"),
         "λ is missing in the recursion": (returns.gae, "gamma * lam * (1 - done)", "gamma * (1 - done)"),
+        "γ is missing in the recursion: the weights are (γλ)ᵏ, not λᵏ": (
+            returns.gae, "gamma * lam * (1 - done)", "lam * (1 - done)"),
+        "γ is missing in δ: V(s′) is not discounted": (
+            returns.gae, "td_target(r, v_next, term, gamma)", "td_target(r, v_next, term, 1.0)"),
         "the recursion is not cut where an episode ends: it runs on into the next one": (
             returns.gae, "lam * (1 - done)", "lam * (1 - 0 * done)"),
         "−V(s) is missing in δ": (returns.gae, " - v\n", "\n"),

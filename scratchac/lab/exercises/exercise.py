@@ -88,13 +88,15 @@ class Exercise:
             if not function.__module__.startswith("scratchac.lab"):
                 read.setdefault(place(function), []).append(inspect.unwrap(function).__qualname__)
         files = "; ".join(f"{file} ({', '.join(names)})" for file, names in read.items())
+        afterwards = textwrap.fill(f"Afterwards:        {files}", WIDTH, subsequent_indent=19 * " ", break_on_hyphens=False)
+        afterwards += f"\n{'':19}scratchac exercise train . {self.name}" if self.training else ""
         parts = [f"{number}. {self.name} ({self.minutes} minutes)", textwrap.fill(self.question, WIDTH, break_on_hyphens=False),
                  textwrap.indent(self.formula, "    "), "\n".join(table),
-                 textwrap.fill(f"To read: “{self.math}” in scratchac/MATH.md; {files}.", WIDTH, break_on_hyphens=False),
+                 f"Page:              “{self.math}” in scratchac/MATH.md\n"
                  f"The first input:   from scratchac.lab.exercises import EXERCISES\n"
                  f"                   EXERCISES[\"{self.name}\"].inputs(np.random.default_rng(0))\n"
                  f"In this folder:    scratchac exercise check . {self.name}\n"
-                 f"If you are stuck:  scratchac exercise solution {self.name}"]
+                 f"If you are stuck:  scratchac exercise solution {self.name}\n{afterwards}"]
         returned = ", ".join(self.results)
         return ('"""' + "\n\n".join(parts) + f'\n"""\n\nimport numpy as np\n\n\ndef {self.function}({", ".join(self.gives)}):\n'
                 f'    raise NotImplementedError("return {returned}")\n')

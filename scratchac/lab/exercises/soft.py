@@ -76,9 +76,10 @@ TANH_GAUSSIAN_BACKWARD = Exercise(
     "depends on the action, through the critic, and on its log-probability. Given both gradients, compute those with respect to μ "
     "and log σ.",
     "u = μ + σε,  a = tanh(u)          log π = Σ [−½ε² − log σ − ½ log 2π − log(1 − tanh²u)]\n"
-    "∂a/∂u = 1 − a²                    ∂log π/∂u = 2a\n"
+    "∂a/∂u = 1 − a²                    ∂log π/∂u = 2a (at fixed ε, so −½ε² gives nothing)\n"
     "∂u/∂μ = 1                         ∂u/∂log σ = σε,  and log π contains −log σ besides",
-    {"a": "(B, A)  tanh(u)", "log_std": "(B, A)  log σ", "eps": "(B, A)  ε", "da": "(B, A)  ∂L/∂a", "dlogp": "(B,)  ∂L/∂log π"},
+    {"a": "(B, A)  tanh(u)", "log_std": "(B, A)  log σ", "eps": "(B, A)  ε", "da": "(B, A)  ∂L/∂a",
+     "dlogp": "(B,)  ∂L/∂log π: one number per row, since log π is a sum over A"},
     {"dmu": "(B, A)", "dlog_std": "(B, A)"}, actions_and_gradients, distributions.tanh_gaussian_backward,
     "Change of variables: the tanh-Gaussian",
     {
@@ -120,14 +121,14 @@ def an_actor_step(rng: np.random.Generator) -> tuple[Any, ...]:
 SAC_ACTOR_STEP = Exercise(
     "sac-actor-step", 40, "the loss and the gradient of SAC's actor",
     "The actor minimises α log π − Q at actions that it draws anew. Of the two critics the smaller one counts, row by row, and "
-    "only through it the gradient reaches the action: the row of dq of the other critic is 0. Then go on through the sample, as in "
-    "tanh-gaussian-backward. The networks are functions here.",
+    "only through it the gradient reaches the action: in each column of dq (2, B) the entry of the larger one is 0. Then go on "
+    "through the sample, as in tanh-gaussian-backward. The networks are functions here.",
     "L = 1/B Σᵢ [α log π(aᵢ|sᵢ) − min_k Qₖ(sᵢ, aᵢ)],  a = tanh(μ + σε)\n"
     "∂L/∂log π = α/B            dqₖ = ∂L/∂Qₖ = −1/B where Qₖ is the smaller one, else 0\n"
     "∂L/∂a = Σₖ dqₖ ∂Qₖ/∂a",
     {"s": "(B, O)  observations", "mu": "(B, A)  μ(s)", "log_std": "(B, A)  log σ(s)", "eps": "(B, A)  ε", "alpha": "number  α",
      "q": "function  s, a → Q(s, a) of both critics, (2, B)",
-     "dq_da": "function  s, a, dq → dqₖ ∂Qₖ/∂a of both critics, (2, B, A), from dq (2, B)"},
+     "dq_da": "function  s, a, dq → dqₖ ∂Qₖ/∂a of both critics, (2, B, A), from an array dq (2, B)"},
     {"loss": "a number", "dmu": "(B, A)", "dlog_std": "(B, A)"}, an_actor_step, sac_actor_step, "Soft policy iteration",
     {
         "both critics pass a gradient to the action: only the smaller one of each row does": (

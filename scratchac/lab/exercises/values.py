@@ -83,8 +83,8 @@ def policy_network(s: np.ndarray, W1: np.ndarray, b1: np.ndarray, W2: np.ndarray
     """Actions in [low, high] of a deterministic policy with one hidden layer of ReLU."""
     net, dist = MLP((len(W1), len(W2), len(b2)), "relu"), Deterministic(low, high)
     params = Parameters(net.shapes(), flat=np.concatenate([W1.ravel(), b1, W2.ravel(), b2]))
-    u, _ = net.forward(params, s)
-    a = dist.mode(u)
+    y, _ = net.forward(params, s)
+    a = dist.mode(y)
     return dist.to_env(a)
 
 
@@ -98,7 +98,7 @@ POLICY_NETWORK = Exercise(
     "policy-network", 15, "a deterministic policy: tanh, then scale and bias of the action box",
     "The network's output passes tanh and lies in [−1, 1], where agents learn. The environment's actions have a range of their "
     "own, so they are scaled by half its width and shifted to its middle. One hidden layer of ReLU.",
-    "u = relu(sW₁ + b₁)W₂ + b₂,  a = tanh(u)\n"
+    "y = relu(sW₁ + b₁)W₂ + b₂,  a = tanh(y)\n"
     "a_env = a · (high − low)/2 + (high + low)/2 = low + (a + 1)/2 · (high − low)",
     {"s": "(B, O)  observations", "W1": "(O, H)", "b1": "(H,)", "W2": "(H, A)", "b2": "(A,)", "low": "(A,)  the box's lower ends",
      "high": "(A,)  its upper ends"},
@@ -110,8 +110,8 @@ POLICY_NETWORK = Exercise(
         "actions are multiplied by `high`: that fits only a box that is symmetric about 0": (
             policy_network, "dist.to_env(a)", "a * high"),
         "actions start at `low`, as if a were in [0, 1]": (policy_network, "dist.to_env(a)", "low + a * (high - low)"),
-        "tanh is missing, and the action is clipped to the box": (policy_network, "dist.mode(u)", "u"),
-        "tanh is missing": (policy_network, "dist.to_env(a)", "u * (high - low) / 2 + (high + low) / 2"),
+        "tanh is missing, and the action is clipped to the box": (policy_network, "dist.mode(y)", "y"),
+        "tanh is missing": (policy_network, "dist.to_env(a)", "y * (high - low) / 2 + (high + low) / 2"),
         "the hidden layer has no activation": (nn.mlp_forward, 'mlp.activation if i < last else "identity"', '"identity"'),
     },
     lines=(policy_network, Deterministic.mode, Deterministic.to_env),
@@ -124,7 +124,7 @@ BATCH = {"s": "(B, O)  observations", "a": "(B, A)  actions taken, in [−1, 1]"
 def ddpg_update(s: np.ndarray, a: np.ndarray, r: np.ndarray, s2: np.ndarray, term: np.ndarray, gamma: float,
                 pi: Callable[..., Any], q: Callable[..., Any], pi_target: Callable[..., Any], q_target: Callable[..., Any],
                 dq_da: Callable[..., Any]) -> tuple[np.ndarray, np.ndarray]:
-    """∂L/∂Q(s, a) of the critic's loss, ∂L/∂u of the actor's loss."""
+    """∂L/∂Q(s, a) of the critic's loss, ∂L/∂y of the actor's loss."""
     critic, actor = Seen(s.shape[1], dq_da), Seen(s.shape[1])
     agent = stand_in(a.shape[1], critic=critic, actor=actor, w=q, w_target=q_target, theta=pi, theta_target=pi_target, taken=a)
     h: Any = SimpleNamespace(gamma=gamma, critic_lr=0.0, actor_lr=0.0)
@@ -134,13 +134,19 @@ def ddpg_update(s: np.ndarray, a: np.ndarray, r: np.ndarray, s2: np.ndarray, ter
 
 
 def quadratic(rng: np.random.Generator, critics: tuple[int, ...] = ()) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A random Q(s, a) = s·C·a + a·D·a, and (s, a, dq) → dq ∂Q/∂a; O = 3, A = 2."""
+    """A random Q(s, a) = s·C·a + a·D·a, and (s, a, dq) → dq ∂Q/∂a; O = 3, A = 2.
+
+    The latter raises ValueError for a dq of another shape than Q's.
+    """
     C, D = rng.standard_normal((*critics, 3, 2)), rng.standard_normal((*critics, 2, 2))
 
     def q(s: np.ndarray, a: np.ndarray) -> np.ndarray:
         return ((s @ C + a @ D) * a).sum(axis=-1)
 
     def dq_da(s: np.ndarray, a: np.ndarray, dq: np.ndarray) -> np.ndarray:
+        if np.shape(dq) != (*critics, len(s)):
+            raise ValueError(f"the third argument of dq_da must be an array ({'2, B' if critics else 'B,'}), here "
+                             f"{(*critics, len(s))}, and has shape {np.shape(dq)}")
         return dq[..., None] * (s @ C + a @ (D + D.swapaxes(-1, -2)))
     return q, dq_da
 
@@ -165,16 +171,19 @@ def an_update(rng: np.random.Generator) -> tuple[Any, ...]:
 
 DDPG_UPDATE = Exercise(
     "ddpg-update", 40, "the two gradients of DDPG: the critic's and the actor's",
-    "The critic moves towards a target that the target networks compute; the target is data. The actor moves uphill on Q: the "
-    "gradient goes back through the critic to the action, and through tanh on to the actor's output u, where π(s) = tanh(u). The "
-    "networks are functions here: call them with the arrays. Optimisers do the rest.",
+    "The critic moves towards a target that the target networks π′ and Q′ compute. They are copies that follow the trained ones "
+    "slowly, so that the target hardly moves from step to step; the target is data. The actor moves uphill on Q: the gradient goes "
+    "back through the critic to the action, and through tanh on to the actor's output y, where π(s) = tanh(y). Each of the two "
+    "losses has a derivative by Q of its own: dq is the critic's, dq_pi the actor's. The networks are functions here: call them "
+    "with the arrays. Optimisers do the rest.",
     "target = r + γ(1 − term) Q′(s′, π′(s′))\n"
-    "critic: L = 1/2B Σᵢ (Q(sᵢ, aᵢ) − targetᵢ)²        dq = ∂L/∂Q(s, a)\n"
-    "actor:  L = −1/B Σᵢ Q(sᵢ, π(sᵢ))                  du = ∂L/∂u = ∂L/∂a ∘ (1 − π(s)²)",
+    "critic: L = 1/(2B) Σᵢ (Q(sᵢ, aᵢ) − targetᵢ)²      dq = ∂L/∂Q(s, a)\n"
+    "actor:  L = −1/B Σᵢ Q(sᵢ, π(sᵢ))                  dq_pi = ∂L/∂Q(s, π(s)),  da = dq_da(s, π(s), dq_pi)\n"
+    "                                                  dy = ∂L/∂y = da ∘ (1 − π(s)²)",
     BATCH | {"pi": "function  s → π(s) (B, A)", "q": "function  s, a → Q(s, a) (B,)", "pi_target": "function  π′, the target actor",
              "q_target": "function  Q′, the target critic",
-             "dq_da": "function  s, a, dq → ∂L/∂a (B, A), the critic's backward pass from dq = ∂L/∂Q(s, a) (B,)"},
-    {"dq": "(B,)", "du": "(B, A)"}, an_update, ddpg_update, "The deterministic policy gradient",
+             "dq_da": "function  s, a, dq_pi → da (B, A), the critic's backward pass from an array dq_pi (B,) to the action"},
+    {"dq": "(B,)", "dy": "(B, A)"}, an_update, ddpg_update, "The deterministic policy gradient",
     {
         "the bootstrap is not cut at terminal states": (DDPG.critic_step, "h.gamma * (1 - term) * q2", "h.gamma * q2"),
         "the target uses the trained networks, not the target networks": (
@@ -187,6 +196,12 @@ DDPG_UPDATE = Exercise(
         "the sign of the actor's gradient is wrong: it makes Q smaller": (DDPG.actor_step, "-1 / len(s)", "1 / len(s)"),
         "∂Q/∂a is taken at the actions of the batch, not at π(s)": (
             DDPG.actor_step, "np.concatenate([s, pi], axis=1)", "np.concatenate([s, self.taken], axis=1)"),
+        "the critic's dq is passed on to the actor: the actor's loss has a derivative by Q of its own": (
+            DDPG.actor_step, "np.full_like(q, -1 / len(s))", "self.critic.gradient"),
+        "1 − a² has the actions of the batch, not π(s)": (
+            DDPG.actor_step, "self.dist.mode_backward(pi, da)", "self.dist.mode_backward(self.taken, da)"),
+        "1/B is missing in the critic's gradient": (
+            DDPG.critic_step, "loss, dq = losses.mse(q[:, 0], target)", "loss, dq = 0.0, q[:, 0] - target"),
     },
     lines=(DDPG.critic_step, DDPG.actor_step, Deterministic.mode_backward),
 )
@@ -215,12 +230,12 @@ TD3_TARGET = Exercise(
     "td3-target", 20, "TD3's target: two critics, and noise on the target action",
     "Q-learning takes the best of noisy estimates, which is biased upwards. TD3 takes the smaller one of two critics, and adds "
     "clipped noise to the target action, so that a narrow peak of a critic cannot be exploited. The action with its noise stays in "
-    "[−1, 1].",
+    "[−1, 1]. π′ and Q′ are target networks: slow copies of the trained ones, as in DDPG.",
     "a′ = clip(π′(s′) + clip(σε, −c, c), −1, 1)\n"
     "target = r + γ(1 − term) min_k Q′ₖ(s′, a′)",
     {"r": "(B,)  rewards", "s2": "(B, O)  next observations", "term": "(B,)  1 at a terminal state", "eps": "(B, A)  ε ~ N(0, 1)",
-     "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c", "pi_target": "function  s → π′(s) (B, A)",
-     "q_target": "function  s, a → Q′(s, a) of both critics, (2, B)"},
+     "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c", "pi_target": "function  s → π′(s) (B, A), the target actor",
+     "q_target": "function  s, a → Q′(s, a) of both target critics, (2, B)"},
     {"target": "(B,)"}, a_target, td3_target, "The maximum of estimates is biased upwards",
     {
         "the larger critic is taken, not the smaller one": (TD3.critic_step, "q2.min(axis=0)", "q2.max(axis=0)"),
