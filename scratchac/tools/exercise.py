@@ -165,7 +165,7 @@ def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> Non
     if verdict.status == "wrong":
         theirs = practice.mean_return(training, practice.train(training, None, seed, quiet=quiet))
         print(f"with the library's own on the same seed: {theirs:.1f} after {training.steps:,} steps. "
-              "Returns vary from seed to seed, and some mistakes hardly show in them: what counts is the line with ✗.")
+              "Some mistakes hardly show in returns: what counts is the line with ✗.")
 
 
 def require(folder: Path) -> None:

@@ -234,7 +234,8 @@ TD3_TARGET = Exercise(
     "a′ = clip(π′(s′) + clip(σε, −c, c), −1, 1)\n"
     "target = r + γ(1 − term) min_k Q′ₖ(s′, a′)",
     {"r": "(B,)  rewards", "s2": "(B, O)  next observations", "term": "(B,)  1 at a terminal state", "eps": "(B, A)  ε ~ N(0, 1)",
-     "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c", "pi_target": "function  s → π′(s) (B, A), the target actor",
+     "gamma": "number  γ", "sigma": "number  σ", "noise_clip": "number  c",
+     "pi_target": "function  s → π′(s) (B, A), the target actor",
      "q_target": "function  s, a → Q′(s, a) of both target critics, (2, B)"},
     {"target": "(B,)"}, a_target, td3_target, "The maximum of estimates is biased upwards",
     {
