@@ -265,7 +265,8 @@ def versions_table():
     for name, row in json.loads((HERE / "versions.json").read_text()).items():
         packages = ", ".join(f"{package} {version}" for package, version in row["packages"].items())
         tests = '`-m "not slow"`' if "not slow" in row["arguments"] else "all"
-        lines.append(f"| {name} | {row['python']} | {tests} | {packages} | {row['passed']:,} | {row['failed']} | {row['skipped']} |")
+        lines.append(f"| {name} | {row['python']} | {tests} | {packages} | {row['passed']:,} | {row['failed']} | "
+                     f"{row['skipped']} |")
     return "\n".join(lines)
 
 
