@@ -1,5 +1,7 @@
 """Agents learn on environments with a known answer; each test exposes a mistake that would go unnoticed elsewhere."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from probes import Bandit, Constant, Match, Target
@@ -11,6 +13,7 @@ from scratchac.algorithms.actor_critic import ActorCritic
 from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError, UserError
+from scratchac.policies import act
 from scratchac.training.evaluation import evaluate
 from scratchac.training.loops import train
 from scratchac.training.memory import Batch
@@ -262,6 +265,31 @@ def test_act_takes_one_observation_or_several(algorithm):
     agent = scratchac.make_agent(algorithm, "CartPole-v1")
     assert agent.act(np.zeros(4)) in (0, 1)
     assert agent.act(np.zeros((6, 4))).shape == (6,)
+
+
+class Doubling:
+    """Its actions are the observations' sums, doubled if it explores."""
+
+    observation_shape, dist = (2,), SimpleNamespace(to_env=lambda raw: raw)
+
+    def greedy(self, obs):
+        return obs.sum(axis=-1)
+
+    def sample(self, obs):
+        return 2 * obs.sum(axis=-1)
+
+
+def test_act_checks_observations():
+    """Whole numbers, floats and truth values of the shape, one observation or several; it explores unless told."""
+    agent = Doubling()
+    assert act(agent, [1, 2]) == 6 and act(agent, np.float32([1, 2]), explore=False) == 3 and act(agent, [True, True]) == 4
+    assert act(agent, np.uint8([[1, 2], [3, 4]]), explore=False).tolist() == [3, 7]
+    for wrong in ([1, 2, 3], [[1], [2]], [[[1, 2]]], 1, [1j, 2], ["1", "2"], [[1, 2], [3]]):
+        with pytest.raises(UserError, match=r"observations are numbers of shape \(2,\), or several of these"):
+            act(agent, wrong)
+    for wrong in ([1, np.nan], [[0, 0], [np.inf, 1]]):
+        with pytest.raises(UserError, match="not finite"):
+            act(agent, wrong)
 
 
 def test_act_on_a_box_stays_inside():

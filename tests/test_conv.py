@@ -12,7 +12,7 @@ import kernels
 import scratchac
 from scratchac import algorithms
 from scratchac.algorithms.sac_pixels import PixelSAC
-from scratchac.conv import Encoder, add_windows, conv2d
+from scratchac.conv import Encoder, add_windows, conv2d, layer_norm, layer_norm_backward
 from scratchac.environments.make import make
 from scratchac.environments.spaces import space_from_json, space_to_json
 from scratchac.environments.vector import VectorEnv
@@ -142,13 +142,53 @@ def test_the_smallest_picture():
         Encoder((1, 16, 15))
 
 
+def test_the_layers_of_the_encoder():
+    """Of 84 × 84 pixels (84 − 4)//2 + 1 = 41 are left, then 20, then 9."""
+    assert Encoder((3, 84, 84)).shapes() == {
+        "K1": (4, 4, 3, 16), "c1": (16,), "K2": (3, 3, 16, 32), "c2": (32,), "K3": (3, 3, 32, 32), "c3": (32,),
+        "W": (9 * 9 * 32, 128), "b": (128,)}
+
+
+def test_filters_begin_anew_with_their_gains():
+    """As matrices of k²C rows, orthogonal filters have the gain √2 and the last layer 1; He's formula has its own."""
+    made, params = encoder()
+    params.flat[:] = 7
+    made.initialise(params, np.random.default_rng(1))
+    for name, gain in (("K1", np.sqrt(2)), ("K2", np.sqrt(2)), ("K3", np.sqrt(2)), ("W", 1)):
+        np.testing.assert_allclose(np.linalg.svd(params[name].reshape(-1, params[name].shape[-1]))[1], gain, rtol=1e-12)
+    assert not any(params[name].any() for name in ("c1", "c2", "c3", "b"))
+    made.initialise(params, np.random.default_rng(1), "he")
+    assert params["K3"].std() == pytest.approx(np.sqrt(2 / (9 * 32)), rel=0.05)
+
+
+def test_any_range_of_values_becomes_0_to_1(rng):
+    """Pictures p of [0, 255] and p/100 − 1 of [−1, 1.55] have the same features."""
+    made, params = encoder()
+    pictures = rng.integers(256, size=(4, *made.shape), dtype=np.uint8)
+    shifted = Encoder(made.shape, low=-1.0, high=1.55).forward(params, pictures / 100 - 1)[0]
+    np.testing.assert_allclose(shifted, made.forward(params, pictures)[0], rtol=1e-9)
+
+
+def test_layer_norm_by_hand():
+    """The row (1, 3) has the mean 2 and the variance 1; a row of equal numbers becomes 0. Leading axes are free."""
+    z, deviation = layer_norm(np.array([[1.0, 3.0], [5.0, 5.0]]), eps=0.0625)
+    np.testing.assert_allclose(deviation, [[np.sqrt(1.0625)], [0.25]])
+    np.testing.assert_allclose(z, [[-1 / np.sqrt(1.0625), 1 / np.sqrt(1.0625)], [0, 0]])
+    x, dz = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    z, deviation = layer_norm(x)
+    dx = layer_norm_backward(dz, z, deviation)
+    for k in range(3):
+        np.testing.assert_allclose(z[k], layer_norm(x[k])[0])
+        np.testing.assert_allclose(dx[k], layer_norm_backward(dz[k], z[k], deviation[k]))
+
+
 def test_backward_leaves_its_cache_alone_and_float32_stays(rng):
     made, params = encoder(dtype=np.float32)
     features, cache = made.forward(params, rng.integers(256, size=(2, *made.shape), dtype=np.uint8))
     dx = rng.standard_normal(features.shape, np.float32)
     grads, again = params.zeros_like(), params.zeros_like()
     scaled = made.backward(params, cache, dx, grads, input_gradient=True)
-    made.backward(params, cache, dx, again)
+    assert made.backward(params, cache, dx, again) is None
     assert np.array_equal(grads.flat, again.flat) and grads.flat.any()
     assert features.dtype == scaled.dtype == np.float32 and scaled.shape == (2, 16, 17, 3)
 

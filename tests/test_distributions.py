@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchac.distributions import Categorical, Gaussian, TanhGaussian
+from scratchac.distributions import ActionScale, Categorical, Gaussian, TanhGaussian, categorical_sample, log_softmax
 
 
 def test_categorical_by_hand():
@@ -36,7 +36,7 @@ def test_categorical_sample_is_the_inverse_cdf():
 
 def test_categorical_start_is_for_the_environment_only():
     dist = Categorical(3, start=5)
-    assert dist.to_env(np.array([0, 2])).tolist() == [5, 7]
+    assert dist.to_env(np.array([0, 2])).tolist() == [5, 7] and Categorical(3).to_env(np.array([0, 2])).tolist() == [0, 2]
     assert dist.mode(np.array([[0.0, 3.0, 1.0]])).tolist() == [1]
 
 
@@ -145,3 +145,39 @@ def test_conventions_for_log_sigma():
 def test_actions_are_scaled_in_one_place():
     dist = TanhGaussian(np.float32([-1, -3]), np.float32([2, 5]))
     np.testing.assert_allclose(dist.to_env(np.array([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])), [[-1, -3], [2, 5], [0.5, 3]])
+
+
+def test_random_actions_reach_from_the_lower_end_to_the_upper():
+    """The generator's numbers of [0, 1) become [−1, 1), one for each feature."""
+    scale = ActionScale(np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32))
+    expected = 2 * np.random.default_rng(7).random((5, 4)) - 1
+    np.testing.assert_allclose(scale.random(np.random.default_rng(7), 5), expected)
+
+
+def test_leading_axes_are_free(rng):
+    """A stack of K batches gives what each batch gives by itself."""
+    y, u = rng.standard_normal((3, 5, 4)), rng.random((3, 5))
+    np.testing.assert_allclose(log_softmax(y), [log_softmax(one) for one in y])
+    np.testing.assert_array_equal(Categorical(4).mode(y), [Categorical(4).mode(one) for one in y])
+    np.testing.assert_array_equal(categorical_sample(y, u), [categorical_sample(one, draw) for one, draw in zip(y, u, strict=True)])
+    dist, eps, da = TanhGaussian(-np.ones(2), np.ones(2)), rng.standard_normal((3, 5, 2)), rng.standard_normal((3, 5, 2))
+    a, logp, cache = dist.sample(y, eps)
+    dy = dist.backward(cache, da, u)
+    for k in range(3):
+        one, alone, cache = dist.sample(y[k], eps[k])
+        np.testing.assert_allclose(a[k], one)
+        np.testing.assert_allclose(logp[k], alone)
+        np.testing.assert_allclose(dy[k], dist.backward(cache, da[k], u[k]))
+        np.testing.assert_allclose(dist.mode(y)[k], dist.mode(y[k]))
+
+
+def test_the_clamp_of_log_sigma_binds_at_its_ends():
+    y = np.array([[-20.5, 0], [-19.5, 0], [1.5, 0], [2.5, 0]])
+    _, log_std, slope = TanhGaussian(-np.ones(1), np.ones(1), "clamp")._read(y)
+    assert log_std.ravel().tolist() == [-20, -19.5, 1.5, 2] and slope.ravel().tolist() == [0, 1, 1, 0]
+
+
+def test_a_gaussian_ignores_the_state_in_its_spread_and_is_scaled_unless_told():
+    low, high = np.float32([10]), np.float32([100])
+    assert Gaussian(low, high).constants == 1 and Gaussian(low, high, state_dependent_std=True).constants == 0
+    assert Gaussian(low, high).to_env(np.float32([[0]])) == 55

@@ -108,6 +108,11 @@ def test_each_factor_needs_a_legal_choice(rng):
     for wrong in ([9, 1, 1, 1, 0, 0], [9, 0, 0, 0, 1, 1], [9, 0.5, 1, 1, 1, 1]):
         with pytest.raises(UserError, match=r"row 1 of the observations.*each of the factors of 3, 2 choices"):
             mask_illegal(y, np.array([good[0], wrong]), masked)
+    three = Mask(slice(None), (1, 2, 2))
+    assert (mask_illegal(y[:1], np.array([[1, 0, 1, 1, 0]]), three) > -1e8).tolist() == [[True, False, True, True, False]]
+    for wrong in ([0, 1, 1, 1, 1], [1, 0, 0, 1, 1], [1, 1, 1, 0, 0]):
+        with pytest.raises(UserError, match="row 0 of the observations"):
+            mask_illegal(y[:1], np.array([wrong]), three)
 
 
 @pytest.mark.parametrize("algorithm, options", [("a2c", {"rollout": 4}), ("ppo", {"rollout": 8, "batch_size": 8})])

@@ -77,6 +77,12 @@ def test_every_float_follows_a_schedule():
     assert schedules(0.5).actor_lr == pytest.approx(1e-3) and schedules(0.5).lam == config.lam
 
 
+def test_text_of_a_number_becomes_one():
+    for others in ({}, {"lam": "linear:1:0"}):
+        gamma = Hyperparameters(A2C.config_class(gamma="0.25", **others))(0.5).gamma
+        assert gamma == 0.25 and isinstance(gamma, float)
+
+
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
     configure(A2C.config_class, "a2c", {"actor_lr": "linear:1e-3:0"})
     with pytest.raises(UserError):

@@ -8,6 +8,7 @@ from scratchac import losses
 
 @pytest.mark.parametrize("loss", [losses.policy_gradient, losses.mse, losses.huber,
                                   lambda x, y: losses.proximal(x, y, 1.0), lambda x, y: losses.clipped_surrogate(x, x, y, 0.2),
+                                  lambda x, y: losses.clipped_surrogate(x, y, y, 0.2),
                                   lambda x, y: losses.clipped_mse(x, y, y, 0.2)])
 @pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((3, 1), (3, 1)), ((3,), (4,))])
 def test_shapes_are_asserted_at_the_door(loss, shapes):
@@ -88,9 +89,27 @@ def test_values_within_the_clip_have_the_gradient_of_the_squared_error(size, dty
     assert beyond == pytest.approx(2.8**2 / 2, rel=1e-3)            # the larger error: 3 − 0.2 instead of 3 − 1
 
 
+def test_the_clip_of_values_by_hand():
+    """From 0 by ±1 with ε = .2: towards ±3 the larger error is 3 − .2 and teaches nothing, away from ∓3 it is 4 and does."""
+    v, target = np.array([1.0, -1.0, 1.0, -1.0]), np.array([3.0, -3.0, -3.0, 3.0])
+    loss, grad = losses.clipped_mse(v, np.zeros(4), target, 0.2)
+    assert loss == pytest.approx((2.8**2 + 2.8**2 + 4**2 + 4**2) / 8) and grad.tolist() == [0, 0, 1, -1]
+
+
 @pytest.mark.parametrize("loss", [lambda old: losses.clipped_surrogate(np.zeros(3), old, np.ones(3), 0.2),
                                   lambda old: losses.clipped_mse(np.zeros(3), old, np.ones(3), 0.2)])
 @pytest.mark.parametrize("shape", [(3, 1), (1,), (2,)])
 def test_the_shape_of_old_values_is_asserted_too(loss, shape):
     with pytest.raises(ValueError, match="two vectors of one length"):
         loss(np.zeros(shape))
+
+
+def test_huber_is_linear_beyond_1_unless_told():
+    value, grad = losses.huber(np.array([3.0]), np.zeros(1))
+    assert value == 2.5 and grad.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("shapes", [((3,), ()), ((2, 3, 1), (3, 1)), ((2, 3), (2,)), ((2, 3), (1,)), ((2, 1), (3,))])
+def test_stacked_critics_have_one_axis_more_than_their_target(shapes):
+    with pytest.raises(ValueError, match=r"critics \(K, B\) and targets \(B,\)"):
+        losses.stacked_mse(*(np.zeros(shape) for shape in shapes))

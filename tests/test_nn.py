@@ -1,13 +1,18 @@
 """Parameters, networks and their initialisers."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import kernels
+from scratchac.conv import Encoder
+from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import UserError
+from scratchac.gradcheck import numerical_gradient
 from scratchac.nn import MLP, Parameters, fan_in, glorot, he, mlp_backward, mlp_forward, orthogonal, side_by_side
+from scratchac.policies import Mask, SeparateBodies, SharedBody, SharedEncoder
 
 
 def make(rng, dtype=np.float64, **options):
@@ -179,3 +184,72 @@ def test_no_gradient_of_the_input_unless_asked_for(rng):
     y, cache = mlp.forward(params, rng.standard_normal((6, 3)))
     assert mlp.backward(params, cache, y, params.zeros_like()) is None
     assert mlp_backward(mlp, params, cache, y, params.zeros_like()) is None
+
+
+# -- models: actor and critic over one flat vector ---------------------------------------------------------------------
+
+
+CONFIG = SimpleNamespace(hidden=(4,), activation="tanh", initialiser="orthogonal")
+GAUSSIAN = Gaussian(-np.ones(2), np.ones(2))
+MODELS = {"separate": partial(SeparateBodies, 3), "shared": partial(SharedBody, 3),
+          "encoder": partial(SharedEncoder, Encoder((1, 8, 9), layers=((2, 3, 2),), features=3))}
+
+
+def model_and_states(kind, rng, dist=GAUSSIAN, values=2):
+    model = MODELS[kind](dist, values, CONFIG, rng, np.float64)
+    return model, rng.integers(256, size=(5, 1, 8, 9), dtype=np.uint8) if kind == "encoder" else rng.standard_normal((5, 3))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("dist", [GAUSSIAN, Categorical(3)], ids=["gaussian", "categorical"])
+def test_a_model_is_its_networks_and_its_gradient_is_that_of_both_outputs(kind, dist, rng):
+    """For L = Σ y∘c + Σ v∘d the gradient is the numerical one. The groups make up the whole vector."""
+    model, s = model_and_states(kind, rng, dist)
+    y, v, cache = model.forward(s)
+    assert y.shape == (5, dist.outputs) and v.shape == (5, 2)
+    np.testing.assert_allclose(model.policy(s), y)
+    np.testing.assert_allclose(model.value(s), v)
+    plain = model.networks()
+    x = model.encoder.forward(model.phi, s)[0] if kind == "encoder" else s
+    columns = plain.actor.forward(plain.theta, x)[0][:, dist.constants :]
+    np.testing.assert_allclose(columns[:, plain.policy_outputs], y[:, dist.constants :])
+    columns = plain.critic.forward(plain.w, x)[0][:, plain.critic.constants :]
+    np.testing.assert_allclose(columns[:, plain.value_outputs], v[:, :1])
+    c, d = rng.standard_normal(y.shape), rng.standard_normal(v.shape)
+    model.backward(cache, c, d)
+
+    def loss():
+        y, v, _ = model.forward(s)
+        return float((y * c).sum() + (v * d).sum())
+
+    np.testing.assert_allclose(model.grad, numerical_gradient(loss, model.flat), rtol=1e-5, atol=1e-7)
+    parts = [model.flat[group] for group in model.groups]
+    assert np.array_equal(np.concatenate(parts), model.flat)
+    if kind == "separate":
+        assert np.array_equal(parts[0], model.theta.flat) and np.array_equal(parts[1], model.w.flat)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_first_policy_is_small_and_the_first_values_are_not(kind, rng):
+    """The last layer's gain is .01 for the policy and 1 for values: with orthogonal weights the length of each column."""
+    model, _ = model_and_states(kind, rng)
+    plain = model.networks()
+    last = [plain.theta[f"W{plain.actor.layers}"], plain.w[f"W{plain.critic.layers}"]]
+    policy, values = (last[0][:, :2], last[1][:, 2:]) if kind == "shared" else last
+    np.testing.assert_allclose(np.linalg.norm(policy, axis=0), 0.01)
+    np.testing.assert_allclose(np.linalg.norm(values, axis=0), 1)
+    assert not plain.theta["constants"].any()
+    if kind == "encoder":
+        np.testing.assert_allclose(np.linalg.norm(model.phi["W"], axis=0), 1)
+
+
+@pytest.mark.parametrize("kind", ["separate", "shared"])
+def test_a_model_masks_the_logits_of_illegal_actions_alone(kind, rng):
+    plain, with_mask = (MODELS[kind](Categorical(2), 1, CONFIG, np.random.default_rng(3), np.float64, masked)
+                        for masked in (None, Mask(slice(0, 2), (2,))))
+    s = np.column_stack([[1, 0, 1], [1, 1, 0], rng.standard_normal(3)])
+    expected = plain.policy(s)
+    expected[1, 0] = expected[2, 1] = -1e9
+    np.testing.assert_array_equal(with_mask.policy(s), expected)
+    np.testing.assert_array_equal(with_mask.forward(s)[0], expected)
+    np.testing.assert_array_equal(with_mask.value(s), plain.value(s))

@@ -19,6 +19,13 @@ def test_before_any_data_nothing_changes():
     assert ObservationNormaliser((2,))(np.array([[3.0, -4.0]])).tolist() == [[3.0, -4.0]]
 
 
+def test_observations_by_hand():
+    """Rows 1 and 3 have the mean 2 and the standard deviation 1, so 4 becomes 2 and 0.5 becomes −1.5."""
+    normaliser = ObservationNormaliser((1,))
+    normaliser.update(np.array([[1.0], [3.0]]))
+    np.testing.assert_allclose(normaliser(np.array([[4.0], [0.5]])), [[2.0], [-1.5]], rtol=1e-7)
+
+
 def test_observations_are_clipped():
     normaliser = ObservationNormaliser((1,))
     normaliser.update(np.zeros((5, 1)))                         # a feature that never moved has variance 0
@@ -45,3 +52,12 @@ def test_state_goes_round(make, rng):
     first.update(rng.standard_normal((9, 3)))
     second.load_state(first.state())
     assert np.array_equal(first.mean, second.mean) and np.array_equal(first.std, second.std)
+
+
+def test_the_state_of_a_reward_scaler_goes_round(rng):
+    """Another one that takes it over scales the next rewards to the last bit alike."""
+    first, second = RewardScaler(2), RewardScaler(2)
+    first(rng.standard_normal((5, 2)), np.zeros((5, 2)), 0.9)
+    second.load_state(first.state())
+    rewards = rng.standard_normal((5, 2))
+    np.testing.assert_array_equal(first(rewards, np.zeros((5, 2)), 0.9), second(rewards, np.zeros((5, 2)), 0.9))

@@ -352,3 +352,15 @@ def test_noise_with_inertia_starts_at_zero():
     rng = np.random.default_rng(7)
     np.testing.assert_allclose(noise.sample(rng), 0.3 * drawn[0])
     np.testing.assert_allclose(noise.sample(rng), 0.85 * 0.3 * drawn[0] + 0.3 * drawn[1])
+    again = OrnsteinUhlenbeck(0.3, (2, 1))
+    again.load_state(noise.state())
+    np.testing.assert_array_equal(again.sample(np.random.default_rng(8)), noise.sample(np.random.default_rng(8)))
+
+
+def test_fresh_noise_has_the_spread_of_noise_after_many_steps():
+    """σ/√(1 − .8²) = σ/.6 for θ = .2, and σ itself without inertia; the noise between steps does not change."""
+    drawn = np.random.default_rng(7).standard_normal((4, 3))
+    noise = OrnsteinUhlenbeck(0.3, (2, 1), theta=0.2)
+    np.testing.assert_allclose(noise.fresh(np.random.default_rng(7), (4, 3)), 0.3 / 0.6 * drawn)
+    np.testing.assert_allclose(GaussianNoise(0.3, (2, 1)).fresh(np.random.default_rng(7), (4, 3)), 0.3 * drawn)
+    assert not noise.x.any() and noise.x.shape == (2, 1)

@@ -119,3 +119,19 @@ def test_schedules():
 def test_bad_schedules(text):
     with pytest.raises(ValueError):
         Schedule(text)
+
+
+def test_rmsprops_defaults():
+    """ρ = .99 and ε = 1e-5: at g = .1 the first step has v = .01·.01 = 1e-4, so it is lr·.1/√1.1e-4."""
+    params = np.zeros(1)
+    RMSprop(params).step(np.array([0.1]), 0.5)
+    assert params[0] == pytest.approx(-0.05 / math.sqrt(1.1e-4))
+
+
+def test_polyak_by_hand():
+    """A quarter of the way from 1 to 5 is 2, and all of it is 5, to the last bit."""
+    target, online = np.array([1.0, -0.1]), np.array([5.0, 0.3])
+    optim.polyak(target, online, 0.25)
+    np.testing.assert_allclose(target, [2.0, 0.0], atol=1e-15)
+    optim.polyak(target, online, 1.0)
+    assert np.array_equal(target, online) and online.tolist() == [5.0, 0.3]
