@@ -214,6 +214,32 @@ def test_kappa_holds_the_critic_back(rng):
     assert np.array_equal(*actors)
 
 
+@pytest.mark.parametrize("algorithm", ALL)
+def test_learning_rates_follow_their_schedules_over_all_rows(algorithm, rng):
+    """Halfway through training, rates that fall linearly to 0 are half of what they were. A row is a step."""
+    rates = ["lr"] if algorithm in ("reinforce", "ppo") else ["actor_lr", "critic_lr"]
+    rollout = {"envs": 3, "rollout": 4} if algorithm in ("a2c", "ppo") else {}
+    rollout |= {"batch_size": 4} if algorithm == "ppo" else {}
+    T, N = {"actor-critic": (1, 1), "a2c": (4, 3), "ppo": (4, 3)}.get(algorithm, (4, 1))
+    moving, constant = (scratchac.make_agent(algorithm, Match, 0, steps=100, hidden=(8,), **rollout, **dict.fromkeys(rates, rate))
+                        for rate in ("linear:0.02:0", 0.01))
+    batch = batch_for(scratchac.make_agent(algorithm, Match, 0, hidden=(8,), **rollout), rng, T, N, moving.observation_shape[0])
+    for agent in (moving, constant):
+        agent.step = 50
+        agent.update(batch)
+        assert agent.step == 50 + T * N
+    np.testing.assert_array_equal(moving.state()["parameters"], constant.state()["parameters"])
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_the_first_policy_is_nearly_uniform(algorithm, rng):
+    """The gain of the actor's last layer is 0.01, so no action is more than 2 % likelier than another."""
+    agent = scratchac.make_agent(algorithm, "CartPole-v1", 0)
+    networks = agent.networks()
+    y = networks.actor.forward(networks.theta, rng.standard_normal((100, 4)).astype(np.float32))[0]
+    assert 0 < np.abs(y[:, 0] - y[:, 1]).max() < 0.08
+
+
 @pytest.mark.parametrize("options", [{}, {"normalise_advantage": True}], ids=str)
 @pytest.mark.parametrize("envs", [1, 3])
 def test_a_batch_of_one_row_and_of_three(envs, options, rng):

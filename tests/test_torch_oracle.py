@@ -413,6 +413,17 @@ def gae(r, v, v2, term, done, gamma, lam):
     return adv
 
 
+def n_step(r, v2, term, done, gamma, n):
+    """Σₖ γᵏ rₜ₊ₖ over n rewards, or fewer where the episode or the rollout ends first, and then γᵏ V(s′) of the last step."""
+    g = torch.zeros_like(r)
+    for t in range(len(r)):
+        weight, last = torch.ones_like(r[0]), min(t + n, len(r)) - 1
+        for k in range(t, last + 1):
+            g[t] += weight * (r[k] + (done[k] if k < last else 1) * gamma * (1 - term[k]) * v2[k])
+            weight = weight * gamma * (1 - done[k])
+    return g
+
+
 def clipped_step(optimisers, loss, some_leaves, max_norm):
     """A gradient step; returns the norm before clipping. It is clipped here, since PyTorch's own clipping adds 1e-6 to it."""
     for x in some_leaves:
@@ -523,7 +534,10 @@ def a2c_step(nets, optimisers, batch, c):
     with torch.no_grad():
         v = nets.values(s)
         v2 = nets.values(s2)[:, 0].reshape(r.shape)
-        target = v[:, 0] + gae(r, v[:, 0].reshape(r.shape), v2, term, done, c.gamma, c.lam).ravel()
+        if n := {"td": 1, "nstep": c.n_step, "mc": len(r)}.get(c.advantage):
+            target = n_step(r, v2, term, done, c.gamma, n).ravel()
+        else:
+            target = v[:, 0] + gae(r, v[:, 0].reshape(r.shape), v2, term, done, c.gamma, c.lam).ravel()
         advantage = v[rows, 1 + a] - v[:, 0] if c.advantage == "qv" else target - v[:, 0]
         if c.normalise_advantage:
             advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
@@ -559,6 +573,7 @@ A2C_CASES = {
     "plain gradient, Q − V": {"optimiser": "sgd", "advantage": "qv"},
     "Huber's loss, normalised, discounted": {"value_loss": "huber", "normalise_advantage": True, "discount_actor": True},
     "three steps of the critic, κ": {"critic_steps": 3, "kappa": 0.5, "optimiser": "adam"},
+    "TD error": {"advantage": "td"}, "two steps": {"advantage": "nstep", "n_step": 2}, "return": {"advantage": "mc"},
 }
 
 
