@@ -14,6 +14,7 @@ from scratchac.algorithms.reinforce import Reinforce
 from scratchac.algorithms.sac import SAC
 from scratchac.lab.patch import Patch
 from scratchac.training import loops
+from scratchac.training.episodes import Episodes
 
 LIMIT = 4
 FIELDS = "obs, actions, rewards, next_obs, term, trunc"
@@ -70,6 +71,25 @@ def on_policy(monkeypatch, cls, name, **options):
 def joined(batches, i):
     """The transitions of environment i, in order of time."""
     return [np.concatenate([np.ravel(getattr(batch, name)[:, i]) for batch in batches]) for name in FIELDS.split(", ")]
+
+
+def test_returns_and_lengths_of_episodes_by_hand():
+    """The first environment ends after 1 + 2 and after 4, the second after ½ + ¼ + ⅛; both then go on."""
+    episodes = Episodes(2)
+    for rewards, done in (((1, 0.5), (0, 0)), ((2, 0.25), (1, 0)), ((4, 0.125), (1, 1)), ((8, 16), (0, 0))):
+        episodes.add(np.array(rewards), np.array(done))
+    restored = Episodes(2)
+    restored.load_state(episodes.state())
+    for one in (episodes, restored):
+        assert list(one.recent) == [(3.0, 2), (4.0, 1), (0.875, 3)] and one.finished == 3
+        assert one.returns.tolist() == [8, 16] and one.lengths.tolist() == [1, 1]
+
+
+def test_the_last_hundred_episodes_are_kept():
+    episodes = Episodes(1)
+    for i in range(103):
+        episodes.add(np.array([i]), np.array([1]))
+    assert [total for total, _ in episodes.recent] == list(range(3, 103)) and episodes.finished == 103
 
 
 @pytest.mark.parametrize("rollout", [3, 8])

@@ -344,6 +344,17 @@ def test_promises_by_hand():
     promises.begin(np.array([False, True]), obs, np.ones((2, 1)))           # the next episode begins with nothing
     promises.add(np.array([0.0, 6.0]), obs, np.array([0, 1]), np.array([0, 1]))
     assert promises.kept[-1] == (5, 6)
+    promises.begin(np.array([True, True]), obs, np.ones((2, 1)))
+    promises.add(np.array([1.0, 1.0]), obs, np.zeros(2), np.zeros(2))
+    restored = Promises(Critic(), 2)
+    restored.load_state(promises.state())
+    for one in (promises, restored):
+        one.add(np.array([2.0, 0.0]), obs, np.array([1, 0]), np.array([1, 0]))
+        assert list(one.kept) == [(3, 2), (5, 4), (5, 6), (3, 2)]
+    for _ in range(20):                                                     # the last 20 count
+        one.begin(np.array([True, False]), obs, np.ones((2, 1)))
+        one.add(np.array([7.0, 0.0]), obs, np.array([1, 0]), np.array([1, 0]))
+    assert one.metrics() == {"q_promised": 3, "q_realised": 7}
 
 
 def test_noise_with_inertia_starts_at_zero():
