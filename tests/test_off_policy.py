@@ -157,11 +157,28 @@ def test_alpha_rises_while_the_policy_is_too_certain(rng):
         assert agent.log_alpha[0] < before
 
 
-def test_fixed_alpha_follows_its_schedule(rng):
-    agent = make("sac", learn_alpha=False, alpha="linear:0.4:0.2", steps=100)
-    assert agent.update(minibatch("sac", rng))["alpha"] == pytest.approx(0.4)
+@pytest.mark.parametrize("algorithm", ["sac", "discrete-sac"])
+def test_fixed_alpha_follows_its_schedule(algorithm, rng):
+    agent = make(algorithm, learn_alpha=False, alpha="linear:0.4:0.2", steps=100)
+    assert agent.update(minibatch(algorithm, rng))["alpha"] == pytest.approx(0.4)
     agent.step = 50
-    assert agent.update(minibatch("sac", rng))["alpha"] == pytest.approx(0.3)
+    assert agent.update(minibatch(algorithm, rng))["alpha"] == pytest.approx(0.3)
+    assert agent.temperature() == pytest.approx(0.3)                        # no step of its optimiser has followed
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_learning_rates_follow_their_schedules(algorithm, rng):
+    """Halfway through training, rates that fall linearly to 0 are half of what they were."""
+    rates = ["actor_lr", "critic_lr", *(["alpha_lr"] if "sac" in algorithm else [])]
+    more = {"delay": 1} if algorithm == "td3" else {}
+    moving, constant = (make(algorithm, steps=100, **dict.fromkeys(rates, rate), **more) for rate in ("linear:0.02:0", 0.01))
+    batch = minibatch(algorithm, rng)
+    for agent in (moving, constant):
+        agent.step = 50
+        agent.update(batch)
+    for ours, theirs in ((moving.theta, constant.theta), (moving.w, constant.w)):
+        np.testing.assert_array_equal(ours.flat, theirs.flat)
+    assert moving.temperature() == constant.temperature()
 
 
 # -- exploration -------------------------------------------------------------------------------------------------------
