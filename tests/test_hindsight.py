@@ -94,6 +94,16 @@ def test_the_end_is_the_environments_for_the_further_goal_or_the_steps_own(has, 
     assert stored(memory, "term") == expected
 
 
+def test_what_was_achieved_is_the_first_argument():
+    """Goals 2, 1, 3, 2, 2, 2 where 1, 1, 3, 3, 2, 2 were reached: reward and end tell the two apart."""
+    env = Reach()
+    env.compute_reward = lambda achieved, desired, info: achieved[:, 0] - 10 * desired[:, 0]
+    env.compute_terminated = lambda achieved, desired, info: achieved[0] < desired[0]
+    memory = buffer(env=env, rng=Chosen(np.array([[2, 0], [1, 2], [2, 2]])))
+    play(memory, [[0, 1, 3, 2]])
+    assert stored(memory, "rewards")[3:] == [-19, -9, -27, -17, -18, -18] and stored(memory, "term")[3:] == [1, 0, 0, 0, 0, 0]
+
+
 def test_real_transitions_are_sampled_at_once_and_further_ones_once_the_episode_has_ended(rng):
     memory, lengths = buffer(k=3), []
     for _ in range(2):
@@ -182,16 +192,17 @@ def test_a_ring_that_is_too_small_holds_whole_transitions(capacity, monkeypatch)
         assert stored(memory, "rewards") == (-(achieved != goals).astype(float)).tolist()
 
 
-def test_goals_reach_the_environment_in_its_own_shape_and_dtype():
+@pytest.mark.parametrize("shape", [(1,), (2, 3)])
+def test_goals_reach_the_environment_in_its_own_shape_and_dtype(shape):
     class Board(gym.Env):
-        goals = gym.spaces.MultiBinary((2, 3))
+        goals = gym.spaces.MultiBinary(shape)
         observation_space = gym.spaces.Dict(
             {"observation": gym.spaces.Box(-1, 1, (1,)), "achieved_goal": goals, "desired_goal": goals})
         action_space = gym.spaces.Box(-1, 1, (1,))
 
         def compute_reward(self, achieved_goal, desired_goal, info):
-            assert achieved_goal.shape[1:] == (2, 3) and achieved_goal.dtype == desired_goal.dtype == np.int8
-            return (achieved_goal == desired_goal).all(axis=(1, 2)).astype(int)
+            assert achieved_goal.shape[1:] == shape and achieved_goal.dtype == desired_goal.dtype == np.int8
+            return (achieved_goal == desired_goal).reshape(len(desired_goal), -1).all(axis=1).astype(int)
 
     space = make(Board).observation_space
     memory = HindsightBuffer(10, space, (1,), np.float32, np.float32, 1, 1, np.random.default_rng(0))
