@@ -200,6 +200,12 @@ def test_the_discount_of_the_actor_scales_its_gradient(rng):
     np.testing.assert_allclose(moved[True][critic], moved[False][critic])
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("advantage, outputs", [("gae", 1), ("qv", 1 + 4)])
+def test_the_critic_has_one_output_and_for_qv_one_for_each_action_besides(advantage, outputs, shared, rng):
+    assert a2c(advantage=advantage, shared_body=shared).model.value(rng.standard_normal((2, 3))).shape == (2, outputs)
+
+
 def test_kappa_holds_the_critic_back(rng):
     """With several critic steps per batch, κ shortens the critic's way from w_old and does not change the actor."""
     batch = batch_for(a2c(), rng)
@@ -309,7 +315,7 @@ def test_values_that_are_no_numbers_stop_training(what):
 
 @pytest.mark.parametrize("options, message", [
     ({"advantage": "qv"}, "Discrete"), ({"shared_body": True, "kappa": 0.1}, "separate"),
-    ({"shared_body": True, "critic_steps": 2}, "separate"),
+    ({"shared_body": True, "critic_steps": 2}, "separate"), ({"shared_body": True, "kappa": "linear:0.1:0"}, "separate"),
 ])
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(UserError, match=message):

@@ -237,10 +237,9 @@ def test_a_state_goes_round_in_mid_episode():
     play(second.memory, [[5, 6, 7], [5, 6, 7, 8]])                          # what is restored takes the place of this
     first.memory.add(**one_step(1, n=2))
     load_state(second, state(first))
-    for one in (first, second):
-        one.memory.add(**one_step(1, n=2, trunc=np.array([True, False])))
-        one.memory.add(**one_step(1, n=2, trunc=np.array([False, True])))
-    assert len(first.memory) == 6 + 2 * (2 + 3)
+    for one in (first, second):                                             # which go on where the step above has led
+        play(one.memory, [[1, 2, 3], [1, 2, 3, 4]])
+    assert len(first.memory) == 8 + 2 * (3 + 4)
     for name in first.memory.data:
         np.testing.assert_array_equal(first.memory.data[name][: len(first.memory)], second.memory.data[name][: len(second.memory)])
 
@@ -311,6 +310,10 @@ class Unending(Silent):
         raise NotImplementedError("who knows")
 
 
+class Aimless(Silent):
+    observation_space = gym.spaces.Dict({x: space for x, space in Reach.observation_space.items() if x != "desired_goal"})
+
+
 class Uneven(Silent):
     observation_space = gym.spaces.Dict(Reach.observation_space.spaces | {"desired_goal": gym.spaces.Box(-1, 1, (3,))})
 
@@ -322,6 +325,7 @@ class Pictures(Constant):
 @pytest.mark.parametrize("env, message", [
     ("Pendulum-v1", r"observations with an achieved_goal and a desired_goal \(a Dict\), not Box"),
     (Pictures, r"an achieved_goal and a desired_goal \(a Dict\), not Box\(0, 255"),
+    (Aimless, r"an achieved_goal and a desired_goal \(a Dict\), not Dict"),
     (Silent, r"compute_reward\(achieved_goal, desired_goal, info\), and Silent has none"),
     (OneAtATime, r"OneAtATime: compute_reward must return 3 rewards for as many goals, and returned float64 of shape \(\)"),
     (Raising, "Raising: compute_reward raised KeyError: 'who'"),
