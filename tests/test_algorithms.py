@@ -247,11 +247,13 @@ def test_the_first_policy_is_nearly_uniform(algorithm, rng):
 
 
 @pytest.mark.parametrize("options", [{}, {"normalise_advantage": True}], ids=str)
-@pytest.mark.parametrize("envs", [1, 3])
-def test_a_batch_of_one_row_and_of_three(envs, options, rng):
+@pytest.mark.parametrize("envs", [1, 2, 3])
+def test_a_batch_of_few_rows(envs, options, rng):
+    """Two rows can be normalised, one cannot."""
     agent = a2c(envs=envs, rollout=1, **options)
     metrics = agent.update(batch_for(agent, rng, T=1, N=envs))
     assert np.isfinite(list(metrics.values())).all() and np.isfinite(agent.model.flat).all()
+    assert not options or metrics["advantage_std"] == pytest.approx(float(envs > 1))
 
 
 @pytest.mark.parametrize("options", [{}, {"discrete": False}, {"optimiser": "adam", "normalise_obs": True, "scale_rewards": True},
