@@ -7,20 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from probes import Bandit, Breaking, Constant, Deadly, Poison
 
+import kernels
 import scratchac
 from scratchac import optim
+from scratchac.algorithms import a3c as module
 from scratchac.algorithms.a2c import A2C
-from scratchac.algorithms.a3c import A3C
+from scratchac.algorithms.a3c import A3C, Diary
 from scratchac.errors import UserError, WorkerDied
 from scratchac.experiments import session
 from scratchac.experiments.run import Run
-from scratchac.parallel.shared import SharedMemoryStore
+from scratchac.parallel.shared import Kept, SharedMemoryStore
 from scratchac.parallel.workers import engine
 from scratchac.training.loops import train
 
@@ -86,6 +90,119 @@ def test_one_worker_is_a2c(nothing_left):
     train(a2c, envs.alone(envs.seeds[0]), 400, lambda *_: False)
     assert a3c.step == a2c.step == 400
     assert np.array_equal(a3c.model.flat, a2c.model.flat)
+
+
+# -- in this process -------------------------------------------------------------------------------------------------------
+
+
+class Here:
+    """An engine that runs each worker to its end, in this process, before the next one starts."""
+
+    def __init__(self):
+        self.events, self.workers = [], 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def start(self, function, *arguments):
+        i, self.workers = self.workers, self.workers + 1
+        try:
+            value = function(lambda page: self.events.append((i, "message", page)), *arguments)
+            self.events.append((i, "done", value))
+        except Exception as error:
+            self.events.append((i, "died", str(error)))
+
+    def poll(self, seconds):
+        events, self.events = self.events, []
+        return events
+
+
+class Seen(Kept):
+    """A store that can be looked at afterwards."""
+
+    last = None
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        Seen.last, self.closed = self, False
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Workers run in this process, and send a page after every update. Yields the names of the backends that they use."""
+    used = []
+    monkeypatch.setattr(module, "engine", lambda name: Here())
+    monkeypatch.setattr(module, "STORES", {"processes": Seen})
+    monkeypatch.setattr(module, "REPORT_EVERY", -1.0)
+    monkeypatch.setattr(kernels, "use", used.append)
+    return used
+
+
+def run(agent, env, steps, end=False, under_way=None):
+    """Train; returns the reports without the agent, and the interaction."""
+    envs, reports = session.vector_env(A3C, agent.config, env, 3, {"vector": "sync", "randomise": False, "env_args": {}}), []
+    train(agent, envs, steps, lambda agent, *report: reports.append(report) or end, under_way)
+    return reports, reports[0][0]
+
+
+def test_workers_one_after_the_other(here):
+    """The first takes all 100 steps, so the second takes none. Its 20 updates and 33 episodes of 3 steps arrive once each."""
+    env = partial(Constant, 3)
+    agent = scratchac.make_agent("a3c", env, envs=2, rollout=5, hidden=(4,))
+    start = agent.model.flat.copy()
+    reports, interaction = run(agent, env, 100)
+    assert agent.step == 100 and [updates for *_, updates in reports] == [1] * 20
+    assert all(metrics.keys() == set(A3C.metrics) and 0 <= seconds < 60 for _, metrics, seconds, _ in reports)
+    assert interaction.episodes.finished == 33 and list(interaction.episodes.recent) == [(3.0, 3)] * 33
+    assert interaction.workers[0]["interaction"]["episodes"]["lengths"].tolist() == [1] and interaction.workers[1] is None
+    assert np.array_equal(agent.model.flat, Seen.last.flat) and np.array_equal(agent.optimiser.v, Seen.last.v)
+    assert not np.array_equal(agent.model.flat, start) and agent.optimiser.v.any()
+    assert here == ["numpy", "numpy"] and Seen.last.closed and not Seen.last.flag[0]
+
+
+def test_workers_that_go_on(here):
+    """In two parts a run is the same to the last bit, and a true report ends the workers."""
+    options = {"envs": 1, "rollout": 5, "hidden": (4,), "lr": "linear:1e-2:0", "steps": 200}
+    whole, parts = (scratchac.make_agent("a3c", "CartPole-v1", 3, **options) for _ in range(2))
+    episodes = run(whole, "CartPole-v1", 200)[1].episodes
+    _, interaction = run(parts, "CartPole-v1", 120, end=True)
+    assert parts.step == 120 and Seen.last.flag[0]
+    reports, interaction = run(parts, "CartPole-v1", 200, under_way=interaction.state())
+    assert len(reports) == 16 and parts.step == 200
+    assert np.array_equal(parts.model.flat, whole.model.flat) and np.array_equal(parts.optimiser.v, whole.optimiser.v)
+    assert interaction.episodes.finished == episodes.finished > 2 and interaction.episodes.recent == episodes.recent
+
+
+def test_a_worker_that_died(here):
+    agent = scratchac.make_agent("a3c", Breaking, envs=2, rollout=2, hidden=(4,))
+    with pytest.raises(WorkerDied, match=r"worker 0: .*the pole broke"):
+        run(agent, Breaking, 100)
+    assert Seen.last.closed
+
+
+def test_a_diary_by_hand(monkeypatch):
+    """Pages are sent at 1.0, when the first one is due, and at 1.2, the first update after 1.1; the rest is left for the end."""
+    now, sent, episodes = iter([1.0, 1.0, 1.05, 1.2, 1.2, 1.25]), [], SimpleNamespace(finished=5, recent=[(9.0, 9)])
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    diary = Diary(sent.append, {"interaction": {"episodes": {"finished": 5}}})
+    assert diary.page() == (0, [], [])
+    interaction, worker = SimpleNamespace(episodes=episodes), SimpleNamespace(stopped=False)
+    for i in range(4):
+        worker.stopped = i == 3
+        assert diary(worker, interaction, {"loss": i}, i / 8, 1) is (i == 3)
+        episodes.finished += 1
+        episodes.recent.append((float(i), i))
+    assert sent == [(0, [], [({"loss": 0}, 0.0)]), (2, [(0.0, 0), (1.0, 1)], [({"loss": 1}, 0.125), ({"loss": 2}, 0.25)])]
+    assert diary.page() == (2, [(2.0, 2), (3.0, 3)], [({"loss": 3}, 0.375)]) and diary.page() == (0, [], [])
+
+
+# -- in processes of their own ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

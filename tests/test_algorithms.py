@@ -203,6 +203,12 @@ def test_the_discount_of_the_actor_scales_its_gradient(rng):
     np.testing.assert_allclose(moved[True][critic], moved[False][critic])
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("advantage, outputs", [("gae", 1), ("qv", 1 + 4)])
+def test_the_critic_has_one_output_and_for_qv_one_for_each_action_besides(advantage, outputs, shared, rng):
+    assert a2c(advantage=advantage, shared_body=shared).model.value(rng.standard_normal((2, 3))).shape == (2, outputs)
+
+
 def test_kappa_holds_the_critic_back(rng):
     """With several critic steps per batch, κ shortens the critic's way from w_old and does not change the actor."""
     batch = batch_for(a2c(), rng)
@@ -217,12 +223,40 @@ def test_kappa_holds_the_critic_back(rng):
     assert np.array_equal(*actors)
 
 
+@pytest.mark.parametrize("algorithm", ALL)
+def test_learning_rates_follow_their_schedules_over_all_rows(algorithm, rng):
+    """Halfway through training, rates that fall linearly to 0 are half of what they were. A row is a step."""
+    rates = ["lr"] if algorithm in ("reinforce", "ppo") else ["actor_lr", "critic_lr"]
+    rollout = {"envs": 3, "rollout": 4} if algorithm in ("a2c", "ppo") else {}
+    rollout |= {"batch_size": 4} if algorithm == "ppo" else {}
+    T, N = {"actor-critic": (1, 1), "a2c": (4, 3), "ppo": (4, 3)}.get(algorithm, (4, 1))
+    moving, constant = (scratchac.make_agent(algorithm, Match, 0, steps=100, hidden=(8,), **rollout, **dict.fromkeys(rates, rate))
+                        for rate in ("linear:0.02:0", 0.01))
+    batch = batch_for(scratchac.make_agent(algorithm, Match, 0, hidden=(8,), **rollout), rng, T, N, moving.observation_shape[0])
+    for agent in (moving, constant):
+        agent.step = 50
+        agent.update(batch)
+        assert agent.step == 50 + T * N
+    np.testing.assert_array_equal(moving.state()["parameters"], constant.state()["parameters"])
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_the_first_policy_is_nearly_uniform(algorithm, rng):
+    """The gain of the actor's last layer is 0.01, so no action is more than 2 % likelier than another."""
+    agent = scratchac.make_agent(algorithm, "CartPole-v1", 0)
+    networks = agent.networks()
+    y = networks.actor.forward(networks.theta, rng.standard_normal((100, 4)).astype(np.float32))[0]
+    assert 0 < np.abs(y[:, 0] - y[:, 1]).max() < 0.08
+
+
 @pytest.mark.parametrize("options", [{}, {"normalise_advantage": True}], ids=str)
-@pytest.mark.parametrize("envs", [1, 3])
-def test_a_batch_of_one_row_and_of_three(envs, options, rng):
+@pytest.mark.parametrize("envs", [1, 2, 3])
+def test_a_batch_of_few_rows(envs, options, rng):
+    """Two rows can be normalised, one cannot."""
     agent = a2c(envs=envs, rollout=1, **options)
     metrics = agent.update(batch_for(agent, rng, T=1, N=envs))
     assert np.isfinite(list(metrics.values())).all() and np.isfinite(agent.model.flat).all()
+    assert not options or metrics["advantage_std"] == pytest.approx(float(envs > 1))
 
 
 @pytest.mark.parametrize("options", [{}, {"discrete": False}, {"optimiser": "adam", "normalise_obs": True, "scale_rewards": True},
@@ -311,7 +345,7 @@ def test_values_that_are_no_numbers_stop_training(what):
 
 @pytest.mark.parametrize("options, message", [
     ({"advantage": "qv"}, "Discrete"), ({"shared_body": True, "kappa": 0.1}, "separate"),
-    ({"shared_body": True, "critic_steps": 2}, "separate"),
+    ({"shared_body": True, "critic_steps": 2}, "separate"), ({"shared_body": True, "kappa": "linear:0.1:0"}, "separate"),
 ])
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(UserError, match=message):

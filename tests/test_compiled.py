@@ -304,7 +304,9 @@ def test_a_changed_part_runs(change, algorithm, backend):
 
 def test_an_option_that_is_not_compiled_runs_the_reference():
     with kernels.using("numba"):
-        for options in ({"advantage": "td"}, {"normalise_obs": True}, {"kappa": 0.1}, {"shared_body": True}):
+        switches = "normalise_advantage", "discount_actor", "shared_body", "normalise_obs", "scale_rewards"
+        for options in ({"advantage": "td"}, {"value_loss": "huber"}, {"critic_steps": 2}, {"kappa": 0.1},
+                        *({name: True} for name in switches)):
             agent, envs = made("a2c", **options)
             assert agent.fast_path(envs) is None
         assert made("ppo", clip_value=0.2)[0].fast_path() is None

@@ -237,6 +237,18 @@ def test_only_the_critics_loss_trains_sacs_encoder(rng):
     np.testing.assert_allclose(moving.phi_target.flat, phi + 0.005 * (moving.phi.flat - phi), rtol=1e-4, atol=1e-7)
 
 
+def test_rates_and_a_given_temperature_follow_their_schedules(rng):
+    """Halfway through training, what falls linearly to 0 is half of what it was."""
+    options, batch = {"learn_alpha": False, "steps": 100}, minibatch(rng)
+    moving = sac(actor_lr="linear:0.02:0", critic_lr="linear:0.02:0", alpha="linear:0.4:0", **options)
+    constant = sac(actor_lr=0.01, critic_lr=0.01, alpha=0.2, **options)
+    for agent in (moving, constant):
+        agent.step = 50
+        assert agent.update(batch)["alpha"] == pytest.approx(0.2) == agent.temperature()
+    np.testing.assert_allclose(moving.online, constant.online, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(moving.theta.flat, constant.theta.flat, rtol=1e-5, atol=1e-6)
+
+
 def test_sac_learns_from_shifted_pictures_only(rng, monkeypatch):
     """An update encodes the observations once and the next ones twice, and each time what `shift` has made of them."""
     agent, batch, seen = sac(), minibatch(rng), []

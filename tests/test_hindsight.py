@@ -94,6 +94,16 @@ def test_the_end_is_the_environments_for_the_further_goal_or_the_steps_own(has, 
     assert stored(memory, "term") == expected
 
 
+def test_what_was_achieved_is_the_first_argument():
+    """Goals 2, 1, 3, 2, 2, 2 where 1, 1, 3, 3, 2, 2 were reached: reward and end tell the two apart."""
+    env = Reach()
+    env.compute_reward = lambda achieved, desired, info: achieved[:, 0] - 10 * desired[:, 0]
+    env.compute_terminated = lambda achieved, desired, info: achieved[0] < desired[0]
+    memory = buffer(env=env, rng=Chosen(np.array([[2, 0], [1, 2], [2, 2]])))
+    play(memory, [[0, 1, 3, 2]])
+    assert stored(memory, "rewards")[3:] == [-19, -9, -27, -17, -18, -18] and stored(memory, "term")[3:] == [1, 0, 0, 0, 0, 0]
+
+
 def test_real_transitions_are_sampled_at_once_and_further_ones_once_the_episode_has_ended(rng):
     memory, lengths = buffer(k=3), []
     for _ in range(2):
@@ -182,16 +192,17 @@ def test_a_ring_that_is_too_small_holds_whole_transitions(capacity, monkeypatch)
         assert stored(memory, "rewards") == (-(achieved != goals).astype(float)).tolist()
 
 
-def test_goals_reach_the_environment_in_its_own_shape_and_dtype():
+@pytest.mark.parametrize("shape", [(1,), (2, 3)])
+def test_goals_reach_the_environment_in_its_own_shape_and_dtype(shape):
     class Board(gym.Env):
-        goals = gym.spaces.MultiBinary((2, 3))
+        goals = gym.spaces.MultiBinary(shape)
         observation_space = gym.spaces.Dict(
             {"observation": gym.spaces.Box(-1, 1, (1,)), "achieved_goal": goals, "desired_goal": goals})
         action_space = gym.spaces.Box(-1, 1, (1,))
 
         def compute_reward(self, achieved_goal, desired_goal, info):
-            assert achieved_goal.shape[1:] == (2, 3) and achieved_goal.dtype == desired_goal.dtype == np.int8
-            return (achieved_goal == desired_goal).all(axis=(1, 2)).astype(int)
+            assert achieved_goal.shape[1:] == shape and achieved_goal.dtype == desired_goal.dtype == np.int8
+            return (achieved_goal == desired_goal).reshape(len(desired_goal), -1).all(axis=1).astype(int)
 
     space = make(Board).observation_space
     memory = HindsightBuffer(10, space, (1,), np.float32, np.float32, 1, 1, np.random.default_rng(0))
@@ -226,10 +237,9 @@ def test_a_state_goes_round_in_mid_episode():
     play(second.memory, [[5, 6, 7], [5, 6, 7, 8]])                          # what is restored takes the place of this
     first.memory.add(**one_step(1, n=2))
     load_state(second, state(first))
-    for one in (first, second):
-        one.memory.add(**one_step(1, n=2, trunc=np.array([True, False])))
-        one.memory.add(**one_step(1, n=2, trunc=np.array([False, True])))
-    assert len(first.memory) == 6 + 2 * (2 + 3)
+    for one in (first, second):                                             # which go on where the step above has led
+        play(one.memory, [[1, 2, 3], [1, 2, 3, 4]])
+    assert len(first.memory) == 8 + 2 * (3 + 4)
     for name in first.memory.data:
         np.testing.assert_array_equal(first.memory.data[name][: len(first.memory)], second.memory.data[name][: len(second.memory)])
 
@@ -300,6 +310,10 @@ class Unending(Silent):
         raise NotImplementedError("who knows")
 
 
+class Aimless(Silent):
+    observation_space = gym.spaces.Dict({x: space for x, space in Reach.observation_space.items() if x != "desired_goal"})
+
+
 class Uneven(Silent):
     observation_space = gym.spaces.Dict(Reach.observation_space.spaces | {"desired_goal": gym.spaces.Box(-1, 1, (3,))})
 
@@ -311,6 +325,7 @@ class Pictures(Constant):
 @pytest.mark.parametrize("env, message", [
     ("Pendulum-v1", r"observations with an achieved_goal and a desired_goal \(a Dict\), not Box"),
     (Pictures, r"an achieved_goal and a desired_goal \(a Dict\), not Box\(0, 255"),
+    (Aimless, r"an achieved_goal and a desired_goal \(a Dict\), not Dict"),
     (Silent, r"compute_reward\(achieved_goal, desired_goal, info\), and Silent has none"),
     (OneAtATime, r"OneAtATime: compute_reward must return 3 rewards for as many goals, and returned float64 of shape \(\)"),
     (Raising, "Raising: compute_reward raised KeyError: 'who'"),

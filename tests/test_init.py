@@ -10,7 +10,8 @@ import pytest
 import scratchac
 from scratchac.__main__ import main
 from scratchac.errors import CheckpointError, UserError
-from scratchac.training.memory import Transitions
+from scratchac.normalise import RewardScaler
+from scratchac.training.memory import Batch, Transitions
 
 REPLAYED = {"batch_size": 8, "learning_starts": 8, "buffer_size": 500, "train_every": 4}
 CASES = {"reinforce": {}, "reinforce-baseline": {}, "actor-critic": {}, "a2c": {"normalise_obs": True, "scale_rewards": True},
@@ -157,6 +158,27 @@ def test_statistics_are_those_of_the_observations_of_training_alone(algorithm, t
     resumed = scratchac.resume(tmp_path / "part")
     np.testing.assert_equal(resumed.normaliser.state(), agent.normaliser.state())
     np.testing.assert_array_equal(resumed.theta.flat, agent.theta.flat)
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
+def test_an_on_policy_update_scales_first_and_then_learns_the_statistics(algorithm, rng):
+    """It is that of a plain agent on normalised observations and scaled rewards; s, and not s′, goes into the statistics."""
+    options = {"envs": 3, "rollout": 8, "hidden": (8,), "gamma": 0.8} | ({"batch_size": 8} if algorithm == "ppo" else {})
+    scaling, plain = (scratchac.make_agent(algorithm, "CartPole-v1", 3, normalise_obs=on, scale_rewards=on, **options)
+                      for on in (True, False))
+    before = 3 + 10 * rng.standard_normal((50, 4))
+    scaling.normaliser.update(before)
+    (obs, next_obs), rewards = (10 * rng.standard_normal((2, 8, 3, 4))).astype("f"), 5 * rng.standard_normal((8, 3)).astype("f")
+    term, trunc = (rng.random((2, 8, 3)) < 0.2).astype("f")
+    batch = Batch(obs, rng.integers(2, size=(8, 3)), rewards, next_obs, term, trunc * (1 - term), np.zeros((8, 3), int))
+    seen = batch._replace(obs=scaling.normaliser(obs).astype("f"), next_obs=scaling.normaliser(next_obs).astype("f"),
+                          rewards=RewardScaler(3)(rewards, batch.done, 0.8).astype("f"))
+    scaling.update(batch)
+    plain.update(seen)
+    np.testing.assert_allclose(scaling.model.flat, plain.model.flat, rtol=1e-4, atol=1e-6)
+    rows = np.concatenate([before, obs.reshape(24, 4)])
+    np.testing.assert_allclose(scaling.normaliser.mean, rows.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(scaling.normaliser.std, rows.std(axis=0), rtol=1e-5)
 
 
 class Scales(gym.Env):

@@ -3,6 +3,9 @@
 The environment counts: in episode k its observation is 100k + t, and the reward is that plus an eighth of the action.
 """
 
+import itertools
+from types import SimpleNamespace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -12,8 +15,11 @@ import scratchac
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.reinforce import Reinforce
 from scratchac.algorithms.sac import SAC
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import EnvironmentFailed, TrainingError
 from scratchac.lab.patch import Patch
 from scratchac.training import loops
+from scratchac.training.episodes import Episodes
 
 LIMIT = 4
 FIELDS = "obs, actions, rewards, next_obs, term, trunc"
@@ -70,6 +76,25 @@ def on_policy(monkeypatch, cls, name, **options):
 def joined(batches, i):
     """The transitions of environment i, in order of time."""
     return [np.concatenate([np.ravel(getattr(batch, name)[:, i]) for batch in batches]) for name in FIELDS.split(", ")]
+
+
+def test_returns_and_lengths_of_episodes_by_hand():
+    """The first environment ends after 1 + 2 and after 4, the second after ½ + ¼ + ⅛; both then go on."""
+    episodes = Episodes(2)
+    for rewards, done in (((1, 0.5), (0, 0)), ((2, 0.25), (1, 0)), ((4, 0.125), (1, 1)), ((8, 16), (0, 0))):
+        episodes.add(np.array(rewards), np.array(done))
+    restored = Episodes(2)
+    restored.load_state(episodes.state())
+    for one in (episodes, restored):
+        assert list(one.recent) == [(3.0, 2), (4.0, 1), (0.875, 3)] and one.finished == 3
+        assert one.returns.tolist() == [8, 16] and one.lengths.tolist() == [1, 1]
+
+
+def test_the_last_hundred_episodes_are_kept():
+    episodes = Episodes(1)
+    for i in range(103):
+        episodes.add(np.array([i]), np.array([1]))
+    assert [total for total, _ in episodes.recent] == list(range(3, 103)) and episodes.finished == 103
 
 
 @pytest.mark.parametrize("rollout", [3, 8])
@@ -142,3 +167,116 @@ def test_updates_come_as_often_as_they_should(monkeypatch):
     scratchac.train("sac", lambda: Clock(continuous=True), 60, hidden=(4,), learning_starts=20, train_every=4, gradient_steps=3,
                     batch_size=4, buffer_size=100, envs=1, backend="numpy")
     assert seen == [step for step in range(20, 61, 4) for _ in range(3)]
+
+
+# -- what the loops report, and what stops them --------------------------------------------------------------------------------
+
+
+SMALL = {"hidden": (4,), "learning_starts": 8, "batch_size": 4, "buffer_size": 100}
+
+
+def continuous():
+    return Clock(continuous=True)
+
+
+def reports_of(name, env, monkeypatch, steps, end=lambda agent: False, prepare=lambda agent: None, **options):
+    """(step, episodes so far, metrics, seconds, updates) of each report. No update learns, and each takes one second."""
+    agent, seen, ticks = scratchac.make_agent(name, env, 0, **options), [], itertools.count()
+    monkeypatch.setattr(loops, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    agent.update = lambda batch: {"critic_loss": 0.0}
+    prepare(agent)
+
+    def report(agent, interaction, metrics, seconds, updates):
+        seen.append((agent.step, list(interaction.episodes.recent), metrics, seconds, updates))
+        return end(agent)
+
+    envs = VectorEnv(env, agent.n_envs, 0)
+    loops.train(agent, envs, steps, report)
+    envs.close()
+    return seen
+
+
+def test_reports_on_policy(monkeypatch):
+    """After each rollout; all episodes count, however they ended. A true report ends training."""
+    def count(agent):
+        agent.update = lambda batch: setattr(agent, "step", agent.step + batch.rewards.size) or {}
+
+    seen = reports_of("a2c", Clock, monkeypatch, 48, lambda agent: agent.step == 32, count, hidden=(4,), envs=2, rollout=8)
+    assert [(step, len(recent), seconds, updates) for step, recent, _, seconds, updates in seen] == [(16, 4, 1, 1), (32, 8, 1, 1)]
+    assert all(length == LIMIT for _, length in seen[-1][1])
+
+
+def test_reports_off_policy(monkeypatch):
+    """After each step; metrics, updates and seconds only where there was an update, here 2 of them every 4 steps from 8 on."""
+    seen = reports_of("sac", continuous, monkeypatch, 48, lambda agent: agent.step == 17, train_every=4, gradient_steps=2, **SMALL)
+    assert [step for step, *_ in seen] == list(range(1, 18))
+    for step, recent, metrics, seconds, updates in seen:
+        learning = step >= 8 and step % 4 == 0
+        assert (seconds, updates, bool(metrics)) == ((1, 2, True) if learning else (0, 0, False))
+        assert [length for _, length in recent] == [LIMIT] * (step // LIMIT)
+
+
+def test_what_the_critic_promised_and_what_came(monkeypatch):
+    """γ = ½, no actions, Q(s, ·) = s: episode k promises 100k, and brings Σ ½ᵗ(100k + t), with ½⁴(100k + 4) at a time limit."""
+    restarted = []
+
+    def prepare(agent):
+        agent.value = lambda obs, actions: obs[:, 0].astype(float)
+        agent.random = agent.sample = agent.greedy = lambda rows: np.zeros((rows if isinstance(rows, int) else len(rows), 1))
+        agent.restart = lambda done: restarted.append(bool(done[0]))
+
+    *_, (_, _, metrics, _, _) = reports_of("sac", continuous, monkeypatch, 16, prepare=prepare, gamma=0.5, **SMALL)
+    came = [sum(0.5**t * (100 * k + t) for t in range(4)) + (k % 2) * 0.5**4 * (100 * k + 4) for k in range(4)]
+    assert metrics == {"critic_loss": 0.0, "q_promised": 150, "q_realised": pytest.approx(np.mean(came))}
+    assert restarted == [t % LIMIT == LIMIT - 1 for t in range(16)]
+
+
+class Wrong(Clock):
+    """The first observation of an episode, the last one, or the rewards are no numbers."""
+
+    def __init__(self, where, continuous):
+        super().__init__(continuous)
+        self.where = where
+
+    def here(self):
+        return super().here() * (np.nan if self.t == {"first": 0, "last": LIMIT}.get(self.where) else 1)
+
+    def step(self, action):
+        obs, _, *rest = super().step(action)
+        return obs, np.nan if self.where == "rewards" else 1.0, *rest
+
+
+@pytest.mark.parametrize("name", ["a2c", "sac"])
+@pytest.mark.parametrize("where, what", [("first", "observations"), ("last", "next_observations"), ("rewards", "rewards")])
+def test_what_is_no_number_is_named(name, where, what):
+    step = LIMIT - 1 if where == "last" else 0
+    with pytest.raises(TrainingError, match=f"^{what} of environment 0 are not finite at about step {step}"):
+        scratchac.train(name, lambda: Wrong(where, name == "sac"), 48, envs=1, backend="numpy",
+                        **(SMALL if name == "sac" else {"rollout": 8, "hidden": (4,)}))
+
+
+@pytest.mark.parametrize("name", ["a2c", "sac"])
+def test_actions_that_are_no_numbers_never_reach_the_environment(name, monkeypatch):
+    def prepare(agent):
+        agent.sample, agent.step = lambda obs: np.full((len(obs), 1), np.nan, np.float32), 8
+
+    monkeypatch.setattr(Clock, "step", lambda *_: pytest.fail("it was reached"))
+    with pytest.raises(TrainingError, match=r"^actions of environment 0 are not finite at about step 8"):
+        reports_of(name, continuous, monkeypatch, 48, prepare=prepare, envs=1, **(SMALL if name == "sac" else {"hidden": (4,)}))
+
+
+def test_a_loss_that_is_no_number(monkeypatch):
+    for loss in (np.nan, np.inf):
+        with pytest.raises(TrainingError, match="at step 8: critic_loss is not finite"):
+            reports_of("sac", continuous, monkeypatch, 48, prepare=lambda agent, loss=loss: setattr(
+                agent, "update", lambda batch: {"critic_loss": loss}), **SMALL)
+
+
+def test_an_episode_that_does_not_end(monkeypatch):
+    """Where an update needs a whole episode it has a greatest length, which it may just reach. Rollouts have their own."""
+    monkeypatch.setattr(loops, "LONGEST", LIMIT)
+    test_whole_episodes(monkeypatch)
+    monkeypatch.setattr(loops, "LONGEST", LIMIT - 1)
+    on_policy(monkeypatch, A2C, "a2c", envs=2, rollout=8)
+    with pytest.raises(EnvironmentFailed, match="an episode has not ended"):
+        test_whole_episodes(monkeypatch)

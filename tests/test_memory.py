@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kernels
 from scratchac.errors import UserError
 from scratchac.training.memory import Batch, ReplayBuffer, Rollout
 
@@ -67,6 +68,14 @@ def test_more_than_the_memory_of_the_machine():
         ReplayBuffer(10**12, BOX, (1,))
 
 
+def test_as_many_transitions_as_fit(monkeypatch):
+    """A transition has 2 + 1 + 1 + 2 + 1 + 1 numbers of 4 bytes, 32 in all, so 10 of them fill 320 bytes."""
+    monkeypatch.setattr(kernels.backend, "memory", lambda: 320)
+    assert ReplayBuffer(10, BOX, (1,)).nbytes == 320
+    with pytest.raises(UserError, match="at most 8 transitions would fit"):         # a fifth is left to others
+        ReplayBuffer(11, BOX, (1,))
+
+
 def test_values_are_copied():
     memory, row = ReplayBuffer(4, BOX, (1,)), rows(1, 1)
     memory.add(**row)
@@ -84,15 +93,28 @@ def test_state_goes_round(rng):
     assert all(np.array_equal(first.data[name], second.data[name]) for name in first.data) and first.cursor == second.cursor
 
 
-def test_rollout_keeps_the_order_and_the_dtypes():
+@pytest.mark.parametrize("wrong", [
+    {}, {"rewards": [1.0, 2.0]}, {"rewards": np.zeros((2, 1))}, {"rewards": np.zeros(6)}, {"cursor": None}, {"cursor": 1.0},
+    {"cursor": -1}, {"cursor": 5}], ids=str)
+def test_what_cannot_be_a_state(wrong):
+    """No state at all, no array, of two axes, of more rows than fit; no position, no whole number, none of the five rows."""
+    memory = ReplayBuffer(5, BOX, (1,))
+    memory.add(**rows(0, 5))
+    with pytest.raises(ValueError, match="the replay buffer"):
+        memory.like(memory.state() | wrong if wrong else None)
+    assert memory.like(memory.state()).keys() == memory.state().keys()
+
+
+@pytest.mark.parametrize("T", [1, 2, 3])
+def test_rollout_keeps_the_order_and_the_dtypes(T):
     rollout = Rollout(np.float32)
-    for t in range(3):
+    for t in range(T):
         rollout.add(np.full((2, 4), t, np.float64), np.array([t, t]), np.array([0.5, t]), np.full((2, 4), t + 1.0),
                     np.array([False, True]), np.array([False, False]), np.array([t, t]))
     batch = rollout.take()
-    assert batch.obs.shape == (3, 2, 4) and batch.obs.dtype == batch.term.dtype == np.float32
+    assert batch.obs.shape == (T, 2, 4) and batch.obs.dtype == batch.term.dtype == np.float32
     assert batch.actions.dtype.kind == batch.t.dtype.kind == "i"
-    assert batch.rewards.tolist() == [[0.5, 0], [0.5, 1], [0.5, 2]] and batch.done[:, 1].all() and len(rollout) == 0
+    assert batch.rewards.tolist() == [[0.5, t] for t in range(T)] and batch.done[:, 1].all() and len(rollout) == 0
 
 
 def test_an_episode_is_done_at_a_terminal_state_and_at_a_limit():

@@ -157,11 +157,28 @@ def test_alpha_rises_while_the_policy_is_too_certain(rng):
         assert agent.log_alpha[0] < before
 
 
-def test_fixed_alpha_follows_its_schedule(rng):
-    agent = make("sac", learn_alpha=False, alpha="linear:0.4:0.2", steps=100)
-    assert agent.update(minibatch("sac", rng))["alpha"] == pytest.approx(0.4)
+@pytest.mark.parametrize("algorithm", ["sac", "discrete-sac"])
+def test_fixed_alpha_follows_its_schedule(algorithm, rng):
+    agent = make(algorithm, learn_alpha=False, alpha="linear:0.4:0.2", steps=100)
+    assert agent.update(minibatch(algorithm, rng))["alpha"] == pytest.approx(0.4)
     agent.step = 50
-    assert agent.update(minibatch("sac", rng))["alpha"] == pytest.approx(0.3)
+    assert agent.update(minibatch(algorithm, rng))["alpha"] == pytest.approx(0.3)
+    assert agent.temperature() == pytest.approx(0.3)                        # no step of its optimiser has followed
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_learning_rates_follow_their_schedules(algorithm, rng):
+    """Halfway through training, rates that fall linearly to 0 are half of what they were."""
+    rates = ["actor_lr", "critic_lr", *(["alpha_lr"] if "sac" in algorithm else [])]
+    more = {"delay": 1} if algorithm == "td3" else {}
+    moving, constant = (make(algorithm, steps=100, **dict.fromkeys(rates, rate), **more) for rate in ("linear:0.02:0", 0.01))
+    batch = minibatch(algorithm, rng)
+    for agent in (moving, constant):
+        agent.step = 50
+        agent.update(batch)
+    for ours, theirs in ((moving.theta, constant.theta), (moving.w, constant.w)):
+        np.testing.assert_array_equal(ours.flat, theirs.flat)
+    assert moving.temperature() == constant.temperature()
 
 
 # -- exploration -------------------------------------------------------------------------------------------------------
@@ -344,6 +361,17 @@ def test_promises_by_hand():
     promises.begin(np.array([False, True]), obs, np.ones((2, 1)))           # the next episode begins with nothing
     promises.add(np.array([0.0, 6.0]), obs, np.array([0, 1]), np.array([0, 1]))
     assert promises.kept[-1] == (5, 6)
+    promises.begin(np.array([True, True]), obs, np.ones((2, 1)))
+    promises.add(np.array([1.0, 1.0]), obs, np.zeros(2), np.zeros(2))
+    restored = Promises(Critic(), 2)
+    restored.load_state(promises.state())
+    for one in (promises, restored):
+        one.add(np.array([2.0, 0.0]), obs, np.array([1, 0]), np.array([1, 0]))
+        assert list(one.kept) == [(3, 2), (5, 4), (5, 6), (3, 2)]
+    for _ in range(20):                                                     # the last 20 count
+        one.begin(np.array([True, False]), obs, np.ones((2, 1)))
+        one.add(np.array([7.0, 0.0]), obs, np.array([1, 0]), np.array([1, 0]))
+    assert one.metrics() == {"q_promised": 3, "q_realised": 7}
 
 
 def test_noise_with_inertia_starts_at_zero():

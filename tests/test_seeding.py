@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import scratchac
+from scratchac import algorithms
+from scratchac.algorithms.sac_pixels import PixelSAC
 from scratchac.environments.vector import VectorEnv
 
 
@@ -87,3 +89,15 @@ def test_spaces_are_seeded_wherever_they_are_held(inner, vector):
         seen.append(np.concatenate([envs.reset(), *(envs.step(np.zeros(2, int))[0] for _ in range(8))]))
         envs.close()
     assert np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[0], seen[2])
+
+
+@pytest.mark.parametrize("cls", [*map(algorithms.find, algorithms.ALGORITHMS), PixelSAC], ids=lambda cls: cls.__name__)
+def test_an_agent_has_the_seed_0_unless_another_is_given(cls):
+    box, pictures = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Box(0, 255, (1, 16, 16), np.uint8)
+    continuous = cls.__name__ in ("DDPG", "TD3", "SAC", "PixelSAC")
+    spaces = pictures if cls is PixelSAC else box, box if continuous else gym.spaces.Discrete(2)
+    config = cls.config_class(hidden=(4,), **({"buffer_size": 256} if hasattr(cls.config_class, "buffer_size") else {}))
+    default, zero, one = (cls(config, *spaces, *seed).state() for seed in ((), (0,), (1,)))
+    np.testing.assert_equal(default, zero)
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(default, one)

@@ -1,6 +1,7 @@
 """Whole updates agree with PyTorch's autograd on the same weights, batches and noise, where PyTorch is installed.
 
-The losses are written out once more, as in the papers, and autograd differentiates them. After some updates all parameters agree.
+The losses are written out once more, as in the papers, and autograd differentiates them. After some updates all parameters agree,
+and so do the metrics of every update.
 """
 
 import copy
@@ -89,6 +90,18 @@ def step(optimiser, loss):
     optimiser.step()
 
 
+def require_metrics(metrics, **expected):
+    """These are all metrics that an update returned, with these values."""
+    theirs = {name: float(torch.as_tensor(x).detach()) for name, x in expected.items()}
+    assert {name: float(x) for name, x in metrics.items()} == pytest.approx(theirs)
+
+
+def critic_metrics(q, y):
+    """Of one or two critics' values (B,) and their target (B,)."""
+    return {"critic_loss": sum(((x - y) ** 2).mean() / 2 for x in q), "q": torch.stack(q).mean(),
+            "td_error": (torch.stack(q) - y).abs().mean()}
+
+
 def test_convolution():
     """y, ∂L/∂W, ∂L/∂b and ∂L/∂x are those of PyTorch's own convolution, which has channels and filters first."""
     rng = np.random.default_rng(0)
@@ -142,12 +155,15 @@ def test_ddpg():
         tensors(p) for p in (agent.theta, agent.theta_target, agent.w, agent.w_target))
     actor_opt, critic_opt = torch.optim.Adam(leaves(actor), 1e-3), torch.optim.Adam(leaves(critic), 2e-3)
     for batch in batches:
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, r, s2, term = torch_batch(batch)
         with torch.no_grad():
             y = r + 0.99 * (1 - term) * q_value(critic_target, s2, torch.tanh(mlp(actor_target, s2)))
-        step(critic_opt, ((q_value(critic, s, a) - y) ** 2).mean() / 2)
-        step(actor_opt, -q_value(critic, s, torch.tanh(mlp(actor, s))).mean())
+        of_critic = critic_metrics([q_value(critic, s, a)], y)
+        step(critic_opt, of_critic["critic_loss"])
+        actor_loss = -q_value(critic, s, torch.tanh(mlp(actor, s))).mean()
+        step(actor_opt, actor_loss)
+        require_metrics(metrics, actor_loss=actor_loss, **of_critic)
         polyak([critic_target, actor_target], [critic, actor], 0.05)
     for ours, theirs in ((agent.theta, actor), (agent.w, critic),
                          (agent.theta_target, actor_target), (agent.w_target, critic_target)):
@@ -165,18 +181,21 @@ def test_td3():
     actor, actor_target = tensors(agent.theta), tensors(agent.theta_target)
     critics, targets = [tensors(agent.w, k) for k in range(2)], [tensors(agent.w_target, k) for k in range(2)]
     actor_opt, critic_opt = torch.optim.Adam(leaves(actor), 1e-3), torch.optim.Adam(leaves(*critics), 2e-3)
-    rng = copy.deepcopy(agent.rng)
+    rng, actor_loss = copy.deepcopy(agent.rng), 0.0
     for i, batch in enumerate(batches, start=1):
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, r, s2, term = torch_batch(batch)
         noise = torch.tensor(0.2 * rng.standard_normal((32, 2))).clamp(-0.5, 0.5)
         with torch.no_grad():
             a2 = (torch.tanh(mlp(actor_target, s2)) + noise).clamp(-1, 1)
             y = r + 0.99 * (1 - term) * torch.minimum(*(q_value(target, s2, a2) for target in targets))
-        step(critic_opt, sum(((q_value(critic, s, a) - y) ** 2).mean() / 2 for critic in critics))
+        of_critics = critic_metrics([q_value(critic, s, a) for critic in critics], y)
+        step(critic_opt, of_critics["critic_loss"])
         if i % 2 == 0:
-            step(actor_opt, -q_value(critics[0], s, torch.tanh(mlp(actor, s))).mean())
+            actor_loss = -q_value(critics[0], s, torch.tanh(mlp(actor, s))).mean()
+            step(actor_opt, actor_loss)
             polyak([*targets, actor_target], [*critics, actor], 0.05)
+        require_metrics(metrics, actor_loss=actor_loss, **of_critics)               # the last update's that moved the actor
     np.testing.assert_allclose(agent.theta.flat, flat(actor), **CLOSE)
     np.testing.assert_allclose(agent.w.flat, twin_flat(agent.w, critics), **CLOSE)
     np.testing.assert_allclose(agent.w_target.flat, twin_flat(agent.w, targets), **CLOSE)
@@ -206,15 +225,18 @@ def test_sac(log_std):
         return reparameterised(mlp(actor, s), rng.standard_normal((32, 2)), log_std)
 
     for batch in batches:
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, r, s2, term = torch_batch(batch)
         alpha = log_alpha.exp().item()
         with torch.no_grad():
             a2, logp2 = pi(s2)
             y = r + 0.99 * (1 - term) * (torch.minimum(*(q_value(t, s2, a2) for t in targets)) - alpha * logp2)
-        step(critic_opt, sum(((q_value(critic, s, a) - y) ** 2).mean() / 2 for critic in critics))
+        of_critics = critic_metrics([q_value(critic, s, a) for critic in critics], y)
+        step(critic_opt, of_critics["critic_loss"])
         a_pi, logp = pi(s)
-        step(actor_opt, (alpha * logp - torch.minimum(*(q_value(critic, s, a_pi) for critic in critics))).mean())
+        actor_loss = (alpha * logp - torch.minimum(*(q_value(critic, s, a_pi) for critic in critics))).mean()
+        step(actor_opt, actor_loss)
+        require_metrics(metrics, actor_loss=actor_loss, entropy=-logp.mean(), alpha=alpha, **of_critics)
         step(alpha_opt, (-log_alpha.exp() * (logp.detach() - 2)).mean())
         polyak(targets, critics, 0.05)
     np.testing.assert_allclose(agent.theta.flat, flat(actor), **CLOSE)
@@ -246,7 +268,7 @@ def test_sac_from_pictures():
         pictures, next_pictures = data.integers(256, size=(2, 8, *space.shape), dtype=np.uint8)
         batch = Transitions(pictures, data.uniform(-1, 1, (8, 2)), data.standard_normal(8), next_pictures,
                             (data.random(8) < 0.2).astype(float))
-        agent.update(batch)
+        metrics = agent.update(batch)
         a, r, term = (torch.tensor(x) for x in (batch.actions, batch.rewards, batch.term))
         pictures, next_pictures = (encoder.shift(x, rng) for x in (pictures, next_pictures))
         alpha = log_alpha.exp().item()
@@ -255,10 +277,13 @@ def test_sac_from_pictures():
             a2, logp2 = pi(encoded(encoder, phi, next_pictures))
             x2 = encoded(encoder, phi_target, next_pictures)
             y = r + 0.99 * (1 - term) * (torch.minimum(*(q_value(t, x2, a2) for t in targets)) - alpha * logp2)
-        step(critic_opt, sum(((q_value(critic, x, a) - y) ** 2).mean() / 2 for critic in critics))
+        of_critics = critic_metrics([q_value(critic, x, a) for critic in critics], y)
+        step(critic_opt, of_critics["critic_loss"])
         x = x.detach()                                                      # of the encoder before its step
         a_pi, logp = pi(x)
-        step(actor_opt, (alpha * logp - torch.minimum(*(q_value(critic, x, a_pi) for critic in critics))).mean())
+        actor_loss = (alpha * logp - torch.minimum(*(q_value(critic, x, a_pi) for critic in critics))).mean()
+        step(actor_opt, actor_loss)
+        require_metrics(metrics, actor_loss=actor_loss, entropy=-logp.mean(), alpha=alpha, **of_critics)
         step(alpha_opt, (-log_alpha.exp() * (logp.detach() - 2)).mean())
         with torch.no_grad():
             for follower, leader in zip(followers, online, strict=True):
@@ -280,17 +305,21 @@ def test_discrete_sac():
     actor_opt, critic_opt = torch.optim.Adam(leaves(actor), 1e-3), torch.optim.Adam(leaves(*critics), 2e-3)
     alpha_opt = torch.optim.Adam([log_alpha], 1e-2)
     for batch in batches:
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, r, s2, term = torch_batch(batch)
         alpha = log_alpha.exp().item()
         with torch.no_grad():
             pi = torch.distributions.Categorical(logits=mlp(actor, s2))
             q = torch.minimum(*(mlp(target, s2) for target in targets))
             y = r + 0.99 * (1 - term) * ((pi.probs * q).sum(1) + alpha * pi.entropy())
-        step(critic_opt, sum(((mlp(critic, s).gather(1, a[:, None])[:, 0] - y) ** 2).mean() / 2 for critic in critics))
+        every_q = torch.stack([mlp(critic, s) for critic in critics])                 # (2, B, n); `q` is the mean over all actions
+        of_critics = critic_metrics([q.gather(1, a[:, None])[:, 0] for q in every_q], y) | {"q": every_q.mean()}
+        step(critic_opt, of_critics["critic_loss"])
         pi = torch.distributions.Categorical(logits=mlp(actor, s))
         entropy, q = pi.entropy(), torch.minimum(*(mlp(critic, s) for critic in critics)).detach()
-        step(actor_opt, (-alpha * entropy - (pi.probs * q).sum(1)).mean())
+        actor_loss = (-alpha * entropy - (pi.probs * q).sum(1)).mean()
+        step(actor_opt, actor_loss)
+        require_metrics(metrics, actor_loss=actor_loss, entropy=entropy.mean(), alpha=alpha, **of_critics)
         step(alpha_opt, (log_alpha.exp() * (entropy.detach() - 0.7 * math.log(4))).mean())
         polyak(targets, critics, 0.05)
     np.testing.assert_allclose(agent.theta.flat, flat(actor), **CLOSE)
@@ -384,8 +413,19 @@ def gae(r, v, v2, term, done, gamma, lam):
     return adv
 
 
+def n_step(r, v2, term, done, gamma, n):
+    """Σₖ γᵏ rₜ₊ₖ over n rewards, or fewer where the episode or the rollout ends first, and then γᵏ V(s′) of the last step."""
+    g = torch.zeros_like(r)
+    for t in range(len(r)):
+        weight, last = torch.ones_like(r[0]), min(t + n, len(r)) - 1
+        for k in range(t, last + 1):
+            g[t] += weight * (r[k] + (done[k] if k < last else 1) * gamma * (1 - term[k]) * v2[k])
+            weight = weight * gamma * (1 - done[k])
+    return g
+
+
 def clipped_step(optimisers, loss, some_leaves, max_norm):
-    """A gradient step. The norm is clipped here, since PyTorch's own clipping adds 1e-6 to it."""
+    """A gradient step; returns the norm before clipping. It is clipped here, since PyTorch's own clipping adds 1e-6 to it."""
     for x in some_leaves:
         x.grad = None
     loss.backward()
@@ -394,6 +434,7 @@ def clipped_step(optimisers, loss, some_leaves, max_norm):
         x.grad *= max_norm / norm if 0 < max_norm < norm else 1
     for optimiser in optimisers:
         optimiser.step()
+    return norm
 
 
 EPISODIC = {"sum": {}, "discounted, clipped": {"discount_actor": True, "max_grad_norm": 0.5},
@@ -408,11 +449,14 @@ def test_reinforce(case, actions):
     nets, c = Networks(agent), agent.config
     optimiser = OPTIMISERS[c.optimiser](nets.all, lr=1e-2)
     for batch in rollouts(actions, 9, 1, one_episode=True):
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, _, r, _, _, _ = torch_rollout(batch)
         g = torch.stack([sum(0.9 ** (k - t) * r[k, 0] for k in range(t, 9)) for t in range(9)])
         weight = 0.9 ** torch.arange(9).double() if c.discount_actor else torch.ones(9)
-        clipped_step([optimiser], -(weight * g * nets.policy(s).log_prob(a)).sum(), nets.all, c.max_grad_norm)
+        pi = nets.policy(s)
+        loss, entropy = -(weight * g * pi.log_prob(a)).sum(), pi.entropy().mean()
+        norm = clipped_step([optimiser], loss, nets.all, c.max_grad_norm)
+        require_metrics(metrics, actor_loss=loss, entropy=entropy, grad_norm=norm)
     np.testing.assert_allclose(agent.params.flat, values(nets.all), **CLOSE)
 
 
@@ -425,7 +469,7 @@ def test_reinforce_with_baseline(case, actions):
     nets, c = Networks(agent), agent.config
     actor_opt, critic_opt = OPTIMISERS[c.optimiser](nets.of_actor, lr=1e-2), OPTIMISERS[c.optimiser](nets.of_critic, lr=2e-2)
     for batch in rollouts(actions, 9, 1, one_episode=True):
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, s2, r, term, _, _ = torch_rollout(batch)
         with torch.no_grad():
             rest = (1 - term[-1, 0]) * nets.values(s2)[-1, 0]
@@ -433,8 +477,12 @@ def test_reinforce_with_baseline(case, actions):
         weight = 0.9 ** torch.arange(9).double() if c.discount_actor else torch.ones(9)
         v = nets.values(s)[:, 0]
         advantage = (g - v).detach()
-        clipped_step([actor_opt], -(weight * advantage * nets.policy(s).log_prob(a)).sum(), nets.of_actor, c.max_grad_norm)
-        clipped_step([critic_opt], VALUE_LOSSES[c.value_loss](v, g), nets.of_critic, c.max_grad_norm)
+        pi = nets.policy(s)
+        loss, critic_loss = -(weight * advantage * pi.log_prob(a)).sum(), VALUE_LOSSES[c.value_loss](v, g)
+        entropy = pi.entropy().mean()
+        norm = clipped_step([actor_opt], loss, nets.of_actor, c.max_grad_norm)
+        clipped_step([critic_opt], critic_loss, nets.of_critic, c.max_grad_norm)
+        require_metrics(metrics, actor_loss=loss, critic_loss=critic_loss, entropy=entropy, grad_norm=norm, value=v.mean())
     np.testing.assert_allclose(agent.model.flat, values(nets.all), **CLOSE)
 
 
@@ -451,13 +499,16 @@ def test_one_step_actor_critic(lam_actor, lam_critic, discounted, actions):
     traces = [torch.zeros_like(x) for x in nets.all]
     ended = 0
     for batch in rollouts(actions, 1, 1, count=12):
-        agent.update(batch)
+        metrics = agent.update(batch)
         s, a, s2, r, term, done, t = (x[0] if x.ndim > 1 else x for x in torch_rollout(batch))
         s, s2, a = s[None], s2[None], a.reshape(1, -1) if actions is BOX else a
         v = nets.values(s)[0, 0]
         with torch.no_grad():
             delta = r[0] + 0.9 * (1 - term[0]) * nets.values(s2)[0, 0] - v
-        gradients = torch.autograd.grad(nets.policy(s).log_prob(a)[0] + v, nets.all)
+        pi = nets.policy(s)
+        logp, entropy = pi.log_prob(a)[0], pi.entropy()[0]
+        require_metrics(metrics, actor_loss=-delta * logp, critic_loss=delta**2 / 2, entropy=entropy, td_error=delta, value=v)
+        gradients = torch.autograd.grad(logp + v, nets.all)
         for i, (x, z, gradient) in enumerate(zip(nets.all, traces, gradients, strict=True)):
             of_actor = i < len(nets.of_actor)
             importance = 0.9 ** int(t[0]) if of_actor and discounted else 1.0
@@ -474,13 +525,19 @@ def test_one_step_actor_critic(lam_actor, lam_critic, discounted, actions):
 
 
 def a2c_step(nets, optimisers, batch, c):
-    """A step on −mean[Â log π] − β mean H + c_v mean ½(V − Q̂)², then further steps of the critic, each with κ's pull back."""
+    """A step on −mean[Â log π] − β mean H + c_v mean ½(V − Q̂)², then further steps of the critic, each with κ's pull back.
+
+    Returns the metrics.
+    """
     s, a, s2, r, term, done, t = torch_rollout(batch)
     value_loss, rows = VALUE_LOSSES[c.value_loss], torch.arange(len(s))
     with torch.no_grad():
         v = nets.values(s)
         v2 = nets.values(s2)[:, 0].reshape(r.shape)
-        target = v[:, 0] + gae(r, v[:, 0].reshape(r.shape), v2, term, done, c.gamma, c.lam).ravel()
+        if n := {"td": 1, "nstep": c.n_step, "mc": len(r)}.get(c.advantage):
+            target = n_step(r, v2, term, done, c.gamma, n).ravel()
+        else:
+            target = v[:, 0] + gae(r, v[:, 0].reshape(r.shape), v2, term, done, c.gamma, c.lam).ravel()
         advantage = v[rows, 1 + a] - v[:, 0] if c.advantage == "qv" else target - v[:, 0]
         if c.normalise_advantage:
             advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
@@ -500,12 +557,14 @@ def a2c_step(nets, optimisers, batch, c):
             x.copy_((x / (2 * alpha) + c.kappa * before) / (1 / (2 * alpha) + c.kappa))
 
     pi = nets.policy(s)
-    loss = -(advantage * pi.log_prob(a)).mean() - c.entropy_coef * pi.entropy().mean() + c.value_coef * critic_loss()
-    clipped_step(optimisers, loss, nets.all, c.max_grad_norm)
+    actor_loss, entropy, of_critic = -(advantage * pi.log_prob(a)).mean(), pi.entropy().mean(), critic_loss()
+    norm = clipped_step(optimisers, actor_loss - c.entropy_coef * entropy + c.value_coef * of_critic, nets.all, c.max_grad_norm)
     pull()
     for _ in range(c.critic_steps - 1):
         clipped_step(optimisers[1:], c.value_coef * critic_loss(), nets.of_critic, c.max_grad_norm)
         pull()
+    return {"actor_loss": actor_loss, "critic_loss": of_critic, "entropy": entropy, "grad_norm": norm, "value": v[:, 0].mean(),
+            "advantage_std": advantage.std(correction=0)}
 
 
 A2C_CASES = {
@@ -514,6 +573,7 @@ A2C_CASES = {
     "plain gradient, Q − V": {"optimiser": "sgd", "advantage": "qv"},
     "Huber's loss, normalised, discounted": {"value_loss": "huber", "normalise_advantage": True, "discount_actor": True},
     "three steps of the critic, κ": {"critic_steps": 3, "kappa": 0.5, "optimiser": "adam"},
+    "TD error": {"advantage": "td"}, "two steps": {"advantage": "nstep", "n_step": 2}, "return": {"advantage": "mc"},
 }
 
 
@@ -526,8 +586,7 @@ def test_a2c(case, actions):
     nets, optimiser = Networks(agent), OPTIMISERS[agent.config.optimiser]
     optimisers = [optimiser(group, lr=lr) for group, lr in ((nets.of_actor, 1e-2), (nets.of_critic, 2e-2)) if group]
     for batch in rollouts(actions, 6, 3):
-        agent.update(batch)
-        a2c_step(nets, optimisers, batch, agent.config)
+        require_metrics(agent.update(batch), **a2c_step(nets, optimisers, batch, agent.config))
     np.testing.assert_allclose(agent.model.flat, values(nets.all), **CLOSE)
 
 
@@ -540,14 +599,14 @@ def test_a3c(actions):
     worker, nets = Worker(0, agent.learner, store), Networks(agent)
     optimisers = [RMSprop(group, 2e-2) for group in (nets.of_actor, nets.of_critic)]
     for batch in rollouts(actions, 20, 1):
-        worker.update(batch)
-        a2c_step(nets, optimisers, batch, agent.learner.config)
+        require_metrics(worker.update(batch), **a2c_step(nets, optimisers, batch, agent.learner.config))
     flat, _, total = store.snapshot()
     assert total == worker.step == 100
     np.testing.assert_allclose(flat, values(nets.all), **CLOSE)
     np.testing.assert_array_equal(agent.learner.model.flat, flat)
 
 
+METRICS_OF_PPO = "actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value"
 PPO_CASES = {"plain": {}, "entropy": {"entropy_coef": 0.1}, "clipped values": {"clip_value": 0.05},
              "early end": {"target_kl": 0.003}}
 
@@ -555,14 +614,15 @@ PPO_CASES = {"plain": {}, "entropy": {"entropy_coef": 0.1}, "clipped values": {"
 @pytest.mark.parametrize("actions", [DISCRETE, BOX], ids=["discrete", "continuous"])
 @pytest.mark.parametrize("case", PPO_CASES)
 def test_ppo(case, actions):
-    """All epochs and minibatches follow Schulman et al.'s eq. 7, written with min, clamp and max."""
-    agent = make_on_policy("ppo", actions, envs=3, rollout=6, batch_size=7, epochs=4, gamma=0.9, lam=0.8, lr=1e-2, clip=0.1,
+    """All epochs and minibatches, of 8, 8 and 2 rows, follow Schulman et al.'s eq. 7, written with min, clamp and max."""
+    agent = make_on_policy("ppo", actions, envs=3, rollout=6, batch_size=8, epochs=4, gamma=0.9, lam=0.8, lr=1e-2, clip=0.1,
                            **PPO_CASES[case])
     nets, c = Networks(agent), agent.config
     optimiser, order = torch.optim.Adam(nets.all, lr=1e-2, eps=1e-5), copy.deepcopy(agent.batch_rng)
     clipped, passes = 0, 0
     for batch in rollouts(actions, 6, 3):
-        clipped += agent.update(batch)["clipped"]
+        metrics, seen = agent.update(batch), []
+        clipped += metrics["clipped"]
         s, a, s2, r, term, done, _ = torch_rollout(batch)
         with torch.no_grad():
             logp_old, v_old = nets.policy(s).log_prob(a), nets.values(s)[:, 0]
@@ -570,7 +630,7 @@ def test_ppo(case, actions):
             target = v_old + advantage
         for _ in range(c.epochs):
             passes += 1
-            for rows in torch.tensor(order.permutation(len(s))).split(7):
+            for rows in torch.tensor(order.permutation(len(s))).split(8):
                 pi, v, adv = nets.policy(s[rows]), nets.values(s[rows])[:, 0], advantage[rows]
                 adv = (adv - adv.mean()) / (adv.std(correction=0) + 1e-8)
                 log_ratio = pi.log_prob(a[rows]) - logp_old[rows]
@@ -580,11 +640,14 @@ def test_ppo(case, actions):
                 if c.clip_value:
                     held = v_old[rows] + (v - v_old[rows]).clamp(-c.clip_value, c.clip_value)
                     errors = torch.maximum(errors, (held - target[rows]) ** 2)
-                loss = -gain - c.entropy_coef * pi.entropy().mean() + c.value_coef * errors.mean() / 2
-                clipped_step([optimiser], loss, nets.all, c.max_grad_norm)
-                kl = (ratio - 1 - log_ratio).mean().item()
+                entropy, critic_loss, kl = pi.entropy().mean(), errors.mean() / 2, (ratio - 1 - log_ratio).mean().item()
+                loss = -gain - c.entropy_coef * entropy + c.value_coef * critic_loss
+                norm = clipped_step([optimiser], loss, nets.all, c.max_grad_norm)
+                seen.append([-gain.item(), critic_loss.item(), entropy.item(), norm, kl,
+                             ((ratio - 1).abs() > c.clip).double().mean(), v.mean().item()])
             if 0 < c.target_kl < kl:
                 break
+        require_metrics(metrics, **dict(zip(METRICS_OF_PPO, np.mean(seen, axis=0), strict=True)))
     assert clipped > 0 and (passes < 5 * c.epochs) == (case == "early end")
     np.testing.assert_allclose(agent.model.flat, values(nets.all), **CLOSE)
 
