@@ -101,6 +101,13 @@ def test_ppo_stops_early_where_the_policy_has_moved_enough(rng):
     assert np.abs(full - once).max() > 1e-3
 
 
+def test_a_minibatch_step_uses_the_gradient_that_it_is_given_or_else_its_own():
+    agent = scratchac.make_agent("ppo", Match, 0, hidden=(8,))
+    s, a, data, h = np.zeros((2, agent.observation_shape[0]), "f"), np.zeros(2, int), np.ones(2, "f"), agent.schedules(0)
+    assert agent.minibatch_step(s, a, data, data, data, h, lambda *_: {"mine": 1}).keys() == {"mine", "grad_norm"}
+    assert agent.minibatch_step(s, a, data, data, data, h).keys() == set(agent.metrics)
+
+
 def test_a_minibatch_larger_than_the_rollout():
     with pytest.raises(UserError, match=r"--batch-size 64 is more than the 40 rows"):
         scratchac.make_agent("ppo", Match, envs=8, rollout=5)
