@@ -132,6 +132,14 @@ def test_step_along_a_trace_by_hand():
     np.testing.assert_allclose([p, z], [[2.2, 1.4], [0.0, 0.0]])
 
 
+def test_input_gradient_by_hand():
+    """One layer with W = (3, −2): ∂L/∂x = dy Wᵀ, which is 0 where dy is 0, whatever was in the memory."""
+    dy, dx = np.array([[[1.0], [0.0], [2.0]]]), np.full((1, 3, 2), np.nan)
+    flat, sizes = np.array([3.0, -2.0, 5.0]), np.array([2, 1])
+    numba.input_gradient(flat, sizes, 1, 0, 1, numba.TANH, np.ones((1, 3, 2)), np.ones(3), dy, dx, 1)
+    assert dx[0].tolist() == [[3, -2], [0, 0], [6, -4]]
+
+
 def test_act_by_hand():
     """Logits log 0.2, log 0.3, log 0.5, whatever s is: the cumulative probabilities are 0.2, 0.5 and 1."""
     theta = np.concatenate([np.zeros(6), np.log([0.2, 0.3, 0.5])])

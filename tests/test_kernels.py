@@ -174,7 +174,7 @@ def test_numba_takes_rows_for_all_members_or_for_each(stack, shape, taken):
 
 @pytest.mark.parametrize("threads, members, batch, parallel, chunks", [
     (1, 2, 640, False, 1), (4, 2, 124, False, 1), (4, 2, 125, True, 1), (4, 1, 250, True, 3), (4, 2, 640, True, 2),
-    (4, 1, 640, True, 4), (4, 5, 640, True, 1)])
+    (4, 1, 256, True, 4), (4, 5, 640, True, 1)])
 def test_large_networks_are_cut_for_threads(monkeypatch, threads, members, batch, parallel, chunks):
     """From 2,000,000 multiply-adds: members first, then a member's rows, of which each thread gets at least 64."""
     numba_kernels = pytest.importorskip("kernels.numba_kernels")
