@@ -144,6 +144,8 @@ class Runner:
         """In the place of pytest's own loop."""
         self.items = {item.nodeid: item for item in session.items}
         session.config._tmp_path_factory.getbasetemp()                  # once, before the forks, each of which would empty it
+        for file in self.files:
+            importlib.import_module(file.removesuffix(".py").replace("/", "."))         # no test may have imported it yet
         self.sources = {file: compile((HOUSE / file).read_text(), str(HOUSE / file), "exec", dont_inherit=True)
                         for file in self.files}
         self.live = {file: functions(source) for file, source in self.sources.items()}

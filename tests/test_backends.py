@@ -138,12 +138,41 @@ def test_networks(backend, sizes, members, batch, activation, dtype, own_input, 
     check_network(backend, tuple(sizes), (members,) if members else (), batch, activation, dtype, own_input, contiguous, seed)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("sizes, stack, batch", [((1, 1), (), 1), ((1, 2, 1), (3,), 1), ((3, 9, 1), (2,), 5),
+                                                 ((30, 40, 20, 3), (), 20)])
+def test_networks_of_odd_sizes(backend, sizes, stack, batch, activation):
+    """A single number, few and many columns, plain loops and BLAS, one row and none that counts."""
+    for dtype in (np.float32, np.float64):
+        for seed in (0, 1):
+            check_network(backend, sizes, stack, batch, activation, dtype, bool(seed), not seed, seed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sizes, stack, batch", [((23, 256, 256, 1), (2,), 256), ((17, 256, 255, 12), (), 257),
                                                  ((5, 300, 200, 2), (3,), 130)])
 def test_networks_that_are_worth_several_threads(backend, sizes, stack, batch, dtype):
     check_network(backend, sizes, stack, batch, "relu", dtype, False, True, 0)
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("sizes, stack, batch", [((5, 4, 2), (), 7), ((3, 9, 8, 1), (2,), 8)])
+def test_pieces_for_several_threads(monkeypatch, sizes, stack, batch, chunks):
+    """A batch in pieces, one for each thread; here one piece after another, in loops that run as Python."""
+    numba_kernels = pytest.importorskip("kernels.numba_kernels")
+    functions = [getattr(function, "py_func", function) for function in (          # without compilation there is no py_func
+        numba_kernels.numba_networks.forward_parallel, numba_kernels.numba_networks.backward_parallel,
+        numba_kernels.numba_networks.input_gradient_parallel)]
+
+    def plan(n, B, own_sizes):
+        assert n in (1, *stack) and (B, own_sizes) == (batch, sizes)
+        return functions, chunks
+
+    monkeypatch.setattr(numba_kernels, "_plan", plan)
+    for dtype in (np.float32, np.float64):
+        with kernels.using("numba") as backend:
+            check_network(backend, sizes, stack, batch, "tanh", dtype, bool(stack), True, 0)
 
 
 def check_network(backend, sizes, stack, batch, activation, dtype, own_input, contiguous, seed):
@@ -164,6 +193,8 @@ def check_network(backend, sizes, stack, batch, activation, dtype, own_input, co
         for weights, inputs in ((True, False), (True, True), (False, True)):
             grads = Parameters(mlp.shapes(), dtype, np.zeros_like(params.flat)) if weights else None
             own_grads = own_params.zeros_like() if weights else None
+            if weights:                                                     # they are written, not added to what is there
+                grads.flat[:] = own_grads.flat[:] = 7
             dx = reference(mlp_backward)(mlp, params, cache, dy, grads, inputs, member)
             own_dy = backend.asarray(dy if contiguous else gaps(dy))
             own_dx = mlp_backward(mlp, own_params, own_cache, own_dy, own_grads, inputs, member)

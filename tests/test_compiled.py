@@ -70,7 +70,8 @@ def test_gradient_of_a2c(rng):
 
     reported = numba.a2c_gradient(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8, 0.2, 0.7)
     agrees(loss, agent, lambda: loss(-0.2))
-    assert loss() == pytest.approx(reported[0] - 0.2 * reported[2] + 0.7 * reported[1])
+    logp, entropy, _ = agent.dist.evaluate(agent.model.policy(s), a.ravel())
+    assert reported == pytest.approx((-(adv * logp).mean(), 0.5 * (adv**2).mean(), entropy.mean(), v.mean(), adv.std()))
 
 
 def test_gradient_of_ppo(rng):
@@ -86,8 +87,12 @@ def test_gradient_of_ppo(rng):
         return (losses.clipped_surrogate(logp, logp_old, adv, clip)[0] - 0.1 * float(entropy.mean())
                 + 0.5 * float(losses.mse(v[:, 0], target)[0]))
 
-    numba.ppo_gradient(network(agent.model, 0), network(agent.model, 1), (s, a, logp_old, adv, target), 0.2, 0.1, 0.5)
+    reported = numba.ppo_gradient(network(agent.model, 0), network(agent.model, 1), (s, a, logp_old, adv, target), 0.2, 0.1, 0.5)
     agrees(loss, agent, lambda: loss(np.inf))
+    y, v, _ = agent.model.forward(s)
+    surrogate, entropy = losses.clipped_surrogate(agent.dist.evaluate(y, a)[0], logp_old, adv, 0.2)[0], agent.dist.evaluate(y, a)[1]
+    assert reported == pytest.approx((surrogate, 0.5 * ((v[:, 0] - target) ** 2).mean(), entropy.mean(),
+                                      (ratio - 1 - np.log(ratio)).mean(), 0.5, v.mean()))
 
 
 def test_step_of_the_one_step_actor_critic(rng):
@@ -106,10 +111,41 @@ def test_step_of_the_one_step_actor_critic(rng):
                      for i, mlp in enumerate((model.actor, model.critic)))
     numba.act(model.theta.flat, np.array(model.actor.sizes), actor[5], actor[3], s, np.array([0.5]), np.zeros(1, np.int64))
     before = model.flat.copy()
-    numba.one_step_actor_critic(actor, critic, (s, s2, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
+    for bad in ((s + np.inf, s2), (s, s2 - np.inf), (s, s2 * np.nan)):                  # tanh makes finite values of infinite ones
+        with np.errstate(all="ignore"):
+            broken = numba.one_step_actor_critic(actor, critic, (*bad, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
+        assert np.isnan(broken[0]) and np.array_equal(model.flat, before)
+    logp, entropy, _ = agent.dist.evaluate(model.policy(s), np.array([action]))
+    reported = numba.one_step_actor_critic(actor, critic, (s, s2, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
+    assert reported == pytest.approx((delta, logp[0], entropy[0], target - delta))
     model.grad[:] = before - model.flat
     model.flat[:] = before
     agrees(loss, agent, lambda: loss(1.0))
+
+
+def test_step_along_a_trace_by_hand():
+    """z ← 0.5 z + 2 g is (2, 0), then (2, −2), and p moves 0.1 · 3 times as far. The end of an episode sets z to 0."""
+    p, g, z = np.array([1.0, 2.0]), np.array([0.5, -1.0]), np.array([2.0, 4.0])
+    numba._step_along_trace(p, g, z, (0.5, 2.0, 0.1), 3.0, False)
+    np.testing.assert_allclose([p, z], [[1.6, 2.0], [2.0, 0.0]])
+    numba._step_along_trace(p, g, z, (0.5, 2.0, 0.1), 3.0, True)
+    np.testing.assert_allclose([p, z], [[2.2, 1.4], [0.0, 0.0]])
+
+
+def test_input_gradient_by_hand():
+    """One layer with W = (3, −2): ∂L/∂x = dy Wᵀ, which is 0 where dy is 0, whatever was in the memory."""
+    dy, dx = np.array([[[1.0], [0.0], [2.0]]]), np.full((1, 3, 2), np.nan)
+    flat, sizes = np.array([3.0, -2.0, 5.0]), np.array([2, 1])
+    numba.input_gradient(flat, sizes, 1, 0, 1, numba.TANH, np.ones((1, 3, 2)), np.ones(3), dy, dx, 1)
+    assert dx[0].tolist() == [[3, -2], [0, 0], [6, -4]]
+
+
+def test_act_by_hand():
+    """Logits log 0.2, log 0.3, log 0.5, whatever s is: the cumulative probabilities are 0.2, 0.5 and 1."""
+    theta = np.concatenate([np.zeros(6), np.log([0.2, 0.3, 0.5])])
+    actions = np.full(5, 9)
+    numba.act(theta, np.array([2, 3]), np.empty(15), numba.TANH, np.ones((5, 2)), np.array([0.0, 0.19, 0.21, 0.49, 0.51]), actions)
+    assert actions.tolist() == [0, 0, 1, 1, 2]
 
 
 # -- used only while they do what the agent's code says ------------------------------------------------------------------------
@@ -140,6 +176,18 @@ def test_the_shipped_agent_has_a_fast_path(algorithm):
         assert agent.fast_path(envs).method.startswith(AGENTS[algorithm][1])
     with kernels.using("numpy"):
         assert agent.fast_path(envs) is None
+
+
+def test_an_update_is_for_the_class_that_it_was_written_for(monkeypatch, capsys):
+    """PPO is a shipped class, too, but A2C's update is not its own. One line says why the reference runs."""
+    monkeypatch.setattr(kernels.registry, "_said", set())
+    with kernels.using("numba"):
+        ppo, a2c = made("ppo")[0], made("a2c")[0]
+        assert kernels.compiled("a2c_gradient", a2c) is numba.a2c_gradient and kernels.compiled("no such update", a2c) is None
+        assert capsys.readouterr().err == ""
+        assert kernels.compiled("a2c_gradient", ppo) is None
+    assert capsys.readouterr().err == ("scratchac: scratchac.algorithms.ppo.PPO is not scratchac.algorithms.a2c.A2C: the reference "
+                                       "runs, not the compiled a2c_gradient\n")
 
 
 METHODS = [("actor-critic", "update"), ("actor-critic", "sample"), ("a2c", "update"), ("a2c", "gradient"), ("a2c", "estimate"),
