@@ -95,6 +95,15 @@ def test_gradient_of_ppo(rng):
                                       (ratio - 1 - np.log(ratio)).mean(), 0.5, v.mean()))
 
 
+def test_logits_of_any_size():
+    """exp of the largest is 1, and of the others 0, where exp of the logits themselves would be infinite."""
+    logits, outputs, actions = np.array([-1000.0, 1000.0, 0.0]), np.empty(3), np.zeros(1, np.int64)
+    np.testing.assert_array_equal(numba._log_softmax(logits), [-2000, 0, -1000])
+    theta = np.concatenate([logits, np.zeros(3)])                           # W (1, 3), b (3,)
+    numba.act(theta, np.array([1, 3]), outputs, numba.CODES["tanh"], np.ones((1, 1)), np.array([0.5]), actions)
+    assert actions.tolist() == [1]
+
+
 def test_step_of_the_one_step_actor_critic(rng):
     """With step sizes 1 and no trace, the step is −∇L of L = −γᵗ δ log π + ½(target − V)²."""
     agent = agent_for(ActorCritic, ActorCriticConfig(hidden=(5,), activation="tanh"), rng)
