@@ -171,8 +171,8 @@ class Runner:
                 continue
             pid = os.fork()
             if pid == 0:
-                imported = number and self.reached.at_import.get(file, set()).intersection(mutant.statement)
-                self.fork(mutant, None if imported else exchanges(source, mutant), live, tests)
+                imported = self.reached.at_import.get(file, set()).intersection(mutant.statement)
+                self.fork(mutant, exchanges(source, mutant), live, tests, bool(number and imported))
             running[pid] = number
         while running:
             self.wait(running, dead)
@@ -187,22 +187,25 @@ class Runner:
         dead[running.pop(pid)] = status != 0
 
     def fork(self, mutant: Mutant, exchanged: dict[CodeType, CodeType] | None, live: dict[CodeType, list[FunctionType]],
-             tests: list[str]) -> None:
-        """Run the tests on a mutant and end this process: with 0 if all pass. The alarm ends it if they do not end."""
+             tests: list[str], imported: bool) -> None:
+        """Run the tests on a mutant and end this process: with 0 if all pass. The alarm ends it if they do not end.
+
+        Where the changed line has already run, `imported`, tests that pass are run again with the line changed before the import.
+        """
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(60 + int(10 * sum(self.reached.seconds[test] for test in tests)))
+            signal.alarm(30 + int(10 * sum(self.reached.seconds[test] for test in tests)))
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(1, 2)
-            if exchanged is None:
-                os.execv(sys.executable, [sys.executable, __file__, "--changed", mutant.file, *dumped(mutant.text), *tests])
-            for old, new in exchanged.items():
+            for old, new in (exchanged or {}).items():
                 for function in live.get(old, []):
                     function.__code__ = new
-            items = [self.items[test] for test in tests if test in self.items]
+            items = [self.items[test] for test in tests if test in self.items] if exchanged is not None else []
             for item, following in zip(items, [*items[1:], None], strict=True):
                 if any(result.failed for result in runtestprotocol(item, nextitem=following, log=False)):
                     os._exit(1)
+            if exchanged is None or imported:
+                os.execv(sys.executable, [sys.executable, __file__, "--changed", mutant.file, *dumped(mutant.text), *tests])
             os._exit(0)
         except BaseException:
             os._exit(1)
