@@ -284,24 +284,20 @@ def equivalent() -> dict[tuple[str, ...], str]:
 
 
 def report(file: str, outcomes: list[tuple[Mutant, bool]], show: bool) -> int:
-    """Print a file's counts and survivors, and keep the counts unless `show`; returns the number of survivors."""
+    """Print a file's counts and survivors, and keep the counts unless `show`; returns the number of errors."""
     known = equivalent()
-    for key in known:
-        if key[0] == file and key not in {mutant.key for mutant, _ in outcomes}:
-            raise SystemExit(f"tests/mutants.toml: no such mutant: {key}")
-    for mutant, killed in outcomes:
-        if killed and mutant.key in known:
-            raise SystemExit(f"tests/mutants.toml calls this equivalent, but a test fails:\n{mutant}")
+    wrong = [f"tests/mutants.toml: no such mutant: {key}" for key in known
+             if key[0] == file and key not in {mutant.key for mutant, _ in outcomes}]
+    wrong += [f"tests/mutants.toml calls this equivalent, but a test fails: {mutant}" for mutant, killed in outcomes
+              if killed and mutant.key in known]
     counts = Counter("killed" if killed else "equivalent" if mutant.key in known else "survived" for mutant, killed in outcomes)
     print(file, *(f"{counts[what]} {what}" for what in ("killed", "equivalent", "survived")), flush=True)
-    for mutant, killed in outcomes:
-        if not killed and mutant.key not in known:
-            print(mutant, flush=True)
+    print(*wrong, *(mutant for mutant, killed in outcomes if not killed and mutant.key not in known), sep="\n", flush=True)
     if not show:
         kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
         kept[file] = {what: counts[what] for what in ("killed", "equivalent", "survived")}
         FIGURES.write_text(json.dumps({name: kept[name] for name in FILES if name in kept}, indent=1) + "\n")
-    return counts["survived"]
+    return counts["survived"] + len(wrong)
 
 
 def run_group(files: list[str], tests: list[str], options: Any, kernels: bool, survived: Any) -> None:
