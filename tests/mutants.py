@@ -172,7 +172,7 @@ class Runner:
             pid = os.fork()
             if pid == 0:
                 imported = self.reached.at_import.get(file, set()).intersection(mutant.statement)
-                self.fork(mutant, exchanges(source, mutant), live, tests, bool(number and imported))
+                self.fork(mutant, exchanges(source, mutant), live, tests, bool(imported))
             running[pid] = number
         while running:
             self.wait(running, dead)

@@ -357,3 +357,17 @@ def test_values_that_are_no_numbers_stop_training(what):
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(UserError, match=message):
         scratchac.make_agent("a2c", "Pendulum-v1", **options)
+
+
+@pytest.mark.parametrize("name", ["reinforce-baseline", "a2c", "ddpg", "td3", "sac"])
+def test_optimisers_are_restored_each_to_its_own_parameters(name):
+    """Their moments differ, so a state in which they are exchanged would differ, too."""
+    env = "CartPole-v1" if name in ("reinforce-baseline", "a2c") else "Pendulum-v1"
+    options = {"learning_starts": 20, "batch_size": 8, "buffer_size": 100} if env == "Pendulum-v1" else {"optimiser": "adam"}
+    trained = scratchac.train(name, env, 200, hidden=(4,), **options)
+    state = {key: value for key, value in trained.state().items() if "optimiser" in key}
+    moments = [value["m"].tolist() for value in state.values()]
+    assert len(moments) >= 2 and all(any(one) for one in moments) and len({str(one) for one in moments}) == len(moments)
+    fresh = scratchac.make_agent(name, env, hidden=(4,), **options)
+    fresh.load_state(trained.state())
+    assert [fresh.state()[key]["m"].tolist() for key in state] == moments
