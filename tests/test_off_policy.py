@@ -51,6 +51,28 @@ def test_actions_stay_in_the_box(algorithm, rng):
 
 
 @pytest.mark.parametrize("algorithm", ALL)
+def test_a_new_agent_has_drawn_its_weights_and_copied_its_targets(algorithm):
+    agent = make(algorithm)
+    for params in (agent.theta, agent.w):
+        assert all(params[name].all() if name[0] == "W" else not params[name].any() for name in params.shapes)
+    assert np.array_equal(agent.w_target.flat, agent.w.flat) and not np.shares_memory(agent.w_target.flat, agent.w.flat)
+    if algorithm in ("ddpg", "td3"):
+        assert np.array_equal(agent.theta_target.flat, agent.theta.flat)
+        assert not np.shares_memory(agent.theta_target.flat, agent.theta.flat)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "discrete-sac"])
+def test_the_value_is_that_of_the_smaller_critic(algorithm, rng):
+    agent, batch = make(algorithm), minibatch(algorithm, rng)
+    if algorithm == "sac":
+        q = agent.critic.forward(agent.w, np.concatenate([batch.obs, batch.actions], axis=1))[0][..., 0]        # (2, B)
+    else:
+        q = agent.critic.forward(agent.w, batch.obs)[0][:, np.arange(32), batch.actions]
+    assert 0 < (q[0] < q[1]).sum() < 32
+    np.testing.assert_array_equal(agent.value(batch.obs, batch.actions), np.minimum(*q))
+
+
+@pytest.mark.parametrize("algorithm", ALL)
 def test_a_terminal_state_has_the_reward_as_its_target(algorithm, rng):
     """If every row is terminal, neither the value nor the entropy of s′ counts: Q goes to r and `td_error` to 0."""
     agent = make(algorithm, critic_lr=0.01, gamma=0.99)
@@ -100,6 +122,20 @@ def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch
     agent.update(batch)
     noise = seen[0] - clean
     assert len(np.unique(noise.round(12))) > 50 and np.abs(noise).max() <= 0.3 + 1e-12 and 0.1 < noise.std() < 0.25
+
+
+def test_td3_keeps_the_targets_actions_in_the_box(rng, monkeypatch):
+    agent, seen = make("td3", target_noise=5.0, target_noise_clip=5.0), []
+    forward = type(agent.critic).forward
+
+    def spy(mlp, params, x):
+        if params is agent.w_target:
+            seen.append(x[:, 3:])
+        return forward(mlp, params, x)
+
+    monkeypatch.setattr(type(agent.critic), "forward", spy)
+    agent.update(minibatch("td3", rng))
+    assert (seen[0].min(), seen[0].max()) == (-1, 1)
 
 
 def test_td3_moves_the_actor_every_second_update(rng):

@@ -90,9 +90,7 @@ def test_a_space_that_processes_do_not_take():
 def test_ids_of_a_script_are_known_to_processes_however_they_start(method, tmp_path):
     """The script registers a class of its own, only where it is run itself."""
     (tmp_path / "script.py").write_text(f"""
-import errno
 import multiprocessing
-import os
 import sys
 
 sys.path.insert(0, {str(ROOT / "tests")!r})
@@ -103,8 +101,7 @@ if __name__ == "__main__":
     from probes import Constant
 
     import scratchac
-    import scratchac
-from scratchac.environments.vector import VectorEnv
+    from scratchac.environments.vector import VectorEnv
     from scratchac.tools.sweep import Sweep
 
     class Mine(Constant):
