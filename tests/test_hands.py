@@ -301,7 +301,7 @@ import scratchac
 
 class Hangs(Constant):
     def step(self, action):
-        print(os.getpid(), flush=True)
+        os.write(1, f'{os.getpid()}\\n'.encode())          # at once: two processes write into one pipe
         threading.Event().wait()
 
 scratchac.train('a2c', Hangs, 100, envs=2, vector='async', hidden=(4,))
@@ -313,8 +313,10 @@ def test_processes_that_hang_end_when_their_parent_is_killed(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     words = [sys.executable, str(tmp_path / "script.py"), os.path.dirname(__file__)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        workers = [int(process.stdout.readline()) for _ in range(2)]
-        process.kill()
+        try:
+            workers = [int(process.stdout.readline()) for _ in range(2)]
+        finally:
+            process.kill()
     for _ in range(100):
         if not any(os.path.exists(f"/proc/{pid}") and "Z" not in _status(pid) for pid in workers):
             break
