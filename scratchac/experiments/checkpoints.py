@@ -13,13 +13,13 @@ import os
 import platform
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from scratchac.errors import CheckpointError, one_line
-from scratchac.experiments.files import atomic_file, open_file
+from scratchac.experiments.files import atomic_file, open_file, write_arrays
 from scratchac.experiments.schema import MANIFEST, STATE
 from scratchac.kinds import shown
 from scratchac.version import __version__
@@ -44,15 +44,7 @@ def write(path: Path, config: dict[str, Any], state: Any) -> None:
     }
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
     with atomic_file(path, keep=previous(path)) as file:
-        _write_arrays(file, {"manifest": text, **arrays})
-
-
-def _write_arrays(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
-    """The format of `np.savez`, which in NumPy 2.0 may pickle and leaves the archive open where the disk is full."""
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+        write_arrays(file, {"manifest": text, **arrays})
 
 
 def previous(path: Path) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from scratchac.algorithms.config import whole
 from scratchac.environments.make import close, make
 from scratchac.errors import UserError
-from scratchac.experiments.files import atomic_file
+from scratchac.experiments.files import atomic_file, write_arrays
 
 # environment id → ({keys: action}, the action when no key is held)
 KEYS = {
@@ -88,7 +88,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
         if record is not None and ended:
             columns = zip(("obs", "actions", "rewards", "done"), zip(*steps[:ended], strict=True), strict=True)
             with atomic_file(record) as file:
-                np.savez(file, **{name: np.array(column) for name, column in columns})
+                write_arrays(file, {name: np.array(column) for name, column in columns})
     return finished
 
 
