@@ -106,10 +106,9 @@ def test_td3_takes_the_smaller_target(rng):
     assert metrics["td_error"] == pytest.approx(10 - 0.5)
 
 
-def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch):
-    agent = make("td3", target_noise=0.2, target_noise_clip=0.3)
-    seen = []
-    forward = type(agent.critic).forward
+def actions_of_targets(agent, monkeypatch):
+    """A list to which every call of the target critics adds its actions (B, A)."""
+    seen, forward = [], type(agent.critic).forward
 
     def spy(mlp, params, x):
         if params is agent.w_target:
@@ -117,6 +116,12 @@ def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch
         return forward(mlp, params, x)
 
     monkeypatch.setattr(type(agent.critic), "forward", spy)
+    return seen
+
+
+def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch):
+    agent = make("td3", target_noise=0.2, target_noise_clip=0.3)
+    seen = actions_of_targets(agent, monkeypatch)
     batch = minibatch("td3", rng)
     clean = agent.pi(agent.theta_target, batch.next_obs)[0]
     agent.update(batch)
@@ -125,15 +130,8 @@ def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch
 
 
 def test_td3_keeps_the_targets_actions_in_the_box(rng, monkeypatch):
-    agent, seen = make("td3", target_noise=5.0, target_noise_clip=5.0), []
-    forward = type(agent.critic).forward
-
-    def spy(mlp, params, x):
-        if params is agent.w_target:
-            seen.append(x[:, 3:])
-        return forward(mlp, params, x)
-
-    monkeypatch.setattr(type(agent.critic), "forward", spy)
+    agent = make("td3", target_noise=5.0, target_noise_clip=5.0)
+    seen = actions_of_targets(agent, monkeypatch)
     agent.update(minibatch("td3", rng))
     assert (seen[0].min(), seen[0].max()) == (-1, 1)
 
