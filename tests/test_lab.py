@@ -150,6 +150,13 @@ def test_names_are_listed_one_per_line(flag, names, capsys):
     assert capsys.readouterr().out.splitlines() == list(names)
 
 
+def test_a_picture_that_cannot_be_written_is_one_line(capsys, tmp_path):
+    for path, message in ((tmp_path / "none" / "h.png", "cannot be written"), (tmp_path / "h.xyz", "cannot draw")):
+        assert main(["gradcheck", "--show", "Huber value", "--picture", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert message in error and len(error.splitlines()) == 1 and not path.exists()
+
+
 def test_break_prints_the_diff_and_the_checks(capsys):
     assert main(["gradcheck", "--break", "Huber"]) == 0
     shown = capsys.readouterr().out

@@ -4,29 +4,28 @@
 """
 
 import inspect
-from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from scratchac.gradcheck.differences import CHECKS, TOLERANCE, Numbers, numbers, numerical_gradient, relative_error, relative_errors
+from scratchac.gradcheck.differences import CHECKS, TOLERANCE, Numbers, numerical_gradient, relative_error, relative_errors
 
 STEPS = tuple(10.0**-k for k in range(1, 13))       # h, from 0.1 to 1e-12
 
 
-def text(name: str, most: int = 60) -> str:
+def text(seen: Numbers, most: int = 60) -> str:
     """A table of one check: its loss, what the differences give, what the backward pass gives, and the relative error, for each
     coordinate of the array; and the mistake that the check must catch.
 
     Of more than `most` coordinates only those with the largest errors are shown.
     """
-    seen = numbers(name)
     errors = seen.errors
     order = sorted(np.argsort(-errors, axis=None, kind="stable")[:most])
     places = [str(tuple(map(int, np.unravel_index(i, errors.shape)))) for i in order]
     wide = max(map(len, [*places, "coordinate"]))
-    check, mistake = CHECKS[name]
+    check, mistake = CHECKS[seen.name]
     spoilt = relative_error(seen.spoilt, seen.expected)
-    lines = [name, f"{inspect.getdoc(check)} Coordinates: of that array, {errors.shape}.", "",
+    lines = [seen.name, f"{inspect.getdoc(check)} Coordinates: of that array, {errors.shape}.", "",
              f"{'coordinate':{wide}}  {'expected (differences)':>22}  {'found (by hand)':>22}  relative error"]
     lines += [f"{place:{wide}}  {seen.expected.flat[i]:+22.15f}  {seen.found.flat[i]:+22.15f}  {errors.flat[i]:14.1e}"
               for place, i in zip(places, order, strict=True)]
@@ -45,14 +44,11 @@ def errors_over_h(seen: Numbers) -> list[tuple[float, float]]:
     return [(h, float(relative_errors(numerical_gradient(seen.f, seen.x, h), seen.found).max())) for h in STEPS]
 
 
-def picture(names: list[str], path: Path) -> None:
-    """Plot the error of these checks over h, both logarithmic."""
-    from matplotlib.figure import Figure
-
+def picture(seen: Numbers) -> Figure:
+    """The error of one check over h, both logarithmic."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     ax = figure.subplots()
-    for name in names:
-        ax.loglog(*zip(*errors_over_h(numbers(name)), strict=True), marker=".", label=name)
+    ax.loglog(*zip(*errors_over_h(seen), strict=True), marker=".", label=seen.name)
     h = np.array(STEPS)
     ax.loglog(h, h**2, color="grey", lw=0.8, ls="--", label="h²")
     ax.loglog(h, 1e-16 / h, color="grey", lw=0.8, ls=":", label="1e-16 / h")
@@ -60,4 +56,4 @@ def picture(names: list[str], path: Path) -> None:
     ax.axvline(1e-5, color="tab:red", lw=0.8, ls="--", label="h of the checks")
     ax.set(xlabel="step h of the central differences", ylabel="largest relative error", ylim=(1e-14, 30))
     ax.legend(fontsize=7)
-    figure.savefig(path, dpi=120)
+    return figure

@@ -229,15 +229,17 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
     if (show is not None) + (broken is not None) + json > 1 or (picture is not None and show is None):
         raise UserError("gradcheck takes one of --show, --break and --json, and --picture only with --show")
     if show is not None:
-        from scratchac.gradcheck import show as numbers
+        from scratchac.experiments import plots
+        from scratchac.gradcheck import show as shown
 
         if show == "list":
             print("\n".join(checks.CHECKS))
             return
         name = find_name("check", show, list(checks.CHECKS), "scratchac gradcheck --show list prints all names")
-        print(numbers.text(name))
+        seen = checks.numbers(name)
+        print(shown.text(seen))
         if picture is not None:
-            numbers.picture([name], picture)
+            plots.save(shown.picture(seen), picture)
             print(picture)
         return
     if broken == "list":
