@@ -1,4 +1,4 @@
-"""Cause thousands of faults and count their outcomes, for the reliability table of the README.
+"""Cause thousands of faults and count their outcomes, for the reliability table of the manual.
 
     python tests/faults.py --kills 500 --flips 20000 --values 1500 --inputs 400 --resumes --soak 30
 

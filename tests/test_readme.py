@@ -1,4 +1,4 @@
-"""What the READMEs say of the project."""
+"""What the READMEs and the manual say of the project."""
 
 import ast
 import re
@@ -27,12 +27,13 @@ def defined(path):
 
 
 def test_tables_are_the_generated_ones():
-    for path in TABLE["READMES"]:
+    for path in TABLE["DOCUMENTS"]:
         assert TABLE["filled"](path.read_text()) == path.read_text(), path
 
 
 def test_files_that_are_named_exist():
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demos/README.md", "kernels/README.md"):
+    manual = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "manual").glob("*.md"))]
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demos/README.md", "kernels/README.md", *manual):
         document = ROOT / name
         for target in re.findall(r"\]\(([^)#:]+)[)#]", document.read_text()):
             assert (document.parent / target).exists(), f"{name} points to {target}"

@@ -1,4 +1,4 @@
-"""The results in the README: on which seeds, with which settings, and what their files hold."""
+"""The results in the manual: on which seeds, with which settings, and what their files hold."""
 
 import json
 import runpy

@@ -1,7 +1,7 @@
-"""Write the READMEs' tables from the files in demos/results/: returns/, tried/, anatomy/, games.json, pixels.json,
+"""Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json, pixels.json,
 hindsight.json, bench.json, profile.json, reliability.json, mutants.json, versions.json and thirdparty.json.
 
-    python demos/results/table.py            rewrites what stands between the markers in README.md and kernels/README.md
+    python demos/results/table.py            rewrites what stands between the markers in these files
     python demos/results/table.py --check    exits with 1 if that would change anything
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-READMES = [HERE.parents[1] / "README.md", HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
+DOCUMENTS = [*sorted((HERE.parents[1] / "manual").glob("*.md")), HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
 
 # file → (how the policy is evaluated, the bar that was set for the median, if any)
 ROWS = {
@@ -298,7 +298,7 @@ def filled(text):
 
 
 if __name__ == "__main__":
-    before = {path: path.read_text() for path in READMES}
+    before = {path: path.read_text() for path in DOCUMENTS}
     if "--check" in sys.argv:
         sys.exit(any(filled(text) != text for text in before.values()))
     for path, text in before.items():
