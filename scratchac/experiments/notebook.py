@@ -1,0 +1,52 @@
+"""The learning curve that a notebook shows below the progress bar of a training."""
+
+import io
+import time
+from typing import Any
+
+EVERY = 5.0                     # seconds from one picture to the next
+
+
+class LearningCurve:
+    """Mean returns over steps, as one picture in the output of a notebook's cell, which is replaced as training goes on."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, float]] = []           # (environment steps, mean return of the last 100 episodes)
+        self.shown: Any = None                              # IPython's handle of the picture, once there is one
+        self.due = time.monotonic() + EVERY
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row of metrics; until an episode has ended, its return is empty."""
+        if row["return_mean"] == "":
+            return
+        self.points.append((row["step"], row["return_mean"]))
+        if time.monotonic() >= self.due:
+            self.show()
+            self.due = time.monotonic() + EVERY
+
+    def show(self) -> None:
+        """Draw the curve as it is now; nothing if no row had a return."""
+        if not self.points:
+            return
+        from IPython.display import Image, display  # a kernel has it
+
+        picture = Image(data=self.png(), alt="learning curve")
+        if self.shown is None:
+            self.shown = display(picture, display_id=True)
+        else:
+            self.shown.update(picture)
+
+    def png(self) -> bytes:
+        """The curve as a picture."""
+        from matplotlib.figure import Figure  # takes longer to load than a short training without a curve
+
+        figure = Figure(figsize=(5.2, 2.8), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(*zip(*self.points, strict=True), "." if len(self.points) == 1 else "-", lw=1.2)
+        ax.set_title("return: mean of the last 100 episodes", fontsize=9)
+        ax.set_xlabel("environment steps")
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        with io.BytesIO() as file:
+            figure.savefig(file, format="png", dpi=100)
+            return file.getvalue()
