@@ -1,4 +1,4 @@
-"""Training in a notebook: progress bar, learning curve and interrupt; once in a real kernel, and otherwise with a shell that says it is one."""
+"""Training in a notebook: progress bar, learning curve and interrupt; once in a real kernel, else with a shell like that of one."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ class Interrupting(gym.Wrapper):
 
 @pytest.fixture
 def kernel(monkeypatch):
-    """IPython as a kernel has it, but for ipywidgets; its list has the pictures that are shown, later ones in the place of earlier ones."""
+    """IPython as a kernel has it, but for ipywidgets; the list has the pictures shown, a later one in place of the earlier one."""
     shown = []
 
     class Handle:
@@ -57,7 +57,8 @@ def kernel(monkeypatch):
 def test_a_script_and_a_terminal_are_no_notebook(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook() and "IPython" not in sys.modules
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(config={"TerminalIPythonApp": {}})))
+    terminal = SimpleNamespace(config={"TerminalIPythonApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: terminal))
     assert not in_notebook()
 
 
@@ -75,18 +76,22 @@ def test_without_a_notebook_neither_is_shown(capsys):
 
 
 def test_the_curve_is_drawn_at_intervals_in_one_place(kernel, monkeypatch):
-    clock, drawn = iter([0.0, 1.0, 6.0, 6.0, 7.0]), []
+    clock, drawn = iter([0.0, 1.0, 2.0, 6.0, 6.0, 7.0]), []
     monkeypatch.setattr("scratchac.experiments.notebook.time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(LearningCurve, "png", lambda self: drawn.append(list(self.points)) or b"picture")
     curve = LearningCurve()
     curve.show()
-    curve.add({"step": 5, "return_mean": ""})               # no episode has ended
-    assert drawn == []
-    for step in (10, 20, 30):                               # at 1, 6 and 7 seconds
-        curve.add({"step": step, "return_mean": 2.0 * step})
-    assert drawn == [[(10, 20.0), (20, 40.0)]]
+    curve.follow(5, [])
+    curve.mark()
+    assert drawn == []                                      # no episode has ended
+    for step in (10, 20, 30):                               # at 2, 6 and 7 seconds
+        curve.follow(step, [(1.0, 7), (2.0 * step - 1, 7)])
+        if step == 10:
+            curve.mark()
+    assert drawn == [[(10, 10.0), (20, 20.0)]]
     curve.show()
-    assert drawn[1:] == [[(10, 20.0), (20, 40.0), (30, 60.0)]] and len(kernel) == 1
+    curve.show()
+    assert drawn[1:] == 2 * [[(10, 10.0), (20, 20.0), (30, 30.0)]] and len(kernel) == 1
 
 
 def test_an_interrupt_returns_the_agent_as_trained_so_far(kernel, capsys):
@@ -135,15 +140,16 @@ print(0 < agent.step < 100_000_000)
 
 
 @pytest.mark.slow
-def test_in_a_real_kernel():
+def test_in_a_real_kernel(tmp_path):
     """Bar as a widget, curve as a picture; an interrupt ends the cell with an agent."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     from scratchac.site.notebooks import kernel_manager
 
     cells = [nbformat.v4.new_code_cell(text) for text in CELLS.split("---\n")]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    nbclient.NotebookClient(notebook, km=kernel_manager(), timeout=60).execute()
-    trained, stopped, seen = ([dict(output.get("data", {}), text=output.get("text", "")) for output in cell.outputs] for cell in cells)
+    nbclient.NotebookClient(notebook, km=kernel_manager(tmp_path), timeout=60).execute(cleanup_kc=True)
+    trained, stopped, seen = ([output.get("data", {}) | {"text": output.get("text", "")} for output in cell.outputs]
+                              for cell in cells)
     for outputs in (trained, stopped):
         assert sum("application/vnd.jupyter.widget-view+json" in output for output in outputs) == 1
         assert sum("image/png" in output for output in outputs) == 1

@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Collection
 from typing import Any
 
 EVERY = 5.0                     # seconds from one picture to the next
@@ -12,20 +13,26 @@ class LearningCurve:
 
     def __init__(self) -> None:
         self.points: list[tuple[int, float]] = []           # (environment steps, mean return of the last 100 episodes)
+        self.now: tuple[int, Collection[Any]] = (0, ())     # environment steps, and (return, length) of those episodes
         self.shown: Any = None                              # IPython's handle of the picture, once there is one
         self.due = time.monotonic() + EVERY
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Take a row of metrics; until an episode has ended, its return is empty."""
-        if row["return_mean"] == "":
-            return
-        self.points.append((row["step"], row["return_mean"]))
+    def follow(self, step: int, episodes: Collection[Any]) -> None:
+        """Take (return, length) of the last episodes after each update; draw every EVERY seconds."""
+        self.now = step, episodes
         if time.monotonic() >= self.due:
             self.show()
             self.due = time.monotonic() + EVERY
 
+    def mark(self) -> None:
+        """Make a point of what is now; none until an episode has ended."""
+        step, episodes = self.now
+        if episodes and (not self.points or step > self.points[-1][0]):
+            self.points.append((step, sum(x for x, _ in episodes) / len(episodes)))
+
     def show(self) -> None:
-        """Draw the curve as it is now; nothing if no row had a return."""
+        """Draw the curve up to now; nothing if no episode has ended."""
+        self.mark()
         if not self.points:
             return
         from IPython.display import Image, display  # a kernel has it

@@ -129,6 +129,8 @@ class Reporter:
         for name, value in metrics.items():
             total, n = self.sums.get(name, (0, 0))
             self.sums[name] = total + value, n + 1
+        if self.curve:
+            self.curve.follow(agent.step, interaction.episodes.recent)
         if agent.step >= self.next_row:
             self.write_row(agent, interaction)
             self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
@@ -166,7 +168,7 @@ class Reporter:
         if self.run is not None:
             self.or_later(self.run.log, row)
         if self.curve:
-            self.curve.add(row)
+            self.curve.mark()
         if self.on_row is not None:
             answer = self.on_row(row)
             self.ended = self.ended or (isinstance(answer, (bool, np.bool_)) and bool(answer))
