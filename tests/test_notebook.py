@@ -78,7 +78,8 @@ def test_without_a_notebook_neither_is_shown(capsys):
 def test_the_curve_is_drawn_at_intervals_in_one_place(kernel, monkeypatch):
     clock, drawn = iter([0.0, 1.0, 2.0, 6.0, 6.0, 7.0]), []
     monkeypatch.setattr("scratchac.experiments.notebook.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(LearningCurve, "png", lambda self: drawn.append(list(self.points)) or b"picture")
+    monkeypatch.setattr(LearningCurve, "figure", lambda self: drawn.append(list(self.points)))
+    monkeypatch.setattr("scratchac.experiments.notebook.png", lambda figure: b"picture")
     curve = LearningCurve()
     curve.show()
     curve.follow(5, [])

@@ -1,4 +1,4 @@
-"""The learning curve that a notebook shows below the progress bar of a training."""
+"""Pictures in a notebook: figures, and the learning curve below the progress bar of a training."""
 
 import io
 import time
@@ -37,14 +37,14 @@ class LearningCurve:
             return
         from IPython.display import Image, display  # a kernel has it
 
-        picture = Image(data=self.png(), alt="learning curve")
+        picture = Image(data=png(self.figure()), alt="learning curve")
         if self.shown is None:
             self.shown = display(picture, display_id=True)
         else:
             self.shown.update(picture)
 
-    def png(self) -> bytes:
-        """The curve as a picture."""
+    def figure(self) -> Any:
+        """The curve as a figure of matplotlib."""
         from matplotlib.figure import Figure  # takes longer to load than a short training without a curve
 
         figure = Figure(figsize=(5.2, 2.8), layout="constrained")
@@ -54,6 +54,18 @@ class LearningCurve:
         ax.set_xlabel("environment steps")
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
-        with io.BytesIO() as file:
-            figure.savefig(file, format="png", dpi=100)
-            return file.getvalue()
+        return figure
+
+
+def png(figure: Any) -> bytes:
+    """A figure of matplotlib as a picture."""
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=100)
+        return file.getvalue()
+
+
+def show(figure: Any) -> None:
+    """Show a figure of matplotlib in the output of the notebook's cell, whatever the notebook does with figures otherwise."""
+    from IPython.display import Image, display
+
+    display(Image(data=png(figure)))
