@@ -16,7 +16,7 @@ from scratchac.errors import UserError
 from scratchac.lab.microscope import Microscope
 from scratchac.lab.museum import EXHIBITS
 from scratchac.site import cells, checks, museum, source
-from scratchac.site.chapters import COURSE, Chapter, course
+from scratchac.site.chapters import FOLDER, Chapter, chapters
 from scratchac.site.macros import Macros
 from scratchac.site.markup import TAGS, Text, plain
 
@@ -35,10 +35,10 @@ NAVIGATION = (("index.html", "Course"), ("math.html", "Mathematics"), ("code.htm
 class Site:
     """A site under construction in `out`. Raises UserError, with file and line, for anything that is wrong in a text."""
 
-    def __init__(self, out: Path, chapters: Path = COURSE, tell: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, out: Path, course: Path = FOLDER, tell: Callable[[str], None] = lambda line: None) -> None:
         self.out = out
-        self.course = chapters
-        self.chapters = course(chapters)
+        self.course = course
+        self.chapters = chapters(course)
         self.tell = tell
         self.search: list[tuple[str, str, str]] = []            # (title, address, text)
         self.math = (ROOT / "scratchac/MATH.md").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ class Site:
         names = {"scratchac/MATH.md": "math.html", "demos/README.md": "gallery.html", "demos/results/README.md": "results.html",
                  "kernels/README.md": "kernels.html", "README.md": "readme.html", "CONTRIBUTING.md": "contributing.html",
                  "CHANGELOG.md": "changes.html"}
-        names |= {f"scratchac/course/{one.path.name}": f"{one.path.stem}.html" for one in self.chapters}
+        names |= {f"scratchac/course/{one.path.name}": f"{one.stem}.html" for one in self.chapters}
         names |= {f"manual/{path.name}": f"manual-{path.stem}.html" for path in (ROOT / "manual").glob("*.md")}
         code = CODE + [path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
                        if path.name != "__init__.py"]
@@ -157,7 +157,7 @@ class Site:
         text = macros.expand(one.text, lambda position: f"{file}:{one.line + one.text[:position].count(chr(10))}")
         body, side = self.markdown(file, text, macros.text)
         outcomes = "".join(f"<li>{html.escape(x)}</li>" for x in one.outcomes)
-        terms = "".join(f'<dt id="term-{_anchor(x.forms[0])}">{html.escape(x.forms[0])}</dt><dd>{html.escape(x.says)}</dd>' for x in one.terms)
+        terms = "".join(f'<dt id="term-{_anchor(forms[0])}">{html.escape(forms[0])}</dt><dd>{html.escape(says)}</dd>' for forms, says in one.glossary)
         tasks = "".join(f"<li><code>{html.escape(x)}</code></li>" for x in one.tasks)
         files = ", ".join(f'<a href="{self.page_of(x)}">{x}</a>' for x in one.files)
         head = (f"<h1>{one.number} · {html.escape(one.title)}</h1><div class=\"outcomes\"><p>{one.minutes} minutes. Afterwards you can</p>"
@@ -165,20 +165,20 @@ class Site:
         foot = ('<section class="foot"><h2 id="to-do">To do, and to read</h2>'
                 + (f"<ul>{tasks}</ul>" if tasks else "") + (f"<p>Read: {files}</p>" if files else "")
                 + (f"<h2 id=\"terms\">Terms of this chapter</h2><dl>{terms}</dl>" if terms else "") + self.neighbours(one) + "</section>")
-        self.write(f"{one.path.stem}.html", f"{one.number} · {one.title}", head + body + foot, side=side)
+        self.write(f"{one.stem}.html", f"{one.number} · {one.title}", head + body + foot, side=side)
 
     def neighbours(self, one: Chapter) -> str:
         """Links to the chapters before and after."""
         i = self.chapters.index(one)
         before, after = self.chapters[max(i - 1, 0) : i], self.chapters[i + 1 : i + 2]
         return '<p class="neighbours">' + "".join(
-            f'<a href="{x.path.stem}.html">{sign} {x.number} · {html.escape(x.title)}</a>'
+            f'<a href="{x.stem}.html">{sign} {x.number} · {html.escape(x.title)}</a>'
             for sign, there in (("←", before), ("→", after)) for x in there) + "</p>"
 
     def index(self) -> None:
         """The path through the course."""
         hours = sum(one.minutes for one in self.chapters) / 60
-        rows = "".join(f'<li value="{one.number}"><a href="{one.path.stem}.html">{html.escape(one.title)}</a> <small>{one.minutes} min</small>'
+        rows = "".join(f'<li value="{one.number}"><a href="{one.stem}.html">{html.escape(one.title)}</a> <small>{one.minutes} min</small>'
                        f"<p>{html.escape('; '.join(one.outcomes))}</p></li>" for one in self.chapters)
         labs = "".join(f'<li><a href="{name}">{html.escape(title)}</a></li>' for name, title in self.labs())
         body = ("<h1>Actor-critic, from scratch</h1><p>You need Python and linear algebra, and no reinforcement learning. The chapters lead from "
@@ -247,9 +247,9 @@ class Site:
 
     def glossary(self) -> None:
         """All terms in the order of the alphabet."""
-        terms = sorted(((term, one) for one in self.chapters for term in one.terms), key=lambda pair: pair[0].forms[0].lower())
-        rows = "".join(f"<dt>{html.escape(term.forms[0])}</dt><dd>{html.escape(term.says)} "
-                       f'<a href="{one.path.stem}.html#term-{_anchor(term.forms[0])}">chapter {one.number}</a></dd>' for term, one in terms)
+        terms = sorted(((forms[0], says, one) for one in self.chapters for forms, says in one.glossary), key=lambda row: row[0].lower())
+        rows = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(says)} "
+                       f'<a href="{one.stem}.html#term-{_anchor(term)}">chapter {one.number}</a></dd>' for term, says, one in terms)
         self.write("glossary.html", "Glossary", f"<h1>Glossary</h1><dl>{rows}</dl>")
 
     def manual(self) -> None:
@@ -267,10 +267,10 @@ def _anchor(term: str) -> str:
     return re.sub(r"\W+", "-", term.lower()).strip("-")
 
 
-def build(out: Path, chapters: Path = COURSE, tell: Callable[[str], None] = lambda line: None) -> int:
+def build(out: Path, course: Path = FOLDER, tell: Callable[[str], None] = lambda line: None) -> int:
     """Build the site into a folder; return the number of pages. Raises UserError for the first thing that is wrong."""
     out.mkdir(parents=True, exist_ok=True)
-    site = Site(out, chapters, tell)
+    site = Site(out, course, tell)
     for one in site.chapters:
         tell(f"chapter {one.number} · {one.title}")
         site.chapter(one)

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from scratchac.errors import UserError, WriteError, unknown
+from scratchac.messages import tell
 from scratchac.tools.flags import run
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
@@ -79,7 +80,8 @@ def start(folder: Folder) -> None:
 def check(folder: Folder, name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None) -> None:
     """Mark all exercises of a folder, or one, and say which mistake it is.
 
-    Each function is compared with the library's on 20 random inputs. The files are executed, in a process of their own.
+    Each function is compared with the library's on 20 random inputs. The files are executed, in a process of their own. Which
+    exercises are passed is kept in DIR/progress.json, for `scratchac learn`.
 
     Args:
         folder: folder with the files, or one of them
@@ -87,6 +89,7 @@ def check(folder: Folder, name: Annotated[str | None, tyro.conf.Positional, tyro
     """
     from scratchac.lab import grading
     from scratchac.lab.exercises import EXERCISES, NAMES, file_name, find
+    from scratchac.tools import progress
 
     if name is None and folder.is_file():
         folder, name = folder.parent, folder.name
@@ -94,15 +97,20 @@ def check(folder: Folder, name: Annotated[str | None, tyro.conf.Positional, tyro
     asked = list(EXERCISES.values()) if name is None else [find(name)]
     present = [one for one in asked if (folder / file_name(one)).exists()]
     verdicts = grading.check(present, [folder / file_name(one) for one in present])
-    wide, counts = max(len(one.name) for one in asked), {"passed": 0, "not begun": 0}
+    wide, counts, passed = max(len(one.name) for one in asked), {"passed": 0, "not begun": 0}, {}
     for one in asked:
         verdict = next(verdicts) if one in present else grading.Verdict("not begun", f"there is no {folder / file_name(one)}")
         counts[verdict.status] = counts.get(verdict.status, 0) + 1
+        passed[one.name] = verdict.status == "passed"
         sign = {"passed": "✓", "not begun": "–"}.get(verdict.status, "✗")
         text = verdict.text or ("" if verdict.status == "passed" else "not begun")
         print(f"{sign} {NAMES.index(one.name) + 1:2}  {one.name:{wide}}  {text}".rstrip(), flush=True)
         if verdict.status == "wrong":
             print(f"{'':{wide + 8}}{verdict.diagnosis or 'none of the known mistakes'}", flush=True)
+    try:
+        progress.record(folder, passed)
+    except UserError as error:
+        tell(str(error))
     if len(asked) > 1:
         print(f"\n{counts['passed']} of {len(asked)} passed, {counts['not begun']} not begun")
     if counts["passed"] < len(asked):
