@@ -32,18 +32,19 @@ const steps = ({ px, height }) => [1, 5, 10, 15, 20].map((t) => text(px(t), heig
 
 function drawDelta(now, past) {
   const all = [...now.delta, ...past], y = [Math.min(-1.15, ...all) - 0.05, Math.max(1.15, ...all) + 0.05];
-  const c = chart("delta", { height: 250, x: [0.2, world.steps + 0.6], y, top: 24 });
+  const c = chart("delta", { height: tall(290, 230), x: [0.2, world.steps + 0.6], y, top: 24 });
   const at = (delta) => delta.map((x, t) => [c.px(t + 1), c.py(x)]);
   const sticks = at(now.delta).map(([x, top], t) => {
     const kind = now.delta[t] < 0 ? "orange" : "blue", size = Math.abs(now.delta[t]);
     return (size > 1e-9 ? line(kind, x, c.py(0), x, top) : "") + dot(kind, x, top, size > 0.005 ? 5 : 3);
   });
-  c.show(events(c, now.kind) + steps(c) + path("ghost", at(past)) + sticks.join(""),
+  const before = at(past).map(([x, y]) => line("ghost", x - 6, y, x + 6, y)).join("");
+  c.show(events(c, now.kind) + steps(c) + before + sticks.join(""),
          `TD error in the last trial: ${fixed(now.delta[world.cue - 1], 3)} at the cue, ${fixed(now.delta[world.reward - 1], 3)} where the reward is due.`);
 }
 
 function drawValue(now) {
-  const all = [...w, ...now.v], c = chart("value", { height: 230, x: [0.2, world.steps + 0.6], y: [Math.min(-0.05, ...all), Math.max(1.1, ...all) + 0.05], top: 24 });
+  const all = [...w, ...now.v], c = chart("value", { height: tall(280, 210), x: [0.2, world.steps + 0.6], y: [Math.min(-0.05, ...all), Math.max(1.1, ...all) + 0.05], top: 24 });
   // V(t) holds during step t, which begins where the step before ends
   const stairs = (v) => v.slice(0, world.steps).flatMap((x, t) => [[c.px(t + (t ? 0 : 0.2)), c.py(x)], [c.px(t + 1), c.py(x)]]);
   c.show(events(c, now.kind) + steps(c) + path("ghost", stairs(now.v)) + path("green", stairs(w)),
@@ -52,7 +53,7 @@ function drawValue(now) {
 
 function drawHistory() {
   const cue = trials.map(({ delta }) => delta[world.cue - 1]), reward = trials.map(({ delta }) => delta[world.reward - 1]);
-  const most = Math.max(trials.length, 20), c = chart("history", { height: 250, x: [1, most], y: [Math.min(-1.15, ...reward) - 0.05, Math.max(1.15, ...cue, ...reward) + 0.05] });
+  const most = Math.max(trials.length, 20), c = chart("history", { height: tall(290, 220), x: [1, most], y: [Math.min(-1.15, ...reward) - 0.05, Math.max(1.15, ...cue, ...reward) + 0.05] });
   const at = (numbers) => numbers.map((x, i) => [c.px(i + 1), c.py(x)]), curve = (kind, numbers) =>
     path(kind, at(numbers)) + (numbers.length < 30 ? at(numbers).map(([x, y]) => dot(kind, x, y, 3)).join("") : "");
   const unusual = trials.map(({ kind }, i) => (kind === "reward" ? "" : line("mark", c.px(i + 1), c.top, c.px(i + 1), c.bottom))).join("");
@@ -63,13 +64,14 @@ function drawHistory() {
 }
 
 function drawMap() {
-  const height = 230, shown = trials.slice(-ROWS), first = trials.length - shown.length, rows = Math.max(shown.length, 20);
-  const c = chart("map", { height, x: [0.5, world.steps + 0.5], y: [first + rows + 1, first + 1], top: 24, right: 14 });
+  const height = tall(280, 230), shown = trials.slice(-ROWS), first = trials.length - shown.length, rows = Math.max(shown.length, 20);
+  const c = chart("map", { height, x: [0.5, world.steps + 0.5], y: [first + rows + 1, first + 1], top: 24, right: 14, count: 0 });
   const high = (c.bottom - c.top) / rows, wide = (c.right - c.left) / world.steps;
   const cells = shown.flatMap(({ delta }, i) => delta.map((x, t) => (Math.abs(x) < 0.01 ? "" :
     `<rect class="${x < 0 ? "orange" : "blue"}" x="${(c.px(t + 0.5)).toFixed(1)}" y="${(c.top + i * high).toFixed(2)}" width="${(wide + 0.1).toFixed(1)}" ` +
     `height="${(high + 0.1).toFixed(2)}" opacity="${Math.min(1, Math.sqrt(Math.abs(x))).toFixed(2)}"/>`)));
-  c.show(cells.join("") + events(c, "reward") + steps(c), `TD error at each step of the last ${shown.length} trials.`);
+  const numbers = ticks(first + 1, first + rows, 4).filter(([x]) => x >= 1).map(([x, label]) => text(c.left - 7, c.top + (x - first - 0.5) * high + 4, "end", label));
+  c.show(cells.join("") + numbers.join("") + events(c, "reward") + steps(c), `TD error at each step of the last ${shown.length} trials.`);
 }
 
 function draw() {

@@ -10,6 +10,9 @@ const text = (x, y, anchor, content, kind = "") => `<text class="${kind}" x="${x
 const path = (kind, points, more = "") => `<path class="${kind}" d="M${points.map(([x, y]) => `${x.toFixed(2)} ${y.toFixed(2)}`).join("L")}${more}"/>`;
 const dot = (kind, x, y, r) => `<circle class="${kind}" cx="${x}" cy="${y}" r="${r}"/>`;
 
+// Heights for a wide window and for a phone
+const tall = (wide, narrow) => (window.innerWidth > 860 ? wide : narrow);
+
 // About `count` round numbers between two ends
 function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
@@ -18,14 +21,14 @@ function ticks(low, high, count) {
   return Array.from({ length }, (_, i) => [(first + i) * step, fixed((first + i) * step, digits)]);
 }
 
-// A chart in the SVG `id`: maps x and y to pixels, draws the horizontal grid with its numbers, and sets the picture with `show`
+// A chart in the SVG `id`: maps x and y to pixels, draws the horizontal grid with `count` numbers or so, and sets the picture with `show`
 function chart(id, { height, x, y, left = 40, right = 10, top = 12, bottom = 26, count = 4 }) {
   const svg = $(id), width = Math.max(svg.clientWidth, 240);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
   const px = (value) => left + (width - left - right) * (value - x[0]) / (x[1] - x[0]);
   const py = (value) => height - bottom - (height - bottom - top) * (value - y[0]) / (y[1] - y[0]);
-  const grid = ticks(y[0], y[1], count).map(([value, label]) => line(Math.abs(value) < 1e-12 ? "zero" : "grid", left, py(value), width - right, py(value)) +
+  const grid = (count ? ticks(y[0], y[1], count) : []).map(([value, label]) => line(Math.abs(value) < 1e-12 ? "zero" : "grid", left, py(value), width - right, py(value)) +
     text(left - 7, py(value) + 4, "end", label)).join("");
   const frame = `<clipPath id="${id}-frame"><rect x="${left}" y="${top}" width="${width - left - right}" height="${height - bottom - top}"/></clipPath>`;
   return { px, py, width, height, left, right: width - right, top, bottom: height - bottom, clip: `clip-path="url(#${id}-frame)"`,

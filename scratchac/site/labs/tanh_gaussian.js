@@ -27,7 +27,7 @@ function drawBoth(seen) {
   const { mu, logStd, a } = settings, std = Math.exp(logStd), normal = (u) => Math.exp(logNormal(u, mu, logStd));
   const bounds = [mu - 6 * std, ...DECILES.map((eps) => mu + std * eps), mu + 6 * std];
   const reach = Math.max(3, Math.abs(mu) + 3 * std, Math.abs(seen.u) + 0.3), most = 1.12 * normal(mu);
-  const c = chart("gaussian", { height: 230, x: [-reach, reach], y: [0, most] });
+  const c = chart("gaussian", { height: tall(270, 200), x: [-reach, reach], y: [0, most] });
   const atU = (u) => [c.px(u), c.py(normal(u))];
   const axis = (chart, low, high, name) => ticks(low, high, 4).map(([x, label]) => text(chart.px(x), chart.height - 7, "middle", Math.abs(x) < 1e-9 ? `${name} = 0` : label)).join("");
   c.show(`<g ${c.clip}>${strips(bounds, atU, c.bottom)}${path("blue", points(-reach, reach, atU, 240))}</g>` + axis(c, -reach, reach, "u") +
@@ -37,7 +37,7 @@ function drawBoth(seen) {
   // Along u, so that the ends of (−1, 1) get their points. Where the density grows without end, the picture stops.
   const right = (u) => Math.exp(logNormal(u, mu, logStd) - logSlope(u)), line0 = Math.min(mu - 6 * std, -4), line1 = Math.max(mu + 6 * std, 4);
   const tallest = Math.max(...points(-2.2, 2.2, right, 200), normal(mu), 0.6), high = 1.12 * tallest;
-  const s = chart("squashed", { height: 270, x: [-1.02, 1.02], y: [0, high] });
+  const s = chart("squashed", { height: tall(320, 230), x: [-1.02, 1.02], y: [0, high] });
   const at = (density) => (u) => [s.px(Math.tanh(u)), s.py(Math.min(density(u), 3 * high))];
   const now = right(seen.u);
   s.show(`<g ${s.clip}>${strips(bounds, at(right), s.bottom)}${path("orange dashed", points(line0, line1, at(normal), 600))}` +
