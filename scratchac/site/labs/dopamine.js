@@ -1,7 +1,7 @@
 // The page of conditioning: buttons run trials, and four drawings show δ and V.
 
 const world = JSON.parse($("data").textContent);
-const settings = { lam: 0, lr: 0.2, gamma: world.gamma }, ROWS = 100, BEFORE = new Array(world.steps).fill(0);
+const settings = { lam: 0, lr: 0.2, gamma: world.gamma }, ROWS = 400, BEFORE = new Array(world.steps).fill(0);
 let w, trials;                                                              // weights; δ and kind of every trial
 
 function startAgain() {
@@ -66,10 +66,10 @@ function drawHistory() {
 function drawMap() {
   const height = tall(280, 230), shown = trials.slice(-ROWS), first = trials.length - shown.length, rows = Math.max(shown.length, 20);
   const c = chart("map", { height, x: [0.5, world.steps + 0.5], y: [first + rows + 1, first + 1], top: 24, right: 14, count: 0 });
-  const high = (c.bottom - c.top) / rows, wide = (c.right - c.left) / world.steps;
+  const high = (c.bottom - c.top) / rows, edge = (t) => Math.round(c.px(t + 0.5)), row = (i) => Math.round(c.top + i * high);   // whole pixels: no seams
   const cells = shown.flatMap(({ delta }, i) => delta.map((x, t) => (Math.abs(x) < 0.01 ? "" :
-    `<rect class="${x < 0 ? "orange" : "blue"}" x="${(c.px(t + 0.5)).toFixed(1)}" y="${(c.top + i * high).toFixed(2)}" width="${(wide + 0.1).toFixed(1)}" ` +
-    `height="${(high + 0.1).toFixed(2)}" opacity="${Math.min(1, Math.sqrt(Math.abs(x))).toFixed(2)}"/>`)));
+    `<rect class="${x < 0 ? "square orange" : "square blue"}" x="${edge(t)}" y="${row(i)}" width="${edge(t + 1) - edge(t)}" ` +
+    `height="${Math.max(row(i + 1) - row(i), 1)}" opacity="${Math.min(1, Math.sqrt(Math.abs(x))).toFixed(2)}"/>`)));
   const numbers = ticks(first + 1, first + rows, 4).filter(([x]) => x >= 1).map(([x, label]) => text(c.left - 7, c.top + (x - first - 0.5) * high + 4, "end", label));
   c.show(cells.join("") + numbers.join("") + events(c, "reward") + steps(c), `TD error at each step of the last ${shown.length} trials.`);
 }

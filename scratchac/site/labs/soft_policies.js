@@ -24,10 +24,10 @@ function drawP(seen) {
 
 // Small triangles, coloured by E[Q] + αH from the worst policy to the best, and lines where it has the same height
 function drawTriangle(q, seen) {
-  const svg = $("triangle"), width = Math.max(svg.clientWidth, 240), height = tall(330, 270);
+  const svg = $("triangle"), width = Math.max(svg.clientWidth, 240), side = Math.min(width - 64, 330), top = 24;
+  const across = side * Math.sqrt(3) / 2, height = top + across + 12;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
-  const side = Math.min(width - 70, (height - 46) / (Math.sqrt(3) / 2)), top = 24, across = side * Math.sqrt(3) / 2;
   const corners = [[(width - side) / 2, top + across], [width / 2, top], [(width + side) / 2, top + across]];
   const at = (p) => [0, 1].map((k) => p.reduce((sum, x, i) => sum + x * corners[i][k], 0));
   const low = Math.min(...q), reach = seen.value - low, cells = [], contours = [];
@@ -47,8 +47,8 @@ function drawTriangle(q, seen) {
   }
   const ways = PAIR.map(([name, kind]) => path(`${kind} way`, ALPHAS.map((alpha) => at(policies(q, alpha)[name].p))));
   const dots = [...PAIR].reverse().map(([name, kind]) => dot(`${kind} policy`, ...at(seen[name].p), name === "right" ? 8 : 6));
-  const names = [["end", -8, 4], ["middle", 0, -9], ["start", 8, 4]].map(([anchor, dx, dy], i) => text(corners[i][0] + dx, corners[i][1] + dy, anchor, NAMES[i], "strong"));
-  svg.innerHTML = cells.join("") + `<path class="contour" d="${contours.join("")}"/>` + ways.join("") + dots.join("") + names.join("");
+  const names = [["end", -9, 4], ["middle", 0, -9], ["start", 9, 4]].map(([anchor, dx, dy], i) => text(corners[i][0] + dx, corners[i][1] + dy, anchor, NAMES[i], "strong"));
+  svg.innerHTML = cells.join("") + path("edge", corners, "Z") + `<path class="contour" d="${contours.join("")}"/>` + ways.join("") + dots.join("") + names.join("");
   svg.setAttribute("aria-label", `All policies over three actions. E[Q] + αH is largest, ${fixed(seen.value, 3)}, at exp(Q/α)/Z; at exp(αQ)/Z it is ${fixed(seen.wrong.soft, 3)}.`);
 }
 

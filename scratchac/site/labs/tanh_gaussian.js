@@ -46,6 +46,19 @@ function drawBoth(seen) {
     `Density of a: ${fixed(now, 3)} at a = ${fixed(a, 3)}; without the correction ${fixed(normal(seen.u), 3)}.`);
 }
 
+// Both entropies over log σ; kept, since they change with μ alone
+let kept = { mu: null };
+function drawEntropies(now) {
+  const { mu, logStd } = settings, lowest = Number($("logStd").min), highest = Number($("logStd").max);
+  if (kept.mu !== mu) kept = { mu, all: points(lowest, highest, (x) => ({ x, ...areas(mu, x) }), 30) };
+  const numbers = kept.all.flatMap(({ entropy, claimed }) => [entropy, claimed]);
+  const c = chart("entropies", { height: 190, x: [lowest, highest], y: [Math.min(...numbers) - 0.2, Math.max(...numbers) + 0.2], left: 32 });
+  const curve = (kind, name) => path(kind, kept.all.map((one) => [c.px(one.x), c.py(one[name])])), x = c.px(logStd);
+  c.show([-2, -1, 0, 1, 2].map((value) => text(c.px(value), c.height - 7, value === 2 ? "end" : "middle", value === 0 ? "log σ = 0" : fixed(value, 0))).join("") +
+    line("mark", x, c.top, x, c.bottom) + curve("orange dashed", "claimed") + curve("blue", "entropy") + dot("orange policy", x, c.py(now.claimed), 5) +
+    dot("blue policy", x, c.py(now.entropy), 5), `Entropy ${fixed(now.entropy, 3)}; without the correction it would seem to be ${fixed(now.claimed, 3)}.`);
+}
+
 function draw() {
   const { mu, logStd, a } = settings, seen = logDensities(a, mu, logStd), sum = areas(mu, logStd);
   for (const name of ["before", "after", "without"]) $(name).textContent = fixed(sum[name], 4);
@@ -56,8 +69,8 @@ function draw() {
   $("sigma").textContent = `σ = ${fixed(Math.exp(logStd), 2)}`;
   for (const place of document.querySelectorAll(".at")) place.textContent = `a = ${fixed(a, 3)}`;
   for (const place of document.querySelectorAll(".at-u")) place.textContent = `u = artanh a = ${fixed(seen.u, 2)}`;
-  $("u").textContent = "an action";
   drawBoth(seen);
+  drawEntropies(sum);
 }
 
 for (const [id, digits] of [["mu", 2], ["logStd", 2], ["a", 3]]) slider(settings, id, digits, draw);
