@@ -25,8 +25,8 @@ import scratchac
 from scratchac import returns
 from scratchac.distributions import Categorical
 from scratchac.experiments.plots import COLOURS
+from scratchac.lab.conditioning import CUE, GAMMA, REWARD, STEPS, condition
 
-STEPS, CUE, REWARD, GAMMA = 20, 5, 15, 0.98                         # a trial's; what a step leads to happens at its end
 DRAWS, OPTIMISM = np.array([1, 4, 7]), np.linspace(0.05, 0.95, 19)  # equally likely rewards; τ of the critics
 GROUPS, RATS, TRIALS = 5, 200, 3_000                                # rats in five groups, trials of each
 PERIOD, DELAY, BONUS = 50, 10, 10.0                                 # steps from bonus to bonus, and from lamp to bonus
@@ -37,22 +37,6 @@ A2C = {"steps": 150_000, "gamma": 0.98, "rollout": 16, "activation": "relu", "op
 # The experiments: conditioning, two levers, and CartPole with a lamp.
 
 # %%
-def condition(rewards, lrs, optimism=(0.5,), lam=0.0):
-    """Cue-reward trials: the TD errors (trials, STEPS, N) of N critics with V(t) = wₜ, and 0 before the cue.
-
-    w ← w + 2 lr · (τ if step > 0 else 1 − τ) · step: TD(0) for step = δ, and TD(λ) for step = Σₖ (γλ)ᵏ δₜ₊ₖ.
-    """
-    tau, errors = np.array(optimism), []
-    w, r, end = (np.zeros((steps, len(tau))) for steps in (STEPS + 1, STEPS, STEPS))
-    end[-1] = 1
-    for reward, lr in zip(rewards, lrs, strict=True):
-        r[REWARD - 1] = reward
-        delta, step = (returns.gae(r, w[:-1], w[1:], end, end, GAMMA, k) for k in (0.0, lam))
-        w[CUE:-1] += 2 * lr * (np.where(step > 0, tau, 1 - tau) * step)[CUE:]
-        errors.append(delta)
-    return np.array(errors)
-
-
 def press_levers(noise, lr):
     """Of two levers one pays 1; the critic gets δ, the actor δ + noise · N(0, 1). P(that one) (TRIALS, RATS), and V (RATS,)."""
     rng, dist = np.random.default_rng(0), Categorical(2)

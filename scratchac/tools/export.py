@@ -5,7 +5,6 @@ single file that loads nothing else.
 """
 
 import json
-import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from scratchac.distributions import Categorical, Gaussian, MultiCategorical, Tan
 from scratchac.environments.flattened import is_picture
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
+from scratchac.experiments.pages import assembled, in_script
 from scratchac.experiments.run import Run
 from scratchac.nn import MLP, Parameters
 from scratchac.normalise import LIMIT
@@ -128,12 +128,7 @@ def web_page(run: Run) -> bytes:
 def filled(page: str, **parts: str) -> bytes:
     """A file of scratchac/tools/page/ with the other files there, and `parts`, in the places {{name}} that ask for them."""
     known = {path.name: path.read_text(encoding="utf-8") for path in (files("scratchac.tools") / "page").iterdir()} | parts
-    return re.sub(r"\{\{([\w.]+)\}\}", lambda match: known[match[1]], known[page]).encode()
-
-
-def in_script(data: Any) -> str:
-    """JSON in which no string can end the script that it stands in."""
-    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    return assembled(known[page], known).encode()
 
 
 # -- an ONNX graph ---------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ import numpy as np
 from scratchac.errors import UserError
 from scratchac.experiments import plots
 from scratchac.experiments.files import atomic_file
+from scratchac.experiments.pages import in_script
 from scratchac.lab import exact
 from scratchac.lab.microscope import FIT_STEPS, Estimate, Microscope
 from scratchac.lab.worlds import CORRIDOR
-from scratchac.tools.export import filled, in_script
+from scratchac.tools.export import filled
 
 Groups = dict[str, dict[str, Estimate]]
 
