@@ -13,24 +13,25 @@ from scratchac.lab.exact import a_split
 dist = Categorical(3)
 y = np.array([[0.4, -0.3, 0.1]])                                    # logits of one state
 pi = np.exp(y - y.max()) / np.exp(y - y.max()).sum()
-q = np.array([5.0, -2.0, 1.0])                                      # what the three actions are worth
+q = np.array([5.0, -2.0, 1.0])  # what the three actions are worth
 _, _, cache = dist.evaluate(y.repeat(3, axis=0), np.arange(3))
 g = dist.backward(cache, np.ones(3), np.zeros(3))                   # row a: ∇log π(a)
 without = pi[0] @ g                                                 # the mean step without δ
-with_delta = pi[0] @ ((q - pi[0] @ q)[:, None] * g)                 # δ = Q − V, as for the true V
+with_delta = pi[0] @ ((q - pi[0] @ q)[:, None] * g)  # δ = Q − V, as for the true V
 print("mean step without δ", without.round(6) + 0.0)
 print("mean step with δ   ", with_delta.round(3))
 assert abs(without).max() < 1e-12 < with_delta[0]
 
 # %% a-split-by-hand
 def squared(a, b, c):
-    """E[½δ²] over an episode: A to B or C, half of the time each; B ends with 1, C with 0; γ = 1."""
+    """E[½δ²] over an episode: A to B or C, each half of the time; B ends with 1, C with 0."""
     return 0.5 * (0.5 * (b - a) ** 2 + 0.5 * (c - a) ** 2 + 0.5 * (1 - b) ** 2 + 0.5 * (0 - c) ** 2)
 
 
 at_truth, at_full = squared(0.5, 1.0, 0.0), squared(0.5, 0.75, 0.25)
 assert (at_truth, at_full) == (0.125, 0.0625)
-assert np.allclose(a_split(False), [0.5, 1, 0]) and np.allclose(a_split(True), [0.5, 0.75, 0.25], atol=1e-6)
+assert np.allclose(a_split(through_target=False), [0.5, 1, 0])
+assert np.allclose(a_split(through_target=True), [0.5, 0.75, 0.25], atol=1e-6)
 
 # %% a-split
 figure = Figure(figsize=(7, 3), layout="constrained")
@@ -57,11 +58,13 @@ for g_t in g_hand:
     traces.append(float(z))
 backward = float(delta @ np.array(traces))
 none = np.zeros((3, 1))
-advantage = returns.gae(delta[:, None], none, none, none, none, 1.0, decay)[:, 0]       # V = 0, so δ is the reward
+# With V = 0 the TD error is the reward.
+advantage = returns.gae(delta[:, None], none, none, none, none, 1.0, decay)[:, 0]
 forward = float(advantage @ g_hand)
 print("z", traces, "   Σ δ z =", backward)
 print("Â", advantage.tolist(), "   Σ Â g =", forward)
-assert traces == [1.0, 2.5, 2.25] and advantage.tolist() == [1.0, 0.0, 2.0] and backward == forward == 3.0
+assert traces == [1.0, 2.5, 2.25] and advantage.tolist() == [1.0, 0.0, 2.0]
+assert backward == forward == 3.0
 
 # %% online
 def one_episode(lr, online, lam=0.8, gamma=0.95, states=6):
@@ -70,7 +73,7 @@ def one_episode(lr, online, lam=0.8, gamma=0.95, states=6):
     r, v, z, change = np.zeros(len(s)), np.linspace(0.5, 0, states), np.zeros(states), np.zeros(states)
     r[-1], start = 1.0, np.linspace(0.5, 0, states)
     for t in range(len(s)):
-        values = v if online else start                             # the forward view holds V fixed
+        values = v if online else start  # the forward view holds V fixed
         bootstrap = values[s[t + 1]] if t + 1 < len(s) else 0.0
         error = r[t] + gamma * bootstrap - values[s[t]]
         z *= gamma * lam
@@ -87,7 +90,7 @@ largest, smallest = (np.linalg.norm(one_episode(lr, True) - one_episode(lr, Fals
                      for lr in (0.4, 0.004))
 
 # %% walk
-CELLS, RATS, LIMIT = 10, 100, 400
+CELLS, RATS, LIMIT = 10, 100, 300
 
 
 def learn(lam, episodes, lr_actor=0.4, lr_critic=0.1, gamma=0.95, seed=0):
@@ -123,10 +126,10 @@ figure = Figure(figsize=(7, 3), layout="constrained")
 left, right = figure.subplots(1, 2)
 means = {}
 for lam in (0.0, 0.9):
-    lengths, first = learn(lam, 40)
+    lengths, first = learn(lam, 30)
     means[lam] = lengths.mean(axis=1)
     left.plot(np.arange(CELLS - 1), first[:, :-1].mean(axis=0), marker=".", label=f"λ = {lam:g}")
-    right.plot(np.arange(1, 41), means[lam], label=f"λ = {lam:g}")
+    right.plot(np.arange(1, 31), means[lam], label=f"λ = {lam:g}")
 left.set(xlabel="cell", ylabel="V, mean of 100 learners", title="after the first episode")
 right.set(xlabel="episode", ylabel="steps to the goal, mean", title="lengths of episodes", ylim=(0, None))
 left.legend(fontsize=7)

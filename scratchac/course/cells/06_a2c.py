@@ -28,15 +28,16 @@ assert abs(measured - share(16, 0.2)) < 0.01
 half = share(16, 0.5)
 
 # %% batch-by-hand
-r = np.ones((3, 2))                                                 # T = 3 steps of N = 2 environments
+r = np.ones((3, 2))  # T = 3 steps of N = 2 environments
 v = np.array([[1.0, 1.0], [2.0, 2.0], [0.0, 3.0]])
-v_next = np.array([[2.0, 2.0], [0.0, 9.0], [4.0, 5.0]])             # V(s′); the 9 is behind a terminal state
+v_next = np.array([[2.0, 2.0], [0.0, 9.0], [4.0, 5.0]])  # V(s′); the 9 is behind a terminal state
 term = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
 adv = returns.gae(r, v, v_next, term, term, 0.5, 1.0)               # (3, 2); γ = ½, λ = 1
 print("advantages", adv.tolist())
 print("targets   ", (v + adv).tolist())
 print("∂L/∂log π ", losses.policy_gradient(np.zeros(6), adv.ravel())[1].round(3).tolist())
-assert adv.tolist() == [[1.25, 0.5], [0.5, -1.0], [3.0, 0.5]] and (v + adv).tolist() == [[2.25, 1.5], [2.5, 1.0], [3.0, 3.5]]
+assert adv.tolist() == [[1.25, 0.5], [0.5, -1.0], [3.0, 0.5]]
+assert (v + adv).tolist() == [[2.25, 1.5], [2.5, 1.0], [3.0, 3.5]]
 
 # %% entropy-by-hand
 dist = Categorical(2)
@@ -48,7 +49,7 @@ for p in (0.5, 0.9, 0.99):
     assert abs(slope[0] + p * (math.log(p) + entropy[0])) < 1e-12 and abs(slope.sum()) < 1e-12
 
 # %% bonus
-q = np.array([1.0, 0.0])                                            # two actions, one is worth 1 more
+q = np.array([1.0, 0.0])  # two actions, one is worth 1 more
 betas = (0.0, 0.1, 0.5, 2.0)
 figure = Figure(figsize=(7, 3), layout="constrained")
 left, right = figure.subplots(1, 2)

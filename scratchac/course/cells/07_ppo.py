@@ -25,9 +25,10 @@ print("∂L/∂log π at ρ = 1:", same.round(3))
 
 # %% kl-by-hand
 kl = float(old @ np.log(old / new))
-estimate = rho - 1 - np.log(rho)                                    # what PPO averages; its mean is the KL divergence
+estimate = rho - 1 - np.log(rho)  # what PPO averages; its mean is the KL divergence
 print(f"KL(old, new) = {kl:.4f}   ρ − 1 − log ρ = {estimate.round(4)}   mean {old @ estimate:.4f}")
-assert np.isclose(kl, 0.8 * np.log(1.6) + 0.2 * np.log(0.4)) and np.isclose(kl, old @ estimate) and (estimate >= 0).all()
+assert np.isclose(kl, 0.8 * np.log(1.6) + 0.2 * np.log(0.4))
+assert np.isclose(kl, old @ estimate) and (estimate >= 0).all()
 
 # %% surrogate
 P = np.array([[[0.5, 0.4], [0.1, 0.7]], [[0.6, 0.2], [0.0, 0.9]]])  # P[s, a, s′], the example of MATH.md
@@ -60,18 +61,20 @@ ax.plot(x, surrogate, ls="--", label="surrogate, with the old occupancy")
 ax.axvline(0, color="grey", lw=0.8, ls=":")
 ax.set(xlabel="step from the old parameters", ylabel="improvement")
 ax.legend(fontsize=7)
-assert np.allclose(gain, lemma)                                     # the performance difference lemma
+assert np.allclose(gain, lemma)  # the performance difference lemma
 slopes = (gain[41] - gain[39]) / 0.2, (surrogate[41] - surrogate[39]) / 0.2
 assert abs(slopes[0] - slopes[1]) < 0.01 * abs(slopes[0])
 best_true, best_surrogate = x[np.argmax(gain)], x[np.argmax(surrogate)]
 promised, kept = max(surrogate), gain[int(np.argmax(surrogate))]
 
 # %% four-cells
-ratio, adv, eps = np.array([0.5, 1.0, 1.5, 0.5, 1.0, 1.5]), np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0]), 0.2
+ratio, adv = np.array([0.5, 1.0, 1.5, 0.5, 1.0, 1.5]), np.array([1.0, 1, 1, -1, -1, -1])
+eps = 0.2
 loss, dlogp = losses.clipped_surrogate(np.log(ratio), np.zeros(6), adv, eps)
-smaller = np.minimum(ratio * adv, np.clip(ratio, 1 - eps, 1 + eps) * adv)
-for row in zip(adv, ratio, ratio * adv, np.clip(ratio, 1 - eps, 1 + eps) * adv, smaller, -6 * dlogp + 0.0, strict=True):
-    print("A {:+.0f}   ρ {:.1f}   ρA {:+.1f}   clipped {:+.1f}   smaller {:+.1f}   gradient {:+.1f}".format(*row))
+clipped = np.clip(ratio, 1 - eps, 1 + eps) * adv
+smaller = np.minimum(ratio * adv, clipped)
+for row in zip(adv, ratio, ratio * adv, clipped, smaller, -6 * dlogp + 0.0, strict=True):
+    print("A {:+.0f}  ρ {:.1f}  ρA {:+.1f}  clipped {:+.1f}  smaller {:+.1f}  gradient {:+.1f}".format(*row))
 assert np.allclose(smaller, [0.5, 1, 1.2, -0.8, -1, -1.5]) and np.isclose(loss, -smaller.mean())
 assert np.allclose(-6 * dlogp, [0.5, 1, 0, 0, -1, -1.5])
 _, self_test = losses.clipped_surrogate(np.log([0.4]), np.log([0.25]), np.array([-2.0]), 0.2)
@@ -89,10 +92,10 @@ for ax, sign in zip(figure.subplots(1, 2), (1, -1), strict=True):
 
 # %% many-passes
 rng, rows, dist = np.random.default_rng(0), 256, Categorical(3)
-s = np.concatenate([rng.standard_normal((rows, 5)), np.ones((rows, 1))], axis=1)    # features of 256 observations
+s = np.concatenate([rng.standard_normal((rows, 5)), np.ones((rows, 1))], axis=1)  # features of 256 observations
 first = 0.3 * rng.standard_normal((6, 3))                           # a linear network
 a = dist.sample(s @ first, dist.noise(rng, rows))
-noisy = (a == 1) - 0.5 + rng.standard_normal(rows)                  # advantages: action 1 is better, and much noise
+noisy = (a == 1) - 0.5 + rng.standard_normal(rows)  # advantages: action 1 is better, and much noise
 logp_old = dist.evaluate(s @ first, a)[0]
 
 
@@ -136,4 +139,5 @@ seen = normalise.RunningMeanStd()
 for group in ([1.0, 3.0], [5.0, 7.0, 9.0]):
     seen.update(np.array(group))
     print(f"count {seen.count}   mean {seen.mean}   M₂ {seen.m2}   variance {seen.m2 / seen.count}")
-assert (float(seen.mean), float(seen.m2)) == (5.0, 40.0) and np.isclose(np.var([1, 3, 5, 7, 9]), 40 / 5)
+assert (float(seen.mean), float(seen.m2)) == (5.0, 40.0)
+assert np.isclose(np.var([1, 3, 5, 7, 9]), 40 / 5)

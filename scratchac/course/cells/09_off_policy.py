@@ -15,8 +15,8 @@ from scratchac.gradcheck import numerical_gradient
 # %% triad-by-hand
 gamma, lr, w = 0.99, 0.1, 1.0
 for step in range(3):
-    delta = 0 + gamma * 2 * w - w                                   # V(first) = w, V(second) = 2w, reward 0
-    w += lr * delta * 1                                             # the gradient of V(first) by w is 1
+    delta = 0 + gamma * 2 * w - w  # V(first) = w, V(second) = 2w, reward 0
+    w += lr * delta * 1  # the gradient of V(first) by w is 1
     print(f"step {step + 1}   δ {delta:.4f}   w {w:.4f}")
 factor = 1 + lr * (2 * gamma - 1)
 assert np.isclose(w, factor**3) and np.isclose(factor, 1.098)
@@ -62,10 +62,10 @@ for k, row in enumerate(table):
 assert table[1] == {"A, left": 1, "A, right": 0, "B": 2} and np.isclose(table[2]["A, right"], 1.8) and table[3] == table[2]
 
 # %% random-data
-CELLS = 6                                                           # start in 0; cell 5 ends with a reward of 1
+CELLS = 6  # start in 0; cell 5 ends with a reward of 1
 rng, s, rows = np.random.default_rng(0), 0, []
 for _ in range(3000):
-    a = int(rng.integers(2))                                        # a policy that tosses a coin
+    a = int(rng.integers(2))  # a policy that tosses a coin
     s2 = min(max(s + (1 if a else -1), 0), CELLS - 1)
     rows.append((s, a, float(s2 == CELLS - 1), s2, float(s2 == CELLS - 1)))
     s = 0 if s2 == CELLS - 1 else s2
@@ -75,7 +75,7 @@ q = np.zeros((CELLS, 2))
 for i in rng.integers(len(rows), size=12_000):                      # old rows, drawn at random
     target = returns.td_target(r[i], q[S2[i]].max(), term[i], 0.9)
     q[S[i], A[i]] += 0.2 * (target - q[S[i], A[i]])
-known = np.array([0.9 ** (CELLS - 2 - s) for s in range(CELLS - 1)])           # the way to the right, discounted
+known = np.array([0.9 ** (CELLS - 2 - s) for s in range(CELLS - 1)])  # the way to the right, discounted
 print("learnt Q(s, right)", q[:-1, 1].round(3))
 print("best possible     ", known.round(3))
 coin = np.linalg.solve(np.eye(5) - 0.9 * (0.5 * np.eye(5, k=1) + 0.5 * np.eye(5, k=-1) + 0.5 * np.diag([1, 0, 0, 0, 0])),
@@ -103,8 +103,8 @@ def fit(order, rate=0.05):
 
 
 steps = np.arange(8000)
-met = np.sin(2 * np.pi * steps / 2000)                              # observations that change slowly
-drawn = met[(np.random.default_rng(0).random(8000) * (steps + 1)).astype(int)]      # one of those met so far
+met = np.sin(2 * np.pi * steps / 2000)  # observations that change slowly
+drawn = met[(np.random.default_rng(0).random(8000) * (steps + 1)).astype(int)]  # one of those met so far
 figure = Figure(figsize=(7, 3), layout="constrained")
 ax = figure.subplots()
 as_met, replayed = fit(met), fit(drawn)
@@ -139,7 +139,7 @@ def known_values(theta):
 
 theta = np.array([[0.2], [-0.4]])
 a, v, d = known_values(theta)
-slope = -2 * (a - best) + 0.9 * 0.4 * (v[1] - v[0])                 # ∂Q/∂a at a = π(s), Q held fixed
+slope = -2 * (a - best) + 0.9 * 0.4 * (v[1] - v[0])  # ∂Q/∂a at a = π(s), Q held fixed
 theorem, chain = dist.mode_backward(a, d * slope), dist.mode_backward(a, start * slope)
 differences = numerical_gradient(lambda: float(start @ known_values(theta)[1]), theta)[:, 0]
 print("theorem          ", theorem.round(4))
