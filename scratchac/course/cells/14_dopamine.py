@@ -39,6 +39,7 @@ figure = figures.figure(5.2, 3.2)
 ax = figure.subplots()
 for trial, label, style in ((1, "trial 1", "o-"), (16, "trial 16", "s-"), (300, "trial 300", "D-"), (301, "301: no reward", "v--")):
     ax.plot(np.arange(1, STEPS + 1) - REWARD, errors[trial - 1], style, ms=4, label=label)
+ax.set_xticks(range(-10, 6, 5))
 ax.set_xlabel("steps since the reward was due")
 ax.set_ylabel("TD error δ")
 ax.legend(fontsize=8)
