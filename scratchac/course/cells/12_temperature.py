@@ -56,12 +56,6 @@ print(f"policy {pi.round(4)}   H {entropy:.4f}   ∂L/∂log α {slope:+.4f}   �
 assert pi.round(4).tolist() == [0.7311, 0.2689]
 assert (round(entropy, 4), round(slope, 4), round(new_alpha, 4)) == (0.5822, 0.0822, 0.9918)
 
-# %% sampled-step
-logp, alpha, target_entropy = np.array([0.5, 1.5, -0.5, 0.5]), 0.2, -1.0        # SAC with one action feature
-gradient = -alpha * (logp.mean() + target_entropy)
-print(f"H is about {-logp.mean():+.1f}   H̄ {target_entropy:+.1f}   ∂L/∂log α {gradient:+.2f}")
-assert round(float(gradient), 2) == 0.10
-
 
 # %% both-sides
 def settle(alpha, target, steps=300):
@@ -80,12 +74,18 @@ for start in (5.0, 0.1):
     print("   ".join(f"step {step}: α {alpha:.3f}, H {entropy:.3f}" for step, alpha, entropy in settle(start, target)))
     assert abs(settle(start, target)[-1][2] - target) < 1e-3
 
-# %% no-such-policy
-print("   ".join(f"step {step}: α {alpha:.3g}, H {entropy:.4f}" for step, alpha, entropy in settle(1.0, 1.2, 20)))
-assert np.log(3) < 1.2 and settle(1.0, 1.2, 20)[-1][1] > 10
+# %% sampled-step
+logp, alpha, target_entropy = np.array([0.5, 1.5, -0.5, 0.5]), 0.2, -1.0        # SAC with one action feature
+gradient = -alpha * (logp.mean() + target_entropy)
+print(f"H is about {-logp.mean():+.1f}   H̄ {target_entropy:+.1f}   ∂L/∂log α {gradient:+.2f}")
+assert round(float(gradient), 2) == 0.10
 
 # %% units
 half_log = 0.5 * np.log(2 * np.pi * np.e)                   # the entropy of N(0, 1)
 sigma = float(np.exp(-1 - half_log))                        # the normal distribution whose entropy is −1
 print(f"uniform on [−1, 1]: {np.log(2):.3f}   uniform on [−2, 2]: {np.log(4):.3f}   entropy −1: σ = {sigma:.3f}")
 assert (round(np.log(2), 3), round(np.log(4), 3), round(sigma, 3)) == (0.693, 1.386, 0.089)
+
+# %% no-such-policy
+print("   ".join(f"step {step}: α {alpha:.3g}, H {entropy:.4f}" for step, alpha, entropy in settle(1.0, 1.2, 20)))
+assert np.log(3) < 1.2 and settle(1.0, 1.2, 20)[-1][1] > 10

@@ -75,7 +75,8 @@ assert round(expected_score(100, 300), 2) == 0.24 and round(K * (0.5 - expected_
 
 # %% tictactoe
 results = json.loads((Path(scratchac.__file__).parents[1] / "demos" / "results" / "games.json").read_text())
-seeds = results["ppo-tictactoe_v3"]["seeds"].values()
+seeds, games = results["ppo-tictactoe_v3"]["seeds"].values(), results["ppo-tictactoe_v3"]["games"]
+policies = len(seeds)
 lost = {}
 for opponent in ("random", "perfect"):
     for side in ("first", "second"):

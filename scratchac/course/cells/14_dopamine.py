@@ -52,11 +52,6 @@ at_cue = {lam: condition([1.0] * 300, lam)[:, CUE - 1] for lam in (0.0, 0.9)}
 half_without, half_with = (1 + int(np.argmax(x > x[-1] / 2)) for x in at_cue.values())
 print(f"half of the error is at the cue in trial {half_without} with λ = 0, and in trial {half_with} with λ = 0.9")
 
-# %% announced
-early = condition([1.0] * 600, first=0)[-1]                 # a weight for each step before the cue, too
-print("δ at the cue", round(float(early[CUE - 1]), 3), " largest δ anywhere", round(float(abs(early).max()), 3))
-assert abs(early).max() < 0.01
-
 # %% blocking
 w = np.zeros(2)                                             # V = w · x, where x says which of the lights A and B are on
 for lights, trials in (([1, 0], 50), ([1, 1], 50)):
@@ -67,16 +62,6 @@ for _ in range(50):
     control += 0.2 * (1 - control @ [1, 1]) * np.ones(2)
 print("A first, then both:", w.round(3), "  both from the beginning:", control.round(3))
 assert abs(w[1]) < 1e-3 and abs(control[1] - 0.5) < 1e-3
-
-# %% many-critics
-rewards, taus = np.array([1.0, 4.0, 7.0]), (0.2, 0.5, 0.8)
-for tau in taus:
-    v = 0.0
-    for _ in range(2_000):                                  # the mean step over the three rewards, which are equally likely
-        delta = rewards - v
-        v += 0.05 * float(np.mean(np.where(delta > 0, tau, 1 - tau) * delta))
-    print(f"τ = {tau}: V {v:.3f}, δ for rewards of 1, 4 and 7: {(rewards - v).round(2)}")
-    assert abs(v - {0.2: 2.5, 0.5: 4.0, 0.8: 5.5}[tau]) < 1e-6
 
 
 # %% noisy-error
@@ -101,3 +86,18 @@ for noise, lr in ((0, 0.5), (10, 0.5), (10, 0.01)):
           f"{(p < 0.1).mean():.0%} are settled on the other one")
 clean, noisy, patient = shares.values()
 assert clean > 0.95 and noisy < 0.75
+
+# %% many-critics
+rewards, taus = np.array([1.0, 4.0, 7.0]), (0.2, 0.5, 0.8)
+for tau in taus:
+    v = 0.0
+    for _ in range(2_000):                                  # the mean step over the three rewards, which are equally likely
+        delta = rewards - v
+        v += 0.05 * float(np.mean(np.where(delta > 0, tau, 1 - tau) * delta))
+    print(f"τ = {tau}: V {v:.3f}, δ for rewards of 1, 4 and 7: {(rewards - v).round(2)}")
+    assert abs(v - {0.2: 2.5, 0.5: 4.0, 0.8: 5.5}[tau]) < 1e-6
+
+# %% announced
+early = condition([1.0] * 600, first=0)[-1]                 # a weight for each step before the cue, too
+print("δ at the cue", round(float(early[CUE - 1]), 3), " largest δ anywhere", round(float(abs(early).max()), 3))
+assert abs(early).max() < 0.01
