@@ -103,6 +103,13 @@ def test_ids_of_figures_do_not_meet():
     assert drawn[0] and not drawn[0] & drawn[1]
 
 
+def watch(tab, wrong):
+    """Collect the errors of a page, and its requests that leave the machine."""
+    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+
+
 @pytest.mark.slow
 def test_the_whole_site_builds_and_opens_from_a_file(tmp_path):
     """No warning, no link into the void; in a browser no error, no request of another scheme, nothing wider than the screen."""
@@ -114,19 +121,17 @@ def test_the_whole_site_builds_and_opens_from_a_file(tmp_path):
         pytest.skip("no browser")
     from playwright.sync_api import sync_playwright
 
+    wrong = []
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         for scheme, width in (("light", 1280), ("dark", 360)):
             tab = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()
-            wrong = []
-            tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-            tab.on("pageerror", lambda error: wrong.append(str(error)))
-            tab.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+            watch(tab, wrong)
             for path in sorted(tmp_path.glob("*.html")):
                 tab.goto(path.as_uri())
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width, (path.name, width)
             tab.goto((tmp_path / "index.html").as_uri())
             tab.fill("#search", "generalised advantage" if scheme == "light" else "GAE")
             assert tab.locator("#found a").count() > 0
-            assert wrong == []
         chromium.close()
+    assert wrong == []

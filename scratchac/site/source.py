@@ -53,7 +53,7 @@ def _defined(node: Any, lines: list[str], after: int, outer: str) -> list[Part]:
             if not (ast.get_docstring(node) and node.body[0].lineno <= number <= node.body[0].end_lineno)]
     code = textwrap.dedent("\n".join(kept)).strip("\n")
     made = [Part(name, [comment, ast.get_docstring(node) or ""], re.sub(r"\n{3,}", "\n\n", code), start)]
-    for method, last in zip(methods, [end, *(one.end_lineno for one in methods)], strict=False):
+    for method, last in zip(methods, [end, *(one.end_lineno or 0 for one in methods)], strict=False):
         made += _defined(method, lines, last, f"{name}.")
     return made
 
