@@ -55,8 +55,8 @@ FILES = MATHEMATICS + KERNELS
 # where the others would take minutes.
 MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
     "a3c", "actions", "algorithms", "breaks", "compiled", "conv", "distributions", "evaluation", "factors", "games", "gradcheck",
-    "hindsight", "hyperparameters", "init", "lab", "loops", "losses", "masks", "memory", "nn", "normalise", "off_policy", "optim",
-    "randomised", "returns", "seeding", "torch_oracle", "vector")]
+    "hindsight", "hyperparameters", "init", "lab", "loops", "losses", "masks", "memory", "metrics", "nn", "normalise",
+    "off_policy", "optim", "randomised", "returns", "seeding", "torch_oracle", "vector")]
 KERNEL_TESTS = ["tests/test_kernels.py", "tests/test_backends.py", "tests/test_compiled.py"]
 
 SECONDS = 3.0               # how long the tests of one mutant take at most, of those that reach its line

@@ -14,8 +14,7 @@ OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast
 SIBLINGS = [("done", "term"), ("obs", "next_obs"), ("s", "s2"), ("v", "v2"), ("actor_lr", "critic_lr"), ("mean", "sum"),
             ("min", "max"), ("minimum", "maximum"), ("argmin", "argmax"), ("zeros", "ones"), ("zeros_like", "ones_like"),
             ("floor", "ceil"), ("standard_normal", "random"), ("exp", "expm1"), ("log", "log1p"), ("mu", "log_std"),
-            ("actor", "critic"),
-            ("online", "target"), ("var", "std"), ("gamma", "lam")]
+            ("theta", "w"), ("dtheta", "dw"), ("online", "target"), ("var", "std"), ("gamma", "lam")]
 # Functions whose first two arguments may change places, by the last part of their names.
 COMMUTE = {"isinstance", "clip", "minimum", "maximum", "min", "max", "swapaxes", "_same_vectors", "array_equal", "cast", "suppress"}
 SIBLING = {a: b for x, y in SIBLINGS for a, b in ((x, y), (y, x))}

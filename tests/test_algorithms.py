@@ -353,6 +353,7 @@ def test_values_that_are_no_numbers_stop_training(what):
 @pytest.mark.parametrize("options, message", [
     ({"advantage": "qv"}, "Discrete"), ({"shared_body": True, "kappa": 0.1}, "separate"),
     ({"shared_body": True, "critic_steps": 2}, "separate"), ({"shared_body": True, "kappa": "linear:0.1:0"}, "separate"),
+    ({"shared_body": True, "kappa": "linear:0:0.1"}, "separate"),
 ])
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(UserError, match=message):

@@ -224,6 +224,25 @@ def minibatch(rng, rows=8):
     return Transitions(obs, a, r, next_obs, np.zeros(rows, np.float32))
 
 
+def test_a_new_sac_has_drawn_its_weights_and_copied_its_targets(rng):
+    """After an update online and target parameters differ, and both are saved, each in its own place."""
+    agent, saved = sac(), sac()
+    for params in (agent.theta, agent.w, agent.phi):
+        assert all(params[name].all() if name[0] in "KW" else not params[name].any() for name in params.shapes)
+    assert np.array_equal(agent.target, agent.online) and not np.shares_memory(agent.target, agent.online)
+    agent.update(minibatch(rng))
+    saved.load_state(agent.state())
+    assert np.array_equal(saved.target, agent.target) and np.array_equal(saved.online, agent.online)
+    assert not np.array_equal(saved.target, saved.online)
+
+
+def test_sac_takes_pictures_with_actions_in_a_box_alone():
+    agent = make_agent("sac", SMALL, gym.spaces.Box(np.float32([-1, -3]), np.float32([2, 5])))
+    np.testing.assert_array_equal(agent.dist.to_env(np.array([[-1, -1], [0, 0.5], [1, 1]])), [[-1, -3], [0.5, 3], [2, 5]])
+    with pytest.raises(UserError, match=r"^sac needs continuous actions, a Box, not Discrete"):
+        make_agent("sac", SMALL, gym.spaces.Discrete(2))
+
+
 def test_only_the_critics_loss_trains_sacs_encoder(rng):
     """With the critics' optimiser held still, the encoder stays as it is, bit by bit, while the actor moves."""
     agent, batch = sac(), minibatch(rng)

@@ -244,6 +244,14 @@ def test_a_state_goes_round_in_mid_episode():
         np.testing.assert_array_equal(first.memory.data[name][: len(first.memory)], second.memory.data[name][: len(second.memory)])
 
 
+def test_a_state_has_no_steps_of_an_episode_that_has_ended():
+    first, second = agent(), agent()
+    first.memory.meet(Reach())
+    first.memory.add(**one_step(1, n=2, trunc=np.array([True, False])))
+    load_state(second, state(first))
+    assert [len(episode) for episode in second.memory.episodes] == [0, 1]
+
+
 @pytest.mark.parametrize("wrong", [None, np.array([[0]]), np.array([2]), np.array([-1]), np.array([0.0]), np.array([0, 1])])
 def test_a_state_of_other_episodes_is_refused(wrong):
     """No array, of two axes, of an environment that there is not, no whole number, more environments than steps."""

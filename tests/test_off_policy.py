@@ -1,5 +1,6 @@
 """The updates of DDPG, TD3, SAC and discrete SAC on transitions with a known answer."""
 
+import copy
 from types import SimpleNamespace
 
 import gymnasium as gym
@@ -83,6 +84,15 @@ def test_a_terminal_state_has_the_reward_as_its_target(algorithm, rng):
     np.testing.assert_allclose(agent.value(batch.obs, batch.actions), batch.rewards, atol=0.1)
 
 
+@pytest.mark.parametrize("algorithm", ALL)
+def test_after_a_terminal_state_nothing_counts(algorithm, rng):
+    """If every row is terminal, an update with other next observations is the same one: the actor is trained at s alone."""
+    first, second = (make(algorithm, **({"delay": 1} if algorithm == "td3" else {})) for _ in range(2))
+    batch = minibatch(algorithm, rng, term=np.ones(32))
+    assert first.update(batch) == second.update(batch._replace(next_obs=batch.next_obs[::-1] + 1))
+    assert np.array_equal(first.w.flat, second.w.flat) and np.array_equal(first.theta.flat, second.theta.flat)
+
+
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
 def test_truncation_is_not_termination(algorithm):
     """A reward of 1 for ever is worth 1/(1−γ) = 5 if every step is truncated, and 1 if every step terminates."""
@@ -123,9 +133,10 @@ def test_td3_noise_is_own_for_every_row_and_feature_and_clipped(rng, monkeypatch
     agent = make("td3", target_noise=0.2, target_noise_clip=0.3)
     seen = actions_of_targets(agent, monkeypatch)
     batch = minibatch("td3", rng)
-    clean = agent.pi(agent.theta_target, batch.next_obs)[0]
+    clean, eps = agent.pi(agent.theta_target, batch.next_obs)[0], copy.deepcopy(agent.rng).standard_normal((32, 2))
     agent.update(batch)
     noise = seen[0] - clean
+    np.testing.assert_allclose(noise, np.clip(0.2 * eps, -0.3, 0.3))
     assert len(np.unique(noise.round(12))) > 50 and np.abs(noise).max() <= 0.3 + 1e-12 and 0.1 < noise.std() < 0.25
 
 
@@ -143,7 +154,7 @@ def test_td3_moves_the_actor_every_second_update(rng):
         before = agent.theta.flat.copy(), agent.w_target.flat.copy()
         agent.update(batch)
         moved.append((not np.array_equal(before[0], agent.theta.flat), not np.array_equal(before[1], agent.w_target.flat)))
-    assert moved == [(False, False), (True, True), (False, False), (True, True)]
+    assert moved == [(False, False), (True, True), (False, False), (True, True)] and agent.updates == 4
 
 
 @pytest.mark.parametrize("algorithm", ALL)
@@ -166,12 +177,15 @@ def test_the_actors_step_leaves_the_critic_alone(algorithm, rng):
 def test_targets_follow_by_tau_and_share_no_memory(algorithm, rng):
     for tau in (0.0, 0.3, 1.0):
         agent = make(algorithm, tau=tau, **({"delay": 1} if algorithm == "td3" else {}))
-        agent.w_target.flat[:] = 7.0
+        pairs = [(agent.w, agent.w_target), *([(agent.theta, agent.theta_target)] if algorithm in ("ddpg", "td3") else [])]
+        for _, target in pairs:
+            target.flat[:] = 7.0
         agent.update(minibatch(algorithm, rng))
-        np.testing.assert_allclose(agent.w_target.flat, (1 - tau) * 7 + tau * agent.w.flat)
-        if tau == 1.0:
-            assert np.array_equal(agent.w_target.flat, agent.w.flat)
-        assert not np.shares_memory(agent.w.flat, agent.w_target.flat)
+        for online, target in pairs:
+            np.testing.assert_allclose(target.flat, (1 - tau) * 7 + tau * online.flat)
+            if tau == 1.0:
+                assert np.array_equal(target.flat, online.flat)
+            assert not np.shares_memory(online.flat, target.flat) and not (online.flat == 7).all()
 
 
 def test_alpha_rises_while_the_policy_is_too_certain(rng):
@@ -202,17 +216,19 @@ def test_fixed_alpha_follows_its_schedule(algorithm, rng):
 
 @pytest.mark.parametrize("algorithm", ALL)
 def test_learning_rates_follow_their_schedules(algorithm, rng):
-    """Halfway through training, rates that fall linearly to 0 are half of what they were."""
-    rates = ["actor_lr", "critic_lr", *(["alpha_lr"] if "sac" in algorithm else [])]
-    more = {"delay": 1} if algorithm == "td3" else {}
-    moving, constant = (make(algorithm, steps=100, **dict.fromkeys(rates, rate), **more) for rate in ("linear:0.02:0", 0.01))
-    batch = minibatch(algorithm, rng)
-    for agent in (moving, constant):
-        agent.step = 50
-        agent.update(batch)
-    for ours, theirs in ((moving.theta, constant.theta), (moving.w, constant.w)):
-        np.testing.assert_array_equal(ours.flat, theirs.flat)
-    assert moving.temperature() == constant.temperature()
+    """Halfway through training, rates that fall linearly to 0 are half of what they were.
+
+    Adam's first step changes a parameter by its rate, or by less where the gradient is hardly above 0.
+    """
+    agent = make(algorithm, steps=100, actor_lr="linear:0.02:0", critic_lr="linear:0.06:0",
+                 **({"alpha_lr": "linear:0.2:0"} if "sac" in algorithm else {}), **({"delay": 1} if algorithm == "td3" else {}))
+    agent.step = 50
+    theta, w, alpha = agent.theta.flat.copy(), agent.w.flat.copy(), agent.temperature()
+    agent.update(minibatch(algorithm, rng))
+    assert np.abs(agent.theta.flat - theta).max() == pytest.approx(0.01, rel=1e-4)
+    assert np.abs(agent.w.flat - w).max() == pytest.approx(0.03, rel=1e-4)
+    if "sac" in algorithm:
+        assert abs(np.log(agent.temperature() / alpha)) == pytest.approx(0.1, rel=1e-4)
 
 
 # -- exploration -------------------------------------------------------------------------------------------------------
@@ -296,9 +312,14 @@ def test_same_seed_same_run_and_state_goes_round(algorithm, tmp_path, quick_end)
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
+class Switches(Match):
+    action_space = gym.spaces.MultiBinary(3)
+
+
 @pytest.mark.parametrize("algorithm, env, options, message", [
     *[(algorithm, "CartPole-v1", {}, "discrete-sac") for algorithm in CONTINUOUS],
-    ("discrete-sac", "Pendulum-v1", {}, "needs Discrete"),
+    ("discrete-sac", "Pendulum-v1", {}, "needs Discrete actions, .*; sac takes these"),
+    ("discrete-sac", Switches, {}, "needs Discrete actions, .*; a2c and ppo take these"),
     ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 100}, "learning-starts"),
     ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 1000, "buffer_size": 100}, "buffer-size"),
     ("td3", "Pendulum-v1", {"buffer_size": 10**12}, "GiB"),
@@ -308,6 +329,14 @@ def test_same_seed_same_run_and_state_goes_round(algorithm, tmp_path, quick_end)
 def test_clear_errors(algorithm, env, options, message):
     with pytest.raises(UserError, match=message):
         scratchac.make_agent(algorithm, env, **options)
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_observations_are_refused_before_actions(algorithm):
+    """The message about actions names algorithms that take these, and they would not take such observations either."""
+    actions = gym.spaces.Box(-1, 1, (2,)) if algorithm == "discrete-sac" else gym.spaces.Discrete(3)
+    with pytest.raises(UserError, match=r"^observation space"):
+        algorithms.make(algorithm, make(algorithm).config, gym.spaces.Box(-1, 1, (2, 2)), actions)
 
 
 def test_unbounded_actions():
