@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from scratchac.lab.museum import EXHIBITS
 
 from scratchac.__main__ import COMMANDS
 from scratchac.lab.exercises import EXERCISES
-from scratchac.lab.museum import EXHIBITS
 from scratchac.site import cells
 from scratchac.site.chapters import chapters
 
@@ -48,15 +48,16 @@ def test_no_term_is_used_before_it_is_explained():
 
 
 def test_a_term_that_is_used_too_early_is_found(tmp_path):
-    header = '+++\ntitle = "{}"\nminutes = 1\noutcomes = []\nexhibits = []\nexercises = []\ntasks = []\nfiles = []\n[terms]\n{}\n+++\n'
-    (tmp_path / "00_a.md").write_text(header.format("a", "") + "The `TD error`, $TD error$, and a TD-like thing.\nAdvantages matter.")
-    (tmp_path / "01_b.md").write_text(header.format("b", '"advantage | advantages" = "x"\n"TD error" = "y"\n"TD" = "z"'))
+    header = '+++\ntitle = "{}"\nminutes = 1\n[terms]\n{}\n+++\n'
+    (tmp_path / "00_a.md").write_text(header.format("a", "") + "The `TD error`, $TD error$, and a TD-error-like thing.\nAdvantages matter.")
+    (tmp_path / "01_b.md").write_text(header.format("b", '"advantage | advantages" = "x"\n"TD error" = "y"'))
     assert used_before_explained(chapters(tmp_path)) == [(0, "advantages", 1)]
 
 
 @pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.stem)
 def test_a_chapter_keeps_to_its_form(one):
-    names = {kind: [name for found, name in MACRO.findall(one.text) if found == kind] for kind in ("exhibit", "exercise", "cell", "output")}
+    names = {kind: [name for found, name in MACRO.findall(one.text) if found == kind]
+             for kind in ("exhibit", "exercise", "cell", "output")}
     assert sorted(names["exhibit"]) == sorted(one.exhibits) and set(one.exhibits) <= set(EXHIBITS)
     assert sorted(names["exercise"]) == sorted(one.exercises) and set(one.exercises) <= set(EXERCISES)
     assert "> **Question.**" in one.text and "## Self-test" in one.text
