@@ -118,3 +118,9 @@ except ValueError as error:
 # %% recursion
 x, decay = np.array([[1.0], [2.0], [3.0]]), np.full((3, 1), 0.5)
 print(returns.reverse_scan(x, decay)[:, 0])
+
+# %%
+# The numbers of the self-test.
+r = np.ones((3, 2))
+assert r.mean(axis=1).shape == (3,) and r[-1].shape == (2,) and (r - r.mean(axis=0)).shape == (3, 2)
+assert np.isclose(0.2 * 3, 0.6) and np.isclose(0.2 * 9, 1.8)
