@@ -1,15 +1,18 @@
 """Environments side by side: the observation that really followed an action, and whose end an end is."""
 
-
+import inspect
+import multiprocessing
+import queue
 import warnings
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector.async_vector_env import _async_worker
 from probes import Aliasing, Constant, Counter
 
 import scratchac
-from scratchac.environments.vector import VectorEnv
+from scratchac.environments.vector import VectorEnv, _work
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.training.memory import Rollout
 
@@ -131,3 +134,17 @@ def test_environments_with_other_actions_of_the_same_shape_are_refused(spaces):
         made = iter(spaces)
         with pytest.raises(UserError, match=r"made an environment with the space .*, and the next time "):
             slots()
+
+
+def test_a_worker_whose_parent_has_ended_ends_without_a_traceback():
+    """It can neither read a command nor say so; but it closes its environment."""
+    closed = []
+
+    class Closing(Counter):
+        def close(self):
+            closed.append(True)
+
+    parent, child = multiprocessing.Pipe()
+    rest = [None] * (len(inspect.signature(_async_worker).parameters) - 6)          # Gymnasium's later versions take more
+    _work(0, Closing, child, parent, None, queue.Queue(), *rest)                    # which closes `parent`, a worker's copy
+    assert closed == [True]

@@ -254,7 +254,8 @@ def _work(number: int, maker: Callable[[], gym.Env], pipe: Any, parent_pipe: Any
             errors.put((number, UserError, f"environment {number}: {why}", ""))
             pipe.send((None, False))
         return
-    _async_worker(number, lambda: made, pipe, parent_pipe, memory, errors, *rest)
+    with contextlib.suppress(ConnectionError):                              # the parent process has ended, and cannot be told
+        _async_worker(number, lambda: made, pipe, parent_pipe, memory, errors, *rest)
 
 
 class InWorker(gym.Wrapper):
