@@ -126,6 +126,7 @@ ax.legend(fontsize=8)
 kl_no_ratio, kl_not_clipped, kl_clipped = end["no ratio"], end["not clipped"], end["clipped"]
 outside = float((abs(ratios["clipped"] - 1) > 0.2).mean())
 smallest, largest = ratios["clipped"].min(), ratios["clipped"].max()
+assert 10 * 2048 / 64 == 320                                        # gradient steps of ten epochs
 assert kl_clipped < kl_not_clipped and kl_clipped < kl_no_ratio
 
 # %% normalised

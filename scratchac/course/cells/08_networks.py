@@ -85,6 +85,7 @@ ax.set(xlabel="layer", xticks=range(0, 21, 4), ylabel="root mean square of outpu
 ax.legend(fontsize=8)
 too_small, too_large = last["normal, σ = 0.05"], last["normal, σ = 0.3"]
 W = nn.orthogonal(rng, (4, 4))
+assert np.isclose(0.5**20, 1e-6, rtol=0.05)
 assert np.allclose(W @ W.T, np.eye(4)) and 0.2 < last["He"] < 5 and 0.2 < last["orthogonal · √2"] < 5
 
 # %% adam-by-hand
@@ -153,6 +154,9 @@ ax.axvline(1e-5, color="tab:red", lw=0.8, label="h of the checks")
 ax.set(xlabel="h", ylabel="relative error", ylim=(1e-13, 1))
 ax.legend(fontsize=8)
 best_h, best_error = h[int(np.argmin(error))], min(error)
+x32 = np.linspace(0, 1, 21, dtype=np.float32)
+best_32 = min(float(abs((np.exp(x32 + d) - np.exp(x32 - d)) / ((x32 + d) - (x32 - d)) / np.exp(x32) - 1).max())
+              for d in np.logspace(-1, -5, 17, dtype=np.float32))
 assert 1e-6 < best_h < 1e-4 and best_error < 1e-9
 
 # %% check
