@@ -11,12 +11,12 @@ from scratchac.lab.exact import a_split
 
 # %% without-delta
 dist = Categorical(3)
-y = np.array([[0.4, -0.3, 0.1]])                                    # logits of one state
+y = np.array([[0.4, -0.3, 0.1]])  # logits of one state
 pi = np.exp(y - y.max()) / np.exp(y - y.max()).sum()
 q = np.array([5.0, -2.0, 1.0])  # what the three actions are worth
 _, _, cache = dist.evaluate(y.repeat(3, axis=0), np.arange(3))
-g = dist.backward(cache, np.ones(3), np.zeros(3))                   # row a: ∇log π(a)
-without = pi[0] @ g                                                 # the mean step without δ
+g = dist.backward(cache, np.ones(3), np.zeros(3))  # row a: ∇log π(a)
+without = pi[0] @ g  # the mean step without δ
 with_delta = pi[0] @ ((q - pi[0] @ q)[:, None] * g)  # δ = Q − V, as for the true V
 print("mean step without δ", without.round(6) + 0.0)
 print("mean step with δ   ", with_delta.round(3))
@@ -34,7 +34,7 @@ assert np.allclose(a_split(through_target=False), [0.5, 1, 0])
 assert np.allclose(a_split(through_target=True), [0.5, 0.75, 0.25], atol=1e-6)
 
 # %% a-split
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 steps = range(31)
 for ax, through, title in zip(figure.subplots(1, 2, sharey=True), (False, True), ("semi-gradient", "full gradient"), strict=True):
     v = np.array([a_split(through, n) for n in steps])
@@ -42,7 +42,7 @@ for ax, through, title in zip(figure.subplots(1, 2, sharey=True), (False, True),
         line = ax.plot(steps, values, label=f"V({name})")[0]
         ax.axhline(truth, color=line.get_color(), lw=0.8, ls=":")
     ax.set(title=title, xlabel="gradient steps")
-    ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 
 # %% gamma-t
 gamma = 0.99
@@ -51,7 +51,7 @@ for t in (0, 50, 100, 200, 400):
 at_200 = gamma**200
 
 # %% trace-by-hand
-delta, g_hand, decay = np.array([1.0, -1.0, 2.0]), np.array([1.0, 2.0, 1.0]), 0.5       # γλ = ½
+delta, g_hand, decay = np.array([1.0, -1.0, 2.0]), np.array([1.0, 2.0, 1.0]), 0.5  # γλ = ½
 z, traces = 0.0, []
 for g_t in g_hand:
     z = decay * z + g_t
@@ -122,7 +122,7 @@ def learn(lam, episodes, lr_actor=0.4, lr_critic=0.1, gamma=0.95, seed=0):
     return lengths, first
 
 
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 left, right = figure.subplots(1, 2)
 means = {}
 for lam in (0.0, 0.9):
@@ -132,8 +132,8 @@ for lam in (0.0, 0.9):
     right.plot(np.arange(1, 31), means[lam], label=f"λ = {lam:g}")
 left.set(xlabel="cell", ylabel="V, mean of 100 learners", title="after the first episode")
 right.set(xlabel="episode", ylabel="steps to the goal, mean", title="lengths of episodes", ylim=(0, None))
-left.legend(fontsize=7)
-right.legend(fontsize=7)
+left.legend(fontsize=8)
+right.legend(fontsize=8)
 one_step_early, traces_early = means[0.0][:20].sum(), means[0.9][:20].sum()
 one_step_late, traces_late = means[0.0][-5:].mean(), means[0.9][-5:].mean()
 assert traces_early < one_step_early

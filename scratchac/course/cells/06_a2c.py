@@ -32,7 +32,7 @@ r = np.ones((3, 2))  # T = 3 steps of N = 2 environments
 v = np.array([[1.0, 1.0], [2.0, 2.0], [0.0, 3.0]])
 v_next = np.array([[2.0, 2.0], [0.0, 9.0], [4.0, 5.0]])  # V(s′); the 9 is behind a terminal state
 term = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-adv = returns.gae(r, v, v_next, term, term, 0.5, 1.0)               # (3, 2); γ = ½, λ = 1
+adv = returns.gae(r, v, v_next, term, term, 0.5, 1.0)  # (3, 2); γ = ½, λ = 1
 print("advantages", adv.tolist())
 print("targets   ", (v + adv).tolist())
 print("∂L/∂log π ", losses.policy_gradient(np.zeros(6), adv.ravel())[1].round(3).tolist())
@@ -51,7 +51,7 @@ for p in (0.5, 0.9, 0.99):
 # %% bonus
 q = np.array([1.0, 0.0])  # two actions, one is worth 1 more
 betas = (0.0, 0.1, 0.5, 2.0)
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 left, right = figure.subplots(1, 2)
 p = np.linspace(0.001, 0.999, 999)
 H = -(p * np.log(p) + (1 - p) * np.log(1 - p))
@@ -64,7 +64,7 @@ for beta in betas:
     line = right.plot(p, gain, label=f"β = {beta:g}")[0]
     right.plot(best[beta], gain.max(), "o", color=line.get_color())
 right.set(xlabel="probability of the first action", ylabel="E[Q] + βH", title="what the bonus adds")
-right.legend(fontsize=7)
+right.legend(fontsize=8)
 chosen = math.exp(log_softmax(q / 0.5)[0])
 assert abs(chosen - best[0.5]) < 1e-3 and abs(chosen - 1 / (1 + math.exp(-2))) < 1e-12
 
@@ -114,12 +114,12 @@ def follow(delay, lr=0.5, steps=40):
     return np.array(x[delay:])
 
 
-figure = Figure(figsize=(7, 2.6), layout="constrained")
+figure = Figure(figsize=(5.8, 2.6), layout="constrained")
 ax = figure.subplots()
 for delay in (0, 1, 3):
     ax.plot(follow(delay), label=f"gradient {delay} steps old")
 ax.set(xlabel="step", ylabel="x", ylim=(-3, 3))
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 limit_3 = 2 * math.sin(math.pi / 14)
 late = follow(3)[-10:]
 assert abs(late).max() > 1 and abs(follow(1)[-1]) < 1e-3 and abs(follow(3, limit_3 - 0.02, 2000)[-1]) < 1e-3

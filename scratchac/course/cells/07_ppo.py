@@ -54,13 +54,13 @@ for step in x:
     gain.append(J_new - J)
     lemma.append(d_new @ (pi_new * A).sum(axis=1))
     surrogate.append(d @ (pi_new * A).sum(axis=1))
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 ax.plot(x, gain, label="J(new) − J(old)")
 ax.plot(x, surrogate, ls="--", label="surrogate, with the old occupancy")
 ax.axvline(0, color="grey", lw=0.8, ls=":")
 ax.set(xlabel="step from the old parameters", ylabel="improvement")
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 assert np.allclose(gain, lemma)  # the performance difference lemma
 slopes = (gain[41] - gain[39]) / 0.2, (surrogate[41] - surrogate[39]) / 0.2
 assert abs(slopes[0] - slopes[1]) < 0.01 * abs(slopes[0])
@@ -81,19 +81,19 @@ _, self_test = losses.clipped_surrogate(np.log([0.4]), np.log([0.25]), np.array(
 assert np.isclose(-self_test[0], -3.2)
 
 # %% clip
-figure = Figure(figsize=(7, 2.8), layout="constrained")
+figure = Figure(figsize=(5.8, 2.8), layout="constrained")
 grid = np.linspace(0, 2, 201)
 for ax, sign in zip(figure.subplots(1, 2), (1, -1), strict=True):
     ax.plot(grid, grid * sign, color="grey", lw=0.8, ls="--", label="ρA")
     ax.plot(grid, np.minimum(grid * sign, np.clip(grid, 1 - eps, 1 + eps) * sign), label="the smaller one")
     ax.axvline(1, color="grey", lw=0.8, ls=":")
-    ax.set(title=f"A = {sign:+d}", xlabel="ρ")
-    ax.legend(fontsize=7)
+    ax.set(title="A = +1" if sign > 0 else "A = −1", xlabel="ρ")
+    ax.legend(fontsize=8)
 
 # %% many-passes
 rng, rows, dist = np.random.default_rng(0), 256, Categorical(3)
 s = np.concatenate([rng.standard_normal((rows, 5)), np.ones((rows, 1))], axis=1)  # features of 256 observations
-first = 0.3 * rng.standard_normal((6, 3))                           # a linear network
+first = 0.3 * rng.standard_normal((6, 3))  # a linear network
 a = dist.sample(s @ first, dist.noise(rng, rows))
 noisy = (a == 1) - 0.5 + rng.standard_normal(rows)  # advantages: action 1 is better, and much noise
 logp_old = dist.evaluate(s @ first, a)[0]
@@ -114,18 +114,19 @@ def passes(kind, count=150, lr=1.0):
     return np.array(found), np.exp(dist.evaluate(s @ theta, a)[0] - logp_old)
 
 
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 end, ratios = {}, {}
 for kind in ("no ratio", "not clipped", "clipped"):
     divergence, ratios[kind] = passes(kind)
     end[kind] = divergence[-1]
     ax.plot(np.arange(1, 151), divergence, label=kind)
-ax.set(xlabel="gradient steps on the same rows", ylabel="KL divergence from the old policy", yscale="log")
-ax.legend(fontsize=7)
+ax.set(xlabel="gradient steps on the same rows", ylabel="KL divergence", yscale="log")
+ax.legend(fontsize=8)
 kl_no_ratio, kl_not_clipped, kl_clipped = end["no ratio"], end["not clipped"], end["clipped"]
 outside = float((abs(ratios["clipped"] - 1) > 0.2).mean())
 smallest, largest = ratios["clipped"].min(), ratios["clipped"].max()
+assert 10 * 2048 / 64 == 320                                        # gradient steps of ten epochs
 assert kl_clipped < kl_not_clipped and kl_clipped < kl_no_ratio
 
 # %% normalised

@@ -71,7 +71,7 @@ ways = {"normal, σ = 0.05": lambda: 0.05 * rng.standard_normal((width, width)),
         "normal, σ = 0.3": lambda: 0.3 * rng.standard_normal((width, width)),
         "He": lambda: nn.he(rng, (width, width)),
         "orthogonal · √2": lambda: nn.orthogonal(rng, (width, width), math.sqrt(2))}
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 last = {}
 for name, draw in ways.items():
@@ -82,9 +82,10 @@ for name, draw in ways.items():
     last[name] = size[-1]
     ax.plot(size, label=name)
 ax.set(xlabel="layer", xticks=range(0, 21, 4), ylabel="root mean square of outputs", yscale="log")
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 too_small, too_large = last["normal, σ = 0.05"], last["normal, σ = 0.3"]
 W = nn.orthogonal(rng, (4, 4))
+assert np.isclose(0.5**20, 1e-6, rtol=0.05)
 assert np.allclose(W @ W.T, np.eye(4)) and 0.2 < last["He"] < 5 and 0.2 < last["orthogonal · √2"] < 5
 
 # %% adam-by-hand
@@ -115,7 +116,7 @@ def descend(make, lr, steps=60):
     return np.array(way)
 
 
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 grid_x, grid_y = np.meshgrid(np.linspace(-4.5, 1, 60), np.linspace(-1.3, 1.3, 60))
 ax.contour(grid_x, grid_y, 0.025 * grid_x**2 + grid_y**2, 12, colors="grey", linewidths=0.5)
@@ -126,7 +127,7 @@ for name, make, lr in (("SGD", optim.SGD, 0.9), ("RMSprop", optim.RMSprop, 0.02)
     ax.plot(*way.T, marker=".", ms=3, lw=0.8, label=f"{name}, step size {lr:g}")
 ax.plot(0, 0, "+", color="grey")
 ax.set(xlabel="x, in which the slope is small", ylabel="y, in which it is large")
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 
 # %% clipping
 g = np.array([3.0, 4.0])
@@ -144,15 +145,18 @@ for h in (0.1, 0.01):
 # %% v-curve
 h = np.logspace(0, -13, 53)
 error = [max(abs((math.exp(x0 + d) - math.exp(x0 - d)) / (2 * d) / math.exp(x0) - 1) for x0 in np.linspace(0, 1, 21)) for d in h]
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 ax.loglog(h, error, marker=".", label="error of the differences of eˣ")
 ax.loglog(h, h**2 / 6, color="grey", lw=0.8, ls="--", label="h²/6")
 ax.loglog(h, 1e-16 / h, color="grey", lw=0.8, ls=":", label="1e-16/h")
 ax.axvline(1e-5, color="tab:red", lw=0.8, label="h of the checks")
 ax.set(xlabel="h", ylabel="relative error", ylim=(1e-13, 1))
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 best_h, best_error = h[int(np.argmin(error))], min(error)
+x32 = np.linspace(0, 1, 21, dtype=np.float32)
+best_32 = min(float(abs((np.exp(x32 + d) - np.exp(x32 - d)) / ((x32 + d) - (x32 - d)) / np.exp(x32) - 1).max())
+              for d in np.logspace(-1, -5, 17, dtype=np.float32))
 assert 1e-6 < best_h < 1e-4 and best_error < 1e-9
 
 # %% check

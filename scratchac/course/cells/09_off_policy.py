@@ -39,12 +39,12 @@ ways = {
     "no bootstrap": follow(lambda w, slow: w + lr * (0 - w)),
     "a table (the first value)": follow(lambda v, slow: v + lr * (gamma * 2 - v)),
 }
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 for name, way in ways.items():
     ax.plot(np.abs(way), label=name)
 ax.set(xlabel="step", ylabel="size of w", yscale="log", ylim=(1e-3, 1e4))
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 after_100, slow_100 = ways["all three"][-1], ways["all three, slow target (τ = 0.05)"][-1]
 table_100 = ways["a table (the first value)"][-1]
 assert after_100 > 1e4 > slow_100 > 1 and abs(ways["no bootstrap"][-1]) < 1e-3 and abs(table_100 - 1.98) < 0.01
@@ -72,7 +72,7 @@ for _ in range(3000):
 S, A, r, S2, term = (np.array(column) for column in zip(*rows, strict=True))
 S, A, S2 = S.astype(int), A.astype(int), S2.astype(int)
 q = np.zeros((CELLS, 2))
-for i in rng.integers(len(rows), size=12_000):                      # old rows, drawn at random
+for i in rng.integers(len(rows), size=12_000):  # old rows, drawn at random
     target = returns.td_target(r[i], q[S2[i]].max(), term[i], 0.9)
     q[S[i], A[i]] += 0.2 * (target - q[S[i], A[i]])
 known = np.array([0.9 ** (CELLS - 2 - s) for s in range(CELLS - 1)])  # the way to the right, discounted
@@ -105,13 +105,13 @@ def fit(order, rate=0.05):
 steps = np.arange(8000)
 met = np.sin(2 * np.pi * steps / 2000)  # observations that change slowly
 drawn = met[(np.random.default_rng(0).random(8000) * (steps + 1)).astype(int)]  # one of those met so far
-figure = Figure(figsize=(7, 3), layout="constrained")
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 ax = figure.subplots()
 as_met, replayed = fit(met), fit(drawn)
 ax.plot(steps[::20], as_met, label="in the order in which they come")
 ax.plot(steps[::20], replayed, label="drawn at random from those so far")
 ax.set(xlabel="gradient steps", ylabel="error over the whole range", yscale="log")
-ax.legend(fontsize=7)
+ax.legend(fontsize=8)
 as_met_late, replayed_late = as_met[-100:].max(), replayed[-100:].max()
 assert replayed_late < as_met_late
 
@@ -151,8 +151,8 @@ assert np.allclose(theorem, differences) and not np.allclose(chain, differences,
 rng, sigma = np.random.default_rng(1), 0.2
 ou, gaussian = OrnsteinUhlenbeck(sigma, (1000, 1)), GaussianNoise(sigma / math.sqrt(1 - 0.85**2), (1000, 1))
 walks = {"Ornstein-Uhlenbeck": np.stack([ou.sample(rng)[:, 0] for _ in range(200)]),
-         "Gaussian, equally strong": np.stack([gaussian.sample(rng)[:, 0] for _ in range(200)])}
-figure = Figure(figsize=(7, 3), layout="constrained")
+         "Gaussian": np.stack([gaussian.sample(rng)[:, 0] for _ in range(200)])}
+figure = Figure(figsize=(5.8, 3), layout="constrained")
 left, right = figure.subplots(1, 2)
 spread = {}
 for name, x in walks.items():
@@ -161,7 +161,8 @@ for name, x in walks.items():
     spread[name] = x[100:].sum(axis=0).std()
 left.set(xlabel="step", title="noise")
 right.set(xlabel="step", title="its sum so far")
-right.legend(fontsize=7)
+left.legend(fontsize=8, loc="upper right")
+left.set_ylim(-1.5, 2.5)
 ou_std, ou_measured = sigma / math.sqrt(1 - 0.85**2), walks["Ornstein-Uhlenbeck"][100:].std()
-times = spread["Ornstein-Uhlenbeck"] / spread["Gaussian, equally strong"]
+times = spread["Ornstein-Uhlenbeck"] / spread["Gaussian"]
 assert abs(ou_measured / ou_std - 1) < 0.03 and np.isclose(ou_std, 0.3797, atol=1e-4) and 3 < times < 3.8
