@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchac.errors import UserError, one_line
 
-FOLDER = Path(__file__).parents[1] / "course"
+COURSE = Path(__file__).parents[1] / "course"
 NAME = re.compile(r"(\d\d)_\w+")
 FIELDS = {"title": str, "minutes": int, "outcomes": list, "exhibits": list, "exercises": list, "tasks": list, "files": list,
           "terms": dict}
@@ -28,7 +28,7 @@ class Chapter:
     """
 
     number: int
-    stem: str
+    path: Path
     title: str
     minutes: int
     outcomes: list[str] = field(default_factory=list)
@@ -40,11 +40,11 @@ class Chapter:
     text: str = ""
 
 
-def chapters() -> list[Chapter]:
-    """All chapters in their order. Raises UserError if there are none, or one cannot be read."""
-    found = [read(path) for path in sorted(FOLDER.glob("*.md")) if NAME.fullmatch(path.stem)]
+def course(folder: Path = COURSE) -> list[Chapter]:
+    """All chapters of a folder, in their order. Raises UserError if there are none, or one cannot be read."""
+    found = [read(path) for path in sorted(folder.glob("*.md")) if NAME.fullmatch(path.stem)]
     if not found:
-        raise UserError(f"there are no chapters in {FOLDER}")
+        raise UserError(f"there is no chapter in {folder}")
     return found
 
 
@@ -63,4 +63,4 @@ def read(path: Path) -> Chapter:
             raise UserError(f"{path}: {name} is not what it should be: {value!r}")
     if missing := {"title", "minutes"} - set(values):
         raise UserError(f"{path}: its header lacks {' and '.join(sorted(missing))}")
-    return Chapter(number=int(path.stem[:2]), stem=path.stem, text=text, **values)
+    return Chapter(number=int(path.stem[:2]), path=path, text=text, **values)
