@@ -85,6 +85,13 @@ def test_a_script_becomes_a_notebook_that_shows_its_figures(tmp_path):
     assert path.read_bytes() == before                      # no random names in it
 
 
+@pytest.mark.parametrize("source, there", [
+    ("ax.legend()", "ax.legend();"), ("π = 3\nax.plot(\n    'π', π)  # a line", "π = 3\nax.plot(\n    'π', π);  # a line"),
+    ("print(1)", "print(1)"), ("x = a.b()", "x = a.b()"), ("if x:\n    a.b()", "if x:\n    a.b()"), ("%magic", "%magic"), ("", "")])
+def test_what_a_script_does_not_show_is_hidden_in_the_notebook(source, there):
+    assert notebooks.hushed(source) == there
+
+
 def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"absent\.py cannot be read: No such file"):
         notebooks.write([tmp_path / "absent.py"], tmp_path / "out")
