@@ -1,84 +1,81 @@
-"""The chapters of the course: Markdown, each with a TOML header between two lines `+++`."""
+"""Chapters of the course: Markdown with a TOML header between two lines `+++`."""
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scratchac.errors import UserError, one_line
+from scratchac.errors import UserError
 
-FOLDER = Path(__file__).parents[1] / "course"
-NAME = re.compile(r"(\d\d)_\w+")
+COURSE = Path(__file__).parents[1] / "course"
+HEADER = re.compile(r"\A\+\+\+\n(.*?)\n\+\+\+\n", re.DOTALL)
 FIELDS = {"title": str, "minutes": int, "outcomes": list, "exhibits": list, "exercises": list, "tasks": list, "files": list,
           "terms": dict}
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """One chapter.
+class Term:
+    """A technical term, in all the forms in which it occurs, and its explanation in one sentence."""
 
-    outcomes     what the reader can do afterwards
-    exhibits     exhibits of the museum that it shows
-    exercises    names in `scratchac exercise`
-    tasks        its commands besides exercises and exhibits, in order
-    files        what to read afterwards
-    terms        "term | other form" → the sentence that explains it
-    text         Markdown, without the header, which begins in line `line` of the file
-    """
+    forms: tuple[str, ...]
+    says: str
+
+    @property
+    def anchor(self) -> str:
+        """Its anchor in the glossary."""
+        return "term-" + re.sub(r"\W+", "-", self.forms[0].lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter: its header, and its text, which begins in line `line` of the file."""
 
     number: int
     path: Path
     title: str
     minutes: int
-    outcomes: list[str] = field(default_factory=list)
-    exhibits: list[str] = field(default_factory=list)
-    exercises: list[str] = field(default_factory=list)
-    tasks: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    terms: dict[str, str] = field(default_factory=dict)
-    text: str = ""
-    line: int = 1
-
-    @property
-    def stem(self) -> str:
-        """The file's name without .md."""
-        return self.path.stem
+    outcomes: tuple[str, ...]
+    exhibits: tuple[str, ...]           # of the museum
+    exercises: tuple[str, ...]          # of `scratchac exercise`
+    tasks: tuple[str, ...]              # further commands
+    files: tuple[str, ...]              # to read afterwards
+    terms: tuple[Term, ...]             # that are explained here first
+    text: str
+    line: int
 
     @property
     def cells(self) -> Path:
         """The script with the chapter's code cells."""
-        return self.path.parent / "cells" / f"{self.stem}.py"
-
-    @property
-    def glossary(self) -> list[tuple[list[str], str]]:
-        """The forms of each term, and the sentence that explains it."""
-        return [([form.strip() for form in forms.split("|")], says) for forms, says in self.terms.items()]
-
-
-def chapters(folder: Path | None = None) -> list[Chapter]:
-    """All chapters of a folder (the course's) in their order. Raises UserError if there are none, or one cannot be read."""
-    folder = folder or FOLDER
-    found = [read(path) for path in sorted(folder.glob("*.md")) if NAME.fullmatch(path.stem)]
-    if not found:
-        raise UserError(f"there are no chapters in {folder}")
-    return found
+        return self.path.parent / "cells" / f"{self.path.stem}.py"
 
 
 def read(path: Path) -> Chapter:
-    """One chapter. Raises UserError that names the file, and the field of its header."""
+    """The chapter in a file, whose name begins with its number. Raises UserError for a header that is wrong."""
+    text = path.read_text(encoding="utf-8")
+    found = HEADER.match(text)
+    if not found or not path.stem[:2].isdigit():
+        raise UserError(f"{path}: a chapter is called NN_name.md and begins with a header between two lines +++")
     try:
-        _, header, text = path.read_text(encoding="utf-8").split("+++\n", 2)
-        values: dict[str, Any] = tomllib.loads(header)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no chapter: {one_line(error, with_type=False)}") from None
-    for name, value in values.items():
-        if name not in FIELDS:
-            raise UserError(f"{path}: a header has no field {name!r}; its fields are {', '.join(FIELDS)}")
+        header: dict[str, Any] = tomllib.loads(found[1])
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: {error}") from None
+    for name, kind in FIELDS.items():
+        value = header.get(name)
         texts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if not isinstance(value, FIELDS[name]) or not all(isinstance(x, str) for x in texts):
-            raise UserError(f"{path}: {name} is not what it should be: {value!r}")
-    if missing := {"title", "minutes"} - set(values):
-        raise UserError(f"{path}: its header lacks {' and '.join(sorted(missing))}")
-    line = header.count("\n") + 3                                    # the header stands between two lines +++
-    return Chapter(number=int(path.stem[:2]), path=path, text=text, line=line, **values)
+        if not isinstance(value, kind) or not all(isinstance(x, str) for x in texts):
+            raise UserError(f"{path}: the header needs {name}, a {kind.__name__}{' of strings' if kind in (list, dict) else ''}")
+    if further := set(header) - set(FIELDS):
+        raise UserError(f"{path}: the header has {', '.join(sorted(further))}, which no chapter has")
+    terms = tuple(Term(tuple(form.strip() for form in forms.split("|")), says) for forms, says in header.pop("terms").items())
+    header |= {name: tuple(header[name]) for name, kind in FIELDS.items() if kind is list}
+    line = text[: found.end()].count("\n") + 1
+    return Chapter(int(path.stem[:2]), path, **header, terms=terms, text=text[found.end():], line=line)
+
+
+def course(folder: Path = COURSE) -> list[Chapter]:
+    """All chapters of a folder, in their order. Raises UserError if there is none, or if one is wrong."""
+    chapters = [read(path) for path in sorted(folder.glob("[0-9][0-9]_*.md"))]
+    if not chapters:
+        raise UserError(f"there is no chapter in {folder}")
+    return chapters

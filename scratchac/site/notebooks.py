@@ -85,15 +85,16 @@ def write(scripts: Iterable[Path], folder: Any, execute: bool = True) -> list[Pa
 
 
 def prepare(notebook: Any, stem: str) -> None:
-    """Let a notebook show its figures, and give it and its cells what is the same every time.
+    """Let a notebook show its figures and no other values, and give it and its cells what is the same every time.
 
     A cell of a chapter leaves a figure in the variable `figure`; in the notebook this variable is its last line, which shows it.
+    A script's last line may have a value that nobody meant to see, such as a legend: a semicolon hides it.
     """
     from nbformat import v4
 
     for cell in notebook.cells:
-        if cell.cell_type == "code" and leaves_figure(cell.source):
-            cell.source += "\nfigure"
+        if cell.cell_type == "code":
+            cell.source = cell.source + "\nfigure" if leaves_figure(cell.source) else hushed(cell.source)
     first = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"), 0)
     notebook.cells.insert(first, v4.new_code_cell(SETUP))
     for number, cell in enumerate(notebook.cells):
@@ -102,13 +103,29 @@ def prepare(notebook: Any, stem: str) -> None:
                          "language_info": {"name": "python"}}
 
 
+def statements(source: str) -> list[ast.stmt]:
+    """The statements of a cell; none of one with a magic command or a mistake, which shows when it is run."""
+    try:
+        return ast.parse(source).body
+    except SyntaxError:
+        return []
+
+
+def hushed(source: str) -> str:
+    """A cell with a semicolon behind its last statement, if that calls a method; functions such as `print` have no value."""
+    body = statements(source)
+    call = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.end_lineno is None:
+        return source
+    lines = source.encode().split(b"\n")                    # columns count bytes
+    last, column = call.end_lineno - 1, call.end_col_offset
+    lines[last] = lines[last][:column] + b";" + lines[last][column:]
+    return b"\n".join(lines).decode()
+
+
 def leaves_figure(source: str) -> bool:
     """Whether a cell assigns the variable `figure` at its top level."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:                                     # a magic command; running the cell tells of others
-        return False
-    targets = [target for line in body if isinstance(line, ast.Assign) for target in line.targets]
+    targets = [target for line in statements(source) if isinstance(line, ast.Assign) for target in line.targets]
     names = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
     return any(isinstance(name, ast.Name) and name.id == "figure" for name in names)
 

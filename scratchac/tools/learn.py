@@ -21,24 +21,24 @@ def learn(chapter: Number = None, folder: Path = Path("mine"), done: bool = Fals
         folder: folder of your exercises
         done: mark a chapter that has no exercises as done
     """
-    from scratchac.site.chapters import chapters
+    from scratchac.site import chapters
     from scratchac.tools import progress
 
-    course, known = chapters(), progress.read(folder)
+    course, known = chapters.course(), progress.read(folder)
     if chapter is None:
         if done:
             raise UserError("--done needs the number of a chapter: scratchac learn N --done")
         overview(course, known, folder)
         return
-    named = {str(one.number): one for one in course} | {one.stem: one for one in course}
+    named = {str(one.number): one for one in course} | {one.path.stem: one for one in course}
     if chapter.isdecimal() and chapter not in named:
         raise UserError(f"there is no chapter {chapter}; the chapters are {course[0].number} to {course[-1].number}")
-    one = named.get(chapter) or named[find_name("chapter", chapter, [one.stem for one in course])]
+    one = named.get(chapter) or named[find_name("chapter", chapter, [one.path.stem for one in course])]
     if done:
         if one.exercises:
             raise UserError(f"chapter {one.number} is done when its exercises are passed ({', '.join(one.exercises)}): "
                             f"scratchac exercise check {folder}")
-        known.chapters.add(one.stem)
+        known.chapters.add(one.path.stem)
         progress.write(folder, known)
     details(one, known, folder)
 
@@ -65,7 +65,7 @@ def details(one, known, folder):
 
     given = "" if folder == Path("mine") else f" --folder {folder}"
     print(f"{one.number} · {one.title}, {one.minutes} minutes{', done' if known.has_done(one) else ''}\n\n"
-          f"Read scratchac/course/{one.stem}.md")
+          f"Read scratchac/course/{one.path.stem}.md")
     section("Afterwards you can", one.outcomes)
     section("Try", one.tasks)
     section("Exercises", [f"{sign(name in known.passed)} {name}: {EXERCISES[name].line} ({EXERCISES[name].minutes} minutes)\n"

@@ -20,7 +20,7 @@ class Progress:
 
     def has_done(self, chapter: Chapter) -> bool:
         """Whether all exercises of a chapter are passed; a chapter without any has to be marked."""
-        return self.passed.issuperset(chapter.exercises) if chapter.exercises else chapter.stem in self.chapters
+        return self.passed.issuperset(chapter.exercises) if chapter.exercises else chapter.path.stem in self.chapters
 
 
 def read(folder: Path) -> Progress:

@@ -1,0 +1,142 @@
+"""The demos: scripts in percent format with a question each, their notebooks, and the gallery."""
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from scratchac.errors import UserError
+from scratchac.site import notebooks
+
+DEMOS = Path(__file__).parents[1] / "demos"
+SCRIPTS = sorted(DEMOS.glob("[0-9]*.py"))
+GALLERY = (DEMOS / "README.md").read_text()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_demo_asks_first_and_saves_its_picture_under_its_name(script):
+    text = script.read_text()
+    assert re.match(r"# %% \[markdown\]\n# # .+\?\n#\n", text)
+    assert re.findall(r'\bsave\(\w+, "(\w+)"\)', text) == ([] if script.stem == "21_web_page" else [script.stem])
+    assert "__file__" not in text and "sys.argv" not in text            # a notebook has neither
+
+
+def test_every_demo_has_a_row_and_a_section_that_asks_before_it_answers():
+    sections = re.findall(r"^## (\d\d) · .+?(?=^## |\Z)", GALLERY, re.MULTILINE | re.DOTALL)
+    rows = dict(re.findall(r"^\| `python demos/(\d\d)_\w+\.py.*?` \| (.+?\?).* \| \S+ \|$", GALLERY, re.MULTILINE))
+    assert sections == list(rows) == [script.stem[:2] for script in SCRIPTS]
+    for number, question in rows.items():
+        section = re.search(rf"^## {number} · .+?(?=^## |\Z)", GALLERY, re.MULTILINE | re.DOTALL)[0]
+        form = rf"## .+\n\*\*{re.escape(question)}\*\*\n\n(!\[.+\]\(.+\)\n\n)+" \
+               r"<details><summary>Answer</summary>\n\n.+\n\n</details>\n"
+        assert re.match(form, section, re.DOTALL), number
+
+
+def test_minutes_of_all_demos_are_known():
+    minutes = notebooks.minutes_of_demos()
+    assert list(minutes) == [script.stem for script in SCRIPTS]
+    assert minutes["24_hindsight"] == 20 and minutes["00_policy_gradient"] == 0.25
+    assert set(minutes) >= notebooks.BY_HAND
+
+
+@pytest.mark.parametrize("long, most", [(False, 0.5), (True, 20)])
+def test_quick_demos_are_run_and_the_others_are_written(long, most, monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr(notebooks, "write", lambda scripts, folder, execute=True: asked.update(
+        {script.stem: execute for script in scripts if script.parent == DEMOS}) or [])
+    notebooks.everything(tmp_path, long=long)
+    minutes = notebooks.minutes_of_demos()
+    assert asked == {stem: least <= most and stem not in notebooks.BY_HAND for stem, least in minutes.items()}
+
+
+SCRIPT = """# %% [markdown]
+# # Why is that?
+
+# %% first
+from helper import value
+print(value)
+
+# %% drawn
+from matplotlib.figure import Figure
+figure, other = Figure(), 1
+ax = figure.subplots()
+
+# %% last
+{last}
+"""
+
+
+def cells_of(path):
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text())["cells"]]
+
+
+def test_a_script_becomes_a_notebook_that_shows_its_figures(tmp_path):
+    script = tmp_path / "asked.py"
+    script.write_text(SCRIPT.format(last="with open('made', 'w'):\n    figure = 2"))
+    (path,) = notebooks.write([script], tmp_path / "out", execute=False)
+    assert path == tmp_path / "out/asked.ipynb" and cells_of(path) == [
+        ("markdown", "# Why is that?"), ("code", "%matplotlib inline"), ("code", "from helper import value\nprint(value)"),
+        ("code", "from matplotlib.figure import Figure\nfigure, other = Figure(), 1\nax = figure.subplots()\nfigure"),
+        ("code", "with open('made', 'w'):\n    figure = 2")]
+    before = path.read_bytes()
+    notebooks.write([script], tmp_path / "out", execute=False)
+    assert path.read_bytes() == before                      # no random names in it
+
+
+@pytest.mark.parametrize("source, there", [
+    ("ax.legend()", "ax.legend();"), ("π = 3\nax.plot(\n    'π', π)  # a line", "π = 3\nax.plot(\n    'π', π);  # a line"),
+    ("print(1)", "print(1)"), ("x = a.b()", "x = a.b()"), ("if x:\n    a.b()", "if x:\n    a.b()"), ("%magic", "%magic"), ("", "")])
+def test_what_a_script_does_not_show_is_hidden_in_the_notebook(source, there):
+    assert notebooks.hushed(source) == there
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"absent\.py cannot be read: No such file"):
+        notebooks.write([tmp_path / "absent.py"], tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file cannot be made"):
+        notebooks.write([], tmp_path / "file")
+    monkeypatch.setitem(notebooks.sys.modules, "jupytext", None)
+    with pytest.raises(UserError, match="notebooks need jupytext: pip install 'jupytext"):
+        notebooks.write([], tmp_path / "out")
+
+
+def test_a_picture_is_shown_in_a_notebook_and_saved_otherwise(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(DEMOS)
+    import common
+
+    shown = []
+    monkeypatch.setattr(common, "PICTURES", tmp_path)
+    monkeypatch.setattr(common.notebook, "show", shown.append)
+    monkeypatch.setattr(notebooks.sys, "argv", ["demo.py", "RUN"])
+    figure = SimpleNamespace(savefig=lambda path, dpi: path.touch())
+    common.save(figure, "00_x")
+    assert shown == [] and (tmp_path / "00_x.png").exists() and common.arguments() == ["RUN"]
+    monkeypatch.setattr(common, "in_notebook", lambda: True)
+    common.save(figure, "01_x")
+    assert shown == [figure] and not (tmp_path / "01_x.png").exists() and common.arguments() == []
+
+
+@pytest.mark.slow
+def test_notebooks_are_run_in_a_kernel(tmp_path):
+    """Figures are in the outputs, the script's folder stays as it is, and an error is one line with script and cell."""
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    (folder / "helper.py").write_text("value = 42")
+    script = folder / "asked.py"
+    script.write_text(SCRIPT.format(last="open('made', 'w').close()"))
+    demo = DEMOS / "00_policy_gradient.py"
+    pictures = {path: path.stat().st_mtime_ns for path in (DEMOS / "pictures").iterdir()}
+    mine, theirs = notebooks.write([script, demo], tmp_path / "out")
+    outputs = [cell.get("outputs", []) for cell in json.loads(mine.read_text())["cells"]]
+    assert outputs[2][0]["text"] == ["42\n"] and "image/png" in outputs[3][0]["data"] and not (folder / "made").exists()
+    outputs = [output for cell in json.loads(theirs.read_text())["cells"] for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 1
+    assert {path: path.stat().st_mtime_ns for path in (DEMOS / "pictures").iterdir()} == pictures
+    for last, said in (("print(1)\n1 /\\\n 0", r"asked\.py, cell last: ZeroDivisionError: division by zero"),
+                       ("import os; os._exit(3)", r"asked\.py: the kernel has ended at or after cell drawn")):
+        script.write_text(SCRIPT.format(last=last))
+        with pytest.raises(UserError, match=said):
+            notebooks.write([script], tmp_path / "out")
