@@ -36,9 +36,9 @@ function drawDelta(now, past) {
   const at = (delta) => delta.map((x, t) => [c.px(t + 1), c.py(x)]);
   const sticks = at(now.delta).map(([x, top], t) => {
     const kind = now.delta[t] < 0 ? "orange" : "blue", size = Math.abs(now.delta[t]);
-    return (size > 1e-9 ? line(kind, x, c.py(0), x, top) : "") + dot(kind, x, top, size > 0.005 ? 5 : 3);
+    return (size > 1e-9 ? line(kind, x, c.py(0), x, top) : "") + dot(kind, x, top, size > 0.02 ? 4.5 : 2.5);
   });
-  const before = at(past).map(([x, y]) => line("ghost", x - 6, y, x + 6, y)).join("");
+  const before = at(past).map(([x, y], t) => (Math.abs(past[t] - now.delta[t]) < 0.02 ? "" : line("ghost", x - 6, y, x + 6, y))).join("");
   c.show(events(c, now.kind) + steps(c) + before + sticks.join(""),
          `TD error in the last trial: ${fixed(now.delta[world.cue - 1], 3)} at the cue, ${fixed(now.delta[world.reward - 1], 3)} where the reward is due.`);
 }
@@ -57,7 +57,7 @@ function drawHistory() {
   const at = (numbers) => numbers.map((x, i) => [c.px(i + 1), c.py(x)]), curve = (kind, numbers) =>
     path(kind, at(numbers)) + (numbers.length < 30 ? at(numbers).map(([x, y]) => dot(kind, x, y, 3)).join("") : "");
   const unusual = trials.map(({ kind }, i) => (kind === "reward" ? "" : line("mark", c.px(i + 1), c.top, c.px(i + 1), c.bottom))).join("");
-  const names = ticks(1, most, 4).filter(([x]) => x >= 1 && Number.isInteger(x) && x < 0.97 * most).map(([x, label]) => text(c.px(x), c.height - 7, "middle", label));
+  const names = ticks(1, most, 4).filter(([x]) => x >= 1 && Number.isInteger(x) && x < 0.85 * most).map(([x, label]) => text(c.px(x), c.height - 7, "middle", label));
   const drawn = trials.length ? curve("orange", reward) + curve("blue", cue) : text((c.left + c.right) / 2, c.py(0) - 12, "middle", "no trial yet");
   c.show(unusual + text(c.px(1), c.height - 7, "middle", 1) + text(c.right, c.height - 7, "end", `trial ${most}`) + names.join("") + drawn,
          `TD error at the cue and where the reward is due, over ${trials.length} trials.`);

@@ -14,9 +14,9 @@ function drawQ(q) {
 }
 
 function drawP(seen) {
-  const c = chart("p", { height: tall(250, 210), x: [-0.5, 2.5], y: [0, 1.12], count: 5 }), wide = Math.min(44, 0.3 * (c.px(1) - c.px(0)));
+  const c = chart("p", { height: tall(250, 210), x: [-0.5, 2.5], y: [0, 1.12], count: 5 }), wide = Math.min(44, 0.38 * (c.px(1) - c.px(0)));
   const bar = (kind, x, p) => `<rect class="${kind}" x="${x}" y="${c.py(p)}" width="${wide}" height="${c.bottom - c.py(p)}" rx="2"/>` +
-    text(x + wide / 2, c.py(p) - 5, "middle", fixed(p, 2), kind);
+    text(x + wide / 2, c.py(p) - 5, "middle", fixed(p, 2), wide < 30 ? `small ${kind}` : kind);
   c.show(NAMES.map((name, i) => bar("blue", c.px(i) - wide - 2, seen.right.p[i]) + bar("orange", c.px(i) + 2, seen.wrong.p[i]) +
     text(c.px(i), c.height - 7, "middle", name, "strong")).join(""),
     PAIR.map(([name]) => `${name === "right" ? "exp(Q/α)" : "exp(αQ)"}: ${seen[name].p.map((x) => fixed(x, 2)).join(", ")}`).join("; "));

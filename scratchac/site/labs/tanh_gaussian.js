@@ -1,6 +1,6 @@
 // The page of the tanh-Gaussian: two densities with the same ten strips of probability, and the areas under three curves.
 
-const settings = { mu: 0.5, logStd: -0.2, a: 0.7 };
+const settings = { mu: 0.5, logStd: -0.2, a: 0.7 }, END = 6.5;              // tanh 6.5 is less than a pixel from 1
 // ε at which N(0, 1) has 0.1, 0.2 … 0.9 of its probability below, by bisection of a sum of the density
 const DECILES = (() => {
   const n = 16000, found = [];
@@ -18,7 +18,7 @@ const points = (low, high, at, n = 80) => Array.from({ length: n + 1 }, (_, i) =
 // Ten strips under a curve: every other one is filled stronger. `bounds` are in u, `at(u)` gives the pixel of the curve.
 function strips(bounds, at, floor) {
   return bounds.slice(1).map((high, k) => {
-    const edge = points(bounds[k], high, at, 24);
+    const edge = points(bounds[k], high, at, 50);
     return path(k % 2 ? "strip odd" : "strip", edge, `L${edge.at(-1)[0].toFixed(2)} ${floor.toFixed(2)}L${edge[0][0].toFixed(2)} ${floor.toFixed(2)}Z`);
   }).join("");
 }
@@ -35,13 +35,13 @@ function drawBoth(seen) {
     `Density of u: a Gaussian around ${fixed(mu, 2)} with standard deviation ${fixed(std, 2)}.`);
 
   // Along u, so that the ends of (−1, 1) get their points. Where the density grows without end, the picture stops.
-  const right = (u) => Math.exp(logNormal(u, mu, logStd) - logSlope(u)), line0 = Math.min(mu - 6 * std, -4), line1 = Math.max(mu + 6 * std, 4);
+  const right = (u) => Math.exp(logNormal(u, mu, logStd) - logSlope(u)), inside = bounds.map((u) => Math.min(END, Math.max(-END, u)));
   const tallest = Math.max(...points(-2.2, 2.2, right, 200), normal(mu), 0.6), high = 1.12 * tallest;
   const s = chart("squashed", { height: tall(320, 230), x: [-1.02, 1.02], y: [0, high] });
   const at = (density) => (u) => [s.px(Math.tanh(u)), s.py(Math.min(density(u), 3 * high))];
   const now = right(seen.u);
-  s.show(`<g ${s.clip}>${strips(bounds, at(right), s.bottom)}${path("orange dashed", points(line0, line1, at(normal), 600))}` +
-    `${path("blue", points(line0, line1, at(right), 600))}</g>` + axis(s, -1, 1, "a") + line("here", s.px(a), s.top, s.px(a), s.bottom) +
+  s.show(`<g ${s.clip}>${strips(inside, at(right), s.bottom)}${path("orange dashed", points(-END, END, at(normal), 700))}` +
+    `${path("blue", points(-END, END, at(right), 700))}</g>` + axis(s, -1, 1, "a") + line("here", s.px(a), s.top, s.px(a), s.bottom) +
     dot("wrong here", s.px(a), s.py(normal(seen.u)), 5) + (now <= high ? dot("here", s.px(a), s.py(now), 5) : ""),
     `Density of a: ${fixed(now, 3)} at a = ${fixed(a, 3)}; without the correction ${fixed(normal(seen.u), 3)}.`);
 }
