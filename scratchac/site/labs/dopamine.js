@@ -57,7 +57,7 @@ function drawHistory() {
   const at = (numbers) => numbers.map((x, i) => [c.px(i + 1), c.py(x)]), curve = (kind, numbers) =>
     path(kind, at(numbers)) + (numbers.length < 30 ? at(numbers).map(([x, y]) => dot(kind, x, y, 3)).join("") : "");
   const unusual = trials.map(({ kind }, i) => (kind === "reward" ? "" : line("mark", c.px(i + 1), c.top, c.px(i + 1), c.bottom))).join("");
-  const names = ticks(1, most, 4).filter(([x]) => x >= 1 && Number.isInteger(x) && x < 0.85 * most).map(([x, label]) => text(c.px(x), c.height - 7, "middle", label));
+  const names = ticks(1, most, 4).filter(([x]) => x >= 1 && Number.isInteger(x) && c.px(x) < c.right - 76).map(([x, label]) => text(c.px(x), c.height - 7, "middle", label));
   const drawn = trials.length ? curve("orange", reward) + curve("blue", cue) : text((c.left + c.right) / 2, c.py(0) - 12, "middle", "no trial yet");
   c.show(unusual + text(c.px(1), c.height - 7, "middle", 1) + text(c.right, c.height - 7, "end", `trial ${most}`) + names.join("") + drawn,
          `TD error at the cue and where the reward is due, over ${trials.length} trials.`);
@@ -69,7 +69,7 @@ function drawMap() {
   const high = (c.bottom - c.top) / rows, edge = (t) => Math.round(c.px(t + 0.5)), row = (i) => Math.round(c.top + i * high);   // whole pixels: no seams
   const cells = shown.flatMap(({ delta }, i) => delta.map((x, t) => (Math.abs(x) < 0.01 ? "" :
     `<rect class="${x < 0 ? "square orange" : "square blue"}" x="${edge(t)}" y="${row(i)}" width="${edge(t + 1) - edge(t)}" ` +
-    `height="${Math.max(row(i + 1) - row(i), 1)}" opacity="${Math.min(1, Math.sqrt(Math.abs(x))).toFixed(2)}"/>`)));
+    `height="${x < 0 ? Math.max(row(i + 1) - row(i), 2) : row(i + 1) - row(i)}" opacity="${Math.min(1, Math.sqrt(Math.abs(x))).toFixed(2)}"/>`)));
   const numbers = ticks(first + 1, first + rows, 4).filter(([x]) => x >= 1).map(([x, label]) => text(c.left - 7, c.top + (x - first - 0.5) * high + 4, "end", label));
   c.show(cells.join("") + numbers.join("") + events(c, "reward") + steps(c), `TD error at each step of the last ${shown.length} trials.`);
 }

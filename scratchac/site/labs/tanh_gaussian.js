@@ -74,6 +74,8 @@ function draw() {
 }
 
 for (const [id, digits] of [["mu", 2], ["logStd", 2], ["a", 3]]) slider(settings, id, digits, draw);
+$("points").textContent = POINTS;
+for (const place of document.querySelectorAll(".reach")) place.textContent = REACH;
 window.addEventListener("resize", draw);
 draw();
 
