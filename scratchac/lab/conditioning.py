@@ -39,7 +39,7 @@ def trial(w: np.ndarray, r: np.ndarray, lr: float, lam: float = 0.0, gamma: floa
 
 
 def condition(rewards: Iterable[float], lrs: Iterable[float], optimism: Sequence[float] = (0.5,), lam: float = 0.0) -> np.ndarray:
-    """TD errors (trials, STEPS, N) of N critics that begin with w = 0: trial i has the reward rewards[i] and the step size lrs[i]."""
+    """TD errors (trials, STEPS, N) of N critics that begin with w = 0; trial i has reward rewards[i] and step size lrs[i]."""
     w, errors = np.zeros((STEPS + 1, len(optimism))), []
     for reward, lr in zip(rewards, lrs, strict=True):
         delta, w = trial(w, reward_at(REWARD, reward), lr, lam, optimism=optimism)

@@ -1,7 +1,7 @@
 """Interactive pages of the course: conditioning, the tanh-Gaussian, and soft policies. Each is one file that loads nothing else.
 
-What a page computes stands in a JavaScript file of its own, which tests hold to NumPy: conditioning.js to scratchac/lab/conditioning.py,
-density.js to `distributions.tanh_gaussian`, soft.js to `distributions.log_softmax`.
+What a page computes stands in a JavaScript file of its own, which tests hold to NumPy: conditioning.js to
+scratchac/lab/conditioning.py, density.js to `distributions.tanh_gaussian`, soft.js to `distributions.log_softmax`.
 """
 
 from importlib.resources import files

@@ -12,8 +12,8 @@ function logDensities(a, mu, logStd) {
   return { u, logp: without - slope, without, slope };
 }
 
-// Areas under the three curves, and −Σ density · log density of the right one and of log π as the mistake computes it, both over actions
-// that are really taken. Sums over u = μ + σε, ε from −REACH to REACH: a strip du of u is a strip (1 − tanh² u) du of a.
+// Areas under the three curves, and the mean of −log π over the actions that are really taken: with log π as it is (the entropy),
+// and as the mistake computes it. Sums over u = μ + σε, ε from −REACH to REACH: a strip du of u is a strip (1 − tanh² u) du of a.
 function areas(mu, logStd) {
   const std = Math.exp(logStd), du = std * 2 * REACH / (POINTS - 1);
   const sum = { before: 0, after: 0, without: 0, entropy: 0, claimed: 0 };

@@ -1,25 +1,30 @@
 // The page of soft policies: three values to drag, two policies, and E[Q] + αH of every policy as a triangle.
 
-const settings = { alpha: 0.3, q1: 1, q2: 0.6, q3: -0.8 }, NAMES = ["a₁", "a₂", "a₃"], PAIR = [["right", "blue"], ["wrong", "orange"]];
+const settings = { alpha: 0.3, q1: 1, q2: 0.6, q3: -0.8 }, NAMES = ["a₁", "a₂", "a₃"];
+const PAIR = [["right", "blue"], ["wrong", "orange"]];
 const ALPHAS = Array.from({ length: 81 }, (_, i) => 10 ** (-1.3 + 0.025 * i)), CELLS = 36;
-const LEVELS = [0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98];              // shares of the way from the worst policy to the best
+const LEVELS = [0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98];              // from the worst policy, 0, to the best, 1
 const values = () => [settings.q1, settings.q2, settings.q3];
 
 function drawQ(q) {
   const c = chart("q", { height: tall(250, 210), x: [-0.5, 2.5], y: [-2.2, 2.2] });
   c.show(q.map((x, i) => line("stem", c.px(i), c.py(0), c.px(i), c.py(x)) + dot("handle", c.px(i), c.py(x), 9) +
-    `<circle class="grip" data-action="${i}" cx="${c.px(i)}" cy="${c.py(x)}" r="24"/>` + text(c.px(i), c.height - 7, "middle", NAMES[i], "strong")).join(""),
+    `<circle class="grip" data-action="${i}" cx="${c.px(i)}" cy="${c.py(x)}" r="24"/>` +
+    c.under(i, NAMES[i], "middle", "strong")).join(""),
     `Values of the three actions: ${q.map((x) => fixed(x, 2)).join(", ")}.`);
   drawQ.at = (y) => 2.2 - 4.4 * (y - c.top) / (c.bottom - c.top);           // pixels to Q
 }
 
 function drawP(seen) {
-  const c = chart("p", { height: tall(250, 210), x: [-0.5, 2.5], y: [0, 1.12], count: 5 }), wide = Math.min(44, 0.3 * (c.px(1) - c.px(0)));
-  const bar = (kind, x, p) => `<rect class="${kind}" x="${x}" y="${c.py(p)}" width="${wide}" height="${c.bottom - c.py(p)}" rx="2"/>` +
-    text(x + wide / 2, c.py(p) - 5, "middle", fixed(p, 2), kind);
+  const c = chart("p", { height: tall(250, 210), x: [-0.5, 2.5], y: [0, 1.12], count: 5 });
+  const wide = Math.min(44, 0.38 * (c.px(1) - c.px(0)));
+  const bar = (kind, x, p) =>
+    `<rect class="${kind}" x="${x}" y="${c.py(p)}" width="${wide}" height="${c.bottom - c.py(p)}" rx="2"/>` +
+    text(x + wide / 2, c.py(p) - 5, "middle", fixed(p, 2), wide < 30 ? `small ${kind}` : kind);
   c.show(NAMES.map((name, i) => bar("blue", c.px(i) - wide - 2, seen.right.p[i]) + bar("orange", c.px(i) + 2, seen.wrong.p[i]) +
-    text(c.px(i), c.height - 7, "middle", name, "strong")).join(""),
-    PAIR.map(([name]) => `${name === "right" ? "exp(Q/α)" : "exp(αQ)"}: ${seen[name].p.map((x) => fixed(x, 2)).join(", ")}`).join("; "));
+    c.under(i, name, "middle", "strong")).join(""),
+    [["exp(Q/α)", seen.right], ["exp(αQ)", seen.wrong]].map(([name, { p }]) =>
+      `${name}: ${p.map((x) => fixed(x, 2)).join(", ")}`).join("; "));
 }
 
 // Small triangles, coloured by E[Q] + αH from the worst policy to the best, and lines where it has the same height
@@ -35,30 +40,36 @@ function drawTriangle(q, seen) {
   const place = (i, j) => at([i / CELLS, j / CELLS, 1 - (i + j) / CELLS]);
   for (let i = 0; i < CELLS; i++) for (let j = 0; j < CELLS - i; j++) for (const up of i + j < CELLS - 1 ? [0, 1] : [0]) {
     const three = up ? [[i + 1, j + 1], [i + 1, j], [i, j + 1]] : [[i, j], [i + 1, j], [i, j + 1]];
-    const xy = three.map(([a, b]) => place(a, b)), high = three.map(([a, b]) => level(a, b)), mean = (high[0] + high[1] + high[2]) / 3;
-    cells.push(`<path class="cell" opacity="${(0.05 + 0.75 * Math.max(0, mean) ** 2).toFixed(3)}" d="M${xy.map((p) => p.map((x) => x.toFixed(1)).join(" ")).join("L")}Z"/>`);
-    for (const c of LEVELS) {                                               // crossings of two of the three edges, linear between corners
+    const xy = three.map(([a, b]) => place(a, b)), high = three.map(([a, b]) => level(a, b));
+    const mean = (high[0] + high[1] + high[2]) / 3, opacity = (0.05 + 0.75 * Math.max(0, mean) ** 2).toFixed(3);
+    cells.push(`<path class="cell" opacity="${opacity}" d="M${joined(xy)}Z"/>`);
+    for (const c of LEVELS) {                                               // it crosses two edges, or none
       const cuts = [[0, 1], [1, 2], [2, 0]].filter(([a, b]) => (high[a] < c) !== (high[b] < c)).map(([a, b]) => {
         const way = (c - high[a]) / (high[b] - high[a]);
-        return [0, 1].map((k) => (xy[a][k] + way * (xy[b][k] - xy[a][k])).toFixed(1)).join(" ");
+        return [0, 1].map((k) => xy[a][k] + way * (xy[b][k] - xy[a][k]));
       });
-      if (cuts.length === 2) contours.push(`M${cuts.join("L")}`);
+      if (cuts.length === 2) contours.push(`M${joined(cuts)}`);
     }
   }
   const ways = PAIR.map(([name, kind]) => path(`${kind} way`, ALPHAS.map((alpha) => at(policies(q, alpha)[name].p))));
   const dots = [...PAIR].reverse().map(([name, kind]) => dot(`${kind} policy`, ...at(seen[name].p), name === "right" ? 8 : 6));
-  const names = [["end", -9, 4], ["middle", 0, -9], ["start", 9, 4]].map(([anchor, dx, dy], i) => text(corners[i][0] + dx, corners[i][1] + dy, anchor, NAMES[i], "strong"));
-  svg.innerHTML = cells.join("") + path("edge", corners, "Z") + `<path class="contour" d="${contours.join("")}"/>` + ways.join("") + dots.join("") + names.join("");
-  svg.setAttribute("aria-label", `All policies over three actions. E[Q] + αH is largest, ${fixed(seen.value, 3)}, at exp(Q/α)/Z; at exp(αQ)/Z it is ${fixed(seen.wrong.soft, 3)}.`);
+  const names = [["end", -9, 4], ["middle", 0, -9], ["start", 9, 4]].map(([anchor, dx, dy], i) =>
+    text(corners[i][0] + dx, corners[i][1] + dy, anchor, NAMES[i], "strong"));
+  const heights = `<path class="contour" d="${contours.join("")}"/>`;
+  svg.innerHTML = [...cells, path("edge", corners, "Z"), heights, ...ways, ...dots, ...names].join("");
+  svg.setAttribute("aria-label", `All policies over three actions. E[Q] + αH is largest, ` +
+    `${fixed(seen.value, 3)}, at exp(Q/α)/Z; at exp(αQ)/Z it is ${fixed(seen.wrong.soft, 3)}.`);
 }
 
 function drawCurve(q, seen) {
   const all = ALPHAS.map((alpha) => policies(q, alpha)), numbers = all.flatMap(({ right, wrong }) => [right.soft, wrong.soft]);
   const low = Math.min(...numbers), high = Math.max(...numbers), room = Math.max(0.05 * (high - low), 0.1);
-  const c = chart("curve", { height: tall(310, 240), x: [-1.3, 0.7], y: [low - room, high + room] }), at = (name) => all.map((one, i) => [c.px(Math.log10(ALPHAS[i])), c.py(one[name].soft)]);
+  const c = chart("curve", { height: tall(310, 240), x: [-1.3, 0.7], y: [low - room, high + room] });
+  const at = (name) => all.map((one, i) => [c.px(Math.log10(ALPHAS[i])), c.py(one[name].soft)]);
   const x = c.px(Math.log10(settings.alpha));
-  c.show([0.1, 0.3, 1, 3].map((alpha) => text(c.px(Math.log10(alpha)), c.height - 7, "middle", alpha === 0.1 ? "α = 0.1" : alpha)).join("") +
-    line("mark", c.px(0), c.top, c.px(0), c.bottom) + line("here", x, c.top, x, c.bottom) + path("orange", at("wrong")) + path("blue", at("right")) +
+  c.show([0.1, 0.3, 1, 3].map((alpha) => c.under(Math.log10(alpha), alpha === 0.1 ? "α = 0.1" : alpha)).join("") +
+    line("mark", c.px(0), c.top, c.px(0), c.bottom) + line("here", x, c.top, x, c.bottom) +
+    path("orange", at("wrong")) + path("blue", at("right")) +
     dot("orange policy", x, c.py(seen.wrong.soft), 5) + dot("blue policy", x, c.py(seen.right.soft), 5),
     `E[Q] + αH over α; here ${fixed(seen.right.soft, 3)} for exp(Q/α) and ${fixed(seen.wrong.soft, 3)} for exp(αQ).`);
 }
