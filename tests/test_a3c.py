@@ -27,6 +27,7 @@ from scratchac.experiments.run import Run
 from scratchac.parallel.shared import Kept, SharedMemoryStore
 from scratchac.parallel.workers import engine
 from scratchac.training.loops import train
+from scratchac.training.memory import Batch
 
 
 def blocks(pid):
@@ -151,11 +152,18 @@ def run(agent, env, steps, end=False, under_way=None):
     return reports, reports[0][0]
 
 
+class Closing(Constant):
+    closed = 0
+
+    def close(self):
+        Closing.closed += 1
+
+
 def test_workers_one_after_the_other(here):
     """The first takes all 100 steps, so the second takes none. Its 20 updates and 33 episodes of 3 steps arrive once each."""
-    env = partial(Constant, 3)
+    env = partial(Closing, 3)
     agent = scratchac.make_agent("a3c", env, envs=2, rollout=5, hidden=(4,))
-    start = agent.model.flat.copy()
+    start, closed = agent.model.flat.copy(), Closing.closed
     reports, interaction = run(agent, env, 100)
     assert agent.step == 100 and [updates for *_, updates in reports] == [1] * 20
     assert all(metrics.keys() == set(A3C.metrics) and 0 <= seconds < 60 for _, metrics, seconds, _ in reports)
@@ -164,6 +172,22 @@ def test_workers_one_after_the_other(here):
     assert np.array_equal(agent.model.flat, Seen.last.flat) and np.array_equal(agent.optimiser.v, Seen.last.v)
     assert not np.array_equal(agent.model.flat, start) and agent.optimiser.v.any()
     assert here == ["numpy", "numpy"] and Seen.last.closed and not Seen.last.flag[0]
+    assert Closing.closed == closed + 2                                     # the environment of each worker
+    y = agent.model.policy(np.zeros((1, 1), np.float32))[0]
+    assert agent.act(np.zeros(1), explore=False) == y.argmax()
+
+
+def test_a_workers_update_by_hand():
+    """A quarter of the way to step 100, a rate that falls from 0.04 to 0 is 0.03. The store says when the worker must end."""
+    agent = scratchac.make_agent("a3c", Constant, envs=2, steps=100, lr="linear:0.04:0", hidden=(4,))
+    store, pushed = Kept(len(agent.model.flat), 2, np.float32), []
+    store.fill(agent.model.flat, agent.optimiser.v, 25)
+    store.push = lambda *given: pushed.append(given) or (30, True)
+    worker = module.Worker(1, agent.learner, store)
+    assert worker.step == 25 and not worker.stopped and worker.learner.n_envs == 1
+    obs, zeros = np.zeros((5, 1, 1), np.float32), np.zeros((5, 1), np.float32)
+    worker.update(Batch(obs, zeros.astype(int), zeros + 1, obs, zeros, zeros, zeros.astype(int)))
+    assert pushed == [(1, agent.learner.model.grad, pytest.approx(0.03), 5)] and worker.step == 30 and worker.stopped
 
 
 def test_workers_that_go_on(here):

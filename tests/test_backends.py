@@ -156,10 +156,23 @@ def test_networks_that_are_worth_several_threads(backend, sizes, stack, batch, d
     check_network(backend, sizes, stack, batch, "relu", dtype, False, True, 0)
 
 
+class Unwritten:
+    """NumPy, except that `empty` gives arrays full of NaN."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, shape, dtype):
+        return np.full(shape, np.nan, dtype)
+
+
 @pytest.mark.parametrize("chunks", [1, 3])
 @pytest.mark.parametrize("sizes, stack, batch", [((5, 4, 2), (), 7), ((3, 9, 8, 1), (2,), 8)])
 def test_pieces_for_several_threads(monkeypatch, sizes, stack, batch, chunks):
-    """A batch in pieces, one for each thread; here one piece after another, in loops that run as Python."""
+    """A batch in pieces, one for each thread; here one piece after another, in loops that run as Python.
+
+    Memory for the results holds NaN at first, so that a row that no piece computes shows.
+    """
     numba_kernels = pytest.importorskip("kernels.numba_kernels")
     functions = [getattr(function, "py_func", function) for function in (          # without compilation there is no py_func
         numba_kernels.numba_networks.forward_parallel, numba_kernels.numba_networks.backward_parallel,
@@ -170,6 +183,7 @@ def test_pieces_for_several_threads(monkeypatch, sizes, stack, batch, chunks):
         return functions, chunks
 
     monkeypatch.setattr(numba_kernels, "_plan", plan)
+    monkeypatch.setattr(numba_kernels, "np", Unwritten())
     for dtype in (np.float32, np.float64):
         with kernels.using("numba") as backend:
             check_network(backend, sizes, stack, batch, "tanh", dtype, bool(stack), True, 0)
