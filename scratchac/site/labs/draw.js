@@ -24,8 +24,8 @@ function ticks(low, high, count) {
   return Array.from({ length }, (_, i) => [(first + i) * step, fixed((first + i) * step, digits)]);
 }
 
-// A chart in the SVG `id`: maps x and y to pixels, draws the horizontal grid with about `count` numbers, and shows what it is given.
-// `under` writes below the axis.
+// A chart in the SVG `id`: maps x and y to pixels, draws the grid with about `count` numbers, and shows what it is given. `under`
+// writes below the axis.
 function chart(id, { height, x, y, left = 40, right = 10, top = 12, bottom = 26, count = 4 }) {
   const svg = $(id), width = Math.max(svg.clientWidth, 240);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
