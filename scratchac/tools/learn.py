@@ -48,7 +48,7 @@ def overview(course, known, folder):
     wide = max(len(one.title) for one in course)
     for one in course:
         passed = len(known.passed.intersection(one.exercises))
-        note = f"{passed} of {len(one.exercises)} exercises" if one.exercises else ""
+        note = f"{passed} of {len(one.exercises)} exercise{'s' * (len(one.exercises) > 1)}" if one.exercises else ""
         print(f"{sign(known.has_done(one))} {one.number:2}  {one.title:{wide}}  {one.minutes:3} min  {note}".rstrip())
     finished = [one for one in course if known.has_done(one)]
     print(f"\n{len(finished)} of {len(course)} chapters done, {sum(one.minutes for one in course if one not in finished) / 60:.1f} "
