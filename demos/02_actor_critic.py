@@ -1,11 +1,12 @@
-"""One-step actor-critic: does the factor γᵗ matter, and what do eligibility traces add?
+# %% [markdown]
+# # One-step actor-critic: does the factor γᵗ matter, and what do eligibility traces add?
+#
+# The policy gradient theorem weights the step at time t by γᵗ. Most programs leave that out, and then follow the gradient of
+# no objective (Thomas 2014); yet they learn CartPole faster, because with the factor (right panel) a pole that falls late
+# teaches next to nothing. Traces hand every TD error to the steps before it as well: a faster start, and no better end.
+# Everything here learns from single transitions, without any batch. Takes about three minutes.
 
-The policy gradient theorem weights the step at time t by γᵗ. Most programs leave that out, and then follow the gradient of
-no objective (Thomas 2014); yet they learn CartPole faster, because with the factor (right panel) a pole that falls late
-teaches next to nothing. Traces hand every TD error to the steps before it as well: a faster start, and no better end.
-Everything here learns from single transitions, without any batch. Takes about three minutes.
-"""
-
+# %%
 import numpy as np
 from common import curves, figure, learning_curves, save
 
@@ -18,9 +19,14 @@ VARIANTS = {
     "without γᵗ, traces λ = 0.8": {"discount_actor": False, "lam_actor": 0.8, "lam_critic": 0.8},
 }
 
+# %%
 fig, (left, right) = figure("CartPole-v1: mean and range of 3 seeds", "What γᵗ leaves of a step's weight")
 learning_curves(left, {name: curves("actor-critic", ENV, SEEDS, steps=STEPS, **options) for name, options in VARIANTS.items()})
 
+# %% [markdown]
+# What γᵗ leaves of a step's weight.
+
+# %%
 t = np.arange(501)
 right.plot(t, 0.99**t, color=COLOURS[0], label="γ = 0.99")
 right.plot(t, np.ones_like(t), color=COLOURS[1], label="left out")
@@ -28,4 +34,4 @@ right.set_xlabel("step of the episode")
 right.set_ylabel("weight in the actor's update")
 right.legend(fontsize=8)
 print(f"at γ = 0.99 the 100th step counts {0.99**100:.2f}, the 500th {0.99**500:.3f}")
-save(fig, __file__)
+save(fig, "02_actor_critic")

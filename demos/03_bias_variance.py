@@ -1,12 +1,15 @@
-"""How many real rewards before one trusts the critic? Bias and variance of k-step returns and of GAE(λ).
+# %% [markdown]
+# # How many real rewards before one trusts the critic?
+#
+# Bias and variance of k-step returns and of GAE(λ).
+#
+# A random walk over 19 states (Sutton & Barto 2018, example 7.1), where the true values are known exactly. The critic knows
+# nothing yet: V̂ = 0. After few real rewards the estimate has the critic's error (bias) and hardly scatters; after all of them
+# it has no bias, and all the randomness of the walk (variance). The sum is smallest in between, and smaller for λ than for any
+# single k, because λ mixes them all. Dots are sampled; the lines are exact, since mean and second moment of an estimate have
+# Bellman equations of their own. Takes about ten seconds.
 
-A random walk over 19 states (Sutton & Barto 2018, example 7.1), where the true values are known exactly. The critic knows
-nothing yet: V̂ = 0. After few real rewards the estimate has the critic's error (bias) and hardly scatters; after all of them
-it has no bias, and all the randomness of the walk (variance). The sum is smallest in between, and smaller for λ than for any
-single k, because λ mixes them all. Dots are sampled; the lines are exact, since mean and second moment of an estimate have
-Bellman equations of their own. Takes about ten seconds.
-"""
-
+# %%
 from types import SimpleNamespace
 
 import gymnasium as gym
@@ -22,7 +25,10 @@ STATES, EPISODES, GAMMA = 19, 2_000, 1.0
 VALUES = np.arange(STATES + 2) / 10 - 1                             # v(s) = (s − 10)/10 for states 1 … 19
 CRITIC = np.zeros(STATES + 2)                                       # V̂(s); try others, with 0 at both ends
 
+# %% [markdown]
+# The world, and bias and variance of what was sampled in it.
 
+# %%
 class RandomWalk(gym.Env):
     """States 1 … 19, from the middle one step left or right; reward −1 for leaving on the left, +1 on the right."""
 
@@ -44,7 +50,10 @@ def bias2_and_variance(estimates):
     visits = [estimates[state == s] for s in range(1, STATES + 1)]
     return np.mean([((x.mean() - VALUES[s]) ** 2, x.var()) for s, x in enumerate(visits, start=1)], axis=0)
 
+# %% [markdown]
+# Bias and variance exactly: Bellman equations of the mean and of the second moment.
 
+# %%
 def both_sides(x):
     """x(s − 1) and x(s + 1) for the states 1 … 19, (2, 19): what a step may lead to, each with probability ½."""
     return np.stack([x[:-2], x[2:]])
@@ -71,7 +80,10 @@ def summary(mean, second):
     """bias² and variance, averaged over the states, from E[X] and E[X²] of each."""
     return ((mean - VALUES[1:-1]) ** 2).mean(), (second - mean**2).mean()
 
+# %% [markdown]
+# Two thousand walks.
 
+# %%
 REWARD = both_sides(np.array([-1, *[0] * STATES, 1]))               # of a step down, of a step up
 coin = np.random.default_rng(0)
 walker = SimpleNamespace(sample=lambda obs: coin.integers(2, size=len(obs)), dist=Categorical(2), dtype=np.float64)
@@ -80,6 +92,10 @@ walks = Batch(*map(np.concatenate, zip(*sample_episodes(walker, RandomWalk, EPIS
 state, next_state = (x[..., 0].astype(int) for x in (walks.obs, walks.next_obs))            # (T, 1) each
 r, v, v_next, ends = walks.rewards, CRITIC[state], CRITIC[next_state], (walks.term, walks.done)
 
+# %% [markdown]
+# Every k and every λ, sampled and exactly.
+
+# %%
 powers = 2 ** np.arange(11)
 lambdas = np.append(1 - 1 / powers[:-1], 1)                         # λ looks about 1/(1 − λ) = 1, 2, 4, … steps ahead
 fig, axes = figure("k-step return", "GAE(λ), with V̂ added back")
@@ -101,4 +117,4 @@ for ax, name, x, ticks, estimates, exact in (
     print(f"exact, {name} from {ticks[0]:g} to {ticks[-1]:g}: bias² {bias2[0]:.3f} → {bias2[-1]:.3f}, variance {variance[0]:.3f} → "
           f"{variance[-1]:.3f}; the sum is least, {bias2[best] + variance[best]:.3f}, at {ticks[best]:.3g}. "
           f"Samples are off by {np.abs(sampled - [bias2, variance]).max():.3f} at most")
-save(fig, __file__)
+save(fig, "03_bias_variance")

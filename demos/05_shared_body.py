@@ -1,11 +1,12 @@
-"""One network with two heads, or two networks?
+# %% [markdown]
+# # One network with two heads, or two networks?
+#
+# A shared body learns its features once, but actor and critic then pull on the same weights, and the larger gradient wins.
+# Acrobot pays −1 per step, so the critic's errors start at tens. With rewards as they are, two networks cope and the shared
+# body learns no policy at all; give its critic a hundredth of the weight, and it does. With rewards divided by the running
+# standard deviation of the return, both learn equally well at the usual weight. Takes about two minutes.
 
-A shared body learns its features once, but actor and critic then pull on the same weights, and the larger gradient wins.
-Acrobot pays −1 per step, so the critic's errors start at tens. With rewards as they are, two networks cope and the shared
-body learns no policy at all; give its critic a hundredth of the weight, and it does. With rewards divided by the running
-standard deviation of the return, both learn equally well at the usual weight. Takes about two minutes.
-"""
-
+# %%
 from dataclasses import asdict
 
 from common import curves, figure, learning_curves, save
@@ -21,6 +22,7 @@ PANELS = {
     "rewards scaled": {"separate bodies": SEPARATE, "shared body": SHARED},
 }
 
+# %%
 fig, axes = figure(*(f"{ENV}, {panel}: mean and range of 3 seeds" for panel in PANELS))
 for ax, (panel, variants) in zip(axes, PANELS.items(), strict=True):
     print(panel)
@@ -28,4 +30,4 @@ for ax, (panel, variants) in zip(axes, PANELS.items(), strict=True):
     learning_curves(ax, {name: curves("a2c", ENV, SEEDS, **PLAIN | scaled | options) for name, options in variants.items()})
     ax.set_ylim(-510, -70)
     ax.legend(loc="center right", fontsize=8)
-save(fig, __file__)
+save(fig, "05_shared_body")

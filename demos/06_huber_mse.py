@@ -1,11 +1,12 @@
-"""Huber or squared error for the critic?
+# %% [markdown]
+# # Huber or squared error for the critic?
+#
+# Huber's loss limits the pull of a single transition. On Acrobot, with rewards as they are, that looks like a clear win: every
+# seed learns sooner. But the third curve has the squared error without gradient clipping, and it is as good. Actor and critic are
+# clipped together, so a critic with large errors uses up the allowed length and leaves the actor a small and erratic step; Huber
+# repairs that, not the critic. On CartPole the bands overlap, and three seeds decide nothing. Takes about two minutes.
 
-Huber's loss limits the pull of a single transition. On Acrobot, with rewards as they are, that looks like a clear win: every
-seed learns sooner. But the third curve has the squared error without gradient clipping, and it is as good. Actor and critic are
-clipped together, so a critic with large errors uses up the allowed length and leaves the actor a small and erratic step; Huber
-repairs that, not the critic. On CartPole the bands overlap, and three seeds decide nothing. Takes about two minutes.
-"""
-
+# %%
 from dataclasses import asdict
 
 import numpy as np
@@ -20,6 +21,7 @@ ENVS = {"CartPole-v1": asdict(Config(steps=STEPS, envs=8)), "Acrobot-v1": asdict
 VARIANTS = {"mse": {"value_loss": "mse"}, "huber": {"value_loss": "huber"},
             "mse, no gradient clipping": {"value_loss": "mse", "max_grad_norm": 0.0}}
 
+# %%
 fig, axes = figure(*(f"{env}, rewards as they are: mean and range of 3 seeds" for env in ENVS))
 for ax, (env, plain) in zip(axes, ENVS.items(), strict=True):
     print(env)
@@ -28,4 +30,4 @@ for ax, (env, plain) in zip(axes, ENVS.items(), strict=True):
     for name, (runs, _) in results.items():
         print(f"  {name}: mean gradient norm, before any clipping, {np.mean([m['grad_norm'].mean() for m in runs]):.1f}")
 axes[1].legend(loc="lower right", fontsize=8)
-save(fig, __file__)
+save(fig, "06_huber_mse")

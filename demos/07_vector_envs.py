@@ -1,11 +1,12 @@
-"""Environments in one process, or each in a process of its own?
+# %% [markdown]
+# # Environments in one process, or each in a process of its own?
+#
+# Steps per second of N environments under random actions. `sync` steps them one after another; `async` lets them run at the same
+# time and pays for sending every action and observation to another process. What computes for a few microseconds never earns
+# that back; what waits (for a simulator, a robot, a network) is waited for once instead of N times. The figures belong to the
+# machine that made them. Takes less than a minute.
 
-Steps per second of N environments under random actions. `sync` steps them one after another; `async` lets them run at the same
-time and pays for sending every action and observation to another process. What computes for a few microseconds never earns
-that back; what waits (for a simulator, a robot, a network) is waited for once instead of N times. The figures belong to the
-machine that made them. Takes less than a minute.
-"""
-
+# %%
 import os
 import time
 
@@ -19,7 +20,7 @@ from scratchac.experiments.plots import COLOURS
 
 SIZES, SECONDS, REPEATS = (1, 2, 4, 8, 16), 0.4, 3
 
-
+# %%
 class CartPoleThatWaits(gym.Wrapper):
     """CartPole whose every step takes a millisecond in which nothing is computed."""
 
@@ -46,7 +47,7 @@ def steps_per_second(env, n, vector):
     envs.close()
     return max(rates)
 
-
+# %%
 # Workers are new processes which may import this file again: without the guard each would start workers of its own.
 if __name__ == "__main__":
     compared = ("CartPole-v1", "LunarLander-v3", CartPoleThatWaits)
@@ -62,4 +63,4 @@ if __name__ == "__main__":
         ax.set_xlabel("environments")
         ax.legend(fontsize=8)
     axes[0].set_ylabel("environment steps per second")
-    save(fig, __file__)
+    save(fig, "07_vector_envs")

@@ -1,11 +1,12 @@
-"""Does training in many worlds make a policy fit for other worlds?
+# %% [markdown]
+# # Does training in many worlds make a policy fit for other worlds?
+#
+# A2C with LunarLander's preset, but for one switch: either every episode has the usual gravity and no wind, or each is a world of
+# its own (gravity, wind and turbulence drawn at random). The last policies are tested at many gravities, without and with wind.
+# Not for nothing: the random worlds are harder to learn, and in as many steps the policies come out worse, or at best level with
+# wind. The policy from one world stands lower gravity well. Takes about three minutes with two processes.
 
-A2C with LunarLander's preset, but for one switch: either every episode has the usual gravity and no wind, or each is a world of
-its own (gravity, wind and turbulence drawn at random). The last policies are tested at many gravities, without and with wind.
-Not for nothing: the random worlds are harder to learn, and in as many steps the policies come out worse, or at best level with
-wind. The policy from one world stands lower gravity well. Takes about three minutes with two processes.
-"""
-
+# %%
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -17,14 +18,14 @@ from scratchac.experiments.plots import COLOURS, band
 ENV, STEPS, SEEDS, WORKERS = "LunarLander-v3", None, (0, 1), 2           # None: as many steps as the preset has
 GRAVITIES, WINDS, EPISODES = np.linspace(-11.9, -2, 7), (False, True), 20
 
-
+# %%
 def train_and_test(randomise, seed):
     """Mean returns (winds, gravities) of a trained policy."""
-    agent = scratchac.train("a2c", ENV, STEPS, seed, randomise=randomise)
+    agent = scratchac.train("a2c", ENV, STEPS, seed, randomise=randomise, quiet=True)
     return np.array([[scratchac.evaluate(agent, ENV, EPISODES, gravity=g, enable_wind=wind).mean() for g in GRAVITIES]
                      for wind in WINDS])
 
-
+# %%
 # The workers are new processes that may import this file again.
 if __name__ == "__main__":
     jobs = [(randomise, seed) for randomise in (False, True) for seed in SEEDS]
@@ -42,4 +43,4 @@ if __name__ == "__main__":
         ax.set_xlabel("gravity")
         ax.set_ylabel(f"return (mean and range of {len(SEEDS)} seeds)")
         ax.legend(fontsize=8, loc="lower left")
-    save(fig, __file__)
+    save(fig, "08_domain_randomisation")

@@ -1,9 +1,12 @@
-"""Can you land it? LunarLander by keyboard, and afterwards your returns beside a random pilot's.
+# %% [markdown]
+# # Can you land it?
+#
+# LunarLander by keyboard, and afterwards your returns beside a random pilot's.
+#
+# Left and right arrow turn, up fires the main engine, Escape leaves. It plays in real time, so five episodes take a minute or
+# two. Without a screen there is nothing to play on: the script says so in one line and ends with 2.
 
-Left and right arrow turn, up fires the main engine, Escape leaves. It plays in real time, so five episodes take a minute or
-two. Without a screen there is nothing to play on: the script says so in one line and ends with 2.
-"""
-
+# %%
 import sys
 from types import SimpleNamespace
 
@@ -17,6 +20,10 @@ from scratchac.tools.keyboard import play
 
 ENV, EPISODES, RANDOM_EPISODES = "LunarLander-v3", 5, 200
 
+# %% [markdown]
+# Your episodes.
+
+# %%
 try:
     mine = play(ENV, seed=0, episodes=EPISODES)
 except UserError as error:
@@ -25,6 +32,10 @@ except UserError as error:
 if not mine:
     sys.exit("no episode was played to its end: nothing to draw")
 
+# %% [markdown]
+# A random pilot's, and both in one picture.
+
+# %%
 rng = np.random.default_rng(0)
 pilot = SimpleNamespace(act=lambda obs, explore: rng.integers(4, size=len(obs)))
 by_chance = scratchac.evaluate(pilot, ENV, RANDOM_EPISODES)
@@ -39,4 +50,4 @@ ax.set_ylabel("return")
 ax.set_ylim(top=max(300, max(mine) + 100))                                  # room for the legend
 ax.legend(fontsize=8, loc="upper right")
 print(f"your {len(mine)} episodes: mean {np.mean(mine):.0f}; {RANDOM_EPISODES} episodes of random actions: {by_chance.mean():.0f}")
-save(fig, __file__)
+save(fig, "09_play")

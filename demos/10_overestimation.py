@@ -1,12 +1,15 @@
-"""Why two critics? A maximum over noisy estimates promises too much.
+# %% [markdown]
+# # Why two critics?
+#
+# A maximum over noisy estimates promises too much.
+#
+# The left panel is a lottery: every action is worth 0, and a critic's estimates are off by N(0, 1). The best-looking action looks
+# the better the more there are to choose from. A second critic, asked about the first one's choice, is not deceived, and the
+# smaller of the two answers errs on the safe side. The other panels are the hopper: what the critic says of an episode at its start
+# less what came of it, and the return. The second agent is DDPG with a second critic and nothing else changed, the third all of
+# TD3. Needs the `mujoco` extra; takes about three minutes.
 
-The left panel is a lottery: every action is worth 0, and a critic's estimates are off by N(0, 1). The best-looking action looks
-the better the more there are to choose from. A second critic, asked about the first one's choice, is not deceived, and the
-smaller of the two answers errs on the safe side. The other panels are the hopper: what the critic says of an episode at its start
-less what came of it, and the return. The second agent is DDPG with a second critic and nothing else changed, the third all of TD3.
-Needs the `mujoco` extra; takes about three minutes.
-"""
-
+# %%
 import numpy as np
 from common import curves, figure, learning_curves, save
 
@@ -20,9 +23,14 @@ AGENTS = {
     "TD3": ("td3", {}),
 }
 
+# %%
 fig, (left, middle, right) = figure("The best-looking of n worthless actions", "Hopper-v5: promised − realised",
                                     "Return: mean and range of 3 seeds", width=4.4)
 
+# %% [markdown]
+# The lottery.
+
+# %%
 rng = np.random.default_rng(0)
 counts = (2, 4, 8, 16, 32, 64)
 one, second, smaller = [], [], []
@@ -42,6 +50,10 @@ left.set_xlabel("actions to choose from")
 left.set_ylabel("mean promise, in standard deviations")
 left.legend(fontsize=8)
 
+# %% [markdown]
+# The hopper.
+
+# %%
 results = {label: curves(algorithm, ENV, SEEDS, **SIZES, **options) for label, (algorithm, options) in AGENTS.items()}
 for (label, (runs, _)), colour in zip(results.items(), COLOURS, strict=False):
     excess = [m["q_promised"] - m["q_realised"] for m in runs]
@@ -53,4 +65,4 @@ middle.set_xlabel("thousand environment steps")
 middle.set_ylabel("Q(s₀, a₀) − discounted return")
 middle.legend(fontsize=8)
 learning_curves(right, results)
-save(fig, __file__)
+save(fig, "10_overestimation")

@@ -1,11 +1,12 @@
-"""Does exploration noise need inertia?
+# %% [markdown]
+# # Does exploration noise need inertia?
+#
+# A car in a valley must rock back and forth to get out, and sees no reward before it is out. Gaussian noise pushes it left and
+# right in turn and cancels itself; Ornstein-Uhlenbeck noise of the same strength keeps pushing one way for a while. Left: a piece
+# of each. Middle: how far up the hill noise alone drives the car. Right: what DDPG makes of it. On tasks whose rewards lead the
+# way, such as Pendulum, the two are as good as each other. Takes about five minutes.
 
-A car in a valley must rock back and forth to get out, and sees no reward before it is out. Gaussian noise pushes it left and right
-in turn and cancels itself; Ornstein-Uhlenbeck noise of the same strength keeps pushing one way for a while. Left: a piece of each.
-Middle: how far up the hill noise alone drives the car. Right: what DDPG makes of it. On tasks whose rewards lead the way, such as
-Pendulum, the two are as good as each other. Takes about five minutes.
-"""
-
+# %%
 import gymnasium
 import numpy as np
 from common import curves, figure, learning_curves, save
@@ -18,9 +19,14 @@ STEADY = SIGMA / np.sqrt(1 - 0.85**2)                   # standard deviation of 
 NOISES = {"Gaussian": lambda: GaussianNoise(STEADY, (1, 1)), "Ornstein-Uhlenbeck": lambda: OrnsteinUhlenbeck(SIGMA, (1, 1))}
 STEPS = 30_000
 
+# %%
 fig, (left, middle, right) = figure("100 steps of noise", "Highest point of an episode, noise alone",
                                     "DDPG, mean and range of 3 seeds", width=4.2)
 
+# %% [markdown]
+# The noise alone, and how far up the hill it drives the car.
+
+# %%
 for (name, make), colour in zip(NOISES.items(), COLOURS, strict=False):
     noise, rng = make(), np.random.default_rng(0)
     left.plot([noise.sample(rng)[0, 0] for _ in range(100)], color=colour, label=f"{name}, σ = {STEADY:.2f}")
@@ -42,6 +48,10 @@ middle.axvline(0.45, color="grey", ls=":", label="the flag")
 middle.set_xlabel("position (valley: −0.5)")
 middle.set_ylabel("episodes")
 
+# %% [markdown]
+# What DDPG makes of it.
+
+# %%
 options = {"steps": STEPS, "hidden": (64, 64), "learning_starts": 1_000}
 learning_curves(right, {
     "Gaussian": curves("ddpg", ENV, SEEDS, noise="gaussian", noise_scale=float(STEADY), **options),
@@ -49,4 +59,4 @@ learning_curves(right, {
 })
 for ax in (left, middle):
     ax.legend(fontsize=8)
-save(fig, __file__)
+save(fig, "11_exploration_noise")

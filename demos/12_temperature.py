@@ -1,11 +1,13 @@
-"""Should the temperature α be fixed or learnt?
+# %% [markdown]
+# # Should the temperature α be fixed or learnt?
+#
+# α weighs entropy against reward, so the right value depends on the reward's scale. Here Pendulum's rewards are used as they are
+# and a hundred times smaller, which changes nothing about the task. α = 0.2 is good at one scale and drowns the reward at the
+# other. A tiny α learns at both, as Pendulum asks for little exploring, but leaves next to no entropy. The learnt α finds the
+# entropy target at either scale without being told; where it has far to fall from its start at 1, that takes time. Takes about
+# three minutes.
 
-α weighs entropy against reward, so the right value depends on the reward's scale. Here Pendulum's rewards are used as they are and
-a hundred times smaller, which changes nothing about the task. α = 0.2 is good at one scale and drowns the reward at the other. A
-tiny α learns at both, as Pendulum asks for little exploring, but leaves next to no entropy. The learnt α finds the entropy target
-at either scale without being told; where it has far to fall from its start at 1, that takes time. Takes about three minutes.
-"""
-
+# %%
 import gymnasium
 from common import curves, figure, save
 
@@ -16,12 +18,12 @@ SIZES = {"steps": 10_000, "hidden": (64, 64), "learning_starts": 500, "actor_lr"
 SCALES = {"rewards as they are": 1.0, "rewards / 100": 0.01}
 VARIANTS = {"α = 0.2": {"alpha": 0.2, "learn_alpha": False}, "α = 0.002": {"alpha": 0.002, "learn_alpha": False}, "α learnt": {}}
 
-
+# %%
 class Scaled(gymnasium.wrappers.TransformReward):
     def __init__(self, factor):
         super().__init__(gymnasium.make("Pendulum-v1"), lambda reward: factor * reward)
 
-
+# %%
 fig, axes = figure(*(f"Return, {name}" for name in SCALES), "Entropy of the policy", width=4.2)
 for (name, factor), ax in zip(SCALES.items(), axes, strict=False):
     for (label, options), colour in zip(VARIANTS.items(), COLOURS, strict=False):
@@ -39,4 +41,4 @@ axes[2].set_ylabel("−log π(a|s), actions in [−1, 1]")
 axes[2].axhline(-1, color="grey", ls=":", label="target, −A")
 axes[0].legend(fontsize=8)
 axes[2].legend(fontsize=8)
-save(fig, __file__)
+save(fig, "12_temperature")

@@ -1,12 +1,15 @@
-"""Through the sample or around it? Two estimators of one and the same gradient.
+# %% [markdown]
+# # Through the sample or around it?
+#
+# Two estimators of one and the same gradient.
+#
+# SAC's actor minimises E[α log π(a|s) − Q(s, a)]. Its gradient can be had in two ways. Through the sample: a = tanh(μ + σε), and
+# ∂Q/∂a says which way a should move. Around it: ∇log π(a|s) times how bad a was, as REINFORCE does, without ever differentiating Q.
+# Both are right on average. With one sample for each of 256 states, and an actor and a critic half-way through training, this
+# measures how far a single estimate strays, and that the means agree. The noise of a state is one number ε, so both can also be had
+# without a sample, as sums over a fine grid of ε: the black marks. Takes a quarter of a minute.
 
-SAC's actor minimises E[α log π(a|s) − Q(s, a)]. Its gradient can be had in two ways. Through the sample: a = tanh(μ + σε), and
-∂Q/∂a says which way a should move. Around it: ∇log π(a|s) times how bad a was, as REINFORCE does, without ever differentiating Q.
-Both are right on average. With one sample for each of 256 states, and an actor and a critic half-way through training, this
-measures how far a single estimate strays, and that the means agree. The noise of a state is one number ε, so both can also be had
-without a sample, as sums over a fine grid of ε: the black marks. Takes a quarter of a minute.
-"""
-
+# %%
 import numpy as np
 from common import figure, save
 
@@ -16,11 +19,19 @@ from scratchac.experiments.plots import COLOURS
 DRAWS, ALPHA = 1_000, 0.05
 GRID = np.linspace(-6, 6, 241)                                      # ε, and the weight of each under N(0, 1)
 WEIGHTS = np.exp(-0.5 * GRID**2) / np.exp(-0.5 * GRID**2).sum()
-agent = scratchac.train("sac", "Pendulum-v1", steps=4_000, seed=0)
+
+# %% [markdown]
+# An actor and a critic half-way through training, and 256 states.
+
+# %%
+agent = scratchac.train("sac", "Pendulum-v1", steps=4_000, seed=0, quiet=True)
 s = agent.memory.sample(np.random.default_rng(0), 256).obs
 B = len(s)
 
+# %% [markdown]
+# The two estimators, as gradients of the actor's outputs.
 
+# %%
 def pathwise(y, eps, _):
     """∂/∂y mean[α log π − min Q] with ε held fixed: through a."""
     a, _, cache = agent.dist.sample(y, eps)
@@ -38,7 +49,10 @@ def score(y, eps, baseline):
     weight = ((ALPHA * logp - agent.value(s, a) - baseline) / B)[:, None]
     return weight * np.concatenate([(eps * eps - 1) * slope, eps / np.exp(log_std)], axis=1)
 
+# %% [markdown]
+# Mean and variance without a sample: sums over a grid of ε.
 
+# %%
 def weight_products():
     """Jᵢ Jᵢᵀ (B, 2, 2) with Jᵢ = ∂yᵢ/∂θ: one backward pass for each output of each state."""
     products = []
@@ -58,13 +72,20 @@ def exact(estimator, baseline):
     mean = np.tensordot(WEIGHTS, dy, 1)
     return mean, np.einsum("n,nbi,nbj,bij->", WEIGHTS, dy - mean, dy - mean, products)
 
+# %% [markdown]
+# Value as a baseline, and the three estimators.
 
+# %%
 y, cache = agent.actor.forward(agent.theta, s)
 products = weight_products()
 rng = np.random.default_rng(1)
 value = np.mean([-agent.value(s, agent.dist.sample(y, agent.dist.noise(rng, B))[0]) for _ in range(50)], axis=0)
 ESTIMATORS = {"score function": (score, 0), "score function,\nbaseline V(s)": (score, value), "through the sample": (pathwise, 0)}
 
+# %% [markdown]
+# A thousand estimates of each, beside the exact variance.
+
+# %%
 fig, (left, right) = figure("Variance of a single estimate (marks: exact)", "One weight's gradient, estimate by estimate")
 gradients, means = {}, {}
 for i, (name, (estimator, baseline)) in enumerate(ESTIMATORS.items()):
@@ -81,6 +102,11 @@ for i, (name, (estimator, baseline)) in enumerate(ESTIMATORS.items()):
     left.plot([i - 0.4, i + 0.4], [truth, truth], color="black", lw=2)
     left.text(i, max(variance, truth) * 1.1, f"{truth:.3g}", ha="center", va="bottom")
     print(f"{name!r}: total variance {truth:.4g} exactly, {variance:.4g} of {DRAWS} samples")
+
+# %% [markdown]
+# Do the means agree?
+
+# %%
 best = gradients["through the sample"]
 k = best.var(axis=0).argmax()
 for i, (name, g) in enumerate(gradients.items()):
@@ -97,4 +123,4 @@ left.margins(y=0.1)
 right.set_xlabel("gradient of the weight that varies most")
 right.set_ylabel("density")
 right.legend(fontsize=8)
-save(fig, __file__)
+save(fig, "13_two_gradients")

@@ -1,11 +1,14 @@
-"""Is DDPG off-policy? Take its own actions away and see.
+# %% [markdown]
+# # Is DDPG off-policy?
+#
+# Take its own actions away and see.
+#
+# An off-policy method may learn from what somebody else did. DDPG's target asks the critic about π′(s′), never about the action
+# that was really taken next, so random actions should do. Here it learns from nothing but a random policy's transitions. Then its
+# memory is cut down to the last 256 steps, which makes it nearly on-policy. On the right the same for A2C, whose gradient is an
+# average over its own actions: fed with random ones as if they were its own, it can only go astray. Takes about three minutes.
 
-An off-policy method may learn from what somebody else did. DDPG's target asks the critic about π′(s′), never about the action
-that was really taken next, so random actions should do. Here it learns from nothing but a random policy's transitions. Then its
-memory is cut down to the last 256 steps, which makes it nearly on-policy. On the right the same for A2C, whose gradient is an
-average over its own actions: fed with random ones as if they were its own, it can only go astray. Takes about three minutes.
-"""
-
+# %%
 import numpy as np
 from common import figure, save
 
@@ -16,7 +19,7 @@ from scratchac.training.loops import train
 
 ENV, SEEDS, CHECKS = "Pendulum-v1", (0, 1, 2), 20
 
-
+# %%
 def curve(algorithm, seed, steps, random_actions=False, **options):
     """Train, and look 20 times at what the present policy is worth without noise: (steps, mean returns of 10 episodes)."""
     agent = scratchac.make_agent(algorithm, ENV, seed, steps=steps, **options)
@@ -36,7 +39,7 @@ def curve(algorithm, seed, steps, random_actions=False, **options):
     envs.close()
     return np.array(list(seen.values())).T
 
-
+# %%
 PANELS = {
     "DDPG on Pendulum-v1": ("ddpg", 10_000, {
         "its own actions": {},
@@ -55,4 +58,4 @@ for ax, (title, (algorithm, steps, variants)) in zip(axes, PANELS.items(), stric
     ax.set_xlabel("thousand environment steps")
     ax.legend(fontsize=8)
 axes[0].set_ylabel("return without noise, 3 seeds")
-save(fig, __file__)
+save(fig, "14_is_ddpg_off_policy")

@@ -1,11 +1,12 @@
-"""Is TD3 close to SARSA?
+# %% [markdown]
+# # Is TD3 close to SARSA?
+#
+# Q-learning bootstraps from the best action, SARSA from the one that the agent itself takes next. TD3 looks like Q-learning with an
+# actor for its argmax. Yet it bootstraps from π′(s′) plus noise, and its agent acts by π(s) plus noise: nearly SARSA's next action.
+# Left: along one run of TD3, how far its targets are from those with the agent's own next action, and from those with the best of
+# 16 actions, all by the same critics. Right: agents that learn from each kind of target. Takes about three minutes.
 
-Q-learning bootstraps from the best action, SARSA from the one that the agent itself takes next. TD3 looks like Q-learning with an
-actor for its argmax. Yet it bootstraps from π′(s′) plus noise, and its agent acts by π(s) plus noise: nearly SARSA's next action.
-Left: along one run of TD3, how far its targets are from those with the agent's own next action, and from those with the best of 16
-actions, all by the same critics. Right: agents that learn from each kind of target. Takes about three minutes.
-"""
-
+# %%
 import numpy as np
 from common import figure, learning_curves, save, train_directly
 
@@ -15,7 +16,10 @@ from scratchac.experiments.plots import COLOURS
 ENV, SEEDS, STEPS = "Pendulum-v1", (0, 1, 2), 10_000
 rng = np.random.default_rng(0)
 
+# %% [markdown]
+# Three choices of the next action, and the value that the target critics give it.
 
+# %%
 def smoothed(agent, s):
     """TD3: π′(s′) + clipped noise."""
     noise = np.clip(0.2 * rng.standard_normal((len(s), 1)), -0.5, 0.5)
@@ -46,7 +50,10 @@ def td3_with(next_action, seed):
     agent.pi = lambda params, s: ((next_action(agent, s).astype(s.dtype), None) if params is agent.theta_target else pi(params, s))
     return agent
 
+# %% [markdown]
+# How far the targets are from each other along one run.
 
+# %%
 gaps = {"SARSA's": [], "Q-learning's": [], "TD3's with other noise": []}
 
 
@@ -57,7 +64,7 @@ def measure(agent):
         for kept, other in zip(gaps.values(), (own, best, smoothed), strict=True):
             kept.append(agent.config.gamma * np.sqrt(np.mean((target - value(agent, s, other(agent, s))) ** 2)))
 
-
+# %%
 fig, (left, right) = figure("Distance of TD3's targets from others'", "Pendulum-v1: mean and range of 3 seeds")
 results = {}
 for label, next_action in {"TD3's target": smoothed, "SARSA's": own, "Q-learning's": best}.items():
@@ -71,4 +78,4 @@ left.set_xlabel("thousand updates")
 left.set_ylabel("root mean square difference")
 left.legend(fontsize=8)
 learning_curves(right, results)
-save(fig, __file__)
+save(fig, "15_td3_and_sarsa")

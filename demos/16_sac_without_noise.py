@@ -1,12 +1,13 @@
-"""What is left of SAC without its stochasticity?
+# %% [markdown]
+# # What is left of SAC without its stochasticity?
+#
+# Take the noise out of SAC: ε = 0, so that actions are tanh(μ), α ≈ 0, so that entropy counts for nothing, and Gaussian noise
+# for exploring as TD3 has it. What remains are two critics, the smaller one in the target and a deterministic policy. That is TD3
+# without delay and smoothing, except that SAC asks the present actor for a′, not a target actor, and lets the actor climb
+# min(Q₁, Q₂), not Q₁. The two learn alike, and here as well as SAC itself. TD3 as published, with half as many steps of its actor,
+# takes longer. Takes about three minutes.
 
-Take the noise out of SAC: ε = 0, so that actions are tanh(μ), α ≈ 0, so that entropy counts for nothing, and Gaussian noise
-for exploring as TD3 has it. What remains are two critics, the smaller one in the target and a deterministic policy. That is TD3
-without delay and smoothing, except that SAC asks the present actor for a′, not a target actor, and lets the actor climb
-min(Q₁, Q₂), not Q₁. The two learn alike, and here as well as SAC itself. TD3 as published, with half as many steps of its actor,
-takes longer. Takes about three minutes.
-"""
-
+# %%
 import numpy as np
 from common import figure, learning_curves, save, train_directly
 
@@ -16,7 +17,7 @@ ENV, SEEDS, STEPS = "Pendulum-v1", (0, 1, 2), 10_000
 OPTIONS = {"steps": STEPS, "actor_lr": 1e-3, "critic_lr": 1e-3}
 PLAIN_TD3 = {"delay": 1, "target_noise": 0.0}
 
-
+# %%
 def silent_sac(seed):
     """SAC with σ → 0 and α → 0, exploring as TD3 does."""
     agent = scratchac.make_agent("sac", ENV, seed, alpha=1e-8, learn_alpha=False, **OPTIONS)
@@ -36,10 +37,11 @@ AGENTS = {
     "TD3": td3,
 }
 
+# %%
 fig, (ax,) = figure("Pendulum-v1: mean and range of 3 seeds", width=7)
 results = {}
 for label, make in AGENTS.items():
     runs = [train_directly(make(seed), ENV, seed) for seed in SEEDS]
     results[label] = [run for run, _ in runs], [final for _, final in runs]
 learning_curves(ax, results)
-save(fig, __file__)
+save(fig, "16_sac_without_noise")

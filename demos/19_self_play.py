@@ -1,11 +1,12 @@
-"""Can a player become good that has never met another one than itself?
+# %% [markdown]
+# # Can a player become good that has never met another one than itself?
+#
+# PPO plays tic-tac-toe against its present and past selves, with the preset. The left panel shows its Elo rating, from its games
+# against the past selves alone. The right one shows what training knows nothing of: games against random moves and against perfect
+# play, of which no one wins; the learner plays its most likely actions, and the perfect player chooses among equally good ones.
+# Takes about four minutes.
 
-PPO plays tic-tac-toe against its present and past selves, with the preset. The left panel shows its Elo rating, from its games
-against the past selves alone. The right one shows what training knows nothing of: games against random moves and against perfect
-play, of which no one wins; the learner plays its most likely actions, and the perfect player chooses among equally good ones.
-Takes about four minutes.
-"""
-
+# %%
 import numpy as np
 from common import figure, save
 from results.perfect import perfectly
@@ -18,7 +19,7 @@ from scratchac.training.selfplay import SelfPlay
 
 ENV, SEEDS, POINTS, GAMES = "tictactoe_v3", (0, 1, 2), 25, 400
 
-
+# %%
 def not_lost(agent, opponent):
     """The shares of games that the agent does not lose when it begins, and when it does not."""
     scores = scratchac.evaluate(agent, lambda: Game(ENV, opponent), GAMES)
@@ -38,7 +39,7 @@ def learn(seed):
     train(agent, rivals, agent.config.steps, report)
     return np.array(rows).T
 
-
+# %%
 runs = [learn(seed) for seed in SEEDS]
 steps = [run[0] / 1000 for run in runs]
 fig, (left, right) = figure(f"PPO on {ENV}: Elo rating, mean and range of {len(SEEDS)} seeds", "games not lost")
@@ -53,4 +54,4 @@ right.set_ylabel("%")
 right.legend(fontsize=8, loc="lower right")
 for ax in (left, right):
     ax.set_xlabel("thousand environment steps")
-save(fig, __file__)
+save(fig, "19_self_play")

@@ -1,18 +1,20 @@
-"""A racing car learns to drive from nothing but pictures: the course of a recorded run, what its encoder sees, and a drive.
+# %% [markdown]
+# # Can a car learn to drive from nothing but pictures?
+#
+# The course of a recorded run on a racing track, what its encoder sees, and a drive.
+#
+#     scratchac train ppo --env CarRacing-v3         once, some hours
+#     python demos/20_pixels.py [RUN [RUN …]]        half a minute; further runs for their curves alone
+#
+# Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
+# (`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right. Below:
+# the first layer's filters over the four pictures, where one that weighs them differently sees motion; then a drive.
 
-    scratchac train ppo --env CarRacing-v3         once, some hours
-    python demos/20_pixels.py [RUN [RUN …]]        half a minute; further runs for their curves alone
-
-Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
-(`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right. Below: the
-first layer's filters over the four pictures, where one that weighs them differently sees motion; then a drive.
-"""
-
+# %%
 import json
-import sys
 
 import numpy as np
-from common import PICTURES, save
+from common import PICTURES, arguments, save
 from matplotlib.figure import Figure
 
 import scratchac
@@ -22,14 +24,18 @@ from scratchac.experiments.run import Run
 from scratchac.experiments.video import render
 
 
+# %%
 def tiles(pictures, columns):
     """Pictures of one size as one, with white gaps between them."""
     white, gap = 255 if pictures[0].dtype == np.uint8 else np.nan, 1 + len(pictures[0]) // 100
     padded = [np.pad(x, [(gap, gap), (gap, gap), (0, 0)][: x.ndim], constant_values=white) for x in pictures]
     return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
 
+# %% [markdown]
+# The course of the recorded runs.
 
-paths = sys.argv[1:] or ["runs/ppo-CarRacing-v3-seed0"]
+# %%
+paths = arguments() or ["runs/ppo-CarRacing-v3-seed0"]
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
 worth = json.loads((PICTURES.parent / "results" / "pixels.json").read_text())
@@ -48,6 +54,10 @@ curve.set_xlabel("thousand actions of eight frames")
 curve.set_ylabel("return (last 100 episodes)")
 curve.legend(fontsize=8)
 
+# %% [markdown]
+# One observation, the first layer's filters, and a drive.
+
+# %%
 env = make(run.config["env"], **settings)
 obs, _ = env.reset(seed=0)
 for _ in range(40):
@@ -61,4 +71,4 @@ for ax, title in ((seen, "one observation"), (filters, f"{len(K1)} filters, two 
                   (drive, "a drive, one picture a second")):
     ax.set_title(title, fontsize=10)
     ax.set_axis_off()
-save(fig, __file__)
+save(fig, "20_pixels")

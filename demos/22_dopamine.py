@@ -1,19 +1,20 @@
-"""Does the TD error behave as dopamine does?
+# %% [markdown]
+# # Does the TD error behave as dopamine does?
+#
+# 1. Ten steps from cue to reward, and a critic with a weight for each (a tapped delay line: Montague, Dayan & Sejnowski 1996;
+#    Schultz, Dayan & Montague 1997; Sutton & Barto 2018, chapter 15). The error moves from the reward to the cue, where it is γ¹⁰,
+#    and a reward that fails to come is a dip at its time. Half of it is at the cue in trial 50 with TD(0), in trial 9 with TD(0.9).
+# 2. Dopamine neurons are many, and their errors a vector. Critics that weigh good news by τ and bad news by 1 − τ come to expect
+#    the expectiles of the reward (Dabney et al. 2020). Of 1, 4 and 7 the middle one is no news to the critic of the mean, τ = ½; it
+#    pleases the pessimists and disappoints the optimists: the vector knows how rewards scatter.
+# 3. A damaged critic is one explanation of what cocaine does to learning (Takahashi, Schoenbaum & Niv 2008). Here the critic stays
+#    sound, but its errors, of size 1 at most, reach the actor with noise. At a standard deviation of 10 chance picks a lever, the
+#    softmax saturates, ∇log π is 0, and learning ends. Noise is no bias, though: a fiftieth of the step size averages it out.
+# 4. As 1, with A2C: every 50 steps of CartPole a bonus, with a lamp ahead of it or without. The critic is a network and leaves a
+#    little of the error at the bonus; while no lamp burns the error is just below 0, as one might have lit up. Mean and range of
+#    three seeds (in 3: of five groups of 40 rats). Takes about twenty seconds.
 
-1  Ten steps from cue to reward, and a critic with a weight for each (a tapped delay line: Montague, Dayan & Sejnowski 1996;
-   Schultz, Dayan & Montague 1997; Sutton & Barto 2018, chapter 15). The error moves from the reward to the cue, where it is γ¹⁰,
-   and a reward that fails to come is a dip at its time. Half of it is at the cue in trial 50 with TD(0), in trial 9 with TD(0.9).
-2  Dopamine neurons are many, and their errors a vector. Critics that weigh good news by τ and bad news by 1 − τ come to expect the
-   expectiles of the reward (Dabney et al. 2020). Of 1, 4 and 7 the middle one is no news to the critic of the mean, τ = ½; it
-   pleases the pessimists and disappoints the optimists: the vector knows how rewards scatter.
-3  A damaged critic is one explanation of what cocaine does to learning (Takahashi, Schoenbaum & Niv 2008). Here the critic stays
-   sound, but its errors, of size 1 at most, reach the actor with noise. At a standard deviation of 10 chance picks a lever, the
-   softmax saturates, ∇log π is 0, and learning ends. Noise is no bias, though: a fiftieth of the step size averages it out.
-4  As 1, with A2C: every 50 steps of CartPole a bonus, with a lamp ahead of it or without. The critic is a network and leaves a
-   little of the error at the bonus; while no lamp burns the error is just below 0, as one might have lit up. Mean and range of
-   three seeds (in 3: of five groups of 40 rats). Takes about twenty seconds.
-"""
-
+# %%
 from functools import partial
 
 import gymnasium as gym
@@ -32,7 +33,10 @@ PERIOD, DELAY, BONUS = 50, 10, 10.0                                 # steps from
 A2C = {"steps": 150_000, "gamma": 0.98, "rollout": 16, "activation": "relu", "optimiser": "adam", "critic_lr": "linear:1e-2:0",
        "max_grad_norm": 5.0}                                        # a critic quick and sharp enough to learn the lamp
 
+# %% [markdown]
+# The experiments: conditioning, two levers, and CartPole with a lamp.
 
+# %%
 def condition(rewards, lrs, optimism=(0.5,), lam=0.0):
     """Cue-reward trials: the TD errors (trials, STEPS, N) of N critics with V(t) = wₜ, and 0 before the cue.
 
@@ -95,7 +99,7 @@ def around_bonus(agent, **options):
         windows.extend(delta[: len(delta) // PERIOD * PERIOD].reshape(-1, PERIOD))
     return np.mean(windows, axis=0)
 
-
+# %%
 def draw(ax, x, lines, label, style, colour):
     """The mean of several lines, and their range."""
     wide, hollow = style == "D-", "--" in style                     # so that a line is seen where another lies on it
@@ -109,6 +113,10 @@ fig, axes = figure("1 · A cue, ten steps later a reward of 1", "2 · Nineteen c
                    "3 · Two levers, noise on the actor's error alone", "4 · A2C in CartPole: a lamp, ten steps later a bonus of 10",
                    width=5.4, height=3.8, rows=2)
 
+# %% [markdown]
+# 1 · A cue, ten steps later a reward of 1.
+
+# %%
 errors = condition([1] * 300 + [0], [0.2] * 301)[..., 0]            # the last reward is omitted
 for trial, label, style, colour in ((0, "trial 1", "o-", BLUE), (15, "trial 16", "s-", "grey"), (299, "trial 300", "D-", ORANGE),
                                     (300, "trial 301, no reward", "v--", "black")):
@@ -119,6 +127,10 @@ for lam in (0.0, 0.9):
     at_cue = condition([1] * 300, [0.2] * 300, lam=lam)[:, CUE - 1, 0]
     print(f"  TD({lam:g}): half of that has reached the cue in trial {1 + np.argmax(at_cue > at_cue[-1] / 2)}")
 
+# %% [markdown]
+# 2 · Nineteen critics, rewards of 1, 4 or 7.
+
+# %%
 rewards = np.random.default_rng(0).permutation(np.tile(DRAWS, 1_000))
 v = rewards[-1] - condition(rewards, 1 / np.arange(1, len(rewards) + 1), OPTIMISM)[-1, REWARD - 1]
 for reward, style, colour in zip(DRAWS, ("^-", "s-", "v-"), (BLUE, "grey", ORANGE), strict=True):
@@ -127,6 +139,10 @@ for reward, style, colour in zip(DRAWS, ("^-", "s-", "v-"), (BLUE, "grey", ORANG
 up, down = (np.maximum(sign * (DRAWS[:, None] - v), 0).mean(axis=0) for sign in (1, -1))
 print(f"  expectiles: τ E(r − V)⁺ = (1 − τ) E(V − r)⁺ to within {abs(OPTIMISM * up - (1 - OPTIMISM) * down).max():.3f}")
 
+# %% [markdown]
+# 3 · Two levers, noise on the actor's error alone.
+
+# %%
 for noise, lr, style, colour in ((0, 0.5, "-", BLUE), (3, 0.5, "-.", "grey"), (10, 0.5, "-", ORANGE), (10, 0.01, "--", "black")):
     p, v = press_levers(noise, lr)
     groups = p.reshape(TRIALS, GROUPS, -1).mean(axis=2).T
@@ -135,7 +151,11 @@ for noise, lr, style, colour in ((0, 0.5, "-", BLUE), (3, 0.5, "-.", "grey"), (1
     print(f"noise {noise}, step size {lr}: P(right lever) {p.mean():.2f}; above 0.9 in {(p > 0.9).mean():.0%} of the rats, "
           f"below 0.1 in {(p < 0.1).mean():.0%}; |V − P| {abs(v - p).mean():.2f}")
 
-agents = [scratchac.train("a2c", Lamp, seed=seed, **A2C) for seed in (0, 1, 2)]
+# %% [markdown]
+# 4 · A2C in CartPole: a lamp, ten steps later a bonus of 10.
+
+# %%
+agents = [scratchac.train("a2c", Lamp, seed=seed, quiet=True, **A2C) for seed in (0, 1, 2)]
 print(f"A2C: returns {', '.join(f'{scratchac.evaluate(agent, Lamp, episodes=20).mean():.0f}' for agent in agents)} of 600")
 for label, options, style, colour in (("bonus without lamp", {"lamp": False}, "o-", BLUE), ("lamp and bonus", {}, "D-", ORANGE),
                                       ("lamp, no bonus", {"bonus": 0.0}, "v--", "black")):
@@ -145,6 +165,10 @@ for label, options, style, colour in (("bonus without lamp", {"lamp": False}, "o
     print(f"{label}: error {lines[:, 19].mean():+.2f} at the lamp's time, {lines[:, 29].mean():+.2f} at the bonus's, "
           f"{rest.min():+.2f} to {rest.max():+.2f} elsewhere")
 
+# %% [markdown]
+# All four.
+
+# %%
 for ax, x, y in zip(axes, ("steps since the reward was due", "optimism τ of the critic", "trial", "steps since the bonus was due"),
                     ("TD error", "TD error at the reward", "probability of the right lever", "TD error"), strict=True):
     ax.set_xlabel(x)
@@ -157,4 +181,4 @@ axes[2].set_xscale("log")
 axes[2].set_ylim(0.41, 1.22)
 axes[2].set_yticks(np.arange(5, 11) / 10)
 axes[2].legend(fontsize=8, ncols=2, loc="upper left")
-save(fig, __file__)
+save(fig, "22_dopamine")

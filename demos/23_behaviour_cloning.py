@@ -1,32 +1,35 @@
-"""Can a few episodes of somebody who knows how replace the beginning of learning?
+# %% [markdown]
+# # Can a few episodes of somebody who knows how replace the beginning of learning?
+#
+# Behaviour cloning is the policy gradient with an advantage of 1 for every recorded action, L = −mean log π(a|s): it needs no
+# rewards and no environment. PPO then goes on from the parameters (`init`). Takes about two minutes.
+#
+#     python demos/23_behaviour_cloning.py            the episodes are those of a trained agent
+#     python demos/23_behaviour_cloning.py FILE       or yours: scratchac play --env CartPole-v1 --record FILE
 
-Behaviour cloning is the policy gradient with an advantage of 1 for every recorded action, L = −mean log π(a|s): it needs no rewards
-and no environment. PPO then goes on from the parameters (`init`). Takes about two minutes.
-
-    python demos/23_behaviour_cloning.py            the episodes are those of a trained agent
-    python demos/23_behaviour_cloning.py FILE       or yours: scratchac play --env CartPole-v1 --record FILE
-"""
-
-import sys
+# %%
 from functools import cache
 
 import numpy as np
-from common import curves, figure, learning_curves, sample_episodes, save
+from common import arguments, curves, figure, learning_curves, sample_episodes, save
 
 import scratchac
 from scratchac import losses, optim, returns
 
 ENV, SEEDS, EVERY, UPDATES = "CartPole-v1", (0, 1, 2), 20, 300
 
+# %% [markdown]
+# The recorded steps, and an agent that imitates them.
 
+# %%
 @cache
 def recorded(seed):
     """Observations (T, O), actions (T,) and discounted returns (T,) of every twentieth step of an episode, or of a file's."""
-    if len(sys.argv) > 1:
-        with np.load(sys.argv[1], allow_pickle=False) as file:
+    if arguments():
+        with np.load(arguments()[0], allow_pickle=False) as file:
             obs, actions, rewards, done = (file[name] for name in ("obs", "actions", "rewards", "done"))
     else:
-        agent = scratchac.train("ppo", ENV, 60_000, seed=100 + seed)
+        agent = scratchac.train("ppo", ENV, 60_000, seed=100 + seed, quiet=True)
         columns = zip(*((b.obs[:, 0], b.actions[:, 0], b.rewards[:, 0], b.done[:, 0])
                         for b in sample_episodes(agent, ENV, 1, 100 + seed)), strict=True)
         obs, actions, rewards, done = map(np.concatenate, columns)
@@ -50,7 +53,7 @@ def cloned(seed, with_critic):
         adam.step(agent.model.grad, 3e-3)
     return agent
 
-
+# %%
 results = {"from scratch": curves("ppo", ENV, SEEDS)}
 for label, with_critic in (("actor cloned", False), ("actor and critic cloned", True)):
     parts = []
@@ -61,4 +64,4 @@ for label, with_critic in (("actor cloned", False), ("actor and critic cloned", 
     results[f"{label}, then PPO"] = [metrics for (metrics,), _ in parts], [final for _, (final,) in parts]
 fig, (ax,) = figure(f"{ENV}: mean and range of 3 seeds", width=7)
 learning_curves(ax, results)
-save(fig, __file__)
+save(fig, "23_behaviour_cloning")

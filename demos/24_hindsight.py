@@ -1,11 +1,12 @@
-"""What can an agent learn from that hardly ever gets where it should?
+# %% [markdown]
+# # What can an agent learn from that hardly ever gets where it should?
+#
+# A ball in a maze; reaching the goal, which is elsewhere in every episode, pays 1, everything else nothing. Hindsight experience
+# replay (Andrychowicz et al. 2017) stores each step of an episode four times more, as if a place to which it led had been the goal.
+# Left: the first episode of a training, and the goals that its first step gets. Right: how often TD3's policy arrives, in 100 new
+# episodes, in a small maze and in a larger one. Also writes demos/results/hindsight.json. Takes about twenty minutes.
 
-A ball in a maze; reaching the goal, which is elsewhere in every episode, pays 1, everything else nothing. Hindsight experience
-replay (Andrychowicz et al. 2017) stores each step of an episode four times more, as if a place to which it led had been the goal.
-Left: the first episode of a training, and the goals that its first step gets. Right: how often TD3's policy arrives, in 100 new
-episodes, in a small maze and in a larger one. Also writes demos/results/hindsight.json. Takes about twenty minutes.
-"""
-
+# %%
 import json
 from importlib.metadata import version
 
@@ -24,7 +25,7 @@ SEEDS, STEPS, EVERY, EPISODES = (0, 1, 2), 30_000, 1_500, 100
 MAZES = {"gymnasium_robotics:PointMaze_UMaze-v3": 150, "gymnasium_robotics:PointMaze_Medium-v3": 300}     # most steps of an episode
 TD3 = {"hidden": (64, 64), "learning_starts": 1_000, "gamma": 0.98, "tau": 0.02, "noise": "ou", "noise_scale": 0.5}
 
-
+# %%
 def learn(env, env_args, seed, k):
     """Train with k further goals for each step; {step: share of goals reached}, and the replay buffer."""
     agent = scratchac.make_agent("td3", env, seed, env_args=env_args, steps=STEPS, hindsight=k, **TD3)
@@ -54,7 +55,7 @@ def draw_first_episode(ax, env, memory, k):
     ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0))
     ax.set_axis_off()
 
-
+# %%
 fig, (left, *others) = figure("The first episode", *(f"TD3 in {env.split(':')[1]}" for env in MAZES), width=4.4)
 result = {"command": "python demos/24_hindsight.py", "steps": STEPS, "episodes": EPISODES, "hyperparameters": TD3,
           "tuning_seeds": "500-502", "backend": kernels.backend.name, "mazes": {},
@@ -73,6 +74,8 @@ for ax, (env, limit) in zip(others, MAZES.items(), strict=True):
     ax.set_ylabel("goals reached, %")
     ax.set_ylim(-2, 102)
     ax.legend(fontsize=8)
+
+# %%
 draw_first_episode(left, env, memory, 4)
 (PICTURES.parent / "results" / "hindsight.json").write_text(json.dumps(result, indent=1) + "\n")
-save(fig, __file__)
+save(fig, "24_hindsight")

@@ -1,5 +1,6 @@
 """What the demos share: training over seeds, episodes of a policy that stays as it is, and pictures in one style."""
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -9,8 +10,10 @@ from matplotlib.figure import Figure
 
 import scratchac
 from scratchac.environments.vector import VectorEnv
+from scratchac.experiments import notebook
 from scratchac.experiments.plots import COLOURS, band
 from scratchac.experiments.run import Run
+from scratchac.messages import in_notebook
 from scratchac.training.loops import train
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -22,7 +25,7 @@ def curves(algorithm, env, seeds, **hyperparameters):
     metrics, finals = [], []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
-            agent = scratchac.train(algorithm, env, seed=seed, out=f"{folder}/run", **hyperparameters)
+            agent = scratchac.train(algorithm, env, seed=seed, out=f"{folder}/run", quiet=True, **hyperparameters)
             metrics.append(Run.open(f"{folder}/run").metrics())
         finals.append(scratchac.evaluate(agent, env).mean())
     return metrics, finals
@@ -97,9 +100,17 @@ def learning_curves(ax, results):
     ax.legend(fontsize=8)
 
 
-def save(made, script):
-    """Save the picture of a script under its name, and say so."""
+def arguments():
+    """The words behind the script's name on the command line; in a notebook, whose kernel has words of its own there, none."""
+    return [] if in_notebook() else sys.argv[1:]
+
+
+def save(made, name):
+    """Save the picture of the script of that name, and say so; in a notebook show it instead."""
+    if in_notebook():
+        notebook.show(made)
+        return
     PICTURES.mkdir(exist_ok=True)
-    path = PICTURES / f"{Path(script).stem}.png"
+    path = PICTURES / f"{name}.png"
     made.savefig(path, dpi=100)
     print(f"{path} ({time.perf_counter() - STARTED:.0f} s)")

@@ -17,6 +17,7 @@ from scratchac.errors import UserError
 from scratchac.experiments import session
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run
+from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
@@ -60,7 +61,7 @@ def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 
 def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
-          backend: str | None = None, out: Any = None, quiet: bool = True, video: bool = False,
+          backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
           vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
           step_timeout: float | None = None, env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None,
           stop_after: int | None = None,
@@ -75,7 +76,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         seed: seed of all random numbers
         backend: auto, numpy, numba or cupy; if not given, $SCRATCHAC_BACKEND or auto
         out: new folder for the run: metrics, checkpoint, evaluation, curves. None writes nothing
-        quiet: show no progress bar
+        quiet: show no progress bar and, in a notebook, no learning curve; if not given, a notebook shows them
         video: with `out`, record a video of the final policy
         vector: sync steps the environments one after another in this process, async each in its own process
         step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
@@ -92,10 +93,15 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     A run whose training `on_row` has ended is saved and evaluated as at its planned end. The evaluation begins no further episode
     after 1,000,000 steps, and cuts one that has not ended after 100,000.
 
+    Ctrl-C raises KeyboardInterrupt; with `out` the update under way is finished and the run saved before. In a notebook
+    (Kernel → Interrupt) the update is finished and the agent returned as trained so far; with `out` it is saved and not evaluated.
+    A second one raises KeyboardInterrupt at once.
+
     Raises UserError, a ValueError, for anything that is misspelt, out of range, unsupported or not installed, and
     TrainingError when a value is not finite.
     """
     end_if_unguarded()
+    quiet = not in_notebook() if quiet is None else quiet
     agent_class = algorithms.find(algorithm)
     env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
     tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
@@ -146,7 +152,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
-def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool = True, video: bool = False,
+def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool | None = None, video: bool = False,
            env: str | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
@@ -157,10 +163,12 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
     `eval_episodes` are the episodes of the evaluation at the end, what the run was started with if not given.
+    `quiet` and Ctrl-C are as in `train`.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
     end_if_unguarded()
+    quiet = not in_notebook() if quiet is None else quiet
     run = Run.open(run_dir)
     config = run.config
     env = session.environment_of(config, env, f"scratchac.resume({str(run_dir)!r}, env=…)")

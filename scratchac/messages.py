@@ -1,4 +1,4 @@
-"""Messages on stderr. Telling something never ends what it tells about, whatever has become of stderr."""
+"""Messages and progress bars. Telling something never ends what it tells about, whatever has become of stderr."""
 
 import codecs
 import sys
@@ -37,6 +37,25 @@ class Stderr:
 
 
 STDERR: Any = Stderr()
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this code. IPython is not imported to find out: a kernel has done so."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def progress_bar(bar_format: str, **options: Any) -> tqdm:
+    """A progress bar of tqdm: in a notebook a widget, if ipywidgets is installed, and otherwise text on stderr.
+
+    bar_format    as tqdm takes it, with {bar:30} for the bar
+    """
+    if in_notebook() and not options.get("disable"):
+        import tqdm.notebook as widgets
+
+        if widgets.IProgress is not None:
+            return widgets.tqdm(bar_format=bar_format.replace("{bar:30}", "{bar}"), **options)
+    return tqdm(bar_format=bar_format, file=STDERR, **options)
 
 
 def tell(text: str) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from tqdm import tqdm
 
 from scratchac.environments.flattened import without_loss
 from scratchac.environments.foreign import SEEDLESS, takes_seed
 from scratchac.environments.seeding import generators_of_spaces, global_state, seed_spaces
 from scratchac.errors import EnvironmentFailed, one_line
-from scratchac.messages import STDERR
+from scratchac.messages import progress_bar
 
 LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
 SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
@@ -194,7 +193,7 @@ class Rewindable(Checked):
 
 
 def rewind_all(envs: list[Any], quiet: bool) -> list[tuple[Any, bool]]:
-    """`rewind` of each environment; unless `quiet`, with a progress bar on stderr once it has taken SLOW seconds."""
+    """`rewind` of each environment; unless `quiet`, with a progress bar once it has taken SLOW seconds."""
     steps = sum(len(env.saved["actions"]) for env in envs if env.saved["actions"] is not None)
-    with tqdm(total=steps, delay=SLOW, disable=quiet, leave=False, mininterval=0.2, bar_format=BAR, file=STDERR) as bar:
+    with progress_bar(BAR, total=steps, delay=SLOW, disable=quiet, leave=False, mininterval=0.2) as bar:
         return [env.rewind(bar.update) for env in envs]

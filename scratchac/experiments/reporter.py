@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 import kernels
 from scratchac.algorithms.saving import not_finite
 from scratchac.errors import TrainingError, WriteError
+from scratchac.experiments.notebook import LearningCurve
 from scratchac.experiments.run import Run
-from scratchac.messages import STDERR, tell
+from scratchac.messages import in_notebook, progress_bar, tell
 from scratchac.training.agent import Agent, Metrics
 from scratchac.training.interaction import Interaction
 
@@ -47,6 +47,7 @@ class Reporter:
     run          the Run to write to, or None to write nothing
     target       environment steps at which training ends
     history      the progress saved in a checkpoint, when a run is resumed
+    quiet        show no progress bar and, in a notebook, no learning curve
     on_row       called with each row of metrics, or None; training ends when it returns True
     stop_after   environment steps after which training stops as after Ctrl-C, or None
     save_every   environment steps between checkpoints; a twentieth of the whole if None
@@ -70,6 +71,7 @@ class Reporter:
         self.start = start
         self.resumed = history is not None
         self.saved = False
+        self.handlers: dict[int, Any] = {}
         self.wall_s_before = self.progress["wall_s"]
         self.row_every = max(1, target // ROWS)
         self.save_every = save_every or max(1, target // CHECKPOINTS)
@@ -77,19 +79,25 @@ class Reporter:
         self.next_save = start + self.save_every
         # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
-        self.bar = tqdm(total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2, file=STDERR,
-                        smoothing=0.05, bar_format="{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, "
-                                                   "{remaining} left{postfix}")
+        self.bar = progress_bar("{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}",
+                                total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
+                                smoothing=0.05)
+        self.notebook = in_notebook()
+        self.curve = LearningCurve() if self.notebook and not quiet else None
 
     def __enter__(self) -> "Reporter":
         self.started = time.perf_counter()
-        # Only the main thread may set a signal handler, and only a run with a folder has something to save.
-        catches = self.run is not None and threading.current_thread() is threading.main_thread()
-        self.handlers = {number: signal.signal(number, self.interrupt) for number in SIGNALS} if catches else {}
+        # Only the main thread may set a signal handler. A run with a folder has something to save, and in a notebook the agent as
+        # it is then becomes the value of the cell.
+        catches = SIGNALS if self.run is not None else SIGNALS[:1] if self.notebook else ()
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {number: signal.signal(number, self.interrupt) for number in catches}
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+        if self.curve:
+            self.curve.show()
         if self.notice:
             self.notice.cancel()
         for number, handler in self.handlers.items():
@@ -98,7 +106,8 @@ class Reporter:
     def interrupt(self, *_: object) -> None:
         """Handle Ctrl-C: after the first one the step is finished and the run saved; the second one aborts at once."""
         if self.interrupted:
-            assert self.run is not None
+            if self.run is None:
+                raise KeyboardInterrupt("stopped at once")
             if not (self.run.path / "checkpoint.npz").exists():
                 raise KeyboardInterrupt("stopped at once, before the first checkpoint: nothing is kept")
             raise KeyboardInterrupt(f"stopped at once; go on from the last checkpoint with: scratchac resume {self.run.path}")
@@ -120,6 +129,8 @@ class Reporter:
         for name, value in metrics.items():
             total, n = self.sums.get(name, (0, 0))
             self.sums[name] = total + value, n + 1
+        if self.curve:
+            self.curve.follow(agent.step, interaction.episodes.recent)
         if agent.step >= self.next_row:
             self.write_row(agent, interaction)
             self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
@@ -156,6 +167,8 @@ class Reporter:
                 raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
         if self.run is not None:
             self.or_later(self.run.log, row)
+        if self.curve:
+            self.curve.mark()
         if self.on_row is not None:
             answer = self.on_row(row)
             self.ended = self.ended or (isinstance(answer, (bool, np.bool_)) and bool(answer))

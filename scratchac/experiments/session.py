@@ -26,7 +26,7 @@ from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, 
 from scratchac.experiments.reporter import Reporter, signals_as_interrupts
 from scratchac.experiments.run import Run
 from scratchac.experiments.schema import MOST_EPISODES, check_state
-from scratchac.messages import tell
+from scratchac.messages import in_notebook, tell
 from scratchac.parallel.workers import check_engine
 from scratchac.training import evaluation, loops
 from scratchac.training.agent import Agent
@@ -214,7 +214,10 @@ def _numbers_in(state: Any) -> int:
 def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
           eval_episodes: int, history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
           stop_after: int | None = None) -> None:
-    """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots."""
+    """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots.
+
+    Ctrl-C is a KeyboardInterrupt, in a notebook a message: there `train` and `resume` return the agent as trained so far.
+    """
     progress, under_way = history
     fast = agent.fast_path(agent_envs)
     if agent.flattened and not quiet:
@@ -246,11 +249,18 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
         hint = f"; go on from the last checkpoint with: scratchac resume {run.path}" if kept else ""
         raise WriteError(f"{error}{hint}") from error
     stopped = stop_after is not None and agent.step >= stop_after
+    if run is None and reporter.interrupted and not stopped:
+        tell(f"stopped at step {agent.step}; the agent is returned as trained so far")      # only a notebook's interrupt comes here
     if run is None or (stopped and not reporter.ended):
         return
-    if reporter.interrupted and not stopped:
-        raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
-    conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
+    try:
+        if reporter.interrupted and not stopped:
+            raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
+        conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
+    except KeyboardInterrupt as stop:
+        if not in_notebook():
+            raise
+        tell(f"{stop}. The agent is returned as trained so far")
 
 
 def evaluation_of(config: dict[str, Any], episodes: Any) -> int:

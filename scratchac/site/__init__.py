@@ -1,1 +1,1 @@
-"""Pages and notebooks made of the chapters, MATH.md, the source and the manual."""
+"""The course as pages and as notebooks."""

@@ -23,13 +23,15 @@ from scratchac.environments.flattened import shortened
 from scratchac.environments.make import INSTALL, close, make
 from scratchac.errors import UserError
 from scratchac.parallel import workers
+from scratchac.site import notebooks
 from scratchac.tools import export
 from scratchac.version import __version__
 
 # a package of the extras → the command that installs it
 OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "gymnasium-robotics": "pip install 'gymnasium-robotics>=1.4'",
             "numba": str(kernels.BACKENDS["numba"][2]),
-            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL}
+            "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL,
+            "jupytext": notebooks.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
 # Drawing is tested in a process of its own, since a faulty driver may end the process.

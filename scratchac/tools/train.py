@@ -22,7 +22,7 @@ ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "backend": (Backend, FROM_ENVIRONMENT, "backend that does the arithmetic; auto is numba if it is installed"),
     "init": (Path | None, None, "folder of a run of the same algorithm, from whose parameters training starts"),
     "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
-    "quiet": (bool, False, None),
+    "quiet": (bool, False, "show no progress bar"),
     "video": (bool, True, "record a video of the final policy"),
     "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value in JSON or Python; other values are text"),
 }

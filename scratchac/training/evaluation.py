@@ -11,7 +11,7 @@ from scratchac.environments.make import close, make, require_copies
 from scratchac.environments.rewind import Checked
 from scratchac.environments.seeding import global_generators_kept, seed_global_generators
 from scratchac.errors import EnvironmentFailed
-from scratchac.messages import STDERR
+from scratchac.messages import progress_bar
 from scratchac.training.agent import Agent
 from scratchac.training.checks import LONGEST, NEVER_ENDS, require_fit
 from scratchac.training.loops import one_blas_thread
@@ -49,7 +49,7 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
     try:
         require_copies(envs, env)
         require_fit(agent, envs[0], env)
-        with tqdm(total=episodes, disable=quiet, mininterval=0.2, miniters=0, bar_format=BAR, file=STDERR) as bar:
+        with progress_bar(BAR, total=episodes, disable=quiet, mininterval=0.2, miniters=0) as bar:
             returns, cut = _returns(agent, envs, episodes, seed, explore, budget, cuts, bar)
     finally:
         for e in envs:

@@ -1,0 +1,71 @@
+"""Pictures in a notebook: figures, and the learning curve below the progress bar of a training."""
+
+import io
+import time
+from collections.abc import Collection
+from typing import Any
+
+EVERY = 5.0                     # seconds from one picture to the next
+
+
+class LearningCurve:
+    """Mean returns over steps, as one picture in the output of a notebook's cell, which is replaced as training goes on."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, float]] = []           # (environment steps, mean return of the last 100 episodes)
+        self.now: tuple[int, Collection[Any]] = (0, ())     # environment steps, and (return, length) of those episodes
+        self.shown: Any = None                              # IPython's handle of the picture, once there is one
+        self.due = time.monotonic() + EVERY
+
+    def follow(self, step: int, episodes: Collection[Any]) -> None:
+        """Take (return, length) of the last episodes after each update; draw every EVERY seconds."""
+        self.now = step, episodes
+        if time.monotonic() >= self.due:
+            self.show()
+            self.due = time.monotonic() + EVERY
+
+    def mark(self) -> None:
+        """Make a point of what is now; none until an episode has ended."""
+        step, episodes = self.now
+        if episodes and (not self.points or step > self.points[-1][0]):
+            self.points.append((step, sum(x for x, _ in episodes) / len(episodes)))
+
+    def show(self) -> None:
+        """Draw the curve up to now; nothing if no episode has ended."""
+        self.mark()
+        if not self.points:
+            return
+        from IPython.display import Image, display  # a kernel has it
+
+        picture = Image(data=png(self.figure()), alt="learning curve")
+        if self.shown is None:
+            self.shown = display(picture, display_id=True)
+        else:
+            self.shown.update(picture)
+
+    def figure(self) -> Any:
+        """The curve as a figure of matplotlib."""
+        from matplotlib.figure import Figure  # takes longer to load than a short training without a curve
+
+        figure = Figure(figsize=(5.2, 2.8), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(*zip(*self.points, strict=True), "." if len(self.points) == 1 else "-", lw=1.2)
+        ax.set_title("return: mean of the last 100 episodes", fontsize=9)
+        ax.set_xlabel("environment steps")
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        return figure
+
+
+def png(figure: Any) -> bytes:
+    """A figure of matplotlib as a picture."""
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=100)
+        return file.getvalue()
+
+
+def show(figure: Any) -> None:
+    """Show a figure of matplotlib in the output of the notebook's cell, whatever the notebook does with figures otherwise."""
+    from IPython.display import Image, display
+
+    display(Image(data=png(figure)))
