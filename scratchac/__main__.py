@@ -13,6 +13,7 @@ try:
     from scratchac.errors import TrainingError, UserError, unknown
     from scratchac.messages import degrade, tell
     from scratchac.tools import commands
+    from scratchac.tools.docs import docs
     from scratchac.tools.exercise import exercise
     from scratchac.tools.flags import run
     from scratchac.tools.train import train
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),
     "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
     "exercise": (exercise, "exercises that mark themselves: write the functions of actor-critic yourself"),
+    "docs": (docs, "the course, the mathematics and the code as a web site"),
     "bench": (commands.bench, "time kernels, updates and training on each backend"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),

@@ -4,12 +4,14 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scratchac.errors import UserError
 
 COURSE = Path(__file__).parents[1] / "course"
 HEADER = re.compile(r"\A\+\+\+\n(.*?)\n\+\+\+\n", re.DOTALL)
-FIELDS = {"title": str, "minutes": int, "outcomes": list, "exhibits": list, "exercises": list, "tasks": list, "files": list, "terms": dict}
+FIELDS = {"title": str, "minutes": int, "outcomes": list, "exhibits": list, "exercises": list, "tasks": list, "files": list,
+          "terms": dict}
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,11 @@ class Term:
 
     forms: tuple[str, ...]
     says: str
+
+    @property
+    def anchor(self) -> str:
+        """Its anchor in the glossary."""
+        return "term-" + re.sub(r"\W+", "-", self.forms[0].lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -50,17 +57,20 @@ def read(path: Path) -> Chapter:
     if not found or not path.stem[:2].isdigit():
         raise UserError(f"{path}: a chapter is called NN_name.md and begins with a header between two lines +++")
     try:
-        header = tomllib.loads(found[1])
+        header: dict[str, Any] = tomllib.loads(found[1])
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: {error}") from None
     for name, kind in FIELDS.items():
-        if not isinstance(header.get(name), kind):
-            raise UserError(f"{path}: the header needs {name}, a {kind.__name__}")
+        value = header.get(name)
+        texts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if not isinstance(value, kind) or not all(isinstance(x, str) for x in texts):
+            raise UserError(f"{path}: the header needs {name}, a {kind.__name__}{' of strings' if kind in (list, dict) else ''}")
     if further := set(header) - set(FIELDS):
         raise UserError(f"{path}: the header has {', '.join(sorted(further))}, which no chapter has")
     terms = tuple(Term(tuple(form.strip() for form in forms.split("|")), says) for forms, says in header.pop("terms").items())
-    lists = {name: tuple(header.pop(name)) for name, kind in FIELDS.items() if kind is list}
-    return Chapter(int(path.stem[:2]), path, **header, **lists, terms=terms, text=text[found.end():], line=text[: found.end()].count("\n") + 1)
+    header |= {name: tuple(header[name]) for name, kind in FIELDS.items() if kind is list}
+    line = text[: found.end()].count("\n") + 1
+    return Chapter(int(path.stem[:2]), path, **header, terms=terms, text=text[found.end():], line=line)
 
 
 def course(folder: Path = COURSE) -> list[Chapter]:
