@@ -16,7 +16,6 @@ try:
     from scratchac.tools.docs import docs
     from scratchac.tools.exercise import exercise
     from scratchac.tools.flags import run
-    from scratchac.tools.learn import learn
     from scratchac.tools.train import train
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
     print("scratchac: stopped", file=sys.stderr)
@@ -33,9 +32,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "play": (commands.play, "play an environment by keyboard, or a game against a trained policy"),
     "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),
     "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
-    "learn": (learn, "the course: its chapters, what is done, and what comes next"),
     "exercise": (exercise, "exercises that mark themselves: write the functions of actor-critic yourself"),
-    "docs": (docs, "the course, the mathematics and the manual as pages, or as notebooks"),
+    "docs": (docs, "the course, the mathematics and the code as a web site"),
     "bench": (commands.bench, "time kernels, updates and training on each backend"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),

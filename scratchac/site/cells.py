@@ -4,9 +4,12 @@ import contextlib
 import io
 import re
 import types
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 import kernels
 from scratchac.errors import UserError
@@ -36,15 +39,16 @@ def parts(path: Path) -> list[tuple[str, str, int]]:
 def run(path: Path) -> tuple[dict[str, Cell], dict[str, Any]]:
     """Run the cells of a script one after the other on the NumPy backend; return them by name, and all variables.
 
-    Raises UserError for a cell that fails, and for two cells of one name.
+    Raises UserError for a cell that fails or warns, and for two cells of one name.
     """
     module = types.ModuleType(f"cells_{path.stem}")
     done: dict[str, Cell] = {}
-    with kernels.using("numpy"):
+    with kernels.using("numpy"), warnings.catch_warnings():
+        warnings.simplefilter("error")
         for name, code, line in parts(path):
             if name.startswith("[markdown]"):
                 continue
-            if name in done:
+            if name and name in done:
                 raise UserError(f"{path}:{line}: two cells are called {name}")
             printed = io.StringIO()
             try:
@@ -53,6 +57,8 @@ def run(path: Path) -> tuple[dict[str, Cell], dict[str, Any]]:
             except Exception as error:              # whatever the cell raises
                 where = error.__traceback__.tb_next.tb_lineno if error.__traceback__ and error.__traceback__.tb_next else line
                 raise UserError(f"{path}:{where}: the cell {name} fails: {error!r}") from None
-            drawn = module.__dict__.pop("figure", None)
-            done[name] = Cell(code, printed.getvalue(), figures.svg(drawn, f"{path.stem}-{name}") if drawn is not None else None)
+            shown = None
+            if isinstance(module.__dict__.get("figure"), Figure):
+                shown = figures.svg(module.__dict__.pop("figure"), f"{path.stem}-{name}")
+            done[name] = Cell(code, printed.getvalue(), shown)
     return done, module.__dict__

@@ -1,14 +1,18 @@
 """Figures of chapters, as SVG whose text and axes have the colour of the page's text, in light and in dark."""
 
+import html
 import io
 import re
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+# Colours of lines, which the page makes lighter in the dark (site.css): matplotlib's own, and those of the museum.
+COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches. A cell that leaves one in the variable `figure` shows it."""
+    """An empty figure of this size in inches; 5.2 is the width of a page's text. A cell that leaves one in `figure` shows it."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -31,5 +35,8 @@ def svg(drawn: Figure, name: str) -> str:
     text = re.sub(r"font: ([^;\"]*?)(?:'[^;\"]*|sans-serif[^;\"]*)", r"font: \1system-ui, sans-serif", text)
     used = set(re.findall(r"#([\w-]+)", text))                      # clip paths and markers; other ids would occur twice on a page
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
-    width = drawn.get_figwidth() * 96
-    return text.replace("#000000", "currentColor").replace("<svg ", f'<svg class="figure" role="img" style="max-width: {width:.0f}px" ', 1)
+    text = text.replace("#000000", "currentColor").replace("#ffffff", "var(--paper)")
+    for number, colour in enumerate(COLOURS):
+        text = text.replace(colour, f"var(--c{number})")
+    shown = f'class="figure" role="img" aria-label="{html.escape(name)}" style="max-width: {drawn.get_figwidth() * 96:.0f}px"'
+    return text.replace("<svg ", f"<svg {shown} ", 1)

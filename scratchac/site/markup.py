@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from latex2mathml.converter import convert
@@ -12,6 +13,7 @@ from markdown_it.renderer import RendererHTML
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
 
 from scratchac.errors import UserError
 
@@ -20,31 +22,63 @@ KEPT = re.compile(r"(^```.*?^```$|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]
 MARK = "\ue000{}\ue001"                                             # stands for a piece of HTML while Markdown is read
 MARKS = re.compile("(?:<p>)?\ue000(\\d+)\ue001(?:</p>)?")
 TAGS = re.compile(r"<[^>]+>")
+BREAKS = ("=", "+", "-", "\\le", "\\ge", "\\approx", "\\propto", "\\to", "\\sim", "\\ne", "\\Rightarrow", "\\mapsto")
+OUTSIDE = ("http:", "https:")
+
+
+class WrongText(UserError):
+    """A text is wrong near the words `near`."""
+
+    def __init__(self, message: str, near: str) -> None:
+        super().__init__(message)
+        self.near = near
 
 
 def coloured(code: str, language: str = "python") -> str:
     """Code as HTML with classes for its parts, without an element around it."""
     try:
         lexer = get_lexer_by_name(language or "text", stripnl=False)
-    except Exception:                                               # a language without a lexer
-        lexer = get_lexer_by_name("text")
+    except ClassNotFound:
+        lexer = get_lexer_by_name("text", stripnl=False)
     return str(highlight(code, lexer, HtmlFormatter(nowrap=True))).rstrip("\n")
 
 
 def code_block(code: str, language: str = "python") -> str:
     """A block of code."""
-    return f'<pre class="code"><code>{coloured(code, language)}</code></pre>'
+    return f'<pre class="code" tabindex="0"><code>{coloured(code, language)}</code></pre>'
 
 
+@cache
 def formula(latex: str, display: bool) -> str:
-    """A formula as MathML. Raises UserError if it has a command that is not known."""
+    """A formula as MathML, in several elements where a line may break. Raises WrongText if it has a command that is not known."""
+    if not display and len(pieces := breakable(latex)) > 1:
+        return "".join(formula(piece, False) for piece in pieces)
     try:
         made = str(convert(latex, display="block" if display else "inline"))
     except Exception as error:                                      # the converter's own
-        raise UserError(f"the formula {latex} cannot be shown: {error!r}") from None
+        raise WrongText(f"the formula {latex} cannot be shown: {error!r}", latex) from None
     if "\\" in TAGS.sub("", made):
-        raise UserError(f"the formula {latex} has a command that is not known")
-    return f'<div class="formula">{made}</div>' if display else made
+        raise WrongText(f"the formula {latex} has a command that is not known", latex)
+    return f'<span class="formula" tabindex="0">{made}</span>' if display else made
+
+
+def breakable(latex: str) -> list[str]:
+    """A formula's parts between which a line may break: before relations, sums and differences outside of brackets, if it is long."""
+    if len(latex) < 30 or "\\left" in latex or "\\begin" in latex:
+        return [latex]
+    parts, depth, last = [], 0, 0
+    for found in re.finditer(r"\\[A-Za-z]+|\\.|[{}()\[\]=+\-,]", latex):
+        sign, position = found[0], found.start()
+        if sign in ("{", "(", "[", "\\{", "\\lvert", "\\lVert"):
+            depth += 1
+        elif sign in ("}", ")", "]", "\\}", "\\rvert", "\\rVert"):
+            depth -= 1
+        elif depth == 0 and (sign in BREAKS or sign == ",") and latex[last:position].strip() and latex[found.end() :].strip():
+            cut = found.end() if sign == "," else position
+            if latex[:cut].rstrip()[-1] not in "^_" and position - last > 2:
+                parts.append(latex[last:cut])
+                last = cut
+    return [*parts, latex[last:]]
 
 
 def slug(text: str) -> str:
@@ -56,6 +90,16 @@ def plain(page: str) -> str:
     """The text of a piece of HTML, for the search box: without tags, formulas and code."""
     page = re.sub(r"<(math|pre|svg|style|script)\b.*?</\1>", " ", page, flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(TAGS.sub(" ", page))).strip()
+
+
+def in_sentences(body: str, change: Callable[[str], str]) -> str:
+    """HTML whose sentences are changed; headings, links, formulas, pictures and code stay as they are."""
+    kept = r"<(pre|a|svg|math|h\d|summary|code|dt|b|th)\b.*?</\1>|<[^>]+>"
+    made, last = [], 0
+    for found in re.finditer(kept, body, re.DOTALL):
+        made += [change(body[last : found.start()]), found[0]]
+        last = found.end()
+    return "".join([*made, change(body[last:])])
 
 
 @dataclass
@@ -70,23 +114,33 @@ class Text:
         return MARK.format(len(self.held) - 1)
 
     def page(self, text: str, link: Callable[[str], str]) -> tuple[str, list[tuple[int, str, str]]]:
-        """The text as HTML, and its headings as (level, anchor, text). `link` gives the address for that of a link in the text."""
+        """The text as HTML, and its headings as (level, anchor, text).
+
+        link    the address in the site for one in the text; "#a" for "#a"
+
+        Raises WrongText for a formula or a link that is wrong.
+        """
         def keep(found: re.Match[str]) -> str:
             if found[1] is not None:
                 return found[0]
-            made = self.hold(formula((found[2] or found[3]).strip(), found[2] is not None))
-            return f"\n\n{made}\n\n" if found[2] is not None and _alone(found) else made
+            return self.hold(formula((found[2] or found[3]).strip(), found[2] is not None))
 
-        rendered, headings = _render(KEPT.sub(keep, text), link)
+        marked = KEPT.sub(keep, text)
+        if "$" in re.sub(r"^```.*?^```$|`[^`\n]+`", "", marked, flags=re.DOTALL | re.MULTILINE):
+            near = next(line for line in marked.splitlines() if "$" in re.sub(r"`[^`]+`", "", line))
+            raise WrongText("an odd number of $", max(re.split("\ue000\\d+\ue001", near), key=len))
+        rendered, headings = _render(marked, link)
         while MARKS.search(rendered):                               # a held piece may hold others
-            rendered = MARKS.sub(lambda found: self.held[int(found[1])], rendered)
-        return rendered, headings
+            rendered = MARKS.sub(self._put_back, rendered)
+        return rendered, [(level, anchor, MARKS.sub(self._put_back, shown)) for level, anchor, shown in headings]
 
-
-def _alone(found: re.Match[str]) -> bool:
-    """Whether a formula stands in lines of its own, where it does not belong to a list or a table."""
-    before, after = found.string[: found.start()], found.string[found.end() :]
-    return (not before or before.endswith("\n")) and (not after or after.startswith("\n"))
+    def _put_back(self, found: re.Match[str]) -> str:
+        piece = self.held[int(found[1])]
+        if found[0].startswith("<p>") and not found[0].endswith("</p>"):
+            return "<p>" + piece                                    # a paragraph begins with it
+        if found[0].endswith("</p>") and not found[0].startswith("<p>"):
+            return piece + "</p>"
+        return piece if not piece.startswith("<math") or not found[0].startswith("<p>") else f"<p>{piece}</p>"
 
 
 class _Renderer(RendererHTML):
@@ -94,7 +148,7 @@ class _Renderer(RendererHTML):
         return code_block(tokens[idx].content.rstrip("\n"), tokens[idx].info.strip()) + "\n"
 
     def table_open(self, tokens: Any, idx: int, options: Any, env: Any) -> str:
-        return '<div class="wide"><table>\n'
+        return '<div class="scroll" tabindex="0"><table>\n'
 
     def table_close(self, tokens: Any, idx: int, options: Any, env: Any) -> str:
         return "</table></div>\n"
@@ -107,16 +161,22 @@ def _render(text: str, link: Callable[[str], str]) -> tuple[str, list[tuple[int,
     headings, taken = [], set()
     for i, token in enumerate(tokens):
         for child in token.children or []:
-            name = {"link": "href", "link_open": "href", "image": "src"}.get(child.type)
+            name = {"link_open": "href", "image": "src"}.get(child.type)
             if name:
-                child.attrSet(name, link(str(child.attrGet(name))))
+                target = str(child.attrGet(name))
+                try:
+                    child.attrSet(name, link(target))
+                except UserError as error:
+                    raise WrongText(str(error), f"({target})") from None
         if token.type == "heading_open":
             inline = tokens[i + 1]
             own = re.match(r'<a id="([\w-]+)"></a>', inline.content)
             shown = reader.renderer.render([inline], reader.options, env)
-            anchor = own[1] if own else slug(shown)
-            while anchor in taken:                                  # GitHub numbers the second one, too
-                anchor += "-1"
+            first = anchor = own[1] if own else slug(re.sub("\ue000\\d+\ue001", "", shown))
+            number = 0
+            while anchor in taken:                                  # GitHub numbers the later ones, too
+                number += 1
+                anchor = f"{first}-{number}"
             taken.add(anchor)
             if not own:
                 token.attrSet("id", anchor)

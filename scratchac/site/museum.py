@@ -1,7 +1,10 @@
 """Exhibits of the museum of bugs, as cards with the committed figures (demos/results/museum.json)."""
 
 import html
+import importlib
+import importlib.util
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -10,13 +13,20 @@ from typing import Any
 import numpy as np
 
 from scratchac.errors import UserError
-from scratchac.lab.museum import EXHIBITS
 from scratchac.site import figures
 from scratchac.site.markup import coloured
 
 FIGURES = Path(__file__).parents[2] / "demos/results/museum.json"
 SHOWN = {"return": "return of the last policy", "auc": "mean return while training", "value": "V", "q": "Q", "entropy": "entropy",
          "alpha": "α"}
+
+
+def exhibits() -> Mapping[str, Any]:
+    """All exhibits by name; none where the package has no museum."""
+    if importlib.util.find_spec("scratchac.lab.museum") is None:
+        return {}
+    found: Mapping[str, Any] = importlib.import_module("scratchac.lab.museum").EXHIBITS
+    return found
 
 
 @cache
@@ -30,57 +40,70 @@ def value(rest: str) -> str:
     words = rest.split()
     spec = words.pop().removeprefix(":") if words and words[-1].startswith(":") else ".4g"
     if len(words) != 3 or words[1] not in ("right", "wrong"):
-        raise UserError("museum NAME right|wrong METRIC :FORMAT")
+        raise UserError("it should be: museum NAME right|wrong METRIC :FORMAT")
     name, side, metric = words
     found = measured().get(name, {})
     numbers = found.get("witness", {}).get(side) if metric == "witness" else found.get(side, {}).get(metric)
-    if numbers is None:
-        raise UserError("this has not been measured")
-    return format(median(numbers) if isinstance(numbers, list) else numbers, spec)
+    if numbers is None or numbers == []:
+        raise UserError("this has not been measured (demos/results/museum.json)")
+    return format(median(numbers) if isinstance(numbers, list) else numbers, spec).replace("-", "−", 1)
 
 
 def card(name: str) -> str:
     """An exhibit: the lines that differ, figures, what one sees, and how one would have noticed."""
-    if name not in EXHIBITS:
-        raise UserError("there is no such exhibit")
-    one, seen = EXHIBITS[name], measured().get(name)
-    parts = [f'<div class="card exhibit" id="exhibit-{name}"><p><b>Exhibit: {name}</b> · {html.escape(one.line)}</p>', differing(one)]
+    known = exhibits()
+    if known and name not in known:
+        raise UserError("the museum has no such exhibit")
+    command = f"<pre>scratchac museum {name}</pre></div>"
+    if not known:
+        return f'<div class="card exhibit" id="exhibit-{name}"><p class="kind">Exhibit: {name}</p>{command}'
+    one, seen = known[name], measured().get(name)
+    parts = [f'<div class="card exhibit" id="exhibit-{name}"><p class="kind">Exhibit: {name}</p>'
+             f"<p><b>{html.escape(one.line)}</b></p>", differing(one)]
     if seen:
         parts += [table(seen), f"<figure>{curves(name, seen)}</figure>"]
     parts += [f"<p><b>What one sees.</b> {html.escape(one.seen)}</p>", f"<p><b>How to notice.</b> {html.escape(one.noticed)}</p>",
-              f"<pre>scratchac museum {name}</pre></div>"]
+              command]
     return "".join(parts)
 
 
 def differing(one: Any) -> str:
     """The lines that the bug changes."""
-    return f'<pre class="code diff"><code>{coloured(one.diff(), "diff")}</code></pre>'
+    return f'<pre class="code diff" tabindex="0"><code>{coloured(one.diff(), "diff")}</code></pre>'
 
 
 def table(seen: dict[str, Any]) -> str:
-    """Median and range of every metric, right beside wrong."""
+    """Median and range of every metric, right beside wrong; and what the witness gives."""
     def cell(numbers: list[float]) -> str:
         numbers = [x for x in numbers if x is not None]
         return f"<td><b>{median(numbers):.4g}</b> ({min(numbers):.4g} … {max(numbers):.4g})</td>" if numbers else "<td></td>"
-    rows = "".join(f"<tr><td>{shown}</td>{cell(seen['right'][key])}{cell(seen['wrong'].get(key, []))}</tr>"
-                   for key, shown in SHOWN.items() if seen["right"].get(key))
-    return (f'<div class="wide"><table><tr><th>median (range), {len(seen["seeds"])} seeds</th><th>right</th><th>wrong</th></tr>'
-            f"{rows}</table></div>")
+
+    def sides(key: str) -> str:
+        return "".join(cell(seen.get(side, {}).get(key, [])) for side in ("right", "wrong"))
+
+    rows = "".join(f"<tr><td>{shown}</td>{sides(key)}</tr>" for key, shown in SHOWN.items()
+                   if any(seen.get(side, {}).get(key) for side in ("right", "wrong")))
+    if witness := seen.get("witness"):
+        rows += "<tr><td>witness</td>" + "".join(f"<td><b>{witness[side]:.4g}</b></td>" for side in ("right", "wrong")) + "</tr>"
+    return ('<div class="scroll" tabindex="0"><table><tr><th>median (range), '
+            f"{len(seen['seeds'])} seeds</th><th>right</th><th>wrong</th></tr>{rows}</table></div>")
 
 
 def curves(name: str, seen: dict[str, Any]) -> str:
-    """Learning curves of both: the median over seeds, and their range."""
-    figure = figures.figure(5.6, 2.8)
+    """Learning curves of both: the median over seeds, and their range. Empty if there are none."""
+    figure = figures.figure(5.2, 2.6)
     ax = figure.subplots()
-    for side, colour in (("right", "#2a78b5"), ("wrong", "#d1495b")):
-        runs = [np.array(run, float) for run in seen[side]["curves"] if run]
+    for side, colour, style in (("right", figures.COLOURS[0], "-"), ("wrong", figures.COLOURS[3], "--")):
+        runs = [np.array(run, float) for run in seen.get(side, {}).get("curves", []) if run]
         if not runs:
             continue
         steps = np.linspace(max(run[0, 0] for run in runs), min(run[-1, 0] for run in runs), 60)
         returns = np.array([np.interp(steps, run[:, 0], run[:, 1]) for run in runs])
         ax.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=colour, alpha=0.2, lw=0)
-        ax.plot(steps, np.median(returns, axis=0), color=colour, label=side)
+        ax.plot(steps, np.median(returns, axis=0), style, color=colour, label=side)
+    if not ax.lines:
+        return ""
     ax.set_xlabel("steps")
     ax.set_ylabel("return")
     ax.legend()
-    return figures.svg(figure, f"exhibit-{name}")
+    return figures.svg(figure, f"Learning curves of the exhibit {name}")

@@ -1,127 +1,179 @@
-"""A Python file as a page in two columns: what it explains on the left, the code that belongs to it on the right."""
+"""Pages of source: what a file says, with its derivations, on the left, and its code on the right; and what a module offers."""
 
 import ast
 import html
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scratchac.site.markup import code_block
+from scratchac.site.markup import coloured
+
+LANGUAGES = {".py": "python", ".js": "javascript", ".toml": "toml", ".json": "json", ".md": "markdown"}
+DEFINED = ast.FunctionDef | ast.ClassDef
 
 
 @dataclass
 class Part:
-    """Some lines of a file: a docstring and comments as text, and the code."""
+    """Some lines of a file: a docstring and comments as text, and the numbers of the lines of code beside them."""
 
     name: str                                   # function, class or Class.method; "" for other lines
     prose: list[str] = field(default_factory=list)
-    code: str = ""
-    line: int = 1                               # first line of the code
+    lines: list[int] = field(default_factory=list)
 
 
 def parts(path: Path) -> list[Part]:
-    """A file's parts in order: what precedes its functions and classes, each function, and each method of a class."""
+    """A file's parts in order: what precedes its functions and classes, each function, and each method of a class.
+
+    Docstrings and comments between statements become text; comments within a function stay in its code.
+    """
     text = path.read_text(encoding="utf-8")
     lines, tree = text.splitlines(), ast.parse(text)
     made = [Part("", [ast.get_docstring(tree) or ""])]
-    after = _end_of_docstring(tree)
+    after = (tree.body[0].end_lineno or 0) if ast.get_docstring(tree) else 0
     for node in tree.body[1 if after else 0 :]:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, DEFINED):
             made += _defined(node, lines, after, "")
-        elif made[-1].name or _blank_lines(lines, after, node.lineno) > 1:
-            made.append(_plain(lines, after, node))
         else:
-            one = _plain(lines, after, node)
-            made[-1].prose += one.prose
-            made[-1].line = made[-1].line if made[-1].code else one.line
-            made[-1].code += ("\n" * (1 + bool(_blank_lines(lines, after, node.lineno))) if made[-1].code else "") + one.code
+            comment = _comment(lines, after, node.lineno - 1)
+            blank = sum(not line.strip() for line in lines[after : node.lineno - 1])
+            if made[-1].name or comment or (blank > 1 and made[-1].lines):
+                made.append(Part("", [comment]))
+            made[-1].lines += range(after + 1 if made[-1].lines else node.lineno, (node.end_lineno or 0) + 1)
         after = node.end_lineno or after
-    return [part for part in made if part.code or any(part.prose)]
+    return [part for part in made if part.lines or any(part.prose)]
 
 
-def _defined(node: Any, lines: list[str], after: int, outer: str) -> list[Part]:
+def _defined(node: Any, lines: list[str], after: Any, outer: str) -> Iterator[Part]:
     """A function, or a class and its methods."""
-    name, start = outer + node.name, min([node.lineno, *(one.lineno for one in node.decorator_list)])
-    comment, _ = _comment(lines, after, start - 1)
-    methods = [one for one in node.body if isinstance(one, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else []
-    first = methods[0] if methods else None
-    end = min([first.lineno, *(one.lineno for one in first.decorator_list)]) - 1 if first else node.end_lineno
-    kept = [line for number, line in enumerate(lines[start - 1 : end], start=start)
-            if not (ast.get_docstring(node) and node.body[0].lineno <= number <= node.body[0].end_lineno)]
-    code = textwrap.dedent("\n".join(kept)).strip("\n")
-    made = [Part(name, [comment, ast.get_docstring(node) or ""], re.sub(r"\n{3,}", "\n\n", code), start)]
-    for method, last in zip(methods, [end, *(one.end_lineno or 0 for one in methods)], strict=False):
-        made += _defined(method, lines, last, f"{name}.")
-    return made
+    name, start = outer + node.name, _start(node)
+    methods = [one for one in node.body if isinstance(one, DEFINED)] if isinstance(node, ast.ClassDef) else []
+    end = _start(methods[0]) - 1 if methods else node.end_lineno
+    doc = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else range(0)
+    yield Part(name, [_comment(lines, after, start - 1), ast.get_docstring(node) or ""],
+               [number for number in range(start, end + 1) if number not in doc])
+    for method, last in zip(methods, [end, *(one.end_lineno for one in methods)], strict=False):
+        yield from _defined(method, lines, last, f"{name}.")
 
 
-def _plain(lines: list[str], after: int, node: Any) -> Part:
-    comment, start = _comment(lines, after, node.lineno - 1)
-    return Part("", [comment], "\n".join(lines[node.lineno - 1 : node.end_lineno]).strip("\n"), node.lineno)
+def _start(node: Any) -> int:
+    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 
-def _comment(lines: list[str], after: int, end: int) -> tuple[str, int]:
+def _comment(lines: list[str], after: int, end: int) -> str:
     """The comment lines that stand between two pieces of code, as text."""
-    found = [line.strip()[1:].removeprefix(" ") for line in lines[after:end] if line.strip().startswith("#")]
-    return "\n".join(found), end
+    return "\n".join(line.strip()[1:].removeprefix(" ") for line in lines[after:end] if line.strip().startswith("#"))
 
 
-def _blank_lines(lines: list[str], after: int, line: int) -> int:
-    return sum(not one.strip() for one in lines[after : line - 1])
-
-
-def _end_of_docstring(tree: ast.Module) -> int:
-    return (tree.body[0].end_lineno or 0) if ast.get_docstring(tree) and tree.body else 0
+def code(lines: list[str], numbers: list[int]) -> str:
+    """Some lines of a file as a block of code, each with the anchor L and its number."""
+    while numbers and not lines[numbers[0] - 1].strip():
+        numbers = numbers[1:]
+    while numbers and not lines[numbers[-1] - 1].strip():
+        numbers = numbers[:-1]
+    kept = [number for number, before in zip(numbers, [0, *numbers], strict=False)
+            if lines[number - 1].strip() or lines[before - 1].strip()]          # one empty line for several
+    if not kept:
+        return ""
+    shown = coloured(textwrap.dedent("\n".join(lines[number - 1] for number in kept))).split("\n")
+    rows = "".join(f'<span class="line" id="L{number}">{line}\n</span>' for number, line in zip(kept, shown, strict=True))
+    return f'<pre class="code" tabindex="0"><code>{rows}</code></pre>'
 
 
 def prose(text: str) -> str:
     """A docstring as HTML: paragraphs; indented lines and tables of names keep their lines."""
     made = []
-    for block in re.split(r"\n\s*\n", text.strip()):
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
         lines = block.splitlines()
-        if title := re.fullmatch(r"-- (.+?) -+", block.strip()):   # a ruler between the sections of a file
-            made.append(f'<p class="ruler">{html.escape(title[1])}</p>')
-        elif any(line.startswith(" ") or re.search(r"\S {3,}\S", line) for line in lines):
-            made.append(f'<pre class="equations">{html.escape(block)}</pre>')
-        else:
+        if names := _names(textwrap.dedent(block).splitlines()):
+            made.append(f'<dl class="names">{names}</dl>')
+        elif any(line.startswith("  ") or re.search(r"\S {3,}\S", line) for line in lines):
+            made.append(f'<pre class="equations" tabindex="0">{html.escape(textwrap.dedent(block), quote=False)}</pre>')
+        elif block.strip():
             made.append(f"<p>{_spans(' '.join(lines))}</p>")
     return "".join(made)
 
 
+def _names(lines: list[str]) -> str:
+    """Rows of a table of short names and what they mean, whose texts may go on in further lines; empty if the lines are no such table."""
+    rows: list[list[str]] = []
+    for line in lines:
+        found = re.fullmatch(r"(\S.{0,23}?) {3,}(\S.*)|(\S{2,24})  (\S.*)", line)
+        if found:
+            rows.append([found[1] or found[3], found[2] or found[4]])
+        elif rows and re.match(r" {6}", line):
+            rows[-1][1] += " " + line.strip()
+        else:
+            return ""
+    if any(re.search(r" {3,}", text) for _, text in rows):          # three columns
+        return ""
+    return "".join(f"<dt>{html.escape(name)}</dt><dd>{_spans(text)}</dd>" for name, text in rows)
+
+
 def _spans(text: str) -> str:
-    return re.sub(r"`+([^`]+)`+", r"<code>\1</code>", html.escape(text, quote=False))
+    text = re.sub(r"(?<![\w*])\*(\w[^*`]*\w|\w)\*(?![\w*])", r"<em>\1</em>", html.escape(text, quote=False))
+    return re.sub(r"`+([^`]+)`+", r"<code>\1</code>", text)
 
 
-def page(path: Path, derivations: Callable[[str], list[str]]) -> str:
-    """The two columns of a file. `derivations` gives the folded derivations of a name."""
-    rows, seen = [], set()
+def page(path: Path, derivations: Callable[[str], str]) -> tuple[str, list[str]]:
+    """The two columns of a file, and the names that it defines. `derivations` gives the folded derivations of a name."""
+    rows: list[str] = []
+    seen: list[str] = []
+    lines = path.read_text(encoding="utf-8").splitlines()
     for part in parts(path):
         anchor = f' id="{part.name}"' if part.name and part.name not in seen else ""
-        seen.add(part.name)
-        text = "".join(prose(one) for one in part.prose if one) + "".join(derivations(part.name) if part.name else [])
+        if anchor:
+            seen.append(part.name)
+        text = "".join(prose(one) for one in part.prose if one) + (derivations(part.name) if anchor else "")
         title = f"<h2>{html.escape(part.name)}</h2>" if part.name else ""
-        code = code_block(part.code) if part.code else ""
-        rows.append(f'<div class="prose"{anchor}>{title}{text}</div><div class="beside">{code}</div>')
-    return f'<div class="columns">{"".join(rows)}</div>'
+        rows.append(f'<div class="prose"{anchor}>{title}{text}</div><div class="beside">{code(lines, part.lines)}</div>')
+    return f'<div class="columns">{"".join(rows)}</div>', seen
 
 
-def reference(path: Path, module: str, href: str) -> str:
-    """What a module offers: the signature and docstring of its public functions, classes and methods."""
+def whole(path: Path) -> str:
+    """A file as one block of code; the names that a Python file defines are anchors."""
+    text = path.read_text(encoding="utf-8")
+    named = {node.name: node.lineno for node in ast.parse(text).body if isinstance(node, DEFINED)} if path.suffix == ".py" else {}
+    starts = {line: name for name, line in named.items()}           # the last one, after other signatures of a function
+    shown = coloured(text.rstrip("\n"), LANGUAGES.get(path.suffix, "text")).split("\n")
+    anchors = {number: f'<a id="{name}"></a>' for number, name in starts.items()}
+    rows = "".join(f'{anchors.get(number, "")}<span class="line" id="L{number}">{line}\n</span>'
+                   for number, line in enumerate(shown, start=1))
+    return f'<pre class="code" tabindex="0"><code>{rows}</code></pre>'
+
+
+def reference(path: Path, module: str, href: str, only: tuple[str, ...] = ()) -> str:
+    """What a module offers: signature and docstring of its public functions, classes and methods, and the fields of a dataclass."""
     tree, made, seen = ast.parse(path.read_text(encoding="utf-8")), [], set()
-    for node in tree.body:
-        for one, name in [(node, ""), *((inner, f"{node.name}.") for inner in getattr(node, "body", ()) if isinstance(node, ast.ClassDef))]:
-            public = isinstance(one, ast.FunctionDef | ast.ClassDef) and (not one.name.startswith("_") or one.name == "__init__")
-            if not public or name.startswith("_") or (one.name == "__init__" and not ast.get_docstring(one)):
-                continue
-            full = name + one.name
+    for outer in tree.body:
+        if not isinstance(outer, DEFINED) or outer.name.startswith("_") or (only and outer.name not in only):
+            continue
+        methods = [one for one in outer.body if isinstance(one, ast.FunctionDef)] if isinstance(outer, ast.ClassDef) else []
+        for node in [outer, *(one for one in methods if not one.name.startswith("_") and ast.get_docstring(one))]:
+            full = node.name if node is outer else f"{outer.name}.{node.name}"
             if full in seen:                                        # another signature of the same function
                 continue
             seen.add(full)
-            args = f"({ast.unparse(one.args)})" if isinstance(one, ast.FunctionDef) else ""
-            gives = f" → {ast.unparse(one.returns)}" if isinstance(one, ast.FunctionDef) and one.returns else ""
-            made.append(f'<div class="entry" id="{module}.{full}"><p class="signature"><a href="{href}#{full}"><b>{full}</b></a>'
-                        f"{html.escape(args + gives)}</p>{prose(ast.get_docstring(one) or '')}</div>")
+            made.append(f'<div class="entry" id="{module}.{full}"><p class="signature"><a href="{href}#{full}">{full}</a>'
+                        f"{html.escape(_signature(node))}</p>{prose(ast.get_docstring(node) or '')}{_fields(node)}</div>")
     return "".join(made)
+
+
+def _signature(node: Any) -> str:
+    if isinstance(node, ast.ClassDef):
+        bases = ", ".join(map(ast.unparse, node.bases))
+        return f"({bases})" if bases else ""
+    return f"({ast.unparse(node.args)})" + (f" → {ast.unparse(node.returns)}" if node.returns else "")
+
+
+def _fields(node: Any) -> str:
+    """The fields of a dataclass whose meaning a string below them says."""
+    if not isinstance(node, ast.ClassDef):
+        return ""
+    rows = [f"<dt><code>{html.escape(ast.unparse(one))}</code></dt><dd>{_spans(said.value.value)}</dd>"
+            for one, said in zip(node.body, node.body[1:], strict=False)
+            if isinstance(one, ast.AnnAssign) and isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+            and isinstance(said.value.value, str)]
+    return f'<dl class="fields">{"".join(rows)}</dl>' if rows else ""

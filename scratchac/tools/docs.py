@@ -8,17 +8,17 @@ from scratchac.errors import UserError, WriteError
 def docs(out: Path = Path("site"), notebooks: Path | None = None, long: bool = False) -> None:
     """Build the site: the course, the mathematics, the source beside its derivations, reference, museum, gallery and manual.
 
-    It opens from a file and loads nothing from a network. With --notebooks the chapters' cells and the demos are written as notebooks
-    with their outputs instead.
+    It opens from a file and loads nothing from a network. With --notebooks the chapters' cells and the demos are written as
+    notebooks with their outputs instead.
 
     Args:
-        out: folder of the site; pages of an earlier one are replaced
+        out: folder of the site; an earlier one is replaced
         notebooks: write notebooks into this folder instead
         long: with --notebooks, also run the demos that take minutes
     """
     root = Path(__file__).parents[2]
     if not (root / "demos" / "README.md").is_file():
-        raise UserError("pages are made from a checkout of the repository, with its demos and its manual; this installation has none")
+        raise UserError("pages and notebooks are made from a checkout of the repository, which has its demos; this is none")
     if notebooks is not None:
         from scratchac.site import notebooks as tool
 
@@ -28,13 +28,11 @@ def docs(out: Path = Path("site"), notebooks: Path | None = None, long: bool = F
     if long:
         raise UserError("--long belongs to --notebooks")
     try:
-        import latex2mathml  # noqa: F401
-        import markdown_it  # noqa: F401
-        import pygments  # noqa: F401
+        from scratchac.site.build import build
     except ImportError as error:
+        if (error.name or "").split(".")[0] not in ("latex2mathml", "markdown_it", "pygments"):
+            raise
         raise UserError(f"{error.name} is not installed: pip install -e '.[docs]' in the checkout") from None
-    from scratchac.site.build import build
-
     try:
         pages = build(out, tell=lambda line: print(line, flush=True))
     except OSError as error:
