@@ -16,6 +16,7 @@ try:
     from scratchac.tools.docs import docs
     from scratchac.tools.exercise import exercise
     from scratchac.tools.flags import run
+    from scratchac.tools.learn import learn
     from scratchac.tools.train import train
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
     print("scratchac: stopped", file=sys.stderr)
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),
     "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
     "exercise": (exercise, "exercises that mark themselves: write the functions of actor-critic yourself"),
+    "learn": (learn, "the course: its chapters, what is done, and what comes next"),
     "docs": (docs, "the course, the mathematics and the code as a web site"),
     "bench": (commands.bench, "time kernels, updates and training on each backend"),
     "presets": (commands.presets, "tuned hyperparameters"),

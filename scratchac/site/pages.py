@@ -1,8 +1,6 @@
 """The pages of the site, each written by a function: chapters, mathematics, code, museum, exercises, glossary, manual."""
 
 import html
-import importlib
-import importlib.util
 import re
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from scratchac.errors import UserError
 from scratchac.lab.exercises import EXERCISES
 from scratchac.lab.exercises.exercise import place
 from scratchac.site import cells, museum, source
+from scratchac.site import labs as interactive
 from scratchac.site.book import LINK_LINE, ROOT, Site
 from scratchac.site.chapters import Chapter, Term
 from scratchac.site.macros import Macros, captioned, drawn
@@ -100,15 +99,10 @@ def index(site: Site) -> None:
 
 def labs(site: Site) -> list[tuple[str, str]]:
     """Write the interactive pages into the folder labs; their addresses and titles."""
-    from scratchac.lab.microscope import Microscope
-    from scratchac.tools.microscope import page
-
     folder = site.out / "labs"
     folder.mkdir()
-    page(Microscope(), 0.9, 10, True, folder / "microscope.html")
-    if importlib.util.find_spec("scratchac.site.labs") is not None:
-        for name, text in importlib.import_module("scratchac.site.labs").pages().items():
-            (folder / name).write_text(text, encoding="utf-8")
+    for name, text in interactive.pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
     titles = [(path, re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL))
               for path in sorted(folder.glob("*.html"))]
     return [(f"labs/{path.name}", html.unescape(found[1]) if found else path.stem) for path, found in titles]

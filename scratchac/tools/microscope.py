@@ -10,11 +10,10 @@ import numpy as np
 from scratchac.errors import UserError
 from scratchac.experiments import plots
 from scratchac.experiments.files import atomic_file
-from scratchac.experiments.pages import in_script
 from scratchac.lab import exact
 from scratchac.lab.microscope import FIT_STEPS, Estimate, Microscope
 from scratchac.lab.worlds import CORRIDOR
-from scratchac.tools.export import filled
+from scratchac.site import labs
 
 Groups = dict[str, dict[str, Estimate]]
 
@@ -166,7 +165,5 @@ def page(micro: Microscope, lam: float, batch: int, discount: bool, path: Path) 
     """Write the interactive page, which computes all of its numbers itself. Raises UserError for a file that exists."""
     if path.exists():
         raise UserError(f"{path} exists already, and nothing is overwritten: name another file with --page")
-    data = {"world": asdict(micro.world), "logits": micro.params["W1"].tolist(), "noise": micro.noise.tolist(),
-            "settings": {"gamma": micro.gamma, "lam": lam, "error": micro.critic_error, "discount": discount, "batch": batch}}
     with atomic_file(path) as file:
-        file.write(filled("micro.html", data=in_script(data)))
+        file.write(labs.microscope(micro, lam, batch, discount).encode())
