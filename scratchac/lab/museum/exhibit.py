@@ -1,12 +1,11 @@
 """What an exhibit is: a bug as edits of the library's source, or as other hyperparameters, and what gives it away."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import inspect
 
 from scratchac.lab.museum.bases import BASES, Base
 from scratchac.lab.patch import ROOT, Patch, source
@@ -64,7 +63,7 @@ class Exhibit:
         return made
 
     @contextmanager
-    def live(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """A block in which the edits are made. Changed hyperparameters are not: they are arguments."""
         with ExitStack() as stack:
             for patch in self.patches():
@@ -75,7 +74,7 @@ class Exhibit:
         """The witness's number, with the bug or without."""
         if not wrong:
             return float(self.witness())
-        with self.live():
+        with self.applied():
             return float(self.witness(**self.settings))
 
     def diff(self) -> str:
@@ -99,7 +98,3 @@ class Exhibit:
             place = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
             found.append((place, start, start + old.count("\n")))
         return found
-
-    def shows_in_return(self) -> bool:
-        """Whether the return after training gives the bug away."""
-        return "return" in self.tells

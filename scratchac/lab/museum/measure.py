@@ -24,7 +24,7 @@ def train(base_name: str, exhibit: Exhibit | None, seed: int, steps: int | None 
     base, rows = BASES[base_name], []
     settings = base.settings | (exhibit.settings if exhibit else {})
     steps = base.steps if steps is None else steps
-    with exhibit.live() if exhibit else nullcontext():
+    with exhibit.applied() if exhibit else nullcontext():
         try:
             agent = api.train(base.algorithm, base.env, steps, seed, backend="numpy", on_row=rows.append, **settings)
             result = {"return": float(api.evaluate(agent, base.test or base.env, EPISODES, seed=1_000).mean())}
@@ -49,13 +49,6 @@ def rounded(x: float) -> float:
     return float(f"{x:.4g}")
 
 
-def task(base: str, name: str | None, seed: int, steps: int | None = None) -> dict[str, Any]:
-    """`train` for another process, with an exhibit's name."""
-    from scratchac.lab.museum import EXHIBITS
-
-    return train(base, EXHIBITS[name] if name else None, seed, steps)[0]
-
-
 def side(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of several seeds, as they stand in museum.json: a list for each metric that all of them have, and their curves."""
     lists: dict[str, Any] = {name: [rounded(one[name]) for one in results] for name in METRICS if all(name in one for one in results)}
@@ -63,9 +56,9 @@ def side(results: list[dict[str, Any]]) -> dict[str, Any]:
     return lists | stopped | {"curves": [one["curve"] for one in results]}
 
 
-def table(right: dict[str, Any], wrong: dict[str, Any]) -> str:
+def table(right: dict[str, Any], wrong: dict[str, Any], names: tuple[str, str] = ("right", "wrong")) -> str:
     """Medians and ranges over seeds, of both versions."""
-    lines = [f"{'':8}  {'right':>34}  {'wrong':>34}"]
+    lines = [f"{'':8}  {names[0]:>34}  {names[1]:>34}"]
     for name in METRICS:
         if name in right or name in wrong:
             lines.append(f"{name:8}  {spread(right.get(name)):>34}  {spread(wrong.get(name)):>34}")
