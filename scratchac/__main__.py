@@ -17,6 +17,7 @@ try:
     from scratchac.tools.exercise import exercise
     from scratchac.tools.flags import run
     from scratchac.tools.learn import learn
+    from scratchac.tools.museum import hunt, museum
     from scratchac.tools.train import train
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
     print("scratchac: stopped", file=sys.stderr)
@@ -35,7 +36,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
     "exercise": (exercise, "exercises that mark themselves: write the functions of actor-critic yourself"),
     "learn": (learn, "the course: its chapters, what is done, and what comes next"),
-    "docs": (docs, "the course, the mathematics and the code as a web site"),
+    "museum": (museum, "famous bugs: right and wrong side by side"),
+    "hunt": (hunt, "an unnamed bug: find its line"),
+    "docs": (docs, "the course, the mathematics and the manual as pages, or as notebooks"),
     "bench": (commands.bench, "time kernels, updates and training on each backend"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),

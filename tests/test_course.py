@@ -11,10 +11,10 @@ from scratchac.lab.museum import EXHIBITS
 from scratchac.__main__ import COMMANDS
 from scratchac.lab.exercises import EXERCISES
 from scratchac.site import cells
-from scratchac.site.chapters import chapters
+from scratchac.site.chapters import course
 
 ROOT = Path(__file__).parents[1]
-CHAPTERS = chapters()
+CHAPTERS = course()
 MACRO = re.compile(r"\{\{(\w+) ([^{}|#]+?) *(?:[|#][^{}]*)?\}\}")
 
 
@@ -24,14 +24,14 @@ def prose(text):
     return re.sub(r"\]\([^)]*\)", "]", text)
 
 
-def used_before_explained(course):
+def used_before_explained(chapters):
     """(chapter, term, chapter that explains it) for each term that a chapter uses too early."""
     early = []
-    for one in course:
+    for one in chapters:
         text = prose("\n".join([one.text, *one.outcomes]))
-        for later in course[course.index(one) + 1 :]:
-            for forms, _ in later.glossary:
-                form = next((x for x in forms if re.search(rf"(?<![\w-]){re.escape(x)}(?![\w-])", text,
+        for later in chapters[chapters.index(one) + 1 :]:
+            for term in later.terms:
+                form = next((x for x in term.forms if re.search(rf"(?<![\w-]){re.escape(x)}(?![\w-])", text,
                                                                 0 if x[:1].isupper() else re.IGNORECASE)), None)
                 if form:
                     early.append((one.number, form, later.number))
@@ -48,13 +48,14 @@ def test_no_term_is_used_before_it_is_explained():
 
 
 def test_a_term_that_is_used_too_early_is_found(tmp_path):
-    header = '+++\ntitle = "{}"\nminutes = 1\n[terms]\n{}\n+++\n'
-    (tmp_path / "00_a.md").write_text(header.format("a", "") + "The `TD error`, $TD error$, and a TD-error-like thing.\nAdvantages matter.")
+    empty = "".join(f"{name} = []\n" for name in ("outcomes", "exhibits", "exercises", "tasks", "files"))
+    header = f'+++\ntitle = "{{}}"\nminutes = 1\n{empty}[terms]\n{{}}\n+++\n'
+    (tmp_path / "00_a.md").write_text(header.format("a", "") + "The `TD error`, $TD error$, a TD-error-like thing.\nAdvantages matter.")
     (tmp_path / "01_b.md").write_text(header.format("b", '"advantage | advantages" = "x"\n"TD error" = "y"'))
-    assert used_before_explained(chapters(tmp_path)) == [(0, "advantages", 1)]
+    assert used_before_explained(course(tmp_path)) == [(0, "advantages", 1)]
 
 
-@pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.stem)
+@pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.path.stem)
 def test_a_chapter_keeps_to_its_form(one):
     names = {kind: [name for found, name in MACRO.findall(one.text) if found == kind]
              for kind in ("exhibit", "exercise", "cell", "output")}
@@ -76,13 +77,13 @@ def test_every_exercise_has_its_chapter():
 
 
 def test_the_terms_are_explained_once():
-    forms = [form.lower() for one in CHAPTERS for forms, _ in one.glossary for form in forms]
+    forms = [form.lower() for one in CHAPTERS for term in one.terms for form in term.forms]
     assert not {form for form in forms if forms.count(form) > 1}
-    assert all(says.endswith(".") for one in CHAPTERS for _, says in one.glossary)
+    assert all(term.says.endswith(".") for one in CHAPTERS for term in one.terms)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.stem)
+@pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.path.stem)
 def test_the_cells_of_a_chapter_run_as_a_script(one):
     subprocess.run([sys.executable, str(one.cells)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 

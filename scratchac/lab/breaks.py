@@ -3,7 +3,8 @@
     scratchac gradcheck --break NAME
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +94,15 @@ def patch_of(name: str) -> Patch:
 
 def noticed(patch: Patch, seed: int = 0) -> list[Noticed]:
     """The gradient checks that notice a patch while it is applied, with the first coordinate that differs in each."""
+    return noticed_by([patch], seed)
+
+
+def noticed_by(patches: Sequence[Patch], seed: int = 0) -> list[Noticed]:
+    """The same for several patches that are applied together."""
     seen = []
-    with patch:
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
         for check in CHECKS:
             one = gradcheck.numbers(check, seed)
             wrong = np.argwhere(~(one.errors < TOLERANCE))

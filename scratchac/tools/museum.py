@@ -1,0 +1,199 @@
+"""The subcommands `museum` and `hunt`: bugs beside the right code, and bugs to find."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from scratchac.errors import UserError, find_name
+
+Name = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
+Action = Annotated[Literal["start", "train", "gradcheck", "probe", "answer", "reveal"], tyro.conf.Positional]
+Place = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE:LINE]")]
+FIGURES = Path(__file__).parents[2] / "demos/results/museum.json"
+
+
+def museum(name: Name = None, seeds: str | None = None, steps: int | None = None, out: Path | None = None, blind: bool = False,
+           seed: int = 0, answer: Literal["A", "B"] | None = None) -> None:
+    """List famous bugs, or train with one of them and without, side by side.
+
+    Args:
+        name: name of an exhibit, or a part of it; all of them are listed if not given
+        seeds: seeds to train on, such as 0-2; those of the exhibit's training if not given
+        steps: environment steps; those of the exhibit's training if not given
+        out: draw the learning curves into this file
+        blind: show the figures of a right and a wrong version, and ask which is which
+        seed: with --blind, another pair
+        answer: with --blind, the version that you take for the wrong one
+    """
+    from scratchac.lab.museum import EXHIBITS
+
+    if blind:
+        if name or seeds or steps or out:
+            raise UserError("--blind chooses an exhibit itself, and trains nothing: it takes --seed and --answer alone")
+        guess(seed, answer)
+    elif answer or seed:
+        raise UserError("--answer and --seed go with --blind; --seeds says on which seeds to train")
+    elif name is None:
+        if seeds or steps or out:
+            raise UserError("--seeds, --steps and --out need the name of an exhibit; `scratchac museum` lists them")
+        wide = max(map(len, EXHIBITS))
+        print("\n".join(f"{one.name:{wide}}  {one.line}" for one in EXHIBITS.values()))
+        print("\n`scratchac museum NAME` trains with the bug and without; `scratchac museum --blind` asks which is which.")
+    else:
+        show(EXHIBITS[find_name("exhibit", name, list(EXHIBITS), "scratchac museum lists them")], seeds, steps, out)
+
+
+def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> None:
+    """An exhibit: its lines, its witness, both trainings, and what they show."""
+    from scratchac.lab.museum import measure
+    from scratchac.tools.flags import seeds_from
+
+    base = one.training
+    chosen = base.seeds if seeds is None else seeds_from(seeds)
+    if steps is not None and steps < 1:
+        raise UserError("--steps must be at least 1")
+    print(f"{one.line}\n\n{one.diff()}\n\n{one.number}: {one.measure(False):.4g} and, with the bug, {one.measure(True):.4g}\n")
+    print(f"{base.title if steps is None else f'{base.algorithm} on {base.task}, {steps:,} steps'}, seeds {', '.join(map(str, chosen))}",
+          flush=True)
+    right, wrong = (measure.side([measure.train(one.base, bug, seed, steps)[0] for seed in chosen]) for bug in (None, one))
+    print(f"median [lowest … highest] over seeds\n{measure.table(right, wrong)}\n")
+    for side in (right, wrong):
+        for stop in filter(None, side.get("stopped", [])):
+            print(f"{'right' if side is right else 'wrong'}: training stopped {stop}")
+    print(f"What one sees. {one.seen}\nHow to notice. {one.noticed}")
+    if out is not None:
+        draw(one, right, wrong, out)
+        print(out)
+
+
+def draw(one: Any, right: dict[str, Any], wrong: dict[str, Any], out: Path) -> None:
+    """Write the learning curves of both versions, with the range over seeds."""
+    from matplotlib.figure import Figure
+
+    from scratchac.experiments import plots
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    ax = figure.subplots()
+    for label, side, colour in (("right", right, plots.COLOURS[0]), ("wrong", wrong, plots.COLOURS[3])):
+        runs = [np.array(curve, float) for curve in side["curves"] if curve]
+        plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], label, colour)
+    ax.set_title(f"{one.name}: {one.training.title}", fontsize=9)
+    ax.set_xlabel("environment steps")
+    ax.set_ylabel("return: mean and range over seeds")
+    ax.legend(fontsize=8)
+    plots.save(figure, out)
+
+
+def guess(seed: int, answer: str | None) -> None:
+    """The figures of an exhibit as A and B. Raises UserError without the file of figures."""
+    from scratchac.lab.museum import EXHIBITS, measure
+
+    if not FIGURES.exists():
+        raise UserError("demos/results/museum.json is missing: it comes with the repository, and demos/results/museum.py makes it")
+    done = json.loads(FIGURES.read_text(encoding="utf-8"))["exhibits"]
+    rng = np.random.default_rng(seed)
+    name = str(rng.choice([name for name in done if name in EXHIBITS]))
+    sides = ["right", "wrong"] if rng.random() < 0.5 else ["wrong", "right"]
+    one, seen = EXHIBITS[name], done[name]
+    print(f"{one.training.title}, {len(seen['seeds'])} seeds; median [lowest … highest]\n"
+          + measure.table(*(seen[side] for side in sides), names=("A", "B")))
+    print(f"\n{'return after':>14}  {'A':>10}  {'B':>10}")
+    for step in np.linspace(0.1, 1, 10) * seen["steps"]:
+        cells = [np.median([np.interp(step, *np.array(curve, float).T) for curve in seen[side]["curves"] if curve]) for side in sides]
+        print(f"{step:8,.0f} steps  {cells[0]:10.4g}  {cells[1]:10.4g}")
+    if answer is None:
+        print(f"\nWhich one has a bug? scratchac museum --blind --seed {seed} --answer A (or B)")
+        return
+    wrong = "AB"[sides.index("wrong")]
+    print(f"\n{'Right' if answer == wrong else 'No'}: {wrong} has the bug {name}. {one.line}\n{one.seen}\n{one.noticed}")
+    if answer != wrong:
+        raise SystemExit(1)
+
+
+def hunt(action: Action = "start", place: Place = None, seed: int = 0) -> None:
+    """Find the line of a bug that is not named. Each seed has its own.
+
+    scratchac hunt                      what is trained, and what you may ask
+    scratchac hunt train                train with the bug and without
+    scratchac hunt gradcheck            the gradient checks that notice it
+    scratchac hunt probe                one number that it changes
+    scratchac hunt answer FILE:LINE     say where it is
+    scratchac hunt reveal               give up
+
+    Args:
+        action: what to do
+        place: with `answer`, a file of the library and a line in it
+        seed: which bug
+    """
+    one = hunted(seed)
+    if (place is not None) != (action == "answer"):
+        raise UserError("`scratchac hunt answer FILE:LINE` takes a place, such as scratchac/returns.py:40, and no other action does")
+    if action == "answer":
+        judge(one, str(place))
+    else:
+        actions: dict[str, Callable[[Any, int], None]] = {"start": begin, "train": train, "gradcheck": gradcheck, "probe": probe,
+                                                          "reveal": reveal}
+        actions[action](one, seed)
+
+
+def hunted(seed: int) -> Any:
+    """The exhibit of a seed: one of those that change the source. Raises UserError for a negative seed."""
+    from scratchac.lab.museum import EXHIBITS
+
+    if seed < 0:
+        raise UserError("--seed must be at least 0")
+    return np.random.default_rng(seed).choice(np.array([one for one in EXHIBITS.values() if one.edits], object))
+
+
+def begin(one: Any, seed: int) -> None:
+    """What is known."""
+    print(f"One place of the library is changed, in memory only, for the training of {one.training.title}.\n"
+          "The files show the right code: which of its lines has been changed?\n\n"
+          + "\n".join(f"scratchac hunt {what} --seed {seed}" for what in ("train", "gradcheck", "probe", "answer FILE:LINE", "reveal")))
+
+
+def train(one: Any, seed: int) -> None:
+    """One seed of both versions."""
+    from scratchac.lab.museum import measure
+
+    base = one.training
+    print(f"{base.title}, seed {base.seeds[0]}", flush=True)
+    right, wrong = (measure.side([measure.train(one.base, bug, base.seeds[0])[0]]) for bug in (None, one))
+    print(measure.table(right, wrong, names=("without", "with the bug")))
+
+
+def gradcheck(one: Any, seed: int) -> None:
+    """The checks that notice."""
+    from scratchac.gradcheck.differences import CHECKS
+    from scratchac.lab.breaks import noticed_by
+
+    seen = noticed_by(one.patches())
+    print("\n".join([*(f"{check.check}: {check.wrong} of {check.coordinates} coordinates differ" for check in seen),
+                     f"{len(seen)} of {len(CHECKS)} checks notice it."]))
+
+
+def probe(one: Any, seed: int) -> None:
+    """The witness's number with the bug."""
+    print(f"{one.number}: {one.measure(True):.4g}\nIs that what it should be?")
+
+
+def judge(one: Any, place: str) -> None:
+    """Say whether a place is that of the bug. Exit code 1 if it is not. Raises UserError unless it is FILE:LINE."""
+    file, colon, line = place.rpartition(":")
+    if not colon or not line.isdecimal() or not file:
+        raise UserError(f"an answer is FILE:LINE, such as scratchac/returns.py:40, not {place!r}")
+    same = [(path, first, last) for path, first, last in one.places() if f"/{path}".endswith(f"/{file.removeprefix('./')}")]
+    if any(first <= int(line) <= last for _, first, last in same):
+        print(f"Right. It is {one.name}: {one.line}\n\n{one.diff()}")
+        return
+    print(("The file is right, and the line is not." if same else "It is not there.") + " The source is as it was: look again.")
+    raise SystemExit(1)
+
+
+def reveal(one: Any, seed: int) -> None:
+    """The bug."""
+    print(f"{one.name}: {one.line}\n\n{one.diff()}\n\n{one.seen}\n{one.noticed}")
