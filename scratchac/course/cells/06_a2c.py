@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from scratchac import losses, optim, returns
+from scratchac import distributions, losses, optim, returns
 from scratchac.algorithms.a2c import Config
 from scratchac.distributions import Categorical, log_softmax
 from scratchac.policies import SharedBody
@@ -67,6 +67,14 @@ right.set(xlabel="probability of the first action", ylabel="E[Q] + βH", title="
 right.legend(fontsize=8)
 chosen = math.exp(log_softmax(q / 0.5)[0])
 assert abs(chosen - best[0.5]) < 1e-3 and abs(chosen - 1 / (1 + math.exp(-2))) < 1e-12
+
+# %% gaussian
+gauss = distributions.Gaussian(-np.ones(1), np.ones(1), state_dependent_std=True)
+y, a = np.array([[np.log(0.5), 1.0]]), np.array([[2.0]])    # the network's outputs [log σ | μ], and the action
+logp, _, cache = gauss.evaluate(y, a)
+d_log_std, d_mu = gauss.backward(cache, np.ones(1), np.zeros(1))[0]
+print(f"log π = {logp[0]:.3f}, its derivative by log σ {d_log_std:.1f}, by μ {d_mu:.1f}")
+assert np.isclose(logp[0], -2 + np.log(2) - 0.5 * np.log(2 * np.pi)) and np.isclose([d_log_std, d_mu], [3, 4]).all()
 
 # %% shared-body
 B, rng = 256, np.random.default_rng(0)
