@@ -23,6 +23,7 @@ MARK = "\ue000{}\ue001"                                             # stands for
 MARKS = re.compile("(?:<p>)?\ue000(\\d+)\ue001(?:</p>)?")
 TAGS = re.compile(r"<[^>]+>")
 BREAKS = ("=", "+", "-", "\\le", "\\ge", "\\approx", "\\propto", "\\to", "\\sim", "\\ne", "\\Rightarrow", "\\mapsto")
+OPEN, CLOSE = ("(", "[", "\\{", "\\lvert", "\\lVert"), (")", "]", "\\}", "\\rvert", "\\rVert")
 OUTSIDE = ("http:", "https:")
 
 
@@ -52,7 +53,8 @@ def code_block(code: str, language: str = "python") -> str:
 def formula(latex: str, display: bool) -> str:
     """A formula as MathML, in several elements where a line may break. Raises WrongText if it has a command that is not known."""
     if not display and len(pieces := breakable(latex)) > 1:
-        return "".join(formula(piece, False) for piece in pieces)
+        later = (re.sub(r"<mo\b", '<mo form="infix"', formula(piece, False), count=1) for piece in pieces[1:])
+        return formula(pieces[0], False) + "".join(later)
     try:
         made = str(convert(latex, display="block" if display else "inline"))
     except Exception as error:                                      # the converter's own
@@ -62,23 +64,24 @@ def formula(latex: str, display: bool) -> str:
     return f'<span class="formula" tabindex="0">{made}</span>' if display else made
 
 
-def breakable(latex: str) -> list[str]:
-    """A formula's parts between which a line may break: before relations, sums and differences outside of brackets, if it is long."""
+def breakable(latex: str, brackets: int = 0) -> list[str]:
+    """The parts of a formula between which a line may break, if it is long: before relations and sums.
+
+    brackets    how many brackets may be open there: none, but one in a part that is still long
+    """
     if len(latex) < 30 or "\\left" in latex or "\\begin" in latex:
         return [latex]
-    parts, depth, last = [], 0, 0
-    for found in re.finditer(r"\\[A-Za-z]+|\\.|[{}()\[\]=+\-,]", latex):
-        sign, position = found[0], found.start()
-        if sign in ("{", "(", "[", "\\{", "\\lvert", "\\lVert"):
-            depth += 1
-        elif sign in ("}", ")", "]", "\\}", "\\rvert", "\\rVert"):
-            depth -= 1
-        elif depth == 0 and (sign in BREAKS or sign == ",") and latex[last:position].strip() and latex[found.end() :].strip():
-            cut = found.end() if sign == "," else position
-            if latex[:cut].rstrip()[-1] not in "^_" and position - last > 2:
-                parts.append(latex[last:cut])
-                last = cut
-    return [*parts, latex[last:]]
+    parts, open_brackets, braces, last = [], 0, 0, 0
+    for found in re.finditer(r"\\[A-Za-z]+|\\.|[{}()\[\]=+-]", latex):
+        sign, before = found[0], latex[: found.start()]
+        braces += (sign == "{") - (sign == "}")
+        open_brackets += (sign in OPEN) - (sign in CLOSE)
+        free = sign in BREAKS and not braces and open_brackets <= brackets
+        if free and found.start() - last > 2 and before.rstrip()[-1] not in "^_([":
+            parts.append(latex[last : found.start()])
+            last = found.start()
+    parts.append(latex[last:])
+    return parts if brackets else [piece for part in parts for piece in (breakable(part, 1) if len(part) > 45 else [part])]
 
 
 def slug(text: str) -> str:

@@ -97,7 +97,7 @@ def prose(text: str) -> str:
 
 
 def _names(lines: list[str]) -> str:
-    """Rows of a table of short names and what they mean, whose texts may go on in further lines; empty if the lines are no such table."""
+    """Rows of short names and what they mean, where a text may go on in further lines; empty if the lines are no such table."""
     rows: list[list[str]] = []
     for line in lines:
         found = re.fullmatch(r"(\S.{0,23}?) {3,}(\S.*)|(\S{2,24})  (\S.*)", line)
