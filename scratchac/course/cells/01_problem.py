@@ -18,26 +18,27 @@ assert g.tolist() == [2.0, 2.0, 4.0]
 
 # %% machine
 gamma = 0.8
-#                   to good, to worn;  what a row lacks to 1 is the probability that the machine breaks
-P = np.array([[[0.5, 0.5], [1.0, 0.0]],  # P[s, a, s′]: good: work, repair
-              [[0.0, 0.5], [1.0, 0.0]]])  #               worn: work, repair
+# P[s, a, s′]: a good machine works, is repaired; a worn one works, is repaired.
+# What a row lacks to 1 is the probability that the machine breaks.
+P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 0.5], [1.0, 0.0]]])
 R = np.array([[4.0, 0.0], [2.0, 0.0]])                              # R[s, a]
-# π(a|s): a good one works, a worn one does either
-pi = np.array([[1.0, 0.0], [0.5, 0.5]])
+pi = np.array([[1.0, 0.0], [0.5, 0.5]])                             # π(a|s) (S, A)
 P_pi, r_pi = np.einsum("sa,sat->st", pi, P), (pi * R).sum(axis=1)   # (S, S), (S,)
 V = np.linalg.solve(np.eye(2) - gamma * P_pi, r_pi)                 # (S,)
 Q = R + gamma * P @ V                                               # (S, A)
 A = Q - V[:, None]
 print("V =", V.round(4))
 print("Q =", Q.round(4).tolist())
-print("A =", A.round(4).tolist(), "   mean under the policy:", (pi * A).sum(axis=1).round(12))
+print("A =", A.round(4).tolist())
+print("means of A under the policy:", (pi * A).sum(axis=1).round(12))
 
 # %%
 assert np.allclose(V, [11.25, 6.875]) and np.allclose(Q, [[11.25, 9], [4.75, 9]]) and np.allclose((pi * A).sum(axis=1), 0)
 
 # %% sampled
 rng, RUNS = np.random.default_rng(0), 20_000
-s, alive, total, factor = np.zeros(RUNS, int), np.ones(RUNS, bool), np.zeros(RUNS), 1.0
+s, alive = np.zeros(RUNS, int), np.ones(RUNS, bool)
+total, factor = np.zeros(RUNS), 1.0
 for _ in range(80):  # later rewards count less than 0.8⁸⁰ = 2e-8
     a = (rng.random(RUNS) >= pi[s, 0]).astype(int)
     total += factor * alive * R[s, a]

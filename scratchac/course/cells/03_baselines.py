@@ -69,6 +69,7 @@ for name, e in rows.items():
     print(f"{name:15}  {e.bias:.1e}   {e.variance:6.3f}   {e.episodes:7.1f}")
     assert e.bias < 1e-12
 var_none, var_v, var_best, var_minus = (rows[name].variance for name in ("none", "V(s)", "the best b(s)", "−V(s)"))
+trajectories = len(micro.paths.chance)
 times, minus_times, above = var_none / var_v, var_minus / var_none, var_v / var_best - 1
 whole_best = micro.estimate(whole - micro.baseline(micro.optimal_baseline(whole))).variance
 assert var_best < var_v < var_none < var_minus and var_best < whole_best

@@ -85,7 +85,8 @@ end = np.array([[0.0], [1.0], [0.0]])  # an episode ends in the second row
 # V̂(s′) there is 4; the next row's V̂(s) is 2
 followed = np.array([[4.0], [4.0], [4.0]])
 rows = {}
-cases = ("goes on", v_next, no, no), ("time limit", followed, no, end), ("terminal state", followed, end, end)
+cases = (("goes on", v_next, no, no), ("time limit", followed, no, end),
+         ("terminal state", followed, end, end))
 for name, after, term, done in cases:
     delta = returns.td_target(r, after, term, gamma_h) - v
     rows[name] = returns.gae(r, v, after, term, done, gamma_h, lam)[:, 0].tolist()
@@ -94,21 +95,24 @@ for name, after, term, done in cases:
 # %%
 assert rows["time limit"] == [1.0, 0.0, 3.0] and rows["terminal state"] == [0.5, -2.0, 3.0]
 
-# %% microscope
+# %% microscope-k
 micro = Microscope()
 truth, wrong = micro.values()[0], micro.critic(0.3)
+of_k = {k: micro.estimate(micro.k_step(k, wrong)) for k in (1, 2, 3, 5, 8)}
+for k, e in of_k.items():
+    print(f"k = {k}   bias {e.bias:6.1%} of ‖∇J‖   variance {e.variance:.3f}")
+assert of_k[1].bias > 0.9 and of_k[8].bias < 1e-12
+
+# %% microscope-lambda
 lambdas = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 of_true = [micro.estimate(micro.gae(x, truth)) for x in lambdas]
 of_wrong = [micro.estimate(micro.gae(x, wrong)) for x in lambdas]
-of_k = {k: micro.estimate(micro.k_step(k, wrong)) for k in (1, 2, 3, 5, 8)}
-print("          true V                       V̂ with errors")
+print("           true V                  V̂ with errors")
 for x, a, b in zip(lambdas, of_true, of_wrong, strict=True):
-    print(f"λ = {x:4.2f}  bias {a.bias:.0e} variance {a.variance:.3f}   bias {b.bias:.0e} variance {b.variance:.3f}")
-for k, e in of_k.items():
-    print(f"k = {k}                                    bias {e.bias:.0e} variance {e.variance:.3f}")
+    print(f"λ = {x:4.2f}   bias {a.bias:6.1%}  variance {a.variance:.3f}   bias {b.bias:6.1%}  variance {b.variance:.3f}")
+bias_0, bias_9, variance_0, variance_1 = of_wrong[0].bias, of_wrong[4].bias, of_true[0].variance, of_true[-1].variance
 assert max(e.bias for e in of_true) < 1e-12 and of_wrong[-1].bias < 1e-12
 assert (np.diff([e.bias for e in of_wrong]) < 0).all()
-bias_0, bias_9, variance_0, variance_1 = of_wrong[0].bias, of_wrong[4].bias, of_true[0].variance, of_true[-1].variance
 
 # %% lambda-curve
 figure = Figure(figsize=(5.2, 2.5), layout="constrained")
