@@ -10,7 +10,7 @@ from scratchac.distributions import Categorical, log_softmax
 from scratchac.lab.microscope import Microscope
 
 # %% softmax
-y = np.array([1.0, 0.0, -1.0])                                      # logits of three actions
+y = np.array([1.0, 0.0, -1.0])  # logits of three actions
 pi = np.exp(log_softmax(y))
 scores = np.eye(3) - pi                                             # row a: ∇log π(a)
 print("π =", pi.round(3))
@@ -19,12 +19,14 @@ for a in range(3):
 print("mean over the policy's own actions:", (pi @ scores).round(12))
 h = 1e-6
 measured = [(log_softmax(y + h * e)[2] - log_softmax(y - h * e)[2]) / (2 * h) for e in np.eye(3)]
+
+# %%
 assert np.allclose(measured, scores[2]) and np.allclose(pi @ scores, 0)
 
 # %% levers
-dist, q = Categorical(2), np.array([0.3, 0.7])                      # how often the two levers pay 1
+dist, q = Categorical(2), np.array([0.3, 0.7])  # how often the two levers pay 1
 half = np.array([0.5, 0.5])
-by_pulls = 0.5 * 0.7 * 0.5 - 0.5 * 0.3 * 0.5                        # a step of ½ up, or of ½ down, or none
+by_pulls = 0.5 * 0.7 * 0.5 - 0.5 * 0.3 * 0.5  # a step of ½ up, or of ½ down, or none
 by_derivative = half[1] * (q[1] - half @ q)
 print(f"mean step of y(right) {by_pulls:.2f},  ∂J/∂y(right) {by_derivative:.2f}")
 rng, PULLS = np.random.default_rng(0), 10_000
@@ -32,16 +34,19 @@ y = np.zeros((PULLS, 2))
 a = dist.sample(y, dist.noise(rng, PULLS))                          # (B,)
 r = (rng.random(PULLS) < q[a]).astype(float)                        # (B,)
 _, _, cache = dist.evaluate(y, a)
-g = dist.backward(cache, r, np.zeros(PULLS))[:, 1]                  # r ∂log π(a)/∂y(right), (B,)
+g = dist.backward(cache, r, np.zeros(PULLS))[:, 1]  # r ∂log π(a)/∂y(right), (B,)
 print(f"{PULLS:,} pulls: values {np.unique(g)}, mean {g.mean():.4f}, variance {g.var():.4f}")
+
+# %%
 assert np.isclose(by_pulls, 0.1) and np.isclose(by_derivative, 0.1) and abs(g.mean() - 0.1) < 4 * g.std() / 100
 
 # %% machine
 gamma = 0.8
-P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 0.5], [1.0, 0.0]]])  # P[s, a, s′] of chapter 1: good, worn; work, repair
+# P[s, a, s′] of chapter 1: good, worn; work, repair
+P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 0.5], [1.0, 0.0]]])
 R = np.array([[4.0, 0.0], [2.0, 0.0]])
 start = np.array([1.0, 0.0])
-theta = np.array([[1.0, 0.0], [0.0, 0.0]])                          # one row of logits for each state
+theta = np.array([[1.0, 0.0], [0.0, 0.0]])  # one row of logits for each state
 
 
 def solve(theta, weight=gamma):
@@ -53,7 +58,7 @@ def solve(theta, weight=gamma):
 
 
 def field(theta, weight=gamma):
-    """Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), (S, A). For softmax Σ_a ∂π/∂y_b Q = π_b (Q_b − V)."""
+    """Σ d(s) Σ ∇π(a|s) Q(s, a), (S, A). For softmax the inner sum is π (Q − V)."""
     pi, V, Q, d = solve(theta, weight)
     return d[:, None] * pi * (Q - V[:, None])
 
@@ -69,13 +74,15 @@ for i in np.ndindex(2, 2):
 print("d =", d.round(3), "   Q − V =", (Q - V[:, None]).round(3).tolist())
 print("theorem ", gradient.round(4).tolist())
 print("measured", measured.round(4).tolist())
+
+# %%
 assert np.allclose(measured, gradient, atol=1e-8)
 
 # %% episodes
 def play(theta, episodes, steps, seed):
     """Episodes of the machine side by side: s, a, r, ends and alive, (T, N) each."""
-    rng, pi, s = np.random.default_rng(seed), np.exp(log_softmax(theta)), np.zeros(episodes, int)
-    alive, rows = np.ones(episodes, bool), []
+    rng, pi = np.random.default_rng(seed), np.exp(log_softmax(theta))
+    s, alive, rows = np.zeros(episodes, int), np.ones(episodes, bool), []
     for _ in range(steps):
         a = (rng.random(episodes) >= pi[s, 0]).astype(int)
         u = rng.random(episodes)
@@ -106,21 +113,28 @@ print("exact gradient", gradient.round(3).tolist())
 print("standard error", error.round(3).tolist())
 off = (abs(g.mean(axis=0) - gradient) / error).max()
 variance = g.var(axis=0).sum()
+
+# %%
 assert off < 3
 
 # %% causality
-pi2, reward = np.array([0.7, 0.3]), np.array([1.0, 3.0])            # two steps, γ = 1: action 0 pays 1, action 1 pays 3
+# two steps, γ = 1: action 0 pays 1, action 1 pays 3
+pi2, reward = np.array([0.7, 0.3]), np.array([1.0, 3.0])
 score = np.eye(2) - pi2
 p, whole, later = [], [], []
 for actions in ((0, 0), (0, 1), (1, 0), (1, 1)):
     r2 = reward[list(actions)]
     p.append(pi2[list(actions)].prod())
-    whole.append((r2.sum() * score[list(actions)].sum(axis=0))[1])  # the coordinate of action 1
+    # the coordinate of action 1
+    whole.append((r2.sum() * score[list(actions)].sum(axis=0))[1])
     later.append((np.array([r2.sum(), r2[1]]) @ score[list(actions)])[1])
-    print(f"actions {actions}  probability {p[-1]:.2f}  whole return {whole[-1]:6.2f}  from t on {later[-1]:6.2f}")
+    print(f"{actions}  probability {p[-1]:.2f}  whole {whole[-1]:6.2f}  from t on {later[-1]:6.2f}")
 p, whole, later = np.array(p), np.array(whole), np.array(later)
-var_whole, var_later = p @ whole**2 - (p @ whole) ** 2, p @ later**2 - (p @ later) ** 2
-print(f"mean {p @ whole:.3f} and {p @ later:.3f};  variance {var_whole:.3f} and {var_later:.3f}")
+var_whole, var_later = p @ (whole - p @ whole) ** 2, p @ (later - p @ later) ** 2
+print(f"mean      whole {p @ whole:.3f}  from t on {p @ later:.3f}")
+print(f"variance  whole {var_whole:.3f}  from t on {var_later:.3f}")
+
+# %%
 assert np.isclose(p @ whole, 0.84) and np.isclose(p @ later, 0.84) and var_later < var_whole
 
 # %% microscope
@@ -153,11 +167,12 @@ def around(weight, corners=((-1, -1), (1, -1), (1, 1), (-1, 1)), pieces=200):
 
 
 round_with, round_without = abs(around(gamma)), abs(around(1.0))
-print(f"round trip: with γᵗ {round_with:.0e}, without {round_without:.3f} of all that was gained and lost on the way")
+print("round trip, as a part of all that was gained and lost on the way:")
+print(f"with γᵗ {round_with:.0e}, without {round_without:.3f}")
 assert round_with < 1e-4 < 0.01 < round_without
 
 # %% arrows
-figure = Figure(figsize=(7, 4.2), layout="constrained")
+figure = Figure(figsize=(5.2, 3.2), layout="constrained")
 coarse = np.linspace(-1.5, 1.5, 7)
 lengths = {}
 for ax, weight, title in zip(figure.subplots(1, 2, sharey=True), (gamma, 1.0), ("with γᵗ: ∇J", "without γᵗ"), strict=True):
@@ -173,6 +188,8 @@ longer_with, longer_without = lengths[gamma], lengths[1.0]
 logp, weight = np.log(np.array([0.5, 0.25])), np.array([3.0, -1.0])
 loss, dlogp = losses.policy_gradient(logp, weight)
 print(f"L = {loss:.4f}   ∂L/∂log π = {dlogp}")
+
+# %%
 assert np.isclose(loss, -(3 * np.log(0.5) - np.log(0.25)) / 2) and dlogp.tolist() == [-1.5, 0.5]
 
 # %%

@@ -10,13 +10,16 @@ from scratchac.lab.microscope import Microscope
 
 # %% by-hand
 pi, q = np.array([0.5, 0.5]), np.array([10.0, 12.0])
-score = np.array([-0.5, 0.5])                                       # ∂log π(a)/∂y of the second logit
+score = np.array([-0.5, 0.5])  # ∂log π(a)/∂y of the second logit
 for b in (0.0, 11.0, 20.0, -11.0):
-    x = (q - b) * score                                             # one estimate for each action
+    x = (q - b) * score  # one estimate for each action
     mean = pi @ x
-    print(f"b = {b:5.1f}   estimates {x}   mean {mean:.2f}   variance {pi @ x**2 - mean**2:.2f}")
+    variance = pi @ x**2 - mean**2
+    print(f"b = {b:5.1f}   estimates {x}   mean {mean:.2f}   variance {variance:.2f}")
     assert np.isclose(mean, 0.5)
 none, best = ((q - 0) * score).tolist(), ((q - 11) * score).tolist()
+
+# %%
 assert none == [-5.0, 6.0] and best == [0.5, 0.5]
 
 # %% optimal
@@ -33,12 +36,15 @@ def variance(b):
     return pi3 @ (x * x).sum(axis=1) - mean @ mean
 
 
-print(f"V = {V:.3f}: variance {variance(V):.3f};   b* = {b_star:.3f}: variance {variance(b_star):.3f}")
+for name, b in (("V ", V), ("b*", b_star)):
+    print(f"{name} = {b:.3f}: variance {variance(b):.3f}")
+
+# %%
 assert np.isclose(V, 10.7) and variance(b_star) < variance(V) < variance(0) < variance(-V)
 assert variance(b_star) < min(variance(b_star + 0.01), variance(b_star - 0.01))
 
 # %% parabola
-figure = Figure(figsize=(6, 2.8), layout="constrained")
+figure = Figure(figsize=(5.2, 2.8), layout="constrained")
 ax = figure.subplots()
 b = np.linspace(-12, 26, 200)
 ax.plot(b, [variance(x) for x in b])
@@ -63,21 +69,25 @@ for name, e in rows.items():
     print(f"{name:15}  {e.bias:.1e}   {e.variance:6.3f}   {e.episodes:7.1f}")
     assert e.bias < 1e-12
 var_none, var_v, var_best, var_minus = (rows[name].variance for name in ("none", "V(s)", "the best b(s)", "−V(s)"))
+trajectories = len(micro.paths.chance)
 times, minus_times, above = var_none / var_v, var_minus / var_none, var_v / var_best - 1
 whole_best = micro.estimate(whole - micro.baseline(micro.optimal_baseline(whole))).variance
 assert var_best < var_v < var_none < var_minus and var_best < whole_best
 
 # %% one-step
-P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 0.5], [1.0, 0.0]]])  # the machine of chapter 1: good, worn; work, repair
+# the machine of chapter 1: good, worn; work, repair
+P = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 0.5], [1.0, 0.0]]])
 R, gamma = np.array([[4.0, 0.0], [2.0, 0.0]]), 0.8
 V_machine = np.array([11.25, 6.875])
-A = R + gamma * P @ V_machine - V_machine[:, None]                  # E[r + γV(s′) | s, a] − V(s)
-e = np.array([1.0, -2.0])                                           # the errors of an estimate V̂ = V + e
+A = R + gamma * P @ V_machine - V_machine[:, None]  # E[r + γV(s′) | s, a] − V(s)
+e = np.array([1.0, -2.0])  # the errors of an estimate V̂ = V + e
 wrong = R + gamma * P @ (V_machine + e) - (V_machine + e)[:, None]
 print("true V:      ", A.round(3).tolist())
 print("V̂ = V + e:   ", wrong.round(3).tolist())
 print("difference:  ", (wrong - A).round(3).tolist())
 print("of s′ alone: ", (gamma * P @ e).round(3).tolist())
+
+# %%
 assert np.allclose(A, [[0, -2.25], [-2.125, 2.125]]) and np.allclose(gamma * P @ e, [[-0.4, 0.8], [-0.8, 0.8]])
 assert np.allclose(wrong - A, gamma * P @ e - e[:, None])
 
@@ -95,6 +105,8 @@ v, target = np.array([1.0, 5.0]), np.array([2.0, -5.0])
 for name in ("mse", "huber"):
     loss, dv = losses.VALUE_LOSSES[name](v, target)
     print(f"{name:5}  loss {loss:.3f}   ∂L/∂v {dv}")
+
+# %%
 assert losses.mse(v, target)[0] == 25.25 and losses.mse(v, target)[1].tolist() == [-0.5, 5.0]
 assert losses.huber(v, target)[0] == 5.0 and losses.huber(v, target)[1].tolist() == [-0.5, 0.5]
 
