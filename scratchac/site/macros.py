@@ -153,4 +153,4 @@ def captioned(picture: str, caption: str) -> str:
 def _alone(found: re.Match[str]) -> bool:
     """Whether a macro is a paragraph of its own."""
     before, after = found.string[: found.start()], found.string[found.end() :]
-    return bool(re.search(r"(\A|\n[ \t]*\n)\Z", before) and re.match(r"[ \t]*(\Z|\n[ \t]*(\n|\Z))", after))
+    return bool(re.search(r"(\A\s*|\n[ \t]*\n)\Z", before) and re.match(r"[ \t]*(\Z|\n[ \t]*(\n|\Z))", after))

@@ -1,7 +1,9 @@
 """Markdown to HTML: formulas become MathML, code is coloured, headings get anchors, links lead to the site's pages."""
 
+import contextlib
 import html
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,9 +23,11 @@ from scratchac.errors import UserError
 KEPT = re.compile(r"(^```.*?^```$|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]+)?)\$", re.DOTALL | re.MULTILINE)
 MARK = "\ue000{}\ue001"                                             # stands for a piece of HTML while Markdown is read
 MARKS = re.compile("(?:<p>)?\ue000(\\d+)\ue001(?:</p>)?")
+LETTER = re.compile(r'<mi mathvariant="(double-struck|script|bold)">([A-Za-z])</mi>')
 TAGS = re.compile(r"<[^>]+>")
 BREAKS = ("=", "+", "-", "\\le", "\\ge", "\\approx", "\\propto", "\\to", "\\sim", "\\ne", "\\Rightarrow", "\\mapsto")
 OPEN, CLOSE = ("(", "[", "\\{", "\\lvert", "\\lVert"), (")", "]", "\\}", "\\rvert", "\\rVert")
+ALPHABETS = {"mathbb", "mathbf", "mathcal", "mathrm", "mathit", "mathsf", "mathop", "mathbin", "mathrel"}
 OUTSIDE = ("http:", "https:")
 
 
@@ -52,6 +56,10 @@ def code_block(code: str, language: str = "python") -> str:
 @cache
 def formula(latex: str, display: bool) -> str:
     """A formula as MathML, in several elements where a line may break. Raises WrongText if it has a command that is not known."""
+    if unknown := set(re.findall(r"\\(math[a-z]*)", latex)) - ALPHABETS:             # which the converter drops
+        raise WrongText(f"the formula {latex} has a command that is not known: {', '.join(unknown)}", latex)
+    if (braces := re.sub(r"\\[{}]", "", latex)).count("{") != braces.count("}"):
+        raise WrongText(f"the braces of the formula {latex} do not match", latex)
     if not display and len(pieces := breakable(latex)) > 1:
         later = (re.sub(r"<mo\b", '<mo form="infix"', formula(piece, False), count=1) for piece in pieces[1:])
         return formula(pieces[0], False) + "".join(later)
@@ -59,9 +67,24 @@ def formula(latex: str, display: bool) -> str:
         made = str(convert(latex, display="block" if display else "inline"))
     except Exception as error:                                      # the converter's own
         raise WrongText(f"the formula {latex} cannot be shown: {error!r}", latex) from None
-    if "\\" in TAGS.sub("", made):
+    if "\\" in html.unescape(TAGS.sub("", made)):
         raise WrongText(f"the formula {latex} has a command that is not known", latex)
+    made = LETTER.sub(lambda found: f"<mi>{letter(found[2], found[1])}</mi>", made)
+    # A prime is raised already: as a superscript it would be raised twice.
+    made = re.sub(r"<msup>(<mi>[^<]*</mi>)<mi>(&#x0203[23];)</mi></msup>", r"<mrow>\1<mi>\2</mi></mrow>", made)
+    made = re.sub(r"<msubsup>(<mi>[^<]*</mi>)((?:<mi>|<mn>)[^<]*(?:</mi>|</mn>))<mi>(&#x0203[23];)</mi></msubsup>",
+                  r"<msub><mrow>\1<mi>\3</mi></mrow>\2</msub>", made)
     return f'<span class="formula" tabindex="0">{made}</span>' if display else made
+
+
+def letter(plain_letter: str, style: str) -> str:
+    """The letter of an alphabet of mathematics, such as 𝔼: browsers do not know the styles of letters."""
+    name = {"double-struck": "DOUBLE-STRUCK", "script": "SCRIPT", "bold": "BOLD"}[style]
+    size = "CAPITAL" if plain_letter.isupper() else "SMALL"
+    for prefix in ("MATHEMATICAL ", ""):                            # ℝ and some others are older than the alphabets
+        with contextlib.suppress(KeyError):
+            return unicodedata.lookup(f"{prefix}{name} {size} {plain_letter.upper()}")
+    return plain_letter
 
 
 def breakable(latex: str, brackets: int = 0) -> list[str]:

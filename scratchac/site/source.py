@@ -52,8 +52,10 @@ def _defined(node: Any, lines: list[str], after: Any, outer: str) -> Iterator[Pa
     methods = [one for one in node.body if isinstance(one, DEFINED)] if isinstance(node, ast.ClassDef) else []
     end = _start(methods[0]) - 1 if methods else node.end_lineno
     doc = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else range(0)
-    yield Part(name, [_comment(lines, after, start - 1), ast.get_docstring(node) or ""],
-               [number for number in range(start, end + 1) if number not in doc])
+    kept = [number for number in range(start, end + 1) if number not in doc]
+    if doc and doc.stop in kept and not lines[doc.stop - 1].strip():
+        kept.remove(doc.stop)
+    yield Part(name, [_comment(lines, after, start - 1), ast.get_docstring(node) or ""], kept)
     for method, last in zip(methods, [end, *(one.end_lineno for one in methods)], strict=False):
         yield from _defined(method, lines, last, f"{name}.")
 
@@ -122,7 +124,14 @@ def page(path: Path, derivations: Callable[[str], str]) -> tuple[str, list[str]]
     rows: list[str] = []
     seen: list[str] = []
     lines = path.read_text(encoding="utf-8").splitlines()
-    for part in parts(path):
+    first, *others = parts(path)
+    if any(first.prose) and not first.name:
+        rows.append(f'<div class="whole">{"".join(map(prose, first.prose))}</div>')
+        if first.lines:
+            rows.append(f'<details class="whole"><summary>Imports and settings</summary>{code(lines, first.lines)}</details>')
+    else:
+        others = [first, *others]
+    for part in others:
         anchor = f' id="{part.name}"' if part.name and part.name not in seen else ""
         if anchor:
             seen.append(part.name)

@@ -30,9 +30,10 @@ def docs(out: Path = Path("site"), notebooks: Path | None = None, long: bool = F
     try:
         from scratchac.site.build import build
     except ImportError as error:
-        if (error.name or "").split(".")[0] not in ("latex2mathml", "markdown_it", "pygments"):
+        package = (error.name or "").split(".")[0]
+        if package not in ("latex2mathml", "markdown_it", "pygments"):
             raise
-        raise UserError(f"{error.name} is not installed: pip install -e '.[docs]' in the checkout") from None
+        raise UserError(f"{package} is not installed: pip install -e '.[docs]' in the checkout") from None
     try:
         pages = build(out, tell=lambda line: print(line, flush=True))
     except OSError as error:
