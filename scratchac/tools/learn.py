@@ -65,7 +65,7 @@ def details(one, known, folder):
 
     given = "" if folder == Path("mine") else f" --folder {folder}"
     print(f"{one.number} · {one.title}, {one.minutes} minutes{', done' if known.has_done(one) else ''}\n\n"
-          f"Read scratchac/course/{one.path.stem}.md")
+          f"Read site/{one.path.stem}.html: `scratchac docs` makes it of scratchac/course/{one.path.stem}.md")
     section("Afterwards you can", one.outcomes)
     section("Try", one.tasks)
     section("Exercises", [f"{sign(name in known.passed)} {name}: {EXERCISES[name].line} ({EXERCISES[name].minutes} minutes)\n"
