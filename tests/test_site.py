@@ -388,7 +388,7 @@ def test_what_is_wrong_with_a_page_is_found(body, message, tmp_path):
 def whole(tmp_path_factory):
     """The whole site."""
     folder = tmp_path_factory.mktemp("docs") / "site"
-    build(folder)
+    assert main(["docs", "--out", str(folder)]) == 0
     return folder
 
 

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scratchac.errors import UserError
@@ -26,6 +26,7 @@ READ = re.compile(r"^\| `(scratchac/[\w/]+\.py)` \| \d+ \|", re.MULTILINE)     #
 SECTION = re.compile(r'^### <a id="([\w-]+)"></a>(.+?)\n(.*?)(?=^##|\Z)', re.DOTALL | re.MULTILINE)
 LINK_LINE = re.compile(r"^`code: .*$", re.MULTILINE)
 WORK = re.compile(r"^- (.+?) \((\d{4})\)\.(.+(?:\n  .+)*)", re.MULTILINE)
+Labs = Mapping[str, Callable[[Path], None]]                     # file name → writes an interactive page into that file
 CITATION = re.compile(r"(?<!\w)((?:van |de )?[A-Z][\w'’]+(?:\s+et\s+al\.|(?:,\s+[A-Z][\w'’]+)*,?\s+&amp;\s+[A-Z][\w'’]+)?"
                       r"\s+\(?(?:19|20)\d\d(?!\d))")
 NAVIGATION = (("index.html", "Course"), ("math.html", "Mathematics"), ("code.html", "Code"), ("reference.html", "Reference"),
@@ -35,8 +36,9 @@ NAVIGATION = (("index.html", "Course"), ("math.html", "Mathematics"), ("code.htm
 class Site:
     """A site that is written into the folder `out`. Its methods raise UserError, with file and line, for what is wrong."""
 
-    def __init__(self, out: Path, chapters: Path) -> None:
+    def __init__(self, out: Path, chapters: Path, labs: Labs | None = None) -> None:
         self.out = out
+        self.labs = labs or {}
         self.course = chapters
         self.chapters = course(chapters)
         self.search: list[tuple[str, str, str]] = []            # (title, address, text)

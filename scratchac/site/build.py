@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scratchac.errors import UserError
 from scratchac.site import checks, pages
-from scratchac.site.book import Site
+from scratchac.site.book import Labs, Site
 from scratchac.site.chapters import COURSE
 
 MARK = "search.js"                              # a folder that has it is a site
@@ -18,10 +18,11 @@ TITLES = {"demos/README.md": "Gallery", "demos/results/README.md": "How the figu
           "README.md": "About scratchac", "CONTRIBUTING.md": "Contributing", "CHANGELOG.md": "Changes"}
 
 
-def build(out: Path, chapters: Path = COURSE, tell: Callable[[str], None] = lambda line: None) -> int:
+def build(out: Path, chapters: Path = COURSE, labs: Labs | None = None, tell: Callable[[str], None] = lambda line: None) -> int:
     """Build the site into a folder; return the number of pages.
 
     chapters    folder of the chapters
+    labs        interactive pages besides those of scratchac/site/labs: file name → writes the page into that file
     tell        gets a line for each chapter, before it is built
 
     Raises UserError, with file and line, for the first thing that is wrong in a text, for links and anchors that lead nowhere, and
@@ -31,7 +32,7 @@ def build(out: Path, chapters: Path = COURSE, tell: Callable[[str], None] = lamb
         raise UserError(f"{out} exists and is no site: name a new folder with --out")
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder)
-        number = write(Site(new, chapters), tell)
+        number = write(Site(new, chapters, labs), tell)
         if wrong := checks.complaints(new):
             raise UserError("; ".join(wrong))
         if out.exists():

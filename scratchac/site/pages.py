@@ -100,12 +100,10 @@ def index(site: Site) -> None:
 
 def labs(site: Site) -> list[tuple[str, str]]:
     """Write the interactive pages into the folder labs; their addresses and titles."""
-    from scratchac.lab.microscope import Microscope
-    from scratchac.tools.microscope import page
-
     folder = site.out / "labs"
     folder.mkdir()
-    page(Microscope(), 0.9, 10, True, folder / "microscope.html")
+    for name, write in site.labs.items():
+        write(folder / name)
     if importlib.util.find_spec("scratchac.site.labs") is not None:
         for name, text in importlib.import_module("scratchac.site.labs").pages().items():
             (folder / name).write_text(text, encoding="utf-8")

@@ -34,8 +34,12 @@ def docs(out: Path = Path("site"), notebooks: Path | None = None, long: bool = F
         if package not in ("latex2mathml", "markdown_it", "pygments"):
             raise
         raise UserError(f"{package} is not installed: pip install -e '.[docs]' in the checkout") from None
+    from scratchac.lab.microscope import Microscope
+    from scratchac.tools.microscope import page
+
+    labs = {"microscope.html": lambda path: page(Microscope(), 0.9, 10, True, path)}
     try:
-        pages = build(out, tell=lambda line: print(line, flush=True))
+        pages = build(out, labs=labs, tell=lambda line: print(line, flush=True))
     except OSError as error:
         raise WriteError(f"pages cannot be written to {out}: {error.strerror or error}") from None
     print(f"{pages} pages: open {out / 'index.html'}")
