@@ -217,6 +217,12 @@ def test_a_formula_alone_or_within_a_paragraph_keeps_the_paragraph():
     assert body.count('<span class="formula"') == 2 and body.count("<p>") == body.count("</p>") == 2
 
 
+def test_no_line_breaks_between_a_formula_and_the_point_after_it():
+    body, _ = markup.Text().page("Then $x$, $y$ and ($z$).", str)
+    assert re.sub(r"<math.*?</math>", "*", body).strip() == (
+        '<p>Then <span class="together">*,</span> * and (<span class="together">*).</span></p>')
+
+
 def test_a_long_formula_breaks_where_no_bracket_is_open():
     pieces = markup.breakable(r"V(s) = \sum_a \pi(a = 1 \mid s) (r - b) + \gamma_{t+1} V")
     assert pieces == ["V(s) ", r"= \sum_a \pi(a = 1 \mid s) (r - b) ", r"+ \gamma_{t+1} V"]
