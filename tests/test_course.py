@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from scratchac.lab.museum import EXHIBITS
 
 from scratchac.__main__ import COMMANDS
 from scratchac.lab.exercises import EXERCISES
+from scratchac.lab.museum import EXHIBITS
 from scratchac.site import cells
 from scratchac.site.chapters import course
 
@@ -50,7 +50,8 @@ def test_no_term_is_used_before_it_is_explained():
 def test_a_term_that_is_used_too_early_is_found(tmp_path):
     empty = "".join(f"{name} = []\n" for name in ("outcomes", "exhibits", "exercises", "tasks", "files"))
     header = f'+++\ntitle = "{{}}"\nminutes = 1\n{empty}[terms]\n{{}}\n+++\n'
-    (tmp_path / "00_a.md").write_text(header.format("a", "") + "The `TD error`, $TD error$, a TD-error-like thing.\nAdvantages matter.")
+    text = "The `TD error`, $TD error$, a TD-error-like thing.\nAdvantages matter."
+    (tmp_path / "00_a.md").write_text(header.format("a", "") + text)
     (tmp_path / "01_b.md").write_text(header.format("b", '"advantage | advantages" = "x"\n"TD error" = "y"'))
     assert used_before_explained(course(tmp_path)) == [(0, "advantages", 1)]
 

@@ -217,6 +217,12 @@ def test_a_formula_alone_or_within_a_paragraph_keeps_the_paragraph():
     assert body.count('<span class="formula"') == 2 and body.count("<p>") == body.count("</p>") == 2
 
 
+def test_no_line_breaks_between_a_formula_and_the_point_after_it():
+    body, _ = markup.Text().page("Then $x$, $y$ and ($z$).", str)
+    assert re.sub(r"<math.*?</math>", "*", body).strip() == (
+        '<p>Then <span class="together">*,</span> * and (<span class="together">*).</span></p>')
+
+
 def test_a_long_formula_breaks_where_no_bracket_is_open():
     pieces = markup.breakable(r"V(s) = \sum_a \pi(a = 1 \mid s) (r - b) + \gamma_{t+1} V")
     assert pieces == ["V(s) ", r"= \sum_a \pi(a = 1 \mid s) (r - b) ", r"+ \gamma_{t+1} V"]
@@ -330,7 +336,7 @@ def test_an_exhibit_has_its_figures(monkeypatch):
     texts = {"line": "A <line>.", "seen": "Less.", "noticed": "A test."}
     bug = type("Bug", (), {**texts, "diff": lambda self: "-a = 1\n+a = 2"})()
     measured = {"bug": {"seeds": [0, 1, 2], "right": SIDE, "wrong": SIDE | {"return": [-4.0]}, "witness": {"right": 1, "wrong": 2}}}
-    monkeypatch.setattr(museum, "exhibits", lambda: {"bug": bug})
+    monkeypatch.setattr(museum, "EXHIBITS", {"bug": bug})
     monkeypatch.setattr(museum, "measured", lambda: measured)
     card = museum.card("bug")
     assert "A &lt;line&gt;." in card and "<b>1</b> (-3 … 2)" in card
@@ -388,7 +394,7 @@ def test_what_is_wrong_with_a_page_is_found(body, message, tmp_path):
 def whole(tmp_path_factory):
     """The whole site."""
     folder = tmp_path_factory.mktemp("docs") / "site"
-    build(folder)
+    assert main(["docs", "--out", str(folder)]) == 0
     return folder
 
 

@@ -24,6 +24,8 @@ KEPT = re.compile(r"(^```.*?^```$|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]
 MARK = "\ue000{}\ue001"                                             # stands for a piece of HTML while Markdown is read
 MARKS = re.compile("(?:<p>)?\ue000(\\d+)\ue001(?:</p>)?")
 LETTER = re.compile(r'<mi mathvariant="(double-struck|script|bold)">([A-Za-z])</mi>')
+# A formula and the point or bracket after it, between which no line may break.
+BEFORE_POINT = re.compile(r'(<math [^>]*display="inline">(?:(?!<math ).)*?</math>)([.,;:!?)\]”’]+)', re.DOTALL)
 TAGS = re.compile(r"<[^>]+>")
 BREAKS = ("=", "+", "-", "\\le", "\\ge", "\\approx", "\\propto", "\\to", "\\sim", "\\ne", "\\Rightarrow", "\\mapsto")
 OPEN, CLOSE = ("(", "[", "\\{", "\\lvert", "\\lVert"), (")", "]", "\\}", "\\rvert", "\\rVert")
@@ -158,6 +160,7 @@ class Text:
         rendered, headings = _render(marked, link)
         while MARKS.search(rendered):                               # a held piece may hold others
             rendered = MARKS.sub(self._put_back, rendered)
+        rendered = BEFORE_POINT.sub(r'<span class="together">\1\2</span>', rendered)
         return rendered, [(level, anchor, MARKS.sub(self._put_back, shown)) for level, anchor, shown in headings]
 
     def _put_back(self, found: re.Match[str]) -> str:

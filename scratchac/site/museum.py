@@ -1,10 +1,7 @@
 """Exhibits of the museum of bugs, as cards with the committed figures (demos/results/museum.json)."""
 
 import html
-import importlib
-import importlib.util
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -13,20 +10,13 @@ from typing import Any
 import numpy as np
 
 from scratchac.errors import UserError
+from scratchac.lab.museum import EXHIBITS
 from scratchac.site import figures
 from scratchac.site.markup import coloured
 
 FIGURES = Path(__file__).parents[2] / "demos/results/museum.json"
 SHOWN = {"return": "return of the last policy", "auc": "mean return while training", "value": "V", "q": "Q", "entropy": "entropy",
          "alpha": "α"}
-
-
-def exhibits() -> Mapping[str, Any]:
-    """All exhibits by name; none where the package has no museum."""
-    if importlib.util.find_spec("scratchac.lab.museum") is None:
-        return {}
-    found: Mapping[str, Any] = importlib.import_module("scratchac.lab.museum").EXHIBITS
-    return found
 
 
 @cache
@@ -51,19 +41,15 @@ def value(rest: str) -> str:
 
 def card(name: str) -> str:
     """An exhibit: the lines that differ, figures, what one sees, and how one would have noticed."""
-    known = exhibits()
-    if known and name not in known:
+    if name not in EXHIBITS:
         raise UserError("the museum has no such exhibit")
-    command = f"<pre>scratchac museum {name}</pre></div>"
-    if not known:
-        return f'<div class="card exhibit" id="exhibit-{name}"><p class="kind">Exhibit: {name}</p>{command}'
-    one, seen = known[name], measured().get(name)
+    one, seen = EXHIBITS[name], measured().get(name)
     parts = [f'<div class="card exhibit" id="exhibit-{name}"><p class="kind">Exhibit: {name}</p>'
              f"<p><b>{html.escape(one.line)}</b></p>", differing(one)]
     if seen:
         parts += [table(seen), f"<figure>{curves(name, seen)}</figure>"]
     parts += [f"<p><b>What one sees.</b> {html.escape(one.seen)}</p>", f"<p><b>How to notice.</b> {html.escape(one.noticed)}</p>",
-              command]
+              f"<pre>scratchac museum {name}</pre></div>"]
     return "".join(parts)
 
 

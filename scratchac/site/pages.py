@@ -8,6 +8,7 @@ from scratchac import __all__ as PUBLIC
 from scratchac.errors import UserError
 from scratchac.lab.exercises import EXERCISES
 from scratchac.lab.exercises.exercise import place
+from scratchac.lab.museum import EXHIBITS
 from scratchac.site import cells, museum, source
 from scratchac.site import labs as interactive
 from scratchac.site.book import LINK_LINE, ROOT, Site
@@ -190,11 +191,10 @@ def reference(site: Site) -> None:
 
 def museum_page(site: Site) -> None:
     """All exhibits."""
-    known = museum.exhibits()
     body = ("<h1>The museum of bugs</h1><p>Each exhibit is a change of a line of the source, trained beside the right code on the "
             "same seeds. <code>scratchac museum NAME</code> repeats it.</p>"
-            + "".join(f'<h2 id="{name}">{name}</h2>{museum.card(name)}' for name in known))
-    side = "".join(f'<a class="level2" href="#{name}">{name}</a>' for name in known)
+            + "".join(f'<h2 id="{name}">{name}</h2>{museum.card(name)}' for name in EXHIBITS))
+    side = "".join(f'<a class="level2" href="#{name}">{name}</a>' for name in EXHIBITS)
     site.write("museum.html", "The museum of bugs", body, side=side)
 
 
