@@ -16,7 +16,8 @@ SIBLINGS = [("done", "term"), ("obs", "next_obs"), ("s", "s2"), ("v", "v2"), ("a
             ("floor", "ceil"), ("standard_normal", "random"), ("exp", "expm1"), ("log", "log1p"), ("mu", "log_std"),
             ("theta", "w"), ("dtheta", "dw"), ("online", "target"), ("var", "std"), ("gamma", "lam")]
 # Functions whose first two arguments may change places, by the last part of their names.
-COMMUTE = {"isinstance", "clip", "minimum", "maximum", "min", "max", "swapaxes", "_same_vectors", "array_equal", "cast", "suppress"}
+COMMUTE = {"isinstance", "clip", "minimum", "maximum", "min", "max", "swapaxes", "_same_vectors", "_vectors", "array_equal", "cast",
+           "suppress"}
 SIBLING = {a: b for x, y in SIBLINGS for a, b in ((x, y), (y, x))}
 
 

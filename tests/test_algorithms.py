@@ -108,6 +108,18 @@ def test_a_minibatch_step_uses_the_gradient_that_it_is_given_or_else_its_own():
     assert agent.minibatch_step(s, a, data, data, data, h).keys() == set(agent.metrics)
 
 
+@pytest.mark.parametrize("scale, unit", [(False, 1), (True, 0.75)])
+def test_the_advantages_of_ppo_by_hand(scale, unit):
+    """V = 0, γ = ½, λ = ¼ and the rewards 1 and 2 give 1 + ⅛·2 and 2. The scale of rewards is the deviation of 1 and 2 + ½·1."""
+    agent, seen = scratchac.make_agent("ppo", Constant, envs=1, rollout=2, batch_size=2, epochs=1, hidden=(4,), gamma=0.5, lam=0.25,
+                                       scale_rewards=scale), []
+    agent.model.w.flat[:] = 0
+    agent.minibatch_step = lambda s, a, logp, v, adv, *_: seen.extend(sorted(adv)) or dict.fromkeys(agent.metrics, 0)
+    obs, zeros = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1), np.float32)
+    agent.update(Batch(obs, zeros.astype(int), np.array([[1], [2]], np.float32), obs, zeros, zeros, zeros.astype(int)))
+    assert seen == pytest.approx([1.25 / unit, 2 / unit])
+
+
 def test_a_minibatch_larger_than_the_rollout():
     with pytest.raises(UserError, match=r"--batch-size 64 is more than the 40 rows"):
         scratchac.make_agent("ppo", Match, envs=8, rollout=5)
@@ -357,7 +369,7 @@ def test_values_that_are_no_numbers_stop_training(what):
 ])
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(UserError, match=message):
-        scratchac.make_agent("a2c", "Pendulum-v1", **options)
+        a2c(discrete=False, **options)
 
 
 @pytest.mark.parametrize("name", ["reinforce-baseline", "a2c", "ddpg", "td3", "sac"])

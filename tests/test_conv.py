@@ -224,11 +224,16 @@ def minibatch(rng, rows=8):
     return Transitions(obs, a, r, next_obs, np.zeros(rows, np.float32))
 
 
-def test_a_new_sac_has_drawn_its_weights_and_copied_its_targets(rng):
-    """After an update online and target parameters differ, and both are saved, each in its own place."""
-    agent, saved = sac(), sac()
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_a_new_agent_has_drawn_its_weights(algorithm):
+    agent = sac() if algorithm == "sac" else make_agent(algorithm, SMALL).model
     for params in (agent.theta, agent.w, agent.phi):
         assert all(params[name].all() if name[0] in "KW" else not params[name].any() for name in params.shapes)
+
+
+def test_the_targets_of_sac_are_copied_and_saved(rng):
+    """After an update online and target parameters differ, and both are saved, each in its own place."""
+    agent, saved = sac(), sac()
     assert np.array_equal(agent.target, agent.online) and not np.shares_memory(agent.target, agent.online)
     agent.update(minibatch(rng))
     saved.load_state(agent.state())

@@ -131,8 +131,9 @@ TAKEN = {
                                         (vector, vector.astype(np.float64), vector, vector, *ADAM), (*[whole[:, 0]] * 4, *ADAM)]),
     "rmsprop": ([(*[vector] * 3, *RMSPROP)], [(*[rows] * 3, *RMSPROP), (vector, vector, vector.astype(np.float64), *RMSPROP)]),
     "polyak": ([(vector, vector, 0.5)], [(rows, rows, 0.5), (vector, vector[:3], 0.5), (vector, vector.astype(np.float64), 0.5)]),
-    "tanh_gaussian": ([(rows, rows, rows)], [(vector, vector, vector), (rows, rows[:1], rows), (rows, rows, rows[:1]),
-                                             (rows, wide, rows), (rows, rows, wide), (many, many, many)]),
+    "tanh_gaussian": ([(rows, rows, rows)], [(vector, vector, vector), (rows[:1], rows, rows), (rows, rows[:1], rows),
+                                             (rows, rows, rows[:1]), (wide, rows, rows), (rows, wide, rows), (rows, rows, wide),
+                                             (many, many, many)]),
     "tanh_gaussian_backward": ([(rows, rows, rows, rows, vector)], [
         (vector, vector, vector, vector, vector), (rows, rows[:1], rows, rows, vector), (rows, rows, rows[:1], rows, vector),
         (rows, rows, rows, rows[:1], vector), (rows, rows, rows, rows, vector[:3]), (rows, rows, rows, rows, vector[:, None])]),
@@ -151,6 +152,16 @@ def test_numba_takes_the_usual_arguments_and_leaves_others(kernel):
         assert override(*(np.copy(x) if isinstance(x, np.ndarray) else x for x in arguments)) is not NotImplemented, number
     for number, arguments in enumerate(TAKEN[kernel][1]):
         assert override(*arguments) is NotImplemented, number
+
+
+def test_logits_whose_exponentials_overflow():
+    """e¹⁰⁰⁰ is not a number that a float can hold, and the probabilities are 1 and 0."""
+    pytest.importorskip("numba")
+    logits, u = np.array([[1000.0, 0.0], [-1000.0, 0.0]]), np.array([0.5, 0.5])
+    references = {reference.__name__: reference for reference in REFERENCES.values()}
+    for functions in (kernels.load("numba").overrides, references):
+        assert functions["log_softmax"](logits).tolist() == [[0, -1000], [-1000, 0]]
+        assert functions["categorical_sample"](logits, u).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("stack, shape, taken", [
