@@ -40,7 +40,7 @@ def test_help_is_quick():
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "export", "play", "gradcheck", "exercise",
-                                     "learn", "microscope", "presets", "doctor"])
+                                     "learn", "microscope", "museum", "hunt", "presets", "doctor"])
 def test_every_command_has_help(command, capsys):
     arguments = [command, "--help"]
     try:

@@ -52,7 +52,8 @@ EXHIBITS = (
         "The policy becomes deterministic early, for an action that was not tried, and the return stays low.",
         "Let an environment return the action as its observation, and compare it with the stored action.",
         ("return", "auc", "entropy"), w.actions_not_taken, "share of stored actions that were not taken", 0, 0.625,
-        ((loops.train_on_policy, "rollout.add(interaction.obs, actions", "rollout.add(interaction.obs, agent.greedy(interaction.obs)"),)),
+        ((loops.train_on_policy, "rollout.add(interaction.obs, actions",
+          "rollout.add(interaction.obs, agent.greedy(interaction.obs)"),)),
     Exhibit(
         "same-seeds", "All environments have the same seed, so their episodes begin alike.", "a2c-match",
         "A rollout contains fewer different observations than rows, and learning is slower.",
