@@ -109,7 +109,7 @@ def test_an_exhibit_side_by_side(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["trunc"], "may be"), (["nothing"], "no exhibit"), (["--out", "x.png"], "need the name"), (["--answer", "A"], "go with --blind"),
+    (["trunc"], "may be"), (["nothing"], "exhibit 'nothing'"), (["--out", "x.png"], "need the name"), (["--answer", "A"], "go with --blind"),
     (["gae-last-row", "--blind"], "chooses an exhibit itself"), (["gae-last-row", "--steps", "0"], "at least 1")])
 def test_museum_refuses(words, message, capsys):
     assert main(["museum", *words]) == 2

@@ -58,7 +58,7 @@ EXHIBITS = (
         "same-seeds", "All environments have the same seed, so their episodes begin alike.", "a2c-match",
         "A rollout contains fewer different observations than rows, and learning is slower.",
         "Compare the first observations of the environments: they must differ.",
-        ("auc",), w.different_seeds, "different seeds of four environments", 4, 1,
+        ("return", "auc"), w.different_seeds, "different seeds of four environments", 4, 1,
         ((VectorEnv.__init__, "[int(x) for x in sequence.generate_state(n)]", "[int(sequence.generate_state(1)[0])] * n"),)),
     Exhibit(
         "rewards-clipped", "Only the signs of the rewards are learnt from.", "a2c-wager",

@@ -81,7 +81,8 @@ EXHIBITS = (
         "temperature-sign", "α rises where the entropy is above its target, and falls where it is below.", "sac",
         "α runs away from where it should be, in the direction in which it has started.",
         "Plot α and the entropy: an entropy above its target must make α fall.",
-        ("return", "alpha"), updates.temperature_moves, "change of log α, in learning rates, where the entropy is above its target", -1, 1,
+        ("return", "alpha"), updates.temperature_moves,
+        "change of log α, in learning rates, where the entropy is above its target", -1, 1,
         ((SAC.temperature_step, "-alpha * (logp.mean()", "alpha * (logp.mean()"),)),
     Exhibit(
         "target-critics-in-actor", "The actor's loss uses the target critics.", "sac",
