@@ -44,7 +44,7 @@ SHORT_TASK = "Pendulum-v1 in episodes of 25 steps, tested over 200"
 MATCH = "Match (the sign of a product of four)"
 
 BASES: dict[str, Base] = {
-    "a2c": Base("a2c", CART, CART, 60_000, ADAM, seconds=4),
+    "a2c": Base("a2c", CART, CART, 100_000, ADAM, seconds=6),
     "a2c-match": Base("a2c", worlds.Match, MATCH, 60_000, SMALL | {
         "rollout": 1, "envs": 16, "optimiser": "adam", "actor_lr": 1e-3, "critic_lr": 1e-3}, seconds=4),
     "a2c-sea": Base("a2c", worlds.Sea, "Sea (a prize behind eight costly steps)", 60_000, SMALL | {
