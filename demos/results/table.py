@@ -1,5 +1,6 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json, versions.json and thirdparty.json.
+pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json, versions.json and
+thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
     python demos/results/table.py --check    exits with 1 if that would change anything
