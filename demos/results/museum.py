@@ -38,8 +38,8 @@ def main(names):
         one = EXHIBITS[name]
         base = one.training
         if one.base not in sides:
-            sides[one.base] = measure.side([measure.train(one.base, None, seed)[0] for seed in base.seeds])
-        wrong = measure.side([measure.train(one.base, one, seed)[0] for seed in base.seeds])
+            sides[one.base] = measure.side([measure.train(one.base, None, seed) for seed in base.seeds])
+        wrong = measure.side([measure.train(one.base, one, seed) for seed in base.seeds])
         done[name] = {"base": one.base, "seeds": list(base.seeds), "steps": base.steps, "right": sides[one.base], "wrong": wrong,
                       "witness": {"right": measure.rounded(one.measure(False)), "wrong": measure.rounded(one.measure(True))}}
         write(FIGURES, {"exhibits": {key: done[key] for key in EXHIBITS if key in done}})

@@ -1,5 +1,6 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, versions.json and thirdparty.json.
+pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json, versions.json and
+thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -259,6 +260,21 @@ def mutants_table():
                         f"{row['equivalent']:,} | {row['survived']:,} |" for file, row in (figures | {"all": total}).items())])
 
 
+def matrix_table():
+    """What notices each exhibit of the museum: gradient checks, its witness, and metrics outside the range over seeds."""
+    columns = {"gradcheck": "gradient checks", "witness": "witness", "value": "V", "q": "Q", "alpha": "α", "entropy": "entropy",
+               "auc": "mean return while training", "return": "return of the last policy"}
+    marks = {True: "**yes**", False: "no", None: ""}
+    rows = json.loads((HERE / "matrix.json").read_text())["exhibits"]
+    lines = [f"| exhibit | {' | '.join(columns.values())} |", "|---|---:|" + "---|" * (len(columns) - 1)]
+    for name, row in rows.items():
+        cells = [str(row["gradcheck"] or "no"), *(marks[row.get(column)] for column in list(columns)[1:])]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    counts = [f"{sum(bool(row.get(column)) for row in rows.values())} of {sum(column in row for row in rows.values())}"
+              for column in columns]
+    return "\n".join([*lines, f"| noticed | {' | '.join(counts)} |"])
+
+
 def versions_table():
     """The tests in other versions of Python and of what the library depends on."""
     lines = ["| set | Python | tests | packages | passed | failed | skipped |", "|---|---|---|---|---:|---:|---:|"]
@@ -290,7 +306,7 @@ def filled(text):
     tables = {"tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
-              "mutants": mutants_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
+              "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)

@@ -57,9 +57,9 @@ def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> No
     if steps is not None and steps < 1:
         raise UserError("--steps must be at least 1")
     print(f"{one.line}\n\n{one.diff()}\n\n{one.number}: {one.measure(False):.4g} and, with the bug, {one.measure(True):.4g}\n")
-    print(f"{base.title if steps is None else f'{base.algorithm} on {base.task}, {steps:,} steps'}, seeds {', '.join(map(str, chosen))}",
-          flush=True)
-    right, wrong = (measure.side([measure.train(one.base, bug, seed, steps)[0] for seed in chosen]) for bug in (None, one))
+    title = base.title if steps is None else f"{base.algorithm} on {base.task}, {steps:,} steps"
+    print(f"{title}, seeds {', '.join(map(str, chosen))}", flush=True)
+    right, wrong = (measure.side([measure.train(one.base, bug, seed, steps) for seed in chosen]) for bug in (None, one))
     print(f"median [lowest … highest] over seeds\n{measure.table(right, wrong)}\n")
     for side in (right, wrong):
         for stop in filter(None, side.get("stopped", [])):
@@ -100,10 +100,11 @@ def guess(seed: int, answer: str | None) -> None:
     sides = ["right", "wrong"] if rng.random() < 0.5 else ["wrong", "right"]
     one, seen = EXHIBITS[name], done[name]
     print(f"{one.training.title}, {len(seen['seeds'])} seeds; median [lowest … highest]\n"
-          + measure.table(*(seen[side] for side in sides), names=("A", "B")))
+          + measure.table(seen[sides[0]], seen[sides[1]], ("A", "B")))
     print(f"\n{'return after':>14}  {'A':>10}  {'B':>10}")
     for step in np.linspace(0.1, 1, 10) * seen["steps"]:
-        cells = [np.median([np.interp(step, *np.array(curve, float).T) for curve in seen[side]["curves"] if curve]) for side in sides]
+        cells = [np.median([np.interp(step, *np.array(curve, float).T) for curve in seen[side]["curves"] if curve])
+                 for side in sides]
         print(f"{step:8,.0f} steps  {cells[0]:10.4g}  {cells[1]:10.4g}")
     if answer is None:
         print(f"\nWhich one has a bug? scratchac museum --blind --seed {seed} --answer A (or B)")
@@ -115,23 +116,17 @@ def guess(seed: int, answer: str | None) -> None:
 
 
 def hunt(action: Action = "start", place: Place = None, seed: int = 0) -> None:
-    """Find the line of a bug that is not named. Each seed has its own.
-
-    scratchac hunt                      what is trained, and what you may ask
-    scratchac hunt train                train with the bug and without
-    scratchac hunt gradcheck            the gradient checks that notice it
-    scratchac hunt probe                one number that it changes
-    scratchac hunt answer FILE:LINE     say where it is
-    scratchac hunt reveal               give up
+    """Find the line of a bug that is not named. `scratchac hunt` alone says what is trained.
 
     Args:
-        action: what to do
-        place: with `answer`, a file of the library and a line in it
-        seed: which bug
+        action: train: train without the bug and with it; gradcheck: print the gradient checks that notice it; probe: print a
+            number that it changes; answer FILE:LINE: say where it is; reveal: give up
+        place: with answer, a file of the library and a line in it
+        seed: chooses the bug
     """
     one = hunted(seed)
     if (place is not None) != (action == "answer"):
-        raise UserError("`scratchac hunt answer FILE:LINE` takes a place, such as scratchac/returns.py:40, and no other action does")
+        raise UserError("`scratchac hunt answer FILE:LINE` takes a place, such as scratchac/returns.py:40, and nothing else does")
     if action == "answer":
         judge(one, str(place))
     else:
@@ -153,7 +148,8 @@ def begin(one: Any, seed: int) -> None:
     """What is known."""
     print(f"One place of the library is changed, in memory only, for the training of {one.training.title}.\n"
           "The files show the right code: which of its lines has been changed?\n\n"
-          + "\n".join(f"scratchac hunt {what} --seed {seed}" for what in ("train", "gradcheck", "probe", "answer FILE:LINE", "reveal")))
+          + "\n".join(f"scratchac hunt {what} --seed {seed}"
+                      for what in ("train", "gradcheck", "probe", "answer FILE:LINE", "reveal")))
 
 
 def train(one: Any, seed: int) -> None:
@@ -162,7 +158,7 @@ def train(one: Any, seed: int) -> None:
 
     base = one.training
     print(f"{base.title}, seed {base.seeds[0]}", flush=True)
-    right, wrong = (measure.side([measure.train(one.base, bug, base.seeds[0])[0]]) for bug in (None, one))
+    right, wrong = (measure.side([measure.train(one.base, bug, base.seeds[0])]) for bug in (None, one))
     print(measure.table(right, wrong, names=("without", "with the bug")))
 
 

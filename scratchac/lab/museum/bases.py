@@ -44,23 +44,23 @@ SHORT_TASK = "Pendulum-v1 in episodes of 25 steps, tested over 200"
 MATCH = "Match (the sign of a product of four)"
 
 BASES: dict[str, Base] = {
-    "a2c": Base("a2c", CART, CART, 100_000, ADAM, seconds=10),
+    "a2c": Base("a2c", CART, CART, 100_000, ADAM, seconds=6),
     "a2c-match": Base("a2c", worlds.Match, MATCH, 60_000, SMALL | {
         "rollout": 1, "envs": 16, "optimiser": "adam", "actor_lr": 1e-3, "critic_lr": 1e-3}, seconds=4),
     "a2c-sea": Base("a2c", worlds.Sea, "Sea (a prize behind eight costly steps)", 60_000, SMALL | {
-        "rollout": 8, "entropy_coef": 0.05, "gamma": 1.0, "actor_lr": 3e-3, "critic_lr": 3e-3}, FIVE, seconds=2),
+        "rollout": 8, "entropy_coef": 0.1, "gamma": 1.0, "actor_lr": 3e-3, "critic_lr": 3e-3}, FIVE, seconds=2),
     "a2c-clock": Base("a2c", worlds.Clock, "Clock (1 at every step, cut after 20)", 40_000, {
         "rollout": 20, "actor_lr": 1e-3, "critic_lr": 1e-2, "max_grad_norm": 0.0}, seconds=2),
     "a2c-wager": Base("a2c", worlds.Wager, "Wager (1 for sure, or 10 in half of the cases)", 10_000, SMALL | {
         "rollout": 5, "optimiser": "adam", "actor_lr": 1e-2, "critic_lr": 1e-2}, FIVE, seconds=1),
-    "actor-critic": Base("actor-critic", CART, CART, 40_000, {"discount_actor": False}, seconds=9),
+    "actor-critic": Base("actor-critic", CART, CART, 20_000, {"discount_actor": False}, seconds=10),
     "ppo": Base("ppo", CART, CART, 30_000, {}, seconds=3),
     "ppo-pendulum": Base("ppo", PENDULUM, PENDULUM, 50_000, {}, seconds=6),
-    "sac": Base("sac", PENDULUM, PENDULUM, 6_000, SOFT, seconds=14),
+    "sac": Base("sac", PENDULUM, PENDULUM, 5_000, SOFT, seconds=12),
     "sac-inside": Base("sac", worlds.Inside, INSIDE, 3_000, LITTLE | {"alpha_lr": 3e-3}, seconds=4),
     "sac-cold": Base("sac", worlds.Inside, f"{INSIDE} with α = 0.05", 3_000, LITTLE | {"alpha": 0.05, "learn_alpha": False},
                      seconds=4),
-    "ddpg": Base("ddpg", PENDULUM, PENDULUM, 6_000, SHORT, seconds=7),
-    "ddpg-25": Base("ddpg", worlds.short_pendulum, SHORT_TASK, 6_000, SHORT, test=PENDULUM, seconds=7),
-    "td3": Base("td3", PENDULUM, PENDULUM, 8_000, SHORT, seconds=9),
+    "ddpg": Base("ddpg", PENDULUM, PENDULUM, 5_000, SHORT, seconds=7),
+    "ddpg-25": Base("ddpg", worlds.short_pendulum, SHORT_TASK, 5_000, SHORT, test=PENDULUM, seconds=7),
+    "td3": Base("td3", PENDULUM, PENDULUM, 5_000, SHORT, seconds=9),
 }

@@ -33,7 +33,7 @@ EXHIBITS = (
         "a2c",
         "The policy gets worse than a random one, because the action is judged at an observation that it has produced.",
         "Let an environment count its steps in the observation: s′ − s must be one step.",
-        ("return", "auc", "value"), w.step_handed_on, "mean of s′ − s, where the observation is the number of the step", 1, 0,
+        ("return", "auc"), w.step_handed_on, "mean of s′ − s, where the observation is the number of the step", 1, 0,
         ((loops.train_on_policy, "rollout.add(interaction.obs, actions", "rollout.add(next_obs, actions"),)),
     Exhibit(
         "phantom-transition", "The reset of an environment is stored as a step: from the last observation to the first of the next "
@@ -52,12 +52,13 @@ EXHIBITS = (
         "The policy becomes deterministic early, for an action that was not tried, and the return stays low.",
         "Let an environment return the action as its observation, and compare it with the stored action.",
         ("return", "auc", "entropy"), w.actions_not_taken, "share of stored actions that were not taken", 0, 0.625,
-        ((loops.train_on_policy, "rollout.add(interaction.obs, actions", "rollout.add(interaction.obs, agent.greedy(interaction.obs)"),)),
+        ((loops.train_on_policy, "rollout.add(interaction.obs, actions",
+          "rollout.add(interaction.obs, agent.greedy(interaction.obs)"),)),
     Exhibit(
         "same-seeds", "All environments have the same seed, so their episodes begin alike.", "a2c-match",
         "A rollout contains fewer different observations than rows, and learning is slower.",
         "Compare the first observations of the environments: they must differ.",
-        ("auc",), w.different_seeds, "different seeds of four environments", 4, 1,
+        ("return", "auc"), w.different_seeds, "different seeds of four environments", 4, 1,
         ((VectorEnv.__init__, "[int(x) for x in sequence.generate_state(n)]", "[int(sequence.generate_state(1)[0])] * n"),)),
     Exhibit(
         "rewards-clipped", "Only the signs of the rewards are learnt from.", "a2c-wager",
@@ -67,7 +68,7 @@ EXHIBITS = (
         ((VectorEnv.step, "done = term | trunc", "reward = np.sign(reward)\n    done = term | trunc"),)),
     Exhibit(
         "clipped-action-stored", "The clipped action is stored and learnt from, and not the sample.", "ppo-pendulum",
-        "The entropy falls, because the density of a clipped action is that of another action; the return hides it.",
+        "The entropy falls, because the density of a clipped action is that of another action; the return is not lower.",
         "Sample with a standard deviation that is larger than the range of actions: some samples must be outside.",
         ("entropy",), w.largest_action, "stored action for a sample of 3 where actions end at 1", 3, 1,
         ((distributions.Gaussian.sample, "return mu + np.exp(log_std) * eps.astype(y.dtype)",

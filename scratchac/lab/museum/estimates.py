@@ -22,17 +22,19 @@ EXHIBITS = (
         ((returns.gae, "return reverse_scan(delta, gamma * lam * (1 - done))",
           "return np.concatenate([reverse_scan(delta[:-1], (gamma * lam * (1 - done))[:-1]), -v[-1:]])"),)),
     Exhibit(
-        "missing-delta", "The actor's step is not multiplied by the TD error, so every action that was taken becomes more likely.",
+        "missing-delta", "The actor's step is not multiplied by the TD error, so all actions that are taken become more likely.",
         "actor-critic",
         "The policy does not depend on rewards, and the return does not rise.",
         "Double the reward where V = 0: the actor's step must double.",
         ("return", "auc"), w.actor_follows_delta, "actor's step for r = 2 divided by that for r = 1", 2, 1,
         ((ActorCritic.update, "lr * delta * z", "lr * (delta if group.start else 1.0) * z"),)),
     Exhibit(
-        "gradient-through-target", "The critic's step follows the gradient of γV(s′) too, and not only that of V(s).", "actor-critic",
+        "gradient-through-target", "The critic's step follows the gradient of γV(s′) too, and not only that of V(s).",
+        "actor-critic",
         "The value stays near 0 for the same number of steps, and the policy hardly improves.",
         "With s′ = s a bias of the critic must move by α δ and not by α δ (1 − γ).",
-        ("return", "auc", "value"), w.critic_step_of_its_bias, "step of the critic's last bias, divided by α δ, where s′ = s", 1, 0.1,
+        ("return", "auc", "value"), w.critic_step_of_its_bias,
+        "step of the critic's last bias, divided by α δ, where s′ = s", 1, 0.1,
         ((ActorCritic.update, "importance = h.gamma ** int(",
           "semi = self.model.grad.copy()\n"
           "    self.model.backward(self.model.forward(s2)[2], 0 * y, h.gamma * (1 - term) * self.one[:, None])\n"

@@ -15,7 +15,8 @@ def row(exhibit: Exhibit, seen: dict[str, Any]) -> dict[str, Any]:
     """
     from scratchac.lab.breaks import noticed_by
 
-    found: dict[str, Any] = {"gradcheck": len(noticed_by(exhibit.patches())), "witness": exhibit.measure(False) != exhibit.measure(True)}
+    found: dict[str, Any] = {"gradcheck": len(noticed_by(exhibit.patches())),
+                             "witness": exhibit.measure(False) != exhibit.measure(True)}
     right, wrong = seen["right"], seen["wrong"]
     for name in ("value", "q", "alpha", "entropy", "auc", "return"):
         if name in right and name in wrong:

@@ -14,14 +14,16 @@ METRICS = ("return", "auc", "value", "entropy", "alpha", "q")
 EPISODES, POINTS = 20, 50
 
 
-def train(base_name: str, exhibit: Exhibit | None, seed: int, steps: int | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """One seed of a base, with an exhibit's bug or, for None, without. Returns its figures and its rows of metrics.
+def train(base_name: str, exhibit: Exhibit | None, seed: int, steps: int | None = None) -> dict[str, Any]:
+    """One seed of a base, with an exhibit's bug or, for None, without. Returns its figures.
 
     The figures are the mean return of the last policy, deterministic, over 20 episodes; the mean of the curve of returns ("auc");
     the last row's value, entropy, α and Q, where the algorithm has them; and the curve [[step, return], …].
     A training that stops on a value that is not finite has the last return of its curve, and the entry "stopped".
     """
-    base, rows = BASES[base_name], []
+    base = BASES[base_name]
+    rows: list[dict[str, Any]] = []
+    result: dict[str, Any]
     settings = base.settings | (exhibit.settings if exhibit else {})
     steps = base.steps if steps is None else steps
     with exhibit.applied() if exhibit else nullcontext():
@@ -35,7 +37,7 @@ def train(base_name: str, exhibit: Exhibit | None, seed: int, steps: int | None 
         result["auc"] = float(np.mean([y for _, y in curve]))
         result.setdefault("return", curve[-1][1])
     result |= {name: rows[-1][name] for name in METRICS if rows and isinstance(rows[-1].get(name), float)}
-    return result | {"curve": thinned(curve)}, rows
+    return result | {"curve": thinned(curve)}
 
 
 def thinned(curve: list[list[float]]) -> list[list[float]]:
@@ -51,7 +53,8 @@ def rounded(x: float) -> float:
 
 def side(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of several seeds, as they stand in museum.json: a list for each metric that all of them have, and their curves."""
-    lists: dict[str, Any] = {name: [rounded(one[name]) for one in results] for name in METRICS if all(name in one for one in results)}
+    measured = [name for name in METRICS if all(name in one for one in results)]
+    lists: dict[str, Any] = {name: [rounded(one[name]) for one in results] for name in measured}
     stopped = {"stopped": [one.get("stopped") for one in results]} if any("stopped" in one for one in results) else {}
     return lists | stopped | {"curves": [one["curve"] for one in results]}
 

@@ -46,5 +46,6 @@ EXHIBITS = (
         "The target follows almost at once, as if there were no target network.",
         "After one update the target must still be close to what it was.",
         ("return", "q"), w.target_moves, "target parameter after one update from 0 towards 1", 0.005, 0.995,
-        ((optim.polyak, "target *= 1 - tau", "target *= tau"), (optim.polyak, "target += tau * online", "target += (1 - tau) * online"))),
+        ((optim.polyak, "target *= 1 - tau", "target *= tau"),
+         (optim.polyak, "target += tau * online", "target += (1 - tau) * online"))),
 )

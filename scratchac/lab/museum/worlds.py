@@ -34,7 +34,7 @@ class Clock(gym.Env):
 class TurnedClock(Clock):
     """A Clock with an action of one real number, which has no effect: Q = 1/(1 − γ)."""
 
-    action_space = ONE
+    action_space: Any = ONE
 
 
 class Counter(gym.Env):
@@ -61,7 +61,7 @@ class Counter(gym.Env):
 class TurnedCounter(Counter):
     """A Counter with an action of one real number."""
 
-    action_space = ONE
+    action_space: Any = ONE
 
 
 class Echo(Counter):
@@ -187,7 +187,7 @@ class Walk(gym.Env):
 class TurnedWalk(Walk):
     """A Walk with an action of one real number, which has no effect: Q = γ², γ, 1."""
 
-    action_space = ONE
+    action_space: Any = ONE
 
 
 def short_pendulum(limit: int = 25) -> gym.Env:
