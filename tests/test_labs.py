@@ -200,7 +200,7 @@ def test_on_a_phone(name, scheme, show):
 
 def test_the_pages_are_whole_and_ask_for_nothing():
     assert conditioning.REWARD - conditioning.CUE == 10 and "A cue, ten steps later" in written()["dopamine.html"]
-    assert sorted(written()) == sorted(f"{name}.html" for name in labs.NAMES)
+    assert sorted(written()) == sorted(["microscope.html", *(f"{name}.html" for name in labs.NAMES)])
     for name, page in written().items():
         assert "default-src 'none'" in page and not re.search(r"\{\{[\w.]+\}\}", page), name
         assert page.count("<details>") == page.count("<b>Question.</b>") == 1, name
