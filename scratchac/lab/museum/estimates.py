@@ -16,9 +16,9 @@ EXHIBITS = (
         ((returns.td_target, "gamma * (1 - term) * v_next", "gamma * v_next"),)),
     Exhibit(
         "gae-last-row", "GAE's loop starts one row too early, so the last row's advantage is −V and has no reward.", "a2c",
-        "The value is far too low, since the target of every last row is 0; the agent learns more slowly and still learns.",
+        "The value is far too low, since the target of every last row is 0; the agent learns, but more slowly.",
         "Compute two rows by hand, or compare V with the returns.",
-        ("auc", "value"), w.last_advantage, "last advantage with r = 1, V = ½ and γ = 0.9", 0.95, -0.5,
+        ("return", "auc", "value"), w.last_advantage, "last advantage with r = 1, V = ½ and γ = 0.9", 0.95, -0.5,
         ((returns.gae, "return reverse_scan(delta, gamma * lam * (1 - done))",
           "return np.concatenate([reverse_scan(delta[:-1], (gamma * lam * (1 - done))[:-1]), -v[-1:]])"),)),
     Exhibit(

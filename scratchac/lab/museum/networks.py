@@ -38,7 +38,7 @@ EXHIBITS = (
          (nn.linear_backward, "np.sum(dz, axis=-2, out=db)", "db += np.sum(dz, axis=-2)"))),
     Exhibit(
         "no-target-network", "The targets are computed with the networks that are trained.", "ddpg",
-        "The target moves with every step of the critic, and Q runs away from the returns.",
+        "The target moves with every step of the critic, and Q moves far away from the returns.",
         "Compare Q with the discounted returns that follow.",
         ("return", "q"), w.target_moves, "target parameter after one update from 0 towards 1", 0.005, 1, settings={"tau": 1.0}),
     Exhibit(

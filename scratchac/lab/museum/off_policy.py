@@ -10,9 +10,9 @@ from scratchac.lab.museum.exhibit import Exhibit
 
 EXHIBITS = (
     Exhibit(
-        "actor-leaks-into-critic", "The actor's loss changes the critic too, which learns to praise whatever the actor does.",
+        "actor-leaks-into-critic", "The actor's loss changes the critic too, which is trained to value whatever the actor does.",
         "ddpg",
-        "Q rises without limit or to values that no return can reach.",
+        "The critic moves away from its targets in every update, and the policy does not learn.",
         "Compare the critic's parameters before and after a step of the actor.",
         ("return", "q"), updates.critic_moved_by_the_actor,
         "largest change of the critic in an actor's step, in learning rates", 0, 1,
@@ -79,7 +79,7 @@ EXHIBITS = (
         ((SAC.__init__, "self.target_entropy = -A", "self.target_entropy = A"),)),
     Exhibit(
         "temperature-sign", "α rises where the entropy is above its target, and falls where it is below.", "sac",
-        "α runs away from where it should be, in the direction in which it has started.",
+        "α moves away from where it should be, in the direction in which it has started.",
         "Plot α and the entropy: an entropy above its target must make α fall.",
         ("return", "alpha"), updates.temperature_moves,
         "change of log α, in learning rates, where the entropy is above its target", -1, 1,
