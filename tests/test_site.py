@@ -432,11 +432,7 @@ def test_pages_in_a_browser(whole, browser):
                 assert (np.mean([int(x) for x in re.findall(r"\d+", colour)]) < 128) == (scheme == "dark")
             assert said == [] and all(url.startswith(whole.as_uri()) for url in asked)
             page.close()
-
-
-@pytest.mark.slow
-def test_the_search_box_finds(whole, browser):
-    page = browser.new_page()
+    page = browser.new_page()                                       # the search box
     page.goto((whole / "index.html").as_uri())
     page.fill("#search", "lambda_return")
     assert page.locator("#found a").first.get_attribute("href") == "code-returns.html#lambda_return"
@@ -444,17 +440,12 @@ def test_the_search_box_finds(whole, browser):
     page.wait_for_url("**/code-returns.html#lambda_return")
     page.fill("#search", "qqqq")
     assert page.is_hidden("#found")
-    page.close()
-
-
-@pytest.mark.slow
-def test_answers_are_printed(whole, browser):
-    page = browser.new_page()
-    page.goto((whole / "code-returns.html").as_uri())
     closed = "[...document.querySelectorAll('details')].filter((one) => !one.open).length"
     assert page.evaluate(closed) > 3
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")           # paper shows the answers
     assert page.evaluate(closed) == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(closed) > 3
     page.close()
 
 
