@@ -78,8 +78,9 @@ def course(tmp_path):
     (folder / "00_values.md").write_text(HEADER + TEXT)
     (folder / "cells/00_values.py").write_text(CELLS)
     (folder / "figures/box.svg").write_text(BOX)
-    second = HEADER.replace("Values", "Return").replace('["gae"]', "[]").replace("value | values", "return")
-    (folder / "01_return.md").write_text(second + "\nA value, a value, a `value`.\n\n## Value\n\n[Before](00_values.md#a-cell).\n")
+    second = HEADER.replace("Values", "Return").replace('["gae"]', "[]").replace("value | values", "value iteration")
+    text = "\nBy value iteration, **a value**. A value, a value, a `value`.\n\n## Value\n\n[Before](00_values.md#a-cell).\n"
+    (folder / "01_return.md").write_text(second + text)
     return folder
 
 
@@ -143,7 +144,8 @@ def test_a_chapter_has_what_its_macros_say(site):
 def test_only_the_first_mention_of_a_term_is_a_link(site):
     page = chapter(site, 1)
     assert page.count('class="term"') == 1
-    assert 'A <a class="term" href="glossary.html#term-value" title="The expected return.">value</a>, a value, a <code>' in page
+    assert ('<p>By value iteration, <strong>a value</strong>. A <a class="term" href="glossary.html#term-value" '
+            'title="The expected return.">value</a>, a value, a <code>') in page
     assert '<a href="00_values.html#a-cell">Before</a>' in page
     assert 'class="term"' not in chapter(site, 0)                   # its own terms are explained below
 
