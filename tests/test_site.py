@@ -78,8 +78,9 @@ def course(tmp_path):
     (folder / "00_values.md").write_text(HEADER + TEXT)
     (folder / "cells/00_values.py").write_text(CELLS)
     (folder / "figures/box.svg").write_text(BOX)
-    second = HEADER.replace("Values", "Return").replace('["gae"]', "[]").replace("value | values", "return")
-    (folder / "01_return.md").write_text(second + "\nA value, a value, a `value`.\n\n## Value\n\n[Before](00_values.md#a-cell).\n")
+    second = HEADER.replace("Values", "Return").replace('["gae"]', "[]").replace("value | values", "value iteration")
+    text = "\nBy value iteration, **a value**. A value, a value, a `value`.\n\n## Value\n\n[Before](00_values.md#a-cell).\n"
+    (folder / "01_return.md").write_text(second + text)
     return folder
 
 
@@ -143,7 +144,8 @@ def test_a_chapter_has_what_its_macros_say(site):
 def test_only_the_first_mention_of_a_term_is_a_link(site):
     page = chapter(site, 1)
     assert page.count('class="term"') == 1
-    assert 'A <a class="term" href="glossary.html#term-value" title="The expected return.">value</a>, a value, a <code>' in page
+    assert ('<p>By value iteration, <strong>a value</strong>. A <a class="term" href="glossary.html#term-value" '
+            'title="The expected return.">value</a>, a value, a <code>') in page
     assert '<a href="00_values.html#a-cell">Before</a>' in page
     assert 'class="term"' not in chapter(site, 0)                   # its own terms are explained below
 
@@ -432,11 +434,7 @@ def test_pages_in_a_browser(whole, browser):
                 assert (np.mean([int(x) for x in re.findall(r"\d+", colour)]) < 128) == (scheme == "dark")
             assert said == [] and all(url.startswith(whole.as_uri()) for url in asked)
             page.close()
-
-
-@pytest.mark.slow
-def test_the_search_box_finds(whole, browser):
-    page = browser.new_page()
+    page = browser.new_page()                                       # the search box
     page.goto((whole / "index.html").as_uri())
     page.fill("#search", "lambda_return")
     assert page.locator("#found a").first.get_attribute("href") == "code-returns.html#lambda_return"
@@ -444,17 +442,12 @@ def test_the_search_box_finds(whole, browser):
     page.wait_for_url("**/code-returns.html#lambda_return")
     page.fill("#search", "qqqq")
     assert page.is_hidden("#found")
-    page.close()
-
-
-@pytest.mark.slow
-def test_answers_are_printed(whole, browser):
-    page = browser.new_page()
-    page.goto((whole / "code-returns.html").as_uri())
     closed = "[...document.querySelectorAll('details')].filter((one) => !one.open).length"
     assert page.evaluate(closed) > 3
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")           # paper shows the answers
     assert page.evaluate(closed) == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(closed) > 3
     page.close()
 
 

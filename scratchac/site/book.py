@@ -169,8 +169,8 @@ class Site:
             found = re.search(r'<h[123](?: id="([^"]+)")?>(?:<a id="([\w-]+)"></a>)?(.*?)</h[123]>', piece, re.DOTALL)
             anchor = (found[1] or found[2]) if found else None
             heading = html.unescape(TAGS.sub("", found[3])) if found else title
-            text = plain(piece)
-            if text:
+            text = plain(piece[found.end() :] if found else piece)
+            if text or heading != title:
                 self.search.append((heading if heading == title else f"{title}: {heading}", name + (f"#{anchor}" if anchor else ""),
                                     text[:1_500]))
 

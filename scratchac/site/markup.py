@@ -121,8 +121,8 @@ def plain(page: str) -> str:
 
 
 def in_sentences(body: str, change: Callable[[str], str]) -> str:
-    """HTML whose sentences are changed; headings, links, formulas, pictures and code stay as they are."""
-    kept = r"<(pre|a|svg|math|h\d|summary|code|dt|b|th)\b.*?</\1>|<[^>]+>"
+    """HTML whose sentences are changed; headings, links, bold words, formulas, pictures and code stay."""
+    kept = r"<(pre|a|svg|math|h\d|summary|code|dt|b|strong|th)\b.*?</\1>|<[^>]+>"
     made, last = [], 0
     for found in re.finditer(kept, body, re.DOTALL):
         made += [change(body[last : found.start()]), found[0]]

@@ -45,13 +45,16 @@ def chapter(site: Site, one: Chapter) -> None:
     earlier = [term for x in site.chapters if x.number < one.number for term in x.terms]
     further = "".join(f'<a class="level2" href="#{anchor}">{shown}</a>' for anchor, shown, there in (
         ("to-do", "To do", tasks), ("to-read", "To read", files), ("terms", "Terms of this chapter", terms)) if there)
-    site.write(f"{one.path.stem}.html", title, explained(body, earlier) + foot, side=side + further, head=head,
+    site.write(f"{one.path.stem}.html", title, explained(body, earlier, list(one.terms)) + foot, side=side + further, head=head,
                current="index.html")
 
 
-def explained(body: str, terms: list[Term]) -> str:
-    """The first mention of each term in a chapter's sentences becomes a link to the glossary."""
-    forms = {form.lower(): term for term in terms for form in term.forms}
+def explained(body: str, earlier: list[Term], own: list[Term]) -> str:
+    """The first mention of each earlier term in a chapter's sentences becomes a link to the glossary.
+
+    own    the chapter's own terms, within which no earlier one is mentioned
+    """
+    forms = {form.lower(): term for term in [*earlier, *own] for form in term.forms}
     if not forms:
         return body
     met: set[str] = set()
@@ -60,7 +63,7 @@ def explained(body: str, terms: list[Term]) -> str:
 
     def one(found: re.Match[str]) -> str:
         term = forms[html.unescape(found[1]).lower()]
-        if term.anchor in met:
+        if term in own or term.anchor in met:
             return found[0]
         met.add(term.anchor)
         return f'<a class="term" href="glossary.html#{term.anchor}" title="{html.escape(term.says)}">{found[1]}</a>'

@@ -40,5 +40,10 @@ box.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && list.firstChild) location.href = list.firstChild.firstChild.href;
 });
 document.addEventListener("click", (event) => { if (!event.target.closest(".search")) list.hidden = true; });
-// Paper shows the folded answers, too.
-addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
+// Paper shows the folded answers, too; afterwards they are folded again.
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const one of opened) one.open = true;
+});
+addEventListener("afterprint", () => { for (const one of opened) one.open = false; });

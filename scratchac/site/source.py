@@ -89,7 +89,9 @@ def prose(text: str) -> str:
     made = []
     for block in re.split(r"\n\s*\n", text.strip("\n")):
         lines = block.splitlines()
-        if names := _names(textwrap.dedent(block).splitlines()):
+        if title := re.fullmatch(r"-- (.+?) -+", block.strip()):            # a ruler between the sections of a file
+            made.append(f'<p class="ruler">{html.escape(title[1])}</p>')
+        elif names := _names(textwrap.dedent(block).splitlines()):
             made.append(f'<dl class="names">{names}</dl>')
         elif any(line.startswith("  ") or re.search(r"\S {3,}\S", line) for line in lines):
             made.append(f'<pre class="equations" tabindex="0">{html.escape(textwrap.dedent(block), quote=False)}</pre>')
