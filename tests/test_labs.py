@@ -203,5 +203,5 @@ def test_the_pages_are_whole_and_ask_for_nothing():
     assert sorted(written()) == sorted(["microscope.html", *(f"{name}.html" for name in labs.NAMES)])
     for name, page in written().items():
         assert "default-src 'none'" in page and not re.search(r"\{\{[\w.]+\}\}", page), name
-        assert page.count("<details>") == page.count("<b>Question.</b>") == 1, name
+        assert name == "microscope.html" or page.count("<details>") == page.count("<b>Question.</b>") == 1, name
         assert not re.search(r"https:|fetch\(|import\(|XMLHttpRequest|@import|src=", page), name
