@@ -44,13 +44,13 @@ EXHIBITS = (
         "broadcast-advantage", "Advantages (B,) meet log-probabilities (B, 1): each row gets the mean advantage of all.", "a2c",
         "All actions of a batch are reinforced alike, so learning is slow; it is not zero, since batches differ.",
         "Two rows with the advantages 1 and −1 must have opposite gradients.",
-        ("auc",), w.gradient_of_the_first_row, "∂L/∂log π of the first of two rows with the advantages 1 and −1", -0.5, 0,
+        ("return", "auc"), w.gradient_of_the_first_row, "∂L/∂log π of the first of two rows with the advantages 1 and −1", -0.5, 0,
         ((losses.policy_gradient, "advantage * (-1 / len(logp))", "np.full_like(logp, -advantage.mean() / len(logp))"),)),
     Exhibit(
         "sum-not-mean", "The policy gradient is summed over the batch, so that the step grows with the batch.", "a2c",
         "Clipping the gradient and the optimiser hide the factor in part; the balance with the entropy bonus changes.",
         "Repeat each row of a batch: the gradient of a mean must not change.",
-        ("auc",), w.gradient_of_one_of_four, "∂L/∂log π of one of four rows with the advantage 1", -0.25, -1,
+        ("return", "auc"), w.gradient_of_one_of_four, "∂L/∂log π of one of four rows with the advantage 1", -0.25, -1,
         ((losses.policy_gradient, "advantage * (-1 / len(logp))", "-advantage"),)),
     Exhibit(
         "softmax-not-subtracted", "In ∂log π(a)/∂y = 1[j = a] − π the second term is missing.", "a2c",

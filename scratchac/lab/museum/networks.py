@@ -13,7 +13,7 @@ EXHIBITS = (
         ((nn.MLP.initialise, "W[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, W.shape, gain))", "W[...] = 0"),)),
     Exhibit(
         "adam-without-bias-correction", "Adam's moments are not corrected for their start at 0.", "a2c",
-        "The first steps are about three times as large; on this task nothing else changes.",
+        "The first steps are about three times as large; on this task the return is the same.",
         "The first step of Adam has the size of the learning rate.",
         (), w.first_step_of_adam, "size of Adam's first step with the learning rate 1", 1, 3.1623,
         ((optim.adam, "step *= 1 / (1 - beta2**t) ** 0.5", "pass"), (optim.adam, "step *= lr / (1 - beta1**t)", "step *= lr"))),
@@ -21,7 +21,7 @@ EXHIBITS = (
         "tanh-slope", "The backward pass leaves out the derivative of tanh.", "a2c",
         "The gradient is wrong, and the agent learns all the same, more slowly.",
         "Check the gradient by finite differences; the learning curve alone does not tell.",
-        ("auc", "value"), w.slope_at_two, "derivative of tanh at 2", 0.0707, 1,
+        ("return", "auc", "value"), w.slope_at_two, "derivative of tanh at 2", 0.0707, 1,
         ((nn.linear_backward, "dz *= dy ", "dz = 1 * dy "),)),
     Exhibit(
         "bias-gradient", "The biases of all layers get no gradient.", "a2c",

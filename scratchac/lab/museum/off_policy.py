@@ -39,9 +39,9 @@ EXHIBITS = (
         ((TD3.critic_step, "self.rng.standard_normal(a2.shape)", "self.rng.standard_normal((1, a2.shape[1]))"),)),
     Exhibit(
         "one-critic", "SAC uses the first of its critics alone.", "sac",
-        "On this task nothing is seen; the overestimation that two critics prevent is small here.",
+        "Q is a little larger, and on this task the return is the same.",
         "Give the critics known values: the target must use the smaller one.",
-        (), updates.smaller_of_two, "target where Q₁ = 2 and Q₂ = 1", 1, 2,
+        ("q",), updates.smaller_of_two, "target where Q₁ = 2 and Q₂ = 1", 1, 2,
         ((SAC.critic_step, "q2.min(axis=0) - alpha", "q2[0] - alpha"),
          (SAC.actor_step, "first = q[0] <= q[1]", "first = q[0] < np.inf"))),
     Exhibit(
@@ -81,12 +81,12 @@ EXHIBITS = (
         "temperature-sign", "α rises where the entropy is above its target, and falls where it is below.", "sac",
         "α moves away from where it should be, in the direction in which it has started.",
         "Plot α and the entropy: an entropy above its target must make α fall.",
-        ("return", "alpha"), updates.temperature_moves,
+        ("return", "alpha", "entropy", "q"), updates.temperature_moves,
         "change of log α, in learning rates, where the entropy is above its target", -1, 1,
         ((SAC.temperature_step, "-alpha * (logp.mean()", "alpha * (logp.mean()"),)),
     Exhibit(
         "target-critics-in-actor", "The actor's loss uses the target critics.", "sac",
-        "The actor follows older values; on this task nothing is seen.",
+        "The actor follows older values; on this task the return is the same.",
         "Change the critics that are trained: the actor's loss must change.",
         (), updates.actor_loss_follows_the_critics, "change of the actor's loss where both Q rise by 1", -1, 0,
         ((SAC.actor_step, "q, cache = self.critic.forward(self.w,", "q, cache = self.critic.forward(self.w_target,"),
