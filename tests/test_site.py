@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -190,8 +191,10 @@ def test_a_wrong_text_is_an_error_with_its_line(old, new, message, course, tmp_p
 def test_a_cell_that_fails_or_warns_is_an_error(old, new, message, course):
     path = course / "cells/00_values.py"
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(UserError, match=re.escape(message)):
-        cells.run(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                             # as it is outside of pytest
+        with pytest.raises(UserError, match=re.escape(message)):
+            cells.run(path)
 
 
 def test_cells_share_one_namespace_and_a_figure_is_shown_once(tmp_path):
@@ -337,7 +340,7 @@ SIDE = {"return": [1.0, -3.0, 2.0], "curves": [[[0, 1.0], [10, 2.0]], [[0, 0.0],
 def test_an_exhibit_has_its_figures(monkeypatch):
     texts = {"line": "A <line>.", "seen": "Less.", "noticed": "A test."}
     bug = type("Bug", (), {**texts, "diff": lambda self: "-a = 1\n+a = 2"})()
-    measured = {"bug": {"seeds": [0, 1, 2], "right": SIDE, "wrong": SIDE | {"return": [-4.0]}, "witness": {"right": 1, "wrong": 2}}}
+    measured = {"bug": {"seeds": [0, 1, 2], "right": SIDE, "wrong": SIDE | {"return": [-4.0, None]}, "witness": {"right": 1, "wrong": 2}}}
     monkeypatch.setattr(museum, "EXHIBITS", {"bug": bug})
     monkeypatch.setattr(museum, "measured", lambda: measured)
     card = museum.card("bug")

@@ -34,9 +34,10 @@ def value(rest: str) -> str:
     name, side, metric = words
     found = measured().get(name, {})
     numbers = found.get("witness", {}).get(side) if metric == "witness" else found.get(side, {}).get(metric)
-    if numbers is None or numbers == []:
+    known = [x for x in (numbers if isinstance(numbers, list) else [numbers]) if x is not None]
+    if not known:
         raise UserError("this has not been measured (demos/results/museum.json)")
-    return format(median(numbers) if isinstance(numbers, list) else numbers, spec).replace("-", "−", 1)
+    return format(median(known), spec).replace("-", "−", 1)
 
 
 def card(name: str) -> str:
@@ -44,7 +45,7 @@ def card(name: str) -> str:
     if name not in EXHIBITS:
         raise UserError("the museum has no such exhibit")
     one, seen = EXHIBITS[name], measured().get(name)
-    parts = [f'<div class="card exhibit" id="exhibit-{name}"><p class="kind">Exhibit: {name}</p>'
+    parts = [f'<div class="card exhibit" id="exhibit-{name}"><p class="kind">Exhibit: <a href="museum.html#{name}">{name}</a></p>'
              f"<p><b>{html.escape(one.line)}</b></p>", differing(one)]
     if seen:
         parts += [table(seen), f"<figure>{curves(name, seen)}</figure>"]
