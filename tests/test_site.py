@@ -340,7 +340,8 @@ SIDE = {"return": [1.0, -3.0, 2.0], "curves": [[[0, 1.0], [10, 2.0]], [[0, 0.0],
 def test_an_exhibit_has_its_figures(monkeypatch):
     texts = {"line": "A <line>.", "seen": "Less.", "noticed": "A test."}
     bug = type("Bug", (), {**texts, "diff": lambda self: "-a = 1\n+a = 2"})()
-    measured = {"bug": {"seeds": [0, 1, 2], "right": SIDE, "wrong": SIDE | {"return": [-4.0, None]}, "witness": {"right": 1, "wrong": 2}}}
+    wrong = SIDE | {"return": [-4.0, None]}
+    measured = {"bug": {"seeds": [0, 1, 2], "right": SIDE, "wrong": wrong, "witness": {"right": 1, "wrong": 2}}}
     monkeypatch.setattr(museum, "EXHIBITS", {"bug": bug})
     monkeypatch.setattr(museum, "measured", lambda: measured)
     card = museum.card("bug")
