@@ -62,5 +62,5 @@ BASES: dict[str, Base] = {
                      seconds=4),
     "ddpg": Base("ddpg", PENDULUM, PENDULUM, 5_000, SHORT, seconds=7),
     "ddpg-25": Base("ddpg", worlds.short_pendulum, SHORT_TASK, 5_000, SHORT, test=PENDULUM, seconds=7),
-    "td3": Base("td3", PENDULUM, PENDULUM, 6_000, SHORT | {"actor_lr": 1e-3, "critic_lr": 1e-3}, seconds=9),
+    "td3": Base("td3", PENDULUM, PENDULUM, 8_000, SHORT | {"actor_lr": 1e-3, "critic_lr": 1e-3}, seconds=9),
 }
