@@ -48,7 +48,7 @@ EXHIBITS = (
         "max-of-critics", "SAC's target uses the larger of the two critics.", "sac",
         "The values become larger than with the minimum; the return hides it on this task.",
         "Give the critics known values, or compare Q with the returns that follow.",
-        (), updates.smaller_of_two, "target where Q₁ = 2 and Q₂ = 1", 1, 2,
+        ("q",), updates.smaller_of_two, "target where Q₁ = 2 and Q₂ = 1", 1, 2,
         ((SAC.critic_step, "q2.min(axis=0)", "q2.max(axis=0)"),)),
     Exhibit(
         "broadcast-critic", "Targets (B,) meet critics (B, 1): each Q is compared with the targets of all rows.", "sac",
