@@ -8,6 +8,7 @@ import pytest
 
 from scratchac.__main__ import main
 from scratchac.errors import UserError
+from scratchac.experiments import plots
 from scratchac.lab.breaks import noticed_by
 from scratchac.lab.museum import EXHIBITS, measure
 from scratchac.lab.museum.bases import BASES
@@ -134,10 +135,19 @@ def test_blind_hides_the_name_until_an_answer(capsys):
     assert codes[0::2] != codes[:1] * 3                     # not always A
 
 
+def test_blind_draws_both_curves_without_names(monkeypatch, tmp_path, capsys):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(figure))
+    assert main(["museum", "--blind", "--seed", "1", "--out", str(tmp_path / "blind.png")]) == 0
+    ax, = drawn[0].axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["A", "B"]
+    assert not [name for name in EXHIBITS if name in ax.get_title()] and "blind.png" in capsys.readouterr().out
+
+
 def test_blind_without_figures_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(museum, "FIGURES", tmp_path / "none.json")
     with pytest.raises(UserError, match=r"museum\.json is missing"):
-        museum.guess(0, None)
+        museum.guess(0, None, None)
 
 
 def test_a_hunt(capsys):
@@ -161,7 +171,7 @@ def test_a_hunt(capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["answer"], "takes a place"), (["train", "returns.py:3"], "takes a place"), (["answer", "returns.py"], "FILE:LINE"),
-    (["answer", ":3"], "FILE:LINE"), (["--seed", "-1"], "at least 0")])
+    (["answer", ":3"], "FILE:LINE"), (["--seed", "-1"], "at least 0"), (["--out", "x.png"], "hunt train")])
 def test_hunt_refuses(words, message, capsys):
     assert main(["hunt", *words]) == 2
     assert message in capsys.readouterr().err

@@ -32,9 +32,9 @@ def museum(name: Name = None, seeds: str | None = None, steps: int | None = None
     from scratchac.lab.museum import EXHIBITS
 
     if blind:
-        if name or seeds or steps or out:
-            raise UserError("--blind chooses an exhibit itself, and trains nothing: it takes --seed and --answer alone")
-        guess(seed, answer)
+        if name or seeds or steps:
+            raise UserError("--blind chooses an exhibit itself, and trains nothing: it takes --seed, --answer and --out alone")
+        guess(seed, answer, out)
     elif answer or seed:
         raise UserError("--answer and --seed go with --blind; --seeds says on which seeds to train")
     elif name is None:
@@ -66,29 +66,29 @@ def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> No
             print(f"{'right' if side is right else 'wrong'}: training stopped {stop}")
     print(f"What one sees. {one.seen}\nHow to notice. {one.noticed}")
     if out is not None:
-        draw(one, right, wrong, out)
-        print(out)
+        draw(f"{one.name}: {one.training.title}", {"right": right, "wrong": wrong}, out)
 
 
-def draw(one: Any, right: dict[str, Any], wrong: dict[str, Any], out: Path) -> None:
-    """Write the learning curves of both versions, with the range over seeds."""
+def draw(title: str, sides: dict[str, dict[str, Any]], out: Path) -> None:
+    """Write the learning curves of both versions, with the range over seeds, and print the file's name."""
     from matplotlib.figure import Figure
 
     from scratchac.experiments import plots
 
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     ax = figure.subplots()
-    for label, side, colour in (("right", right, plots.COLOURS[0]), ("wrong", wrong, plots.COLOURS[3])):
+    for (label, side), colour in zip(sides.items(), (plots.COLOURS[0], plots.COLOURS[3]), strict=True):
         runs = [np.array(curve, float) for curve in side["curves"] if curve]
         plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], label, colour)
-    ax.set_title(f"{one.name}: {one.training.title}", fontsize=9)
+    ax.set_title(title, fontsize=9)
     ax.set_xlabel("environment steps")
     ax.set_ylabel("return: mean and range over seeds")
     ax.legend(fontsize=8)
     plots.save(figure, out)
+    print(out)
 
 
-def guess(seed: int, answer: str | None) -> None:
+def guess(seed: int, answer: str | None, out: Path | None) -> None:
     """The figures of an exhibit as A and B. Raises UserError without the file of figures."""
     from scratchac.lab.museum import EXHIBITS, measure
 
@@ -106,6 +106,8 @@ def guess(seed: int, answer: str | None) -> None:
         cells = [np.median([np.interp(step, *np.array(curve, float).T) for curve in seen[side]["curves"] if curve])
                  for side in sides]
         print(f"{step:8,.0f} steps  {cells[0]:10.4g}  {cells[1]:10.4g}")
+    if out is not None:
+        draw(one.training.title, {"A": seen[sides[0]], "B": seen[sides[1]]}, out)
     if answer is None:
         print(f"\nWhich one has a bug? scratchac museum --blind --seed {seed} --answer A (or B)")
         return
@@ -115,7 +117,7 @@ def guess(seed: int, answer: str | None) -> None:
         raise SystemExit(1)
 
 
-def hunt(action: Action = "start", place: Place = None, seed: int = 0) -> None:
+def hunt(action: Action = "start", place: Place = None, seed: int = 0, out: Path | None = None) -> None:
     """Find the line of a bug that is not named. `scratchac hunt` alone says what is trained.
 
     Args:
@@ -123,15 +125,19 @@ def hunt(action: Action = "start", place: Place = None, seed: int = 0) -> None:
             number that it changes; answer FILE:LINE: say where it is; reveal: give up
         place: with answer, a file of the library and a line in it
         seed: chooses the bug
+        out: with train, draw the learning curves into this file
     """
     one = hunted(seed)
     if (place is not None) != (action == "answer"):
         raise UserError("`scratchac hunt answer FILE:LINE` takes a place, such as scratchac/returns.py:40, and nothing else does")
+    if out is not None and action != "train":
+        raise UserError("--out draws the learning curves of `scratchac hunt train`")
     if action == "answer":
         judge(one, str(place))
+    elif action == "train":
+        train(one, out)
     else:
-        actions: dict[str, Callable[[Any, int], None]] = {"start": begin, "train": train, "gradcheck": gradcheck, "probe": probe,
-                                                          "reveal": reveal}
+        actions: dict[str, Callable[[Any, int], None]] = {"start": begin, "gradcheck": gradcheck, "probe": probe, "reveal": reveal}
         actions[action](one, seed)
 
 
@@ -152,7 +158,7 @@ def begin(one: Any, seed: int) -> None:
                       for what in ("train", "gradcheck", "probe", "answer FILE:LINE", "reveal")))
 
 
-def train(one: Any, seed: int) -> None:
+def train(one: Any, out: Path | None) -> None:
     """One seed of both versions."""
     from scratchac.lab.museum import measure
 
@@ -160,6 +166,8 @@ def train(one: Any, seed: int) -> None:
     print(f"{base.title}, seed {base.seeds[0]}", flush=True)
     right, wrong = (measure.side([measure.train(one.base, bug, base.seeds[0])]) for bug in (None, one))
     print(measure.table(right, wrong, names=("without", "with the bug")))
+    if out is not None:
+        draw(base.title, {"without": right, "with the bug": wrong}, out)
 
 
 def gradcheck(one: Any, seed: int) -> None:
