@@ -28,7 +28,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def everything(folder: Any, long: bool = False) -> list[Path]:
-    """Write the chapters' cells and the demos into a folder as notebooks; returns their paths.
+    """Write the chapters' cells and the demos as notebooks into the folders course and demos of a folder; returns their paths.
 
     The chapters and the demos of at most half a minute (demos/README.md says how long they take) are run; the others have no
     outputs. An installation without a checkout has no demos.
@@ -40,8 +40,10 @@ def everything(folder: Any, long: bool = False) -> list[Path]:
     minutes = minutes_of_demos()
     run = {stem for stem, least in minutes.items() if (long or least <= LONGEST) and stem not in BY_HAND}
     demos = [DEMOS / f"{stem}.py" for stem in minutes]
-    written = write([*sorted(CELLS.glob("*.py")), *(demo for demo in demos if demo.stem in run)], folder)
-    return written + write([demo for demo in demos if demo.stem not in run], folder, execute=False)
+    written = write(sorted(CELLS.glob("*.py")), Path(folder) / "course")
+    for executed in (True, False):
+        written += write([demo for demo in demos if (demo.stem in run) == executed], Path(folder) / "demos", execute=executed)
+    return written
 
 
 def minutes_of_demos() -> dict[str, float]:
