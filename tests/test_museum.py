@@ -1,6 +1,5 @@
 """The museum of bugs: each exhibit changes what it says, its witness tells, and the commands that show and hide it."""
 
-import json
 import re
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from scratchac.__main__ import main
 from scratchac.errors import UserError
 from scratchac.experiments import plots
-from scratchac.lab.breaks import noticed_by
+from scratchac.lab.breaks import noticed
 from scratchac.lab.museum import EXHIBITS, measure
 from scratchac.lab.museum.bases import BASES
 from scratchac.lab.museum.exhibit import TELLS
@@ -57,9 +56,9 @@ def test_changed_hyperparameters_are_in_the_diff():
 
 def test_several_edits_are_noticed_together():
     """Forward and backward pass without the correction agree with each other, so that fewer checks notice both than one."""
-    forward, backward = EXHIBITS["no-tanh-correction"].patches()
-    both = {one.check for one in noticed_by([forward, backward])}
-    assert both < {one.check for one in noticed_by([backward])}
+    _, backward = EXHIBITS["no-tanh-correction"].patches()
+    both = {one.check for one in noticed(EXHIBITS["no-tanh-correction"].applied())}
+    assert both < {one.check for one in noticed(backward)}
 
 
 def test_a_row_of_the_matrix():
@@ -72,7 +71,7 @@ def test_a_row_of_the_matrix():
 
 def test_figures_name_exhibits_as_they_are():
     """museum.json has the base, seeds, steps and witness of each exhibit, and one number for each seed."""
-    done = json.loads(museum.FIGURES.read_text(encoding="utf-8"))["exhibits"]
+    done = measure.measured()
     assert done and set(done) <= set(NAMES)
     for name, seen in done.items():
         one = EXHIBITS[name]
@@ -86,7 +85,7 @@ def test_figures_name_exhibits_as_they_are():
 @pytest.mark.parametrize("name", NAMES)
 def test_what_gives_an_exhibit_away_was_measured(name):
     """Each metric in `tells` is outside the right version's range over seeds; a return below it is among them."""
-    seen = json.loads(museum.FIGURES.read_text(encoding="utf-8"))["exhibits"].get(name)
+    seen = measure.measured().get(name)
     if seen is None:
         pytest.skip("not trained yet")
     right, wrong, tells = seen["right"], seen["wrong"], EXHIBITS[name].tells
@@ -145,7 +144,8 @@ def test_blind_draws_both_curves_without_names(monkeypatch, tmp_path, capsys):
 
 
 def test_blind_without_figures_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(museum, "FIGURES", tmp_path / "none.json")
+    monkeypatch.setattr(measure, "FIGURES", tmp_path / "none.json")
+    monkeypatch.setattr(measure, "measured", measure.measured.__wrapped__)
     with pytest.raises(UserError, match=r"museum\.json is missing"):
         museum.guess(0, None, None)
 

@@ -80,7 +80,7 @@ def mean_and_range(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def band(ax: Any, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: str, colour: Any,
-         spread: Spread = mean_and_range) -> None:
+         spread: Spread = mean_and_range, points: int = 200) -> None:
     """Draw one line for several curves together, with a band around it, on a common grid of x; nothing for curves without a value.
 
     A run in which no episode has ended has a curve of returns without a value.
@@ -89,7 +89,7 @@ def band(ax: Any, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: str
     drawn = [(x, x[ok], y[ok]) for x, y, ok in zip(xs, ys, known, strict=True) if ok.any()]
     if not drawn:
         return
-    grid = np.linspace(max(x[0] for x, _, _ in drawn), min(x[-1] for x, _, _ in drawn), 200)
+    grid = np.linspace(max(x[0] for x, _, _ in drawn), min(x[-1] for x, _, _ in drawn), points)
     lines = np.array([np.interp(grid, x, y) for _, x, y in drawn])
     middle, low, high = spread(lines)
     ax.plot(grid, middle, color=colour, lw=1.4, label=label)

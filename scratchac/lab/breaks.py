@@ -3,8 +3,8 @@
     scratchac gradcheck --break NAME
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,17 +92,10 @@ def patch_of(name: str) -> Patch:
     return Patch(*BREAKS[find_name("break", name, list(BREAKS), "scratchac gradcheck --break list prints all names")])
 
 
-def noticed(patch: Patch, seed: int = 0) -> list[Noticed]:
-    """The gradient checks that notice a patch while it is applied, with the first coordinate that differs in each."""
-    return noticed_by([patch], seed)
-
-
-def noticed_by(patches: Sequence[Patch], seed: int = 0) -> list[Noticed]:
-    """The same for several patches that are applied together."""
+def noticed(change: AbstractContextManager[Any], seed: int = 0) -> list[Noticed]:
+    """The gradient checks that notice a patch, or several, within their block, with the first coordinate that differs in each."""
     seen = []
-    with ExitStack() as stack:
-        for patch in patches:
-            stack.enter_context(patch)
+    with change:
         for check in CHECKS:
             one = gradcheck.numbers(check, seed)
             wrong = np.argwhere(~(one.errors < TOLERANCE))

@@ -71,16 +71,20 @@ class Patch(_Exchanged):
         """The code of the changed source. Its line numbers are those of the file."""
         return _changed(self.function, self.old, self.new)
 
+    def lines(self) -> tuple[int, int]:
+        """The numbers of the first and the last line of `old` in its file."""
+        text, first = source(self.function)
+        start = first + text[: text.index(self.old)].count("\n")
+        return start, start + self.old.count("\n")
+
     def diff(self) -> str:
         """File and line, and the lines that change, as `-` and `+`."""
         text, first = source(self.function)
-        before = text[: text.index(self.old)]
-        start, end = before.count("\n"), before.count("\n") + self.old.count("\n")
+        number, last = self.lines()
+        start, end = number - first, last - first
         lines, changed = text.splitlines(), text.replace(self.old, self.new).splitlines()
         new_end = end + self.new.count("\n") - self.old.count("\n")
-        path = Path(inspect.getsourcefile(inspect.unwrap(self.function)) or "?")
-        place = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
-        return "\n".join([f"{place}:{first + start} {self.name}", *(f"- {line.strip()}" for line in lines[start : end + 1]),
+        return "\n".join([f"{place(self.function)}:{number} {self.name}", *(f"- {line.strip()}" for line in lines[start : end + 1]),
                           *(f"+ {line.strip()}" for line in changed[start : new_end + 1])])
 
 
@@ -119,6 +123,12 @@ def qualified(function: Callable[..., Any]) -> str:
     """The name of a function with its module, without the package: `returns.gae`."""
     function = inspect.unwrap(function)
     return f"{function.__module__}.{function.__qualname__}".removeprefix("scratchac.")
+
+
+def place(function: Callable[..., Any]) -> str:
+    """The file of a function, from the folder of the project."""
+    path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "?")
+    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
 
 
 @cache

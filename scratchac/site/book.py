@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scratchac.errors import UserError
+from scratchac.lab.patch import ROOT
 from scratchac.site import source
 from scratchac.site.chapters import course
 from scratchac.site.markup import OUTSIDE, TAGS, Text, WrongText, in_sentences, plain
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 DOCUMENTS = {"scratchac/MATH.md": "math.html", "demos/README.md": "gallery.html", "demos/results/README.md": "results.html",
              "kernels/README.md": "kernels.html", "README.md": "readme.html", "CONTRIBUTING.md": "contributing.html",

@@ -20,11 +20,11 @@ from typing import Any
 
 from scratchac.errors import UserError
 from scratchac.lab.exercises import EXERCISES
-from scratchac.site import museum
+from scratchac.lab.patch import ROOT
+from scratchac.site import museum, source
 from scratchac.site.cells import Cell
 from scratchac.site.markup import Text, code_block
 
-ROOT = Path(__file__).parents[2]
 # Fences and code spans are left alone.
 MACRO = re.compile(r"(^```.*?^```$|`[^`\n]+`)|\{\{(.*?)\}\}", re.DOTALL | re.MULTILINE)
 VALUE = re.compile(r"([A-Za-z_]\w*)(?::([^}]*))?")
@@ -37,7 +37,7 @@ def lines_of(file: str, name: str) -> tuple[int, int]:
         found = next((node for node in getattr(found, "body", ()) if getattr(node, "name", None) == part), None)
         if found is None:
             raise UserError(f"{file} does not define {name}")
-    return min([found.lineno, *(one.lineno for one in found.decorator_list)]), found.end_lineno
+    return source.start_of(found), found.end_lineno
 
 
 class Macros:

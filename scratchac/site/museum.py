@@ -1,28 +1,20 @@
 """Exhibits of the museum of bugs, as cards with the committed figures (demos/results/museum.json)."""
 
 import html
-import json
-from functools import cache
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from scratchac.errors import UserError
+from scratchac.experiments import plots
 from scratchac.lab.museum import EXHIBITS
+from scratchac.lab.museum.measure import measured
 from scratchac.site import figures
 from scratchac.site.markup import coloured
 
-FIGURES = Path(__file__).parents[2] / "demos/results/museum.json"
 SHOWN = {"return": "return of the last policy", "auc": "mean return while training", "value": "V", "q": "Q", "entropy": "entropy",
          "alpha": "α"}
-
-
-@cache
-def measured() -> dict[str, Any]:
-    """The committed figures of all exhibits that have been measured."""
-    return json.loads(FIGURES.read_text(encoding="utf-8"))["exhibits"] if FIGURES.exists() else {}
 
 
 def value(rest: str) -> str:
@@ -80,17 +72,20 @@ def curves(name: str, seen: dict[str, Any]) -> str:
     """Learning curves of both: the median over seeds, and their range. Empty if there are none."""
     figure = figures.figure(5.2, 2.6)
     ax = figure.subplots()
-    for side, colour, style in (("right", figures.COLOURS[0], "-"), ("wrong", figures.COLOURS[3], "--")):
+    for side, colour in (("right", figures.COLOURS[0]), ("wrong", figures.COLOURS[3])):
         runs = [np.array(run, float) for run in seen.get(side, {}).get("curves", []) if run]
-        if not runs:
-            continue
-        steps = np.linspace(max(run[0, 0] for run in runs), min(run[-1, 0] for run in runs), 60)
-        returns = np.array([np.interp(steps, run[:, 0], run[:, 1]) for run in runs])
-        ax.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=colour, alpha=0.2, lw=0)
-        ax.plot(steps, np.median(returns, axis=0), style, color=colour, label=side)
+        plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], side, colour, median_and_range, points=60)
     if not ax.lines:
         return ""
+    for line in ax.lines:
+        if line.get_label() == "wrong":
+            line.set_linestyle("--")
     ax.set_xlabel("steps")
     ax.set_ylabel("return")
     ax.legend()
     return figures.svg(figure, f"Learning curves of the exhibit {name}")
+
+
+def median_and_range(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lines (S, points) of S seeds → (median, lowest, highest)."""
+    return np.median(lines, axis=0), lines.min(axis=0), lines.max(axis=0)

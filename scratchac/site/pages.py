@@ -7,8 +7,8 @@ from pathlib import Path
 from scratchac import __all__ as PUBLIC
 from scratchac.errors import UserError
 from scratchac.lab.exercises import EXERCISES
-from scratchac.lab.exercises.exercise import place
 from scratchac.lab.museum import EXHIBITS
+from scratchac.lab.patch import place
 from scratchac.site import cells, museum, source
 from scratchac.site import labs as interactive
 from scratchac.site.book import LINK_LINE, ROOT, Site

@@ -48,9 +48,9 @@ def parts(path: Path) -> list[Part]:
 
 def _defined(node: Any, lines: list[str], after: Any, outer: str) -> Iterator[Part]:
     """A function, or a class and its methods."""
-    name, start = outer + node.name, _start(node)
+    name, start = outer + node.name, start_of(node)
     methods = [one for one in node.body if isinstance(one, DEFINED)] if isinstance(node, ast.ClassDef) else []
-    end = _start(methods[0]) - 1 if methods else node.end_lineno
+    end = start_of(methods[0]) - 1 if methods else node.end_lineno
     doc = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else range(0)
     kept = [number for number in range(start, end + 1) if number not in doc]
     if doc and doc.stop in kept and not lines[doc.stop - 1].strip():
@@ -60,7 +60,8 @@ def _defined(node: Any, lines: list[str], after: Any, outer: str) -> Iterator[Pa
         yield from _defined(method, lines, last, f"{name}.")
 
 
-def _start(node: Any) -> int:
+def start_of(node: Any) -> int:
+    """The first line of a function or class, with its decorators."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 

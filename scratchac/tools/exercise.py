@@ -124,7 +124,7 @@ def solution(name: Name) -> None:
         name: name of an exercise or a part of it, its number, or its file
     """
     from scratchac.lab.exercises import find
-    from scratchac.lab.exercises.exercise import place
+    from scratchac.lab.patch import place
 
     one = find(name)
     for function in one.sources:

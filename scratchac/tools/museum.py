@@ -1,7 +1,6 @@
 """The subcommands `museum` and `hunt`: bugs beside the right code, and bugs to find."""
 
-import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,6 @@ from scratchac.errors import UserError, find_name
 Name = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
 Action = Annotated[Literal["start", "train", "gradcheck", "probe", "answer", "reveal"], tyro.conf.Positional]
 Place = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE:LINE]")]
-FIGURES = Path(__file__).parents[2] / "demos/results/museum.json"
 
 
 def museum(name: Name = None, seeds: str | None = None, steps: int | None = None, out: Path | None = None, blind: bool = False,
@@ -57,7 +55,7 @@ def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> No
     if steps is not None and steps < 1:
         raise UserError("--steps must be at least 1")
     print(f"{one.line}\n\n{one.diff()}\n\n{one.number}: {one.measure(False):.4g} and, with the bug, {one.measure(True):.4g}\n")
-    title = base.title if steps is None else f"{base.algorithm} on {base.task}, {steps:,} steps"
+    title = replace(base, steps=steps or base.steps).title
     print(f"{title}, seeds {', '.join(map(str, chosen))}", flush=True)
     right, wrong = (measure.side([measure.train(one.base, bug, seed, steps) for seed in chosen]) for bug in (None, one))
     print(f"median [lowest … highest] over seeds\n{measure.table(right, wrong)}\n")
@@ -66,7 +64,7 @@ def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> No
             print(f"{'right' if side is right else 'wrong'}: training stopped {stop}")
     print(f"What one sees. {one.seen}\nHow to notice. {one.noticed}")
     if out is not None:
-        draw(f"{one.name}: {one.training.title}", {"right": right, "wrong": wrong}, out)
+        draw(f"{one.name}: {title}", {"right": right, "wrong": wrong}, out)
 
 
 def draw(title: str, sides: dict[str, dict[str, Any]], out: Path) -> None:
@@ -92,9 +90,9 @@ def guess(seed: int, answer: str | None, out: Path | None) -> None:
     """The figures of an exhibit as A and B. Raises UserError without the file of figures."""
     from scratchac.lab.museum import EXHIBITS, measure
 
-    if not FIGURES.exists():
+    done = measure.measured()
+    if not done:
         raise UserError("demos/results/museum.json is missing: it comes with the repository, and demos/results/museum.py makes it")
-    done = json.loads(FIGURES.read_text(encoding="utf-8"))["exhibits"]
     rng = np.random.default_rng(seed)
     name = str(rng.choice([name for name in done if name in EXHIBITS]))
     sides = ["right", "wrong"] if rng.random() < 0.5 else ["wrong", "right"]
@@ -132,13 +130,14 @@ def hunt(action: Action = "start", place: Place = None, seed: int = 0, out: Path
         raise UserError("`scratchac hunt answer FILE:LINE` takes a place, such as scratchac/returns.py:40, and nothing else does")
     if out is not None and action != "train":
         raise UserError("--out draws the learning curves of `scratchac hunt train`")
-    if action == "answer":
-        judge(one, str(place))
+    if action == "start":
+        begin(one, seed)
     elif action == "train":
         train(one, out)
+    elif action == "answer":
+        judge(one, str(place))
     else:
-        actions: dict[str, Callable[[Any, int], None]] = {"start": begin, "gradcheck": gradcheck, "probe": probe, "reveal": reveal}
-        actions[action](one, seed)
+        {"gradcheck": gradcheck, "probe": probe, "reveal": reveal}[action](one)
 
 
 def hunted(seed: int) -> Any:
@@ -170,17 +169,17 @@ def train(one: Any, out: Path | None) -> None:
         draw(base.title, {"without": right, "with the bug": wrong}, out)
 
 
-def gradcheck(one: Any, seed: int) -> None:
+def gradcheck(one: Any) -> None:
     """The checks that notice."""
     from scratchac.gradcheck.differences import CHECKS
-    from scratchac.lab.breaks import noticed_by
+    from scratchac.lab.breaks import noticed
 
-    seen = noticed_by(one.patches())
+    seen = noticed(one.applied())
     print("\n".join([*(f"{check.check}: {check.wrong} of {check.coordinates} coordinates differ" for check in seen),
                      f"{len(seen)} of {len(CHECKS)} checks notice it."]))
 
 
-def probe(one: Any, seed: int) -> None:
+def probe(one: Any) -> None:
     """The witness's number with the bug."""
     print(f"{one.number}: {one.measure(True):.4g}\nIs that what it should be?")
 
@@ -198,6 +197,6 @@ def judge(one: Any, place: str) -> None:
     raise SystemExit(1)
 
 
-def reveal(one: Any, seed: int) -> None:
+def reveal(one: Any) -> None:
     """The bug."""
     print(f"{one.name}: {one.line}\n\n{one.diff()}\n\n{one.seen}\n{one.noticed}")

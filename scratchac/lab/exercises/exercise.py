@@ -7,12 +7,11 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchac.lab.patch import ROOT, Patch
+from scratchac.lab.patch import Patch, place
 
 Learner = Callable[..., Any]                            # the function that a learner writes
 
@@ -101,8 +100,3 @@ class Exercise:
         return ('"""' + "\n\n".join(parts) + f'\n"""\n\nimport numpy as np\n\n\ndef {self.function}({", ".join(self.gives)}):\n'
                 f'    raise NotImplementedError("return {returned}")\n')
 
-
-def place(function: Callable[..., Any]) -> str:
-    """The file of a function, from the folder of the project."""
-    path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "?")
-    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()

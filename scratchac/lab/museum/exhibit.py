@@ -1,14 +1,12 @@
 """What an exhibit is: a bug as edits of the library's source, or as other hyperparameters, and what gives it away."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from scratchac.lab.museum.bases import BASES, Base
-from scratchac.lab.patch import ROOT, Patch, source
+from scratchac.lab.patch import Patch, place, source
 
 Edit = tuple[Callable[..., Any], str, str]              # function, a piece of its source, what stands there instead
 TELLS = ("return", "auc", "value", "entropy", "alpha", "q", "witness")
@@ -90,11 +88,4 @@ class Exhibit:
 
     def places(self) -> list[tuple[str, int, int]]:
         """(file from the folder of the project, first line, last line) of each edit."""
-        found = []
-        for function, old, _ in self.edits:
-            text, first = source(function)
-            start = first + text[: text.index(old)].count("\n")
-            path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "?")
-            place = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
-            found.append((place, start, start + old.count("\n")))
-        return found
+        return [(place(edit[0]), *Patch(*edit).lines()) for edit in self.edits]

@@ -13,9 +13,9 @@ def row(exhibit: Exhibit, seen: dict[str, Any]) -> dict[str, Any]:
     witness     whether its two numbers differ
     others      whether the wrong version's median is outside the right one's range over seeds; absent without that metric
     """
-    from scratchac.lab.breaks import noticed_by
+    from scratchac.lab.breaks import noticed
 
-    found: dict[str, Any] = {"gradcheck": len(noticed_by(exhibit.patches())),
+    found: dict[str, Any] = {"gradcheck": len(noticed(exhibit.applied())),
                              "witness": exhibit.measure(False) != exhibit.measure(True)}
     right, wrong = seen["right"], seen["wrong"]
     for name in ("value", "q", "alpha", "entropy", "auc", "return"):

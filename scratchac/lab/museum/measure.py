@@ -1,6 +1,8 @@
 """Trains the right and the wrong version of an exhibit's base, and keeps what the figures need."""
 
+import json
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,17 @@ from scratchac import api
 from scratchac.errors import TrainingError
 from scratchac.lab.museum.bases import BASES
 from scratchac.lab.museum.exhibit import Exhibit
+from scratchac.lab.patch import ROOT
 
 METRICS = ("return", "auc", "value", "entropy", "alpha", "q")
 EPISODES, POINTS = 20, 50
+FIGURES = ROOT / "demos/results/museum.json"
+
+
+@cache
+def measured() -> dict[str, Any]:
+    """The committed figures of all exhibits that have been measured; none in an installation without a checkout."""
+    return json.loads(FIGURES.read_text(encoding="utf-8"))["exhibits"] if FIGURES.exists() else {}
 
 
 def train(base_name: str, exhibit: Exhibit | None, seed: int, steps: int | None = None) -> dict[str, Any]:

@@ -11,30 +11,33 @@ Seen = tuple[np.ndarray, dict[str, Any]]
 Stepped = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 
 
-class Clock(gym.Env):
-    """Every step pays 1, all observations are the same, and a time limit cuts the episode: V = 1/(1 − γ)."""
+class Still(gym.Env):
+    """All observations are the same; `t` counts the steps of an episode."""
 
-    observation_space, action_space = ONE, gym.spaces.Discrete(2)
-
-    def __init__(self, limit: int = 20) -> None:
-        self.limit = limit
+    observation_space: Any = ONE
 
     def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
         """Begin an episode."""
         super().reset(seed=seed)
         self.t = 0
-        return np.ones(1, np.float32), {}
+        return self._see(), {}
+
+    def _see(self) -> np.ndarray:
+        return np.ones(1, np.float32)
+
+
+class Clock(Still):
+    """Every step pays 1, all observations are the same, and a time limit cuts the episode: V = 1/(1 − γ)."""
+
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, limit: int = 20) -> None:
+        self.limit = limit
 
     def step(self, action: Any) -> Stepped:
         """Pay 1."""
         self.t += 1
-        return np.ones(1, np.float32), 1.0, False, self.t >= self.limit, {}
-
-
-class TurnedClock(Clock):
-    """A Clock with an action of one real number, which has no effect: Q = 1/(1 − γ)."""
-
-    action_space: Any = ONE
+        return self._see(), 1.0, False, self.t >= self.limit, {}
 
 
 class Counter(gym.Env):
@@ -112,82 +115,37 @@ class Match(gym.Env):
         return self.x, float((action == 1) == (self.x.prod() > 0)), True, False, {}
 
 
-class Wager(gym.Env):
+class Wager(Still):
     """One step. Action 0 pays 1; action 1 pays 10 in half of the cases and nothing in the others, so it is worth 5."""
 
-    observation_space, action_space = ONE, gym.spaces.Discrete(2)
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
-        """Begin."""
-        super().reset(seed=seed)
-        return np.ones(1, np.float32), {}
+    action_space = gym.spaces.Discrete(2)
 
     def step(self, action: Any) -> Stepped:
         """Pay."""
         reward = 1.0 if action == 0 else 10.0 * (self.np_random.random() < 0.5)
-        return np.ones(1, np.float32), reward, True, False, {}
+        return self._see(), reward, True, False, {}
 
 
-class Inside(gym.Env):
+class Inside(Still):
     """Ten steps. The reward is −4(a − 0.3)²: the best action is not at a bound, and −19.6 is the return of action 1."""
 
-    observation_space, action_space = ONE, ONE
+    action_space = ONE
     length = 10
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
-        """Begin."""
-        super().reset(seed=seed)
-        self.t = 0
-        return np.ones(1, np.float32), {}
 
     def step(self, action: Any) -> Stepped:
         """Pay for the distance from 0.3."""
         self.t += 1
-        return np.ones(1, np.float32), -4 * float((action[0] - 0.3) ** 2), self.t == self.length, False, {}
+        return self._see(), -4 * float((action[0] - 0.3) ** 2), self.t == self.length, False, {}
 
 
-class Point(Inside):
-    """An Inside of one step: Q(0.3) = 0."""
-
-    length = 1
-
-
-class Levers(gym.Env):
+class Levers(Still):
     """One step; the second of three actions pays 1."""
 
-    observation_space, action_space = ONE, gym.spaces.Discrete(3)
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
-        """Begin."""
-        super().reset(seed=seed)
-        return np.ones(1, np.float32), {}
+    action_space = gym.spaces.Discrete(3)
 
     def step(self, action: Any) -> Stepped:
         """Pay."""
-        return np.ones(1, np.float32), float(action == 1), True, False, {}
-
-
-class Walk(gym.Env):
-    """Three steps to a terminal state, which pays 1; the observation is the number of the step: V = γ², γ, 1."""
-
-    observation_space, action_space = gym.spaces.Box(0, 1, (3,), np.float32), gym.spaces.Discrete(2)
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
-        """Begin at the first step."""
-        super().reset(seed=seed)
-        self.t = 0
-        return np.eye(3, dtype=np.float32)[0], {}
-
-    def step(self, action: Any) -> Stepped:
-        """Take a step."""
-        self.t += 1
-        return np.eye(3, dtype=np.float32)[min(self.t, 2)], float(self.t == 3), self.t == 3, False, {}
-
-
-class TurnedWalk(Walk):
-    """A Walk with an action of one real number, which has no effect: Q = γ², γ, 1."""
-
-    action_space: Any = ONE
+        return self._see(), float(action == 1), True, False, {}
 
 
 def short_pendulum(limit: int = 25) -> gym.Env:

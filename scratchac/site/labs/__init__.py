@@ -5,6 +5,7 @@ scratchac/lab/conditioning.py, density.js to `distributions.tanh_gaussian`, soft
 """
 
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 
 from scratchac.experiments.pages import assembled, in_script
@@ -17,9 +18,9 @@ EARLY = 5                                       # steps by which an early reward
 
 def pages() -> dict[str, str]:
     """The pages' HTML by their files' names."""
-    parts = _parts()
-    parts["trial"] = in_script({"steps": conditioning.STEPS, "cue": conditioning.CUE, "reward": conditioning.REWARD,
-                                "early": conditioning.REWARD - EARLY, "gamma": conditioning.GAMMA})
+    trial = {"steps": conditioning.STEPS, "cue": conditioning.CUE, "reward": conditioning.REWARD,
+             "early": conditioning.REWARD - EARLY, "gamma": conditioning.GAMMA}
+    parts = _parts() | {"trial": in_script(trial)}
     parts["head"] = assembled(parts["head.html"], parts)
     return {"microscope.html": microscope(Microscope(), 0.9, 10, True)} | {
         f"{name}.html": assembled(parts[f"{name}.html"], parts) for name in NAMES}
@@ -33,6 +34,7 @@ def microscope(micro: Microscope, lam: float, batch: int, discount: bool) -> str
     return assembled(parts["micro.html"], parts | {"data": in_script(data)})
 
 
+@cache
 def _parts() -> dict[str, str]:
     """The files that pages are made of, by name."""
     base = files("scratchac")
