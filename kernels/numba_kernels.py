@@ -15,7 +15,9 @@ from numba import get_num_threads
 
 from kernels import numba_networks
 from kernels.backend import Backend
-from kernels.numba_networks import CODES, UPDATES, jit
+from kernels.numba_jit import jit
+from kernels.numba_networks import CODES
+from kernels.numba_updates import UPDATES
 from kernels.registry import REFERENCES
 
 PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread saves more time than waking it costs

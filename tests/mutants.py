@@ -49,7 +49,7 @@ MATHEMATICS = ["scratchac/" + name for name in (
     "algorithms/reinforce.py", "algorithms/reinforce_baseline.py", "algorithms/actor_critic.py", "algorithms/a2c.py",
     "algorithms/a3c.py", "algorithms/ppo.py", "algorithms/ddpg.py", "algorithms/td3.py", "algorithms/sac.py",
     "algorithms/discrete_sac.py", "algorithms/sac_pixels.py")]
-KERNELS = ["kernels/registry.py", "kernels/numba_kernels.py", "kernels/numba_networks.py"]
+KERNELS = ["kernels/registry.py", "kernels/numba_kernels.py", "kernels/numba_networks.py", "kernels/numba_updates.py"]
 FILES = MATHEMATICS + KERNELS
 # The tests of each group: those of files, commands and faults say nothing of the mathematics. Kernels run as Python in theirs,
 # where the others would take minutes.

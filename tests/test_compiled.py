@@ -32,7 +32,8 @@ from scratchac.policies import SeparateBodies
 from scratchac.training.compiled import network
 from scratchac.training.loops import train
 
-numba = pytest.importorskip("kernels.numba_networks", reason="Numba is not installed")
+layers = pytest.importorskip("kernels.numba_networks", reason="Numba is not installed")
+updates = pytest.importorskip("kernels.numba_updates")
 
 ROOT = Path(__file__).parents[1]
 OBSERVATIONS, ACTIONS = gym.spaces.Box(-1, 1, (3,), np.float64), gym.spaces.Discrete(3)
@@ -55,7 +56,7 @@ def agrees(loss, agent, mistake):
 
 
 def test_gradient_of_a2c(rng):
-    agent = agent_for(A2C, A2CConfig(hidden=(5,)), rng)
+    agent = agent_for(A2C, A2CConfig(hidden=(5, 4)), rng)
     (s, s2), a = rng.standard_normal((2, 12, 3)), rng.integers(3, size=(4, 3))
     r, (term, trunc) = rng.standard_normal((4, 3)), (rng.random((2, 4, 3)) < 0.3).astype(float)
     done = np.maximum(term, trunc)
@@ -68,7 +69,7 @@ def test_gradient_of_a2c(rng):
         logp, entropy, _ = agent.dist.evaluate(y, a.ravel())
         return float(-(adv * logp).mean() - entropy_coef * entropy.mean() + 0.7 * 0.5 * ((v[:, 0] - target) ** 2).mean())
 
-    reported = numba.a2c_gradient(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8, 0.2, 0.7)
+    reported = updates.a2c_gradient(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8, 0.2, 0.7)
     agrees(loss, agent, lambda: loss(-0.2))
     logp, entropy, _ = agent.dist.evaluate(agent.model.policy(s), a.ravel())
     assert reported == pytest.approx((-(adv * logp).mean(), 0.5 * (adv**2).mean(), entropy.mean(), v.mean(), adv.std()))
@@ -76,9 +77,9 @@ def test_gradient_of_a2c(rng):
 
 def test_gradient_of_ppo(rng):
     """In each cell of the clip: A > 0 and A < 0, the ratio below, inside and above."""
-    agent = agent_for(PPO, PPOConfig(hidden=(5,)), rng)
-    s, a, target = rng.standard_normal((8, 3)), rng.integers(3, size=8), rng.standard_normal(8)
-    ratio, adv = np.tile([0.5, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 4) * rng.uniform(0.5, 2, 8)
+    agent = agent_for(PPO, PPOConfig(hidden=(5, 4)), rng)
+    s, a, target = rng.standard_normal((10, 3)), rng.integers(3, size=10), rng.standard_normal(10)
+    ratio, adv = np.tile([0.5, 0.7, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 5) * rng.uniform(0.5, 2, 10)
     logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
 
     def loss(clip=0.2):
@@ -87,26 +88,26 @@ def test_gradient_of_ppo(rng):
         return (losses.clipped_surrogate(logp, logp_old, adv, clip)[0] - 0.1 * float(entropy.mean())
                 + 0.5 * float(losses.mse(v[:, 0], target)[0]))
 
-    reported = numba.ppo_gradient(network(agent.model, 0), network(agent.model, 1), (s, a, logp_old, adv, target), 0.2, 0.1, 0.5)
+    reported = updates.ppo_gradient(network(agent.model, 0), network(agent.model, 1), (s, a, logp_old, adv, target), 0.2, 0.1, 0.5)
     agrees(loss, agent, lambda: loss(np.inf))
     y, v, _ = agent.model.forward(s)
     surrogate, entropy = losses.clipped_surrogate(agent.dist.evaluate(y, a)[0], logp_old, adv, 0.2)[0], agent.dist.evaluate(y, a)[1]
     assert reported == pytest.approx((surrogate, 0.5 * ((v[:, 0] - target) ** 2).mean(), entropy.mean(),
-                                      (ratio - 1 - np.log(ratio)).mean(), 0.5, v.mean()))
+                                      (ratio - 1 - np.log(ratio)).mean(), 0.6, v.mean()))
 
 
 def test_logits_of_any_size():
     """exp of the largest is 1, and of the others 0, where exp of the logits themselves would be infinite."""
     logits, outputs, actions = np.array([-1000.0, 1000.0, 0.0]), np.empty(3), np.zeros(1, np.int64)
-    np.testing.assert_array_equal(numba._log_softmax(logits), [-2000, 0, -1000])
+    np.testing.assert_array_equal(updates._log_softmax(logits), [-2000, 0, -1000])
     theta = np.concatenate([logits, np.zeros(3)])                           # W (1, 3), b (3,)
-    numba.act(theta, np.array([1, 3]), outputs, numba.CODES["tanh"], np.ones((1, 1)), np.array([0.5]), actions)
+    updates.act(theta, np.array([1, 3]), outputs, layers.CODES["tanh"], np.ones((1, 1)), np.array([0.5]), actions)
     assert actions.tolist() == [1]
 
 
 def test_step_of_the_one_step_actor_critic(rng):
     """With step sizes 1 and no trace, the step is −∇L of L = −γᵗ δ log π + ½(target − V)²."""
-    agent = agent_for(ActorCritic, ActorCriticConfig(hidden=(5,), activation="tanh"), rng)
+    agent = agent_for(ActorCritic, ActorCriticConfig(hidden=(5, 4), activation="tanh"), rng)
     model, (s, s2) = agent.model, rng.standard_normal((2, 1, 3))
     target = 0.5 + 0.9 * float(model.value(s2)[0, 0])
     delta, action = target - float(model.value(s)[0, 0]), 2
@@ -118,14 +119,15 @@ def test_step_of_the_one_step_actor_critic(rng):
 
     actor, critic = ((*network(model, i), np.zeros_like(model.flat[model.groups[i]]), np.empty(sum(mlp.sizes[1:])))
                      for i, mlp in enumerate((model.actor, model.critic)))
-    numba.act(model.theta.flat, np.array(model.actor.sizes), actor[5], actor[3], s, np.array([0.5]), np.zeros(1, np.int64))
+    updates.act(model.theta.flat, np.array(model.actor.sizes), actor[5], actor[3], s, np.array([0.5]), np.zeros(1, np.int64))
     before = model.flat.copy()
-    for bad in ((s + np.inf, s2), (s, s2 - np.inf), (s, s2 * np.nan)):                  # tanh makes finite values of infinite ones
+    infinite = np.array([[np.inf, 0, 0]])                                   # of one infinite number tanh makes finite values
+    for bad in ((s + infinite, s2), (s, s2 - infinite), (s, s2 * np.nan)):
         with np.errstate(all="ignore"):
-            broken = numba.one_step_actor_critic(actor, critic, (*bad, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
+            broken = updates.one_step_actor_critic(actor, critic, (*bad, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
         assert np.isnan(broken[0]) and np.array_equal(model.flat, before)
     logp, entropy, _ = agent.dist.evaluate(model.policy(s), np.array([action]))
-    reported = numba.one_step_actor_critic(actor, critic, (s, s2, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
+    reported = updates.one_step_actor_critic(actor, critic, (s, s2, action, 0.5, False), 0.9, (0.0, 0.7, 1.0), (0.0, 1.0, 1.0))
     assert reported == pytest.approx((delta, logp[0], entropy[0], target - delta))
     model.grad[:] = before - model.flat
     model.flat[:] = before
@@ -135,9 +137,9 @@ def test_step_of_the_one_step_actor_critic(rng):
 def test_step_along_a_trace_by_hand():
     """z ← 0.5 z + 2 g is (2, 0), then (2, −2), and p moves 0.1 · 3 times as far. The end of an episode sets z to 0."""
     p, g, z = np.array([1.0, 2.0]), np.array([0.5, -1.0]), np.array([2.0, 4.0])
-    numba._step_along_trace(p, g, z, (0.5, 2.0, 0.1), 3.0, False)
+    updates._step_along_trace(p, g, z, (0.5, 2.0, 0.1), 3.0, False)
     np.testing.assert_allclose([p, z], [[1.6, 2.0], [2.0, 0.0]])
-    numba._step_along_trace(p, g, z, (0.5, 2.0, 0.1), 3.0, True)
+    updates._step_along_trace(p, g, z, (0.5, 2.0, 0.1), 3.0, True)
     np.testing.assert_allclose([p, z], [[2.2, 1.4], [0.0, 0.0]])
 
 
@@ -145,7 +147,7 @@ def test_input_gradient_by_hand():
     """One layer with W = (3, −2): ∂L/∂x = dy Wᵀ, which is 0 where dy is 0, whatever was in the memory."""
     dy, dx = np.array([[[1.0], [0.0], [2.0]]]), np.full((1, 3, 2), np.nan)
     flat, sizes = np.array([3.0, -2.0, 5.0]), np.array([2, 1])
-    numba.input_gradient(flat, sizes, 1, 0, 1, numba.TANH, np.ones((1, 3, 2)), np.ones(3), dy, dx, 1)
+    layers.input_gradient(flat, sizes, 1, 0, 1, layers.TANH, np.ones((1, 3, 2)), np.ones(3), dy, dx, 1)
     assert dx[0].tolist() == [[3, -2], [0, 0], [6, -4]]
 
 
@@ -153,7 +155,8 @@ def test_act_by_hand():
     """Logits log 0.2, log 0.3, log 0.5, whatever s is: the cumulative probabilities are 0.2, 0.5 and 1."""
     theta = np.concatenate([np.zeros(6), np.log([0.2, 0.3, 0.5])])
     actions = np.full(5, 9)
-    numba.act(theta, np.array([2, 3]), np.empty(15), numba.TANH, np.ones((5, 2)), np.array([0.0, 0.19, 0.21, 0.49, 0.51]), actions)
+    u = np.array([0.0, 0.19, 0.21, 0.49, 0.51])
+    updates.act(theta, np.array([2, 3]), np.empty(15), layers.TANH, np.ones((5, 2)), u, actions)
     assert actions.tolist() == [0, 0, 1, 1, 2]
 
 
@@ -192,7 +195,7 @@ def test_an_update_is_for_the_class_that_it_was_written_for(monkeypatch, capsys)
     monkeypatch.setattr(kernels.registry, "_said", set())
     with kernels.using("numba"):
         ppo, a2c = made("ppo")[0], made("a2c")[0]
-        assert kernels.compiled("a2c_gradient", a2c) is numba.a2c_gradient and kernels.compiled("no such update", a2c) is None
+        assert kernels.compiled("a2c_gradient", a2c) is updates.a2c_gradient and kernels.compiled("no such update", a2c) is None
         assert capsys.readouterr().err == ""
         assert kernels.compiled("a2c_gradient", ppo) is None
     assert capsys.readouterr().err == ("scratchac: scratchac.algorithms.ppo.PPO is not scratchac.algorithms.a2c.A2C: the reference "
@@ -454,6 +457,33 @@ def test_a_comment_is_no_edit_and_an_edit_is_said_in_one_line(copy):
         path.write_text(source)
     assert came == (["numba trained"], "scratchac: scratchac.algorithms.a2c has been edited: the reference runs, not the compiled "
                                        "a2c_gradient\n")
+
+
+PASS = """
+import numpy as np
+from kernels import numba_updates
+actions = np.zeros(1, np.int64)
+theta = np.array([1.0, -1.0, 0.0, 0.0])                 # logits (s, −s)
+numba_updates.act(theta, np.array([1, 2]), np.empty(2), 0, np.ones((1, 1)), np.full(1, 0.5), actions)
+print(*actions)
+"""
+
+
+@pytest.mark.slow
+def test_an_edit_of_a_compiled_layer_reaches_the_updates_that_call_it(copy):
+    """They are cached on disk, each with the file of its own text."""
+    def act():
+        return subprocess.run([sys.executable, "-c", PASS], cwd=copy, capture_output=True, text=True, check=True).stdout
+
+    assert act() == "0\n" == act()
+    path = copy / "kernels/numba_networks.py"
+    source = path.read_text()
+    assert source.count("+= x[i, k] * W[k, h]") == 1
+    path.write_text(source.replace("+= x[i, k] * W[k, h]", "-= x[i, k] * W[k, h]"))
+    try:
+        assert act() == "1\n"
+    finally:
+        path.write_text(source)
 
 
 def test_fingerprints_are_those_of_the_present_files():

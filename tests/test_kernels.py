@@ -199,7 +199,7 @@ def test_large_networks_are_cut_for_threads(monkeypatch, threads, members, batch
 
 def test_a_kernel_is_compiled_anew_where_no_folder_can_be_written(monkeypatch, capsys):
     """Numba's cache needs a folder. Without one a kernel is compiled in each process, one line says so; other errors are raised."""
-    numba_networks = pytest.importorskip("kernels.numba_networks")
+    numba_jit = pytest.importorskip("kernels.numba_jit")
     monkeypatch.setattr(registry, "_said", set())
     made = SimpleNamespace(_cache="none")
     why = "cannot cache function 'f': no locator available"
@@ -207,13 +207,13 @@ def test_a_kernel_is_compiled_anew_where_no_folder_can_be_written(monkeypatch, c
     def no_cache(function):
         raise RuntimeError(why)
 
-    monkeypatch.setattr(numba_networks, "njit", lambda **options: lambda function: made)
-    monkeypatch.setattr(numba_networks, "Cache", no_cache)
-    assert numba_networks.jit(parallel=True)(len) is made and made._cache == "none"
+    monkeypatch.setattr(numba_jit, "njit", lambda **options: lambda function: made)
+    monkeypatch.setattr(numba_jit, "Cache", no_cache)
+    assert numba_jit.jit(parallel=True)(len) is made and made._cache == "none"
     assert "each process compiles anew (NUMBA_CACHE_DIR" in capsys.readouterr().err
     why = "another error"
     with pytest.raises(RuntimeError, match="another error"):
-        numba_networks.jit(len)
+        numba_jit.jit(len)
 
 
 def test_linear_by_hand():

@@ -62,8 +62,9 @@ def _has_compiled_networks(agent: Any) -> bool:
 
 
 def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """The actor (0) or the critic (1) of a model, as numba_networks.Network: parameters, gradient, sizes, activation."""
-    from kernels.numba_networks import CODES, Network
+    """The actor (0) or the critic (1) of a model, as numba_updates.Network: parameters, gradient, sizes, activation."""
+    from kernels.numba_networks import CODES
+    from kernels.numba_updates import Network
 
     group, mlp = model.groups[which], (model.actor, model.critic)[which]
     return tuple(Network(model.flat[group], model.grad[group], np.array(mlp.sizes), CODES[mlp.activation]))  # type: ignore
@@ -71,8 +72,8 @@ def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, 
 
 def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """Train with the equivalent of `ActorCritic.update` at every step of one environment."""
-    from kernels.numba_networks import act
-    from kernels.numba_networks import one_step_actor_critic as learn
+    from kernels.numba_updates import act
+    from kernels.numba_updates import one_step_actor_critic as learn
 
     dtype, config, start = agent.dtype, agent.config, agent.dist.start
     actor, critic = (
@@ -110,7 +111,7 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
 
 def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """Train with rollouts of all environments and the equivalent of `A2C.update`, for the options that its `fast_path` checks."""
-    from kernels.numba_networks import a2c_gradient, act
+    from kernels.numba_updates import a2c_gradient, act
 
     actor, critic = network(agent.model, 0), network(agent.model, 1)
     theta, _, sizes, code = actor
@@ -160,7 +161,7 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
 
 def ppo_gradient(model: Model) -> Any:
     """A function that does what `PPO.gradient` does, for a model with separate bodies and discrete actions."""
-    from kernels.numba_networks import ppo_gradient as fill
+    from kernels.numba_updates import ppo_gradient as fill
 
     assert isinstance(model, SeparateBodies)
     actor, critic = network(model, 0), network(model, 1)
