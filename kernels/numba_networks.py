@@ -95,7 +95,7 @@ def input_times(x, dz, dW):
 
 
 @jit
-def timesweights_of(dz, W, dx):
+def times_weights(dz, W, dx):
     """dx ← dz Wᵀ."""
     rows, H = dz.shape
     I = W.shape[0]
@@ -175,12 +175,12 @@ def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
                 db[h] += dz[i, h]
         if layer > 0:
             d = np.empty(given.shape, flat.dtype)
-            timesweights_of(dz, W, d)
+            times_weights(dz, W, d)
             for i in range(len(d)):
                 through_activation(d[i], given[i], code)
             dz = d
         elif dx.size > 0:
-            timesweights_of(dz, W, dx[low:high])
+            times_weights(dz, W, dx[low:high])
 
 
 @jit
@@ -204,7 +204,7 @@ def _input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high)
         W, _ = weights_of(flat, sizes, K, k, layer)
         d = np.empty((m, len(W)), flat.dtype)
         if m > 0:
-            timesweights_of(dz, W, d)
+            times_weights(dz, W, d)
         if layer > 0:
             given = output_of(y, sizes, n, j, len(x), layer - 1)
             for i in range(m):

@@ -1,6 +1,7 @@
 """Backends: which one is active, and what it may override. References give the numbers computed by hand."""
 
 import inspect
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -225,6 +226,21 @@ def test_linear_by_hand():
 
 
 def test_reverse_scan_by_hand():
-    """3, then 2 + .5·3 = 3.5, then 1 + 0·3.5 = 1."""
+    """3, then 2 + .5·3 = 3.5, then 1 + 0·3.5 = 1. The last decay has nothing to act on."""
     x, decay = np.array([[1.0], [2.0], [3.0]]), np.array([[0.0], [0.5], [9.0]])
-    assert returns.reverse_scan.__wrapped__(x, decay).ravel().tolist() == [1.0, 3.5, 3.0]
+    for scan in by_both("reverse_scan"):
+        assert scan(x, decay).ravel().tolist() == [1.0, 3.5, 3.0]
+
+
+def test_categorical_sample_by_hand():
+    """The exponentials are 1, 1 and ½ of the largest, so that the intervals end at 0.4, 0.8 and 1."""
+    logits, u = np.log(np.tile([2.0, 2.0, 1.0], (4, 1))), np.array([0.39, 0.41, 0.79, 0.81])
+    for sample in by_both("categorical_sample"):
+        assert sample(logits, u).tolist() == [0, 1, 1, 2]
+
+
+def by_both(name):
+    """The reference of a kernel and, where Numba is installed, its override."""
+    found = [reference for reference in REFERENCES.values() if reference.__name__ == name]
+    assert len(found) == 1
+    return [*found, *([kernels.load("numba").overrides[name]] if find_spec("numba") else [])]
