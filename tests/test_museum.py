@@ -1,6 +1,8 @@
 """The museum of bugs: each exhibit changes what it says, its witness tells, and the commands that show and hide it."""
 
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from scratchac.__main__ import main
 from scratchac.errors import UserError
 from scratchac.experiments import plots
 from scratchac.lab.breaks import noticed
-from scratchac.lab.museum import EXHIBITS, measure
-from scratchac.lab.museum.bases import BASES
+from scratchac.lab.museum import EXHIBITS, matrix, measure, probes
+from scratchac.lab.museum.bases import BASES, SECOND
 from scratchac.lab.museum.exhibit import TELLS
 from scratchac.lab.museum.matrix import row
 from scratchac.tools import museum
@@ -64,9 +66,53 @@ def test_several_edits_are_noticed_together():
 def test_a_row_of_the_matrix():
     """What is outside the range over seeds counts, what is inside does not, and what was not measured is absent."""
     seen = {"right": {"return": [1, 3], "value": [0, 2]}, "wrong": {"return": [0, 0.5], "value": [1, 1], "alpha": [1, 1]}}
+    seen["second"] = {"right": {"return": [1, 1]}, "wrong": {"return": [1, 1]}}
     found = row(EXHIBITS["softmax-not-subtracted"], seen)
     assert found.pop("gradcheck") > 0
-    assert found == {"witness": True, "value": False, "return": True}
+    assert found == {"witness": True, "probe": 0, "value": False, "return": True, "second": False}
+
+
+def test_the_table_of_the_matrix(monkeypatch, tmp_path):
+    """Numbers are numbers, 0 of them is no, and a column that an exhibit does not have is empty and is not counted."""
+    monkeypatch.setattr(matrix, "FIGURES", tmp_path / "matrix.json")
+    assert matrix.table() == []
+    rows = {"one": {"gradcheck": 0, "witness": True, "probe": 2, "q": False}, "two": {"gradcheck": 1, "witness": True, "probe": 0}}
+    (tmp_path / "matrix.json").write_text(json.dumps({"exhibits": rows}))
+    titles, one, two, noticed = matrix.table()
+    assert titles[:4] == ["exhibit", "gradient checks", "witness", "probes"]
+    assert one[:6] == ["one", "no", "yes", "2", "", "no"] and two[:6] == ["two", "1", "yes", "no", "", ""]
+    assert noticed[:6] == ["noticed", "1 of 2", "2 of 2", "1 of 2", "0 of 0", "0 of 1"]
+
+
+QUICK = [probe for name in ("a2c", "ppo") for probe in probes.of(name)]
+LONG = [probe for name in ("actor-critic", "ddpg", "td3", "sac") for probe in probes.of(name)]
+
+
+@pytest.mark.parametrize("probe", [*QUICK, *(pytest.param(probe, marks=pytest.mark.slow) for probe in LONG)],
+                         ids=lambda probe: f"{probe.algorithm}-{probe.name}")
+def test_the_right_code_passes_a_probe(probe):
+    """On a seed that its tolerance was not chosen with."""
+    assert probe.passes(probe.run(seed=5))
+
+
+@pytest.mark.parametrize("name, failing", [("terminal-bootstrapped", {"walk"}), ("gae-last-row", {"clock", "walk"})])
+def test_a_bug_fails_the_probe_of_its_kind(name, failing):
+    one = EXHIBITS[name]
+    assert failing <= {probe.name for probe in probes.of(one.training.algorithm) if not probe.passes(probe.run(one))}
+
+
+def test_a_probe_whose_training_stops_fails():
+    probe = replace(probes.of("a2c")[0], settings={"actor_lr": 1e30, "critic_lr": 1e30, "max_grad_norm": 0.0})
+    with np.errstate(all="ignore"):
+        found = probe.run()
+    assert np.isnan(found) and not probe.passes(found) and probes.table([probe], [found]).startswith("FAILS")
+    assert probes.of("reinforce") == []
+
+
+def test_each_base_has_a_second_task_of_the_same_algorithm():
+    assert {EXHIBITS[name].base for name in NAMES} == set(SECOND)
+    for base, second in SECOND.items():
+        assert second != base and BASES[second].algorithm == BASES[base].algorithm
 
 
 def test_figures_name_exhibits_as_they_are():
@@ -77,6 +123,9 @@ def test_figures_name_exhibits_as_they_are():
         one = EXHIBITS[name]
         assert (seen["base"], tuple(seen["seeds"]), seen["steps"]) == (one.base, one.training.seeds, one.training.steps)
         assert (seen["witness"]["right"], seen["witness"]["wrong"]) == pytest.approx((one.right, one.wrong), rel=1e-3)
+        second, base = seen["second"], BASES[SECOND[one.base]]
+        assert (second["base"], tuple(second["seeds"]), second["steps"]) == (SECOND[one.base], base.seeds, base.steps)
+        assert all(len(second[side]["return"]) == len(base.seeds) for side in ("right", "wrong"))
         for side in (seen["right"], seen["wrong"]):
             assert {len(values) for values in side.values()} == {len(seen["seeds"])}
             assert all(0 < len(curve) <= 60 for curve in side["curves"])
@@ -154,7 +203,7 @@ def test_a_hunt(capsys):
     """No action names the bug; its line is right by any tail of the path, another line and another file are not."""
     one = museum.hunted(3)
     assert one.name == museum.hunted(3).name and len({museum.hunted(seed).name for seed in range(20)}) > 10
-    for action in ("start", "gradcheck", "probe"):
+    for action in ("start", "gradcheck", "probe", "number"):
         assert main(["hunt", action, "--seed", "3"]) == 0
         assert one.name not in capsys.readouterr().out
     path, first, _ = one.places()[0]

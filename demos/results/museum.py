@@ -3,7 +3,8 @@
     python demos/results/museum.py [NAME …]      the exhibits that are not there yet, or the named ones again; stops and goes on
     python demos/results/museum.py --matrix      which checks notice which exhibit: matrix.json, from museum.json and the checks
 
-The right version is trained once for each base and shared by its exhibits.
+Each exhibit is trained on its own base and on a second one of the same algorithm (SECOND), of which the file has no curves. The
+right version is trained once for each base and shared by its exhibits.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 from scratchac.errors import find_name
 from scratchac.experiments.files import atomic_file
 from scratchac.lab.museum import EXHIBITS, measure
-from scratchac.lab.museum.bases import BASES
+from scratchac.lab.museum.bases import BASES, SECOND
 from scratchac.lab.museum.matrix import row
 
 HERE = Path(__file__).parent
@@ -32,18 +33,32 @@ def main(names):
     """Train what is missing, one exhibit after another."""
     done = json.loads(FIGURES.read_text(encoding="utf-8"))["exhibits"] if FIGURES.exists() else {}
     wanted = [find_name("exhibit", name, list(EXHIBITS), "scratchac museum lists them") for name in names]
-    wanted = wanted or sorted((name for name in EXHIBITS if name not in done), key=lambda name: BASES[EXHIBITS[name].base].seconds)
-    sides = {one["base"]: one["right"] for name, one in done.items() if name not in wanted}
     for name in wanted:
+        done.pop(name, None)
+    missing = [name for name in EXHIBITS if "second" not in done.get(name, {})]
+    sides = {one["base"]: one["right"] for one in done.values()}
+
+    def both(base, exhibit):
+        seeds = BASES[base].seeds
+        if base not in sides:
+            sides[base] = measure.side([measure.train(base, None, seed) for seed in seeds])
+        return {"base": base, "seeds": list(seeds), "steps": BASES[base].steps, "right": sides[base],
+                "wrong": measure.side([measure.train(base, exhibit, seed) for seed in seeds])}
+
+    for name in wanted or sorted(missing, key=lambda name: BASES[EXHIBITS[name].base].seconds):
         one = EXHIBITS[name]
-        base = one.training
-        if one.base not in sides:
-            sides[one.base] = measure.side([measure.train(one.base, None, seed) for seed in base.seeds])
-        wrong = measure.side([measure.train(one.base, one, seed) for seed in base.seeds])
-        done[name] = {"base": one.base, "seeds": list(base.seeds), "steps": base.steps, "right": sides[one.base], "wrong": wrong,
-                      "witness": {"right": measure.rounded(one.measure(False)), "wrong": measure.rounded(one.measure(True))}}
+        entry = done.get(name) or both(one.base, one) | {
+            "witness": {"right": measure.rounded(one.measure(False)), "wrong": measure.rounded(one.measure(True))}}
+        second = both(SECOND[one.base], one)
+        done[name] = entry | {"second": {key: without_curves(value) for key, value in second.items()}}
         write(FIGURES, {"exhibits": {key: done[key] for key in EXHIBITS if key in done}})
-        print(f"## {name} ({one.base})\n{measure.table(sides[one.base], wrong)}", flush=True)
+        for side in (entry, second):
+            print(f"## {name} ({side['base']})\n{measure.table(side['right'], side['wrong'])}", flush=True)
+
+
+def without_curves(value):
+    """A side without its curves; anything else as it is."""
+    return {key: x for key, x in value.items() if key != "curves"} if isinstance(value, dict) else value
 
 
 def matrix():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchac.lab.museum import matrix
+
 HERE = Path(__file__).parent
 DOCUMENTS = [*sorted((HERE.parents[1] / "manual").glob("*.md")), HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
 
@@ -261,18 +263,10 @@ def mutants_table():
 
 
 def matrix_table():
-    """What notices each exhibit of the museum: gradient checks, its witness, and metrics outside the range over seeds."""
-    columns = {"gradcheck": "gradient checks", "witness": "witness", "value": "V", "q": "Q", "alpha": "α", "entropy": "entropy",
-               "auc": "mean return while training", "return": "return of the last policy"}
-    marks = {True: "**yes**", False: "no", None: ""}
-    rows = json.loads((HERE / "matrix.json").read_text())["exhibits"]
-    lines = [f"| exhibit | {' | '.join(columns.values())} |", "|---|---:|" + "---|" * (len(columns) - 1)]
-    for name, row in rows.items():
-        cells = [str(row["gradcheck"] or "no"), *(marks[row.get(column)] for column in list(columns)[1:])]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    counts = [f"{sum(bool(row.get(column)) for row in rows.values())} of {sum(column in row for row in rows.values())}"
-              for column in columns]
-    return "\n".join([*lines, f"| noticed | {' | '.join(counts)} |"])
+    """What notices each exhibit of the museum: gradient checks, its witness, probes, and metrics outside the range over seeds."""
+    titles, *rows = matrix.table()
+    lines = [["**yes**" if cell == "yes" else cell for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (titles, ["---"] * len(titles), *lines))
 
 
 def versions_table():

@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchac.errors import UserError
 from scratchac.experiments import plots
-from scratchac.lab.museum import EXHIBITS
+from scratchac.lab.museum import EXHIBITS, matrix
 from scratchac.lab.museum.measure import measured
 from scratchac.site import figures
 from scratchac.site.markup import coloured
@@ -66,6 +66,17 @@ def table(seen: dict[str, Any]) -> str:
         rows += "<tr><td>witness</td>" + "".join(f"<td><b>{witness[side]:.4g}</b></td>" for side in ("right", "wrong")) + "</tr>"
     return ('<div class="scroll" tabindex="0"><table><tr><th>median (range), '
             f"{len(seen['seeds'])} seeds</th><th>right</th><th>wrong</th></tr>{rows}</table></div>")
+
+
+def noticed() -> str:
+    """The matrix of what notices which exhibit."""
+    titles, *rows = matrix.table()
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    body = "".join(f'<tr><td><a href="#{row[0]}">{row[0]}</a></td>' + "".join(
+        f"<td>{'<b>yes</b>' if cell == 'yes' else cell}</td>" for cell in row[1:]) + "</tr>" for row in rows[:-1])
+    total = "".join(f"<td><b>{cell}</b></td>" for cell in rows[-1])
+    return (f"<p>{html.escape(matrix.MEANING)}</p>"
+            f'<div class="scroll" tabindex="0"><table><tr>{head}</tr>{body}<tr>{total}</tr></table></div>')
 
 
 def curves(name: str, seen: dict[str, Any]) -> str:

@@ -196,8 +196,9 @@ def museum_page(site: Site) -> None:
     """All exhibits."""
     body = ("<h1>The museum of bugs</h1><p>Each exhibit is a change of a line of the source, trained beside the right code on the "
             "same seeds. <code>scratchac museum NAME</code> repeats it.</p>"
-            + "".join(f'<h2 id="{name}">{name}</h2>{museum.card(name)}' for name in EXHIBITS))
-    side = "".join(f'<a class="level2" href="#{name}">{name}</a>' for name in EXHIBITS)
+            + "".join(f'<h2 id="{name}">{name}</h2>{museum.card(name)}' for name in EXHIBITS)
+            + f'<h2 id="matrix">What notices a bug</h2>{museum.noticed()}')
+    side = "".join(f'<a class="level2" href="#{name}">{name}</a>' for name in (*EXHIBITS, "matrix"))
     site.write("museum.html", "The museum of bugs", body, side=side)
 
 

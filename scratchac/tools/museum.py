@@ -10,7 +10,7 @@ import tyro
 from scratchac.errors import UserError, find_name
 
 Name = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")]
-Action = Annotated[Literal["start", "train", "gradcheck", "probe", "answer", "reveal"], tyro.conf.Positional]
+Action = Annotated[Literal["start", "train", "gradcheck", "probe", "number", "answer", "reveal"], tyro.conf.Positional]
 Place = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE:LINE]")]
 
 
@@ -119,8 +119,9 @@ def hunt(action: Action = "start", place: Place = None, seed: int = 0, out: Path
     """Find the line of a bug that is not named. `scratchac hunt` alone says what is trained.
 
     Args:
-        action: train: train without the bug and with it; gradcheck: print the gradient checks that notice it; probe: print a
-            number that it changes; answer FILE:LINE: say where it is; reveal: give up
+        action: train: train without the bug and with it; gradcheck: print the gradient checks that notice it; probe: train in
+            small worlds in which the result is known; number: print a number that it changes; answer FILE:LINE: say where it is;
+            reveal: give up
         place: with answer, a file of the library and a line in it
         seed: chooses the bug
         out: with train, draw the learning curves into this file
@@ -137,7 +138,7 @@ def hunt(action: Action = "start", place: Place = None, seed: int = 0, out: Path
     elif action == "answer":
         judge(one, str(place))
     else:
-        {"gradcheck": gradcheck, "probe": probe, "reveal": reveal}[action](one)
+        {"gradcheck": gradcheck, "probe": probe, "number": number, "reveal": reveal}[action](one)
 
 
 def hunted(seed: int) -> Any:
@@ -154,7 +155,7 @@ def begin(one: Any, seed: int) -> None:
     print(f"One place of the library is changed, in memory only, for the training of {one.training.title}.\n"
           "The files show the right code: which of its lines has been changed?\n\n"
           + "\n".join(f"scratchac hunt {what} --seed {seed}"
-                      for what in ("train", "gradcheck", "probe", "answer FILE:LINE", "reveal")))
+                      for what in ("train", "gradcheck", "probe", "number", "answer FILE:LINE", "reveal")))
 
 
 def train(one: Any, out: Path | None) -> None:
@@ -180,6 +181,14 @@ def gradcheck(one: Any) -> None:
 
 
 def probe(one: Any) -> None:
+    """The probes of the algorithm with the bug."""
+    from scratchac.lab.museum import probes
+
+    own = probes.of(one.training.algorithm)
+    print(probes.table(own, [probe.run(one) for probe in own]))
+
+
+def number(one: Any) -> None:
     """The witness's number with the bug."""
     print(f"{one.number}: {one.measure(True):.4g}\nIs that what it should be?")
 

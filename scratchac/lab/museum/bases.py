@@ -54,13 +54,25 @@ BASES: dict[str, Base] = {
     "a2c-wager": Base("a2c", worlds.Wager, "Wager (1 for sure, or 10 in half of the cases)", 10_000, SMALL | {
         "rollout": 5, "optimiser": "adam", "actor_lr": 1e-2, "critic_lr": 1e-2}, FIVE, seconds=1),
     "actor-critic": Base("actor-critic", CART, CART, 20_000, {"discount_actor": False}, seconds=10),
-    "ppo": Base("ppo", CART, CART, 30_000, {}, seconds=3),
+    "actor-critic-match": Base("actor-critic", worlds.Match, MATCH, 20_000, SMALL | {"actor_lr": 1e-2, "critic_lr": 1e-2},
+                               seconds=5),
+    "ppo": Base("ppo", CART, CART, 50_000, {}, seconds=4),
     "ppo-pendulum": Base("ppo", PENDULUM, PENDULUM, 50_000, {}, seconds=6),
+    "ppo-match": Base("ppo", worlds.Match, MATCH, 20_000, SMALL | {"lr": 3e-3}, seconds=3),
     "sac": Base("sac", PENDULUM, PENDULUM, 5_000, SOFT, seconds=12),
     "sac-inside": Base("sac", worlds.Inside, INSIDE, 3_000, LITTLE | {"alpha_lr": 3e-3}, seconds=4),
     "sac-cold": Base("sac", worlds.Inside, f"{INSIDE} with α = 0.05", 3_000, LITTLE | {"alpha": 0.05, "learn_alpha": False},
                      seconds=4),
     "ddpg": Base("ddpg", PENDULUM, PENDULUM, 5_000, SHORT, seconds=7),
     "ddpg-25": Base("ddpg", worlds.short_pendulum, SHORT_TASK, 5_000, SHORT, test=PENDULUM, seconds=7),
+    "ddpg-inside": Base("ddpg", worlds.Inside, INSIDE, 3_000, LITTLE, seconds=3),
     "td3": Base("td3", PENDULUM, PENDULUM, 8_000, SHORT | {"actor_lr": 1e-3, "critic_lr": 1e-3}, seconds=9),
+    "td3-inside": Base("td3", worlds.Inside, INSIDE, 3_000, LITTLE, seconds=3),
+}
+
+# The base of each exhibit → another one of the same algorithm, for the return on a second task.
+SECOND = {
+    "a2c": "a2c-sea", "a2c-match": "a2c", "a2c-sea": "a2c", "a2c-clock": "a2c", "a2c-wager": "a2c",
+    "actor-critic": "actor-critic-match", "ppo": "ppo-match", "ppo-pendulum": "ppo", "sac": "sac-inside", "sac-inside": "sac",
+    "sac-cold": "sac", "ddpg": "ddpg-inside", "ddpg-25": "ddpg", "td3": "td3-inside",
 }

@@ -40,6 +40,12 @@ class Clock(Still):
         return self._see(), 1.0, False, self.t >= self.limit, {}
 
 
+class TurnedClock(Clock):
+    """A Clock with an action of one real number, which has no effect: Q = 1/(1 − γ)."""
+
+    action_space: Any = ONE
+
+
 class Counter(gym.Env):
     """The observation is 100 · (number of the episode) + (steps in it); a time limit cuts an episode after three steps."""
 
@@ -99,6 +105,22 @@ class Sea(gym.Env):
         return self._see(), -0.02 * (action == 1) + float(over and self.straight), over, False, {}
 
 
+class Sign(gym.Env):
+    """One step. The observation is 1 or −1; action 1 pays 1 for the former, action 0 for the latter."""
+
+    observation_space, action_space = ONE, gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
+        """Draw the sign."""
+        super().reset(seed=seed)
+        self.x = self.np_random.choice([-1.0, 1.0], 1).astype(np.float32)
+        return self.x, {}
+
+    def step(self, action: Any) -> Stepped:
+        """Pay for the action of the sign."""
+        return self.x, float((action == 1) == (self.x[0] > 0)), True, False, {}
+
+
 class Match(gym.Env):
     """One step. The observation is one of the 16 corners of a cube; the action that tells the sign of its product pays 1."""
 
@@ -136,6 +158,38 @@ class Inside(Still):
         """Pay for the distance from 0.3."""
         self.t += 1
         return self._see(), -4 * float((action[0] - 0.3) ** 2), self.t == self.length, False, {}
+
+
+class Point(Inside):
+    """An Inside of one step: Q(0.3) = 0."""
+
+    length = 1
+
+
+class Walk(gym.Env):
+    """Three steps to a terminal state, of which the last pays 1. The observation tells the step: V = γ², γ, 1."""
+
+    observation_space, action_space = gym.spaces.Box(0, 1, (3,), np.float32), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Seen:
+        """Begin at the first step."""
+        super().reset(seed=seed)
+        self.t = 0
+        return self._see(), {}
+
+    def _see(self) -> np.ndarray:
+        return np.eye(3, dtype=np.float32)[min(self.t, 2)]
+
+    def step(self, action: Any) -> Stepped:
+        """Take a step."""
+        self.t += 1
+        return self._see(), float(self.t == 3), self.t == 3, False, {}
+
+
+class TurnedWalk(Walk):
+    """A Walk with an action of one real number, which has no effect: Q = γ², γ, 1."""
+
+    action_space: Any = ONE
 
 
 class Levers(Still):
