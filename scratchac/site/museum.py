@@ -76,7 +76,7 @@ def noticed() -> str:
         f"<td>{'<b>yes</b>' if cell == 'yes' else cell}</td>" for cell in row[1:]) + "</tr>" for row in rows[:-1])
     total = "".join(f"<td><b>{cell}</b></td>" for cell in rows[-1])
     return (f"<p>{html.escape(matrix.MEANING)}</p>"
-            f'<div class="scroll" tabindex="0"><table><tr>{head}</tr>{body}<tr>{total}</tr></table></div>')
+            f'<div class="scroll" tabindex="0"><table class="many"><tr>{head}</tr>{body}<tr>{total}</tr></table></div>')
 
 
 def curves(name: str, seen: dict[str, Any]) -> str:

@@ -10,13 +10,13 @@ from scratchac.lab.patch import ROOT
 
 FIGURES = ROOT / "demos/results/matrix.json"
 COLUMNS = {"gradcheck": "gradient checks", "witness": "witness", "probe": "probes", "value": "V", "q": "Q", "alpha": "α",
-           "entropy": "entropy", "auc": "return while training", "return": "return", "second": "return, second task"}
-MEANING = ("The return is that of the last policy. A metric notices an exhibit if the wrong version's median is outside the "
-           "right version's range over the seeds, on either side; with three seeds that happens by chance, too. Gradient checks "
-           "notice it if the gradient by hand and the one by differences differ; the number of such checks is given. The "
-           "witness is a number that was worked out by hand for one function. Probes are trainings of about a second in worlds "
-           "in which the result is known; the number of those that fail is given. An empty cell: the algorithm has no such "
-           "metric.")
+           "entropy": "entropy", "auc": "training", "return": "return", "second": "second task"}
+MEANING = ('"Training" is the mean return while training; the returns are those of the last policy. A metric notices an exhibit '
+           "if the wrong version's median is outside the right version's range over the seeds, on either side; with three seeds "
+           "that happens by chance, too. Gradient checks notice it if the gradient by hand and the one by differences differ; "
+           "the number of such checks is given. The witness is a number that was worked out by hand for one function. Probes "
+           "are trainings of about a second in worlds in which the result is known; the number of those that fail is given. An "
+           "empty cell: the algorithm has no such metric.")
 
 
 def row(exhibit: Exhibit, seen: dict[str, Any]) -> dict[str, Any]:
