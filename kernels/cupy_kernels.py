@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import cupy
 
 from kernels.backend import Backend, BackendError
+from kernels.cuda_source import KERNELS
 
 # -- networks: one product and one fused kernel for each layer and direction -------------------------------------------
 
@@ -40,44 +41,23 @@ def products(x, W, out):
     return out
 
 
-# -- fused kernels: inputs, outputs (which are read as well), one element's arithmetic, name ------------------------------------
-#
-# T(…) keeps float32 from being computed in float64. ReLU is a comparison and not max(), since it must pass NaN on.
+# -- fused kernels: one element's arithmetic is in cuda_source.py ----------------------------------------------------------------
 
-ADD_BIAS = {
-    "identity": cupy.ElementwiseKernel("T b", "T y", "y = y + b", "add_bias"),
-    "relu": cupy.ElementwiseKernel("T b", "T y", "T z = y + b; y = z < T(0) ? T(0) : z", "add_bias_relu"),
-    "tanh": cupy.ElementwiseKernel("T b", "T y", "y = tanh(y + b)", "add_bias_tanh"),
-}
-THROUGH_ACTIVATION = {
-    "relu": cupy.ElementwiseKernel("T dy, T y", "T dz", "dz = y > T(0) ? dy : T(0)", "through_relu"),
-    "tanh": cupy.ElementwiseKernel("T dy, T y", "T dz", "dz = dy * (T(1) - y * y)", "through_tanh"),
-}
-ADAM = cupy.ElementwiseKernel(
-    "T g, T lr, T beta1, T beta2, T eps, T scale", "T p, T m, T v",
-    """
-    m = beta1 * m + (T(1) - beta1) * g;
-    v = beta2 * v + (T(1) - beta2) * g * g;
-    p = p - lr * m / (sqrt(v) * scale + eps)
-    """, "adam")
-RMSPROP = cupy.ElementwiseKernel(
-    "T g, T lr, T decay, T eps", "T p, T v",
-    "v = decay * v + (T(1) - decay) * g * g; p = p - lr * g / sqrt(v + eps)", "rmsprop")
-POLYAK = cupy.ElementwiseKernel("T online, T tau", "T target", "target = (T(1) - tau) * target + tau * online", "polyak")
-TANH_GAUSSIAN = cupy.ElementwiseKernel(
-    "T mu, T log_std, T eps", "T a, T u, T logp",
-    f"""
-    u = mu + exp(log_std) * eps;
-    T softplus = max(T(-2) * u, T(0)) + log1p(exp(T(-2) * abs(u)));
-    logp = T(-0.5) * eps * eps - log_std - T({0.5 * math.log(2 * math.pi)!r}) - T(2) * (T({math.log(2)!r}) - u - softplus);
-    a = tanh(u)
-    """, "tanh_gaussian")
-TANH_GAUSSIAN_BACKWARD = cupy.ElementwiseKernel(
-    "T a, T log_std, T eps, T da, T dlogp", "T dmu, T dlog_std",
-    """
-    dmu = da * (T(1) - a * a) + dlogp * T(2) * a;
-    dlog_std = dmu * exp(log_std) * eps - dlogp
-    """, "tanh_gaussian_backward")
+
+def fused(name):
+    """A kernel of CuPy's. Arguments: inputs, numbers, outputs, of one dtype; outputs may be left out unless the kernel reads them."""
+    inputs, numbers, outputs, body = KERNELS[name]
+    return cupy.ElementwiseKernel(parameters(inputs + " " + numbers), parameters(outputs), body, name)
+
+
+def parameters(names):
+    return ", ".join(f"T {name}" for name in names.split())
+
+
+ADD_BIAS = {activation: fused(f"add_bias_{activation}") for activation in ("identity", "relu", "tanh")}
+THROUGH_ACTIVATION = {activation: fused(f"through_{activation}") for activation in ("relu", "tanh")}
+ADAM, RMSPROP, POLYAK = fused("adam"), fused("rmsprop"), fused("polyak")
+TANH_GAUSSIAN, TANH_GAUSSIAN_BACKWARD = fused("tanh_gaussian"), fused("tanh_gaussian_backward")
 
 
 # -- one pass over memory ------------------------------------------------------------------------------------------------
