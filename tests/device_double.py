@@ -1,50 +1,84 @@
-"""A backend that stands in for a GPU. Its arrays refuse what CuPy's refuse, and what would make the host wait for the device."""
+"""A backend that stands in for a GPU. Its arrays refuse what CuPy's refuse, and what would make the host wait for the device.
+
+A DeviceArray is, like CuPy's, no np.ndarray. NumPy hands its calls on to it, and only those that CuPy takes are answered, with CuPy's
+signatures (tests/cupy_api.py). `calls` lists what was asked of it.
+"""
 
 import contextlib
 
+import cupy_api
 import numpy as np
 
 import kernels
 
 waiting_allowed = True
+calls = set()           # (kind, name, keywords), as `cupy_api.check` takes them
 
 
 class Waited(AssertionError):
     """The host asked for a value while an update was under way."""
 
 
-class DeviceArray(np.ndarray):
+class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     """It computes only with its own kind and with plain numbers, and gives a value to the host only while that is allowed."""
 
-    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        for x in (*inputs, *(out or ())):
-            same_side(x)
-        plain = tuple(x.view(np.ndarray) if isinstance(x, DeviceArray) else x for x in inputs)
-        if out is not None:
-            kwargs["out"] = tuple(x.view(np.ndarray) for x in out)
-        result = getattr(ufunc, method)(*plain, **kwargs)
-        return out[0] if out is not None else on_device(result)
+    def __init__(self, host):
+        self._host = host
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        asked("ufunc" if method == "__call__" else method, ufunc.__name__, inputs, kwargs)
+        return returned(getattr(ufunc, method)(*to_host(inputs), **to_host(kwargs)), *kwargs.get("out", ()))
 
     def __array_function__(self, func, types, args, kwargs):
-        for x in leaves([args, kwargs]):
-            same_side(x)
-        result = func(*to_host(args), **to_host(kwargs))
-        return on_device(result) if isinstance(result, np.ndarray | np.generic) else result
+        asked("function", func.__name__, args, kwargs)
+        return returned(func(*to_host(args), **to_host(kwargs)), kwargs.get("out"))
+
+    def __getattr__(self, name):
+        if name in cupy_api.ATTRIBUTES:
+            return getattr(self._host, name)
+        if name not in cupy_api.METHODS:
+            raise AttributeError(f"CuPy's arrays, or tests/cupy_api.py, have no {name}")
+
+        def method(*args, **kwargs):
+            asked("method", name, args, kwargs)
+            return returned(getattr(self._host, name)(*to_host(args), **to_host(kwargs)), kwargs.get("out"))
+        return method
 
     def __getitem__(self, key):
-        for x in leaves(key):
-            same_side(x)
-        return on_device(self.view(np.ndarray)[to_host(key)])
+        if any(isinstance(x, DeviceArray) and x.dtype == bool for x in leaves(key)):
+            self._wait(bool)                    # CuPy counts the true ones to know the shape of the result
+        self._index(key)
+        return on_device(self._host[to_host(key)])
 
     def __setitem__(self, key, value):
-        for x in leaves([key, value]):
+        self._index(key)
+        same_side(value)
+        # Of several values for one place NumPy keeps the last, and CuPy any of them.
+        for x in leaves(key):
+            if isinstance(x, DeviceArray) and x.dtype != bool and len(np.unique(x._host)) != x.size:
+                raise IndexError("places occur several times: CuPy stores one of the values, and does not say which")
+        self._host[to_host(key)] = to_host(value)
+
+    def _index(self, key):
+        for x in leaves(key):
             same_side(x)
-        self.view(np.ndarray)[to_host(key)] = to_host(value)
+            # NumPy refuses an index that is out of range, and CuPy takes it from the other end.
+            if not (x is None or x is Ellipsis or isinstance(x, int | np.integer | slice | DeviceArray)):
+                raise TypeError(f"an index of the device's arrays cannot be {x!r}")
+
+    def __len__(self):
+        return len(self._host)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
     def _wait(self, convert):
         if not waiting_allowed:
             raise Waited("an update waits for a value from the device")
-        return convert(self.view(np.ndarray))
+        return convert(self._host) if convert is not bool or self.size == 1 else None
 
     def __float__(self):
         return self._wait(float)
@@ -55,12 +89,24 @@ class DeviceArray(np.ndarray):
     def __bool__(self):
         return self._wait(bool)
 
-    def item(self, *args):
-        return self._wait(lambda x: x.item(*args))
+    def item(self):
+        return self._wait(lambda x: x.item())
+
+
+def asked(kind, name, args, kwargs):
+    for x in leaves([args, kwargs]):
+        same_side(x)
+    calls.add((kind, name, tuple(sorted(kwargs))))
+    cupy_api.check(kind, name, args, kwargs)
 
 
 def on_device(x):
-    return np.asarray(x).view(DeviceArray)
+    return DeviceArray(np.asarray(x))
+
+
+def returned(result, out=None):
+    """What an operation returns: `out` itself if it was given, else an array of the device, also where NumPy has a number."""
+    return out if out is not None else on_device(result) if isinstance(result, np.ndarray | np.generic) else result
 
 
 def to_host(x):
@@ -68,7 +114,7 @@ def to_host(x):
         return type(x)(to_host(part) for part in x)
     if isinstance(x, dict):
         return {name: to_host(part) for name, part in x.items()}
-    return x.view(np.ndarray) if isinstance(x, DeviceArray) else x
+    return x._host if isinstance(x, DeviceArray) else x
 
 
 def leaves(x):
@@ -78,7 +124,7 @@ def leaves(x):
 
 
 def same_side(x):
-    if isinstance(x, np.ndarray) and not isinstance(x, DeviceArray):
+    if isinstance(x, np.ndarray):
         raise TypeError("an array of the host among arrays of the device")
 
 
@@ -98,7 +144,7 @@ class DeviceBackend(kernels.Backend):
         pass
 
     def to_numpy(self, x):
-        return np.array(x.view(np.ndarray)) if isinstance(x, DeviceArray) else x
+        return np.array(x._wait(np.array)) if isinstance(x, DeviceArray) else x
 
 
 @contextlib.contextmanager

@@ -55,7 +55,8 @@ def load_state(agent: Keeper, saved: Any) -> None:
         elif isinstance(part, Stateful):
             part.load_state(saved[name])
         elif part is not None:
-            part[...] = kernels.backend.asarray(saved[name])
+            # Some arrays of an agent are on the host on every backend (TD3 counts its updates there).
+            part[...] = saved[name] if isinstance(part, np.ndarray) else kernels.backend.asarray(saved[name])
     agent.step = saved["step"]
 
 
