@@ -1,8 +1,8 @@
 """What CuPy takes, from the source of CuPy 15.0.0a1 (github.com/cupy/cupy, commit 6b6d956) and its page "Differences between CuPy
 and NumPy": the functions that NumPy hands on through `__array_function__`, the methods of an array, ufuncs and their keywords.
 
-`tests/device_double.py` refuses everything else. Only what an update may call without waiting for the device is listed, so no
-nonzero, unique or tolist; add a line, with the signature in CuPy's source, before the first use of another.
+`tests/device_double.py` refuses everything else. Add a line, with the signature in CuPy's source, before the first use of another,
+and its name to WAITS if CuPy fetches a value from the device to compute it, as nonzero and unique do.
 """
 
 import inspect
@@ -18,6 +18,7 @@ FUNCTIONS = {
     "mean": "(a, axis=None, dtype=None, out=None, keepdims=False)",
     "min": "(a, axis=None, out=None, keepdims=False)",
     "ones_like": "(a, dtype=None, order='K', subok=None, shape=None)",
+    "sliding_window_view": "(x, window_shape, axis=None, *, subok=False, writeable=False)",      # cupy/lib/stride_tricks.py
     "stack": "(tup, axis=0, out=None, *, dtype=None, casting='same_kind')",
     "sum": "(a, axis=None, dtype=None, out=None, keepdims=False)",
     "swapaxes": "(a, axis1, axis2)",
@@ -25,6 +26,8 @@ FUNCTIONS = {
     "where": "(condition, x, y)",           # without x and y it is nonzero
     "zeros_like": "(a, dtype=None, order='K', subok=None, shape=None)",
 }
+
+WAITS = {"sliding_window_view"}         # it looks at the window's shape on the device
 
 # cupy/_core/core.pyx
 METHODS = {
@@ -47,7 +50,7 @@ METHODS = {
     "transpose": "(*axes)",
     "var": "(axis=None, dtype=None, out=None, ddof=0, keepdims=False)",
 }
-ATTRIBUTES = "shape", "dtype", "ndim", "size", "nbytes", "itemsize"
+ATTRIBUTES = "shape", "dtype", "ndim", "size", "nbytes", "itemsize", "T"
 
 # docs/source/reference/ufunc.rst; `ufunc.__call__` in cupy/_core/_kernel.pyx has no where=, and `reduce` is that of two of them
 UFUNCS = set("""add subtract multiply divide true_divide floor_divide negative positive power remainder absolute sign exp exp2 log

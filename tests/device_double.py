@@ -31,11 +31,13 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, func, types, args, kwargs):
         asked("function", func.__name__, args, kwargs)
+        if func.__name__ in cupy_api.WAITS:
+            wait()
         return returned(func(*to_host(args), **to_host(kwargs)), kwargs.get("out"))
 
     def __getattr__(self, name):
         if name in cupy_api.ATTRIBUTES:
-            return getattr(self._host, name)
+            return returned(getattr(self._host, name))
         if name not in cupy_api.METHODS:
             raise AttributeError(f"CuPy's arrays, or tests/cupy_api.py, have no {name}")
 
@@ -46,7 +48,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, key):
         if any(isinstance(x, DeviceArray) and x.dtype == bool for x in leaves(key)):
-            self._wait(bool)                    # CuPy counts the true ones to know the shape of the result
+            wait()                              # CuPy counts the true ones to know the shape of the result
         self._index(key)
         return on_device(self._host[to_host(key)])
 
@@ -75,22 +77,24 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, dtype=None, copy=None):
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
-    def _wait(self, convert):
-        if not waiting_allowed:
-            raise Waited("an update waits for a value from the device")
-        return convert(self._host) if convert is not bool or self.size == 1 else None
-
     def __float__(self):
-        return self._wait(float)
+        return float(wait(self))
 
     def __int__(self):
-        return self._wait(int)
+        return int(wait(self))
 
     def __bool__(self):
-        return self._wait(bool)
+        return bool(wait(self))
 
     def item(self):
-        return self._wait(lambda x: x.item())
+        return wait(self).item()
+
+
+def wait(x=None):
+    """The values of x on the host, or AssertionError while nothing may wait for the device."""
+    if not waiting_allowed:
+        raise Waited("an update waits for a value from the device")
+    return x if x is None else x._host
 
 
 def asked(kind, name, args, kwargs):
@@ -144,7 +148,7 @@ class DeviceBackend(kernels.Backend):
         pass
 
     def to_numpy(self, x):
-        return np.array(x._wait(np.array)) if isinstance(x, DeviceArray) else x
+        return np.array(wait(x)) if isinstance(x, DeviceArray) else x
 
 
 @contextlib.contextmanager

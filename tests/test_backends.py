@@ -362,6 +362,8 @@ LOOPS = {
 @pytest.mark.parametrize("case", LOOPS)
 def test_a_compiled_loop_does_what_the_reference_does(backend, case):
     """Parameters, random numbers and reports agree, also across the ends of episodes."""
+    if backend.device != "cpu":
+        pytest.skip("on-policy algorithms compute on the CPU")
     algorithm, options = case.split(",")[0], LOOPS[case]
     seen = {}
     for name in ("numpy", backend.name):
