@@ -45,7 +45,7 @@ def products(x, W, out):
 
 
 def fused(name):
-    """A kernel of CuPy's. Arguments: inputs, numbers, outputs, of one dtype; outputs may be left out unless the kernel reads them."""
+    """A kernel of CuPy's. It takes inputs, numbers and outputs of one dtype, or makes the outputs if it does not read them."""
     inputs, numbers, outputs, body = KERNELS[name]
     return cupy.ElementwiseKernel(parameters(inputs + " " + numbers), parameters(outputs), body, name)
 

@@ -25,11 +25,11 @@ def library():
     return compiled(translation_unit())
 
 
-def compiled(text):
+def compiled(text, optimise="-O2"):
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
         source.write_text(text)
-        subprocess.run([compiler(), "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", str(source), "-o", str(target)],
+        subprocess.run([compiler(), optimise, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", str(source), "-o", str(target)],
                        check=True)
         return ctypes.CDLL(str(target))
 

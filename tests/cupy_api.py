@@ -53,10 +53,12 @@ METHODS = {
 ATTRIBUTES = "shape", "dtype", "ndim", "size", "nbytes", "itemsize", "T"
 
 # docs/source/reference/ufunc.rst; `ufunc.__call__` in cupy/_core/_kernel.pyx has no where=, and `reduce` is that of two of them
-UFUNCS = set("""add subtract multiply divide true_divide floor_divide negative positive power remainder absolute sign exp exp2 log
-    log2 log10 expm1 log1p sqrt square reciprocal sin cos tanh sinh cosh bitwise_and bitwise_or bitwise_xor invert greater
-    greater_equal less less_equal not_equal equal logical_and logical_or logical_xor logical_not maximum minimum fmax fmin isfinite
-    isinf isnan floor ceil matmul""".split())
+UFUNCS = {
+    "add", "subtract", "multiply", "divide", "true_divide", "floor_divide", "negative", "positive", "power", "remainder",
+    "absolute", "sign", "exp", "exp2", "log", "log2", "log10", "expm1", "log1p", "sqrt", "square", "reciprocal", "sin", "cos",
+    "tanh", "sinh", "cosh", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "greater", "greater_equal", "less",
+    "less_equal", "not_equal", "equal", "logical_and", "logical_or", "logical_xor", "logical_not", "maximum", "minimum",
+    "fmax", "fmin", "isfinite", "isinf", "isnan", "floor", "ceil", "matmul"}
 UFUNC_KEYWORDS = {"out", "dtype", "casting"}
 REDUCTIONS = {"add", "multiply"}
 
@@ -65,7 +67,8 @@ CALLED = {
     "asarray": "(a, dtype=None, order=None, *, copy=None, blocking=False)",
     "asnumpy": "(a, stream=None, order='C', out=None, *, blocking=True)",
     "empty": "(shape, dtype=float, order='C')",
-    "matmul": "(a, b, *, axes=None, axis=None, keepdims=False, casting='same_kind', dtype=None, signature=None, order='K', out=None)",
+    "matmul": "(a, b, *, axes=None, axis=None, keepdims=False, casting='same_kind', dtype=None, signature=None, order='K', "
+              "out=None)",
     "sum": FUNCTIONS["sum"],
     "zeros": "(shape, dtype=float, order='C')",
 }

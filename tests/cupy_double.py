@@ -86,8 +86,8 @@ def module(devices=1):
 
     stream = SimpleNamespace(synchronize=lambda: None)
     runtime = SimpleNamespace(getDeviceCount=count, memGetInfo=lambda: (2**34, 2**35), CUDARuntimeError=CUDARuntimeError,
-                              getDeviceProperties=lambda i: {"name": b"a stand-in", "major": 0, "minor": 0}, runtimeGetVersion=lambda: 0,
-                              driverGetVersion=lambda: 0)
+                              getDeviceProperties=lambda i: {"name": b"a stand-in", "major": 0, "minor": 0},
+                              runtimeGetVersion=lambda: 0, driverGetVersion=lambda: 0)
     cupy = ModuleType("cupy")
     cupy.__version__ = "a stand-in"
     cupy.ndarray = DeviceArray

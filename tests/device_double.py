@@ -1,7 +1,7 @@
 """A backend that stands in for a GPU. Its arrays refuse what CuPy's refuse, and what would make the host wait for the device.
 
-A DeviceArray is, like CuPy's, no np.ndarray. NumPy hands its calls on to it, and only those that CuPy takes are answered, with CuPy's
-signatures (tests/cupy_api.py). `calls` lists what was asked of it.
+A DeviceArray is, like CuPy's, no np.ndarray. NumPy hands its calls on to it, and it answers only those that CuPy takes, with
+CuPy's signatures (tests/cupy_api.py). `calls` lists what was asked of it.
 """
 
 import contextlib

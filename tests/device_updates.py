@@ -10,16 +10,16 @@ ALGORITHMS = "ddpg", "td3", "sac", "discrete-sac"
 ROWS = 500
 
 
-def make(algorithm, dtype, hidden=(32, 24), batch=64):
+def make(algorithm, dtype, observed=5, acted=2, hidden=(32, 24), batch=64):
     """An agent of the active backend with ROWS random transitions in its memory."""
-    rng, observations = np.random.default_rng(1), gym.spaces.Box(-np.inf, np.inf, (5,), np.float32)
+    rng, observations = np.random.default_rng(1), gym.spaces.Box(-np.inf, np.inf, (observed,), np.float32)
     discrete = algorithm == "discrete-sac"
-    actions = gym.spaces.Discrete(3) if discrete else gym.spaces.Box(-1, 1, (2,), np.float32)
+    actions = gym.spaces.Discrete(acted) if discrete else gym.spaces.Box(-1, 1, (acted,), np.float32)
     cls = algorithms.find(algorithm)
     agent = cls(cls.config_class(hidden=hidden, batch_size=batch, buffer_size=ROWS), observations, actions, 0, dtype)
-    drawn = rng.integers(3, size=ROWS) if discrete else rng.uniform(-1, 1, (ROWS, 2))
-    agent.memory.add(obs=rng.standard_normal((ROWS, 5)), actions=drawn, rewards=rng.standard_normal(ROWS),
-                     next_obs=rng.standard_normal((ROWS, 5)), term=rng.random(ROWS) < 0.1, trunc=np.zeros(ROWS))
+    drawn = rng.integers(acted, size=ROWS) if discrete else rng.uniform(-1, 1, (ROWS, acted))
+    agent.memory.add(obs=rng.standard_normal((ROWS, observed)), actions=drawn, rewards=rng.standard_normal(ROWS),
+                     next_obs=rng.standard_normal((ROWS, observed)), term=rng.random(ROWS) < 0.1, trunc=np.zeros(ROWS))
     return agent
 
 

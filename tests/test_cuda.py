@@ -1,5 +1,6 @@
 """The CuPy backend without a GPU: its CUDA source compiled by nvcc, run on the CPU as C++, and all of it on a stand-in for CuPy."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import cuda_host
 import cupy_double
 import device_double
 import device_updates
+import gpu
 import numpy as np
 import pytest
 
@@ -89,7 +91,7 @@ def test_a_changed_source_is_noticed():
             for n, place in enumerate(re.finditer(re.escape(old), source.body)):
                 body = source.body[:place.start()] + new + source.body[place.end():]
                 changed[f"{name}__{list(SWAPPED).index(old)}_{n}"] = Source(*source[:3], body)
-    library, found = cuda_host.compiled(translation_unit(changed)), cases(np.float64)
+    library, found = cuda_host.compiled(translation_unit(changed), "-O0"), cases(np.float64)
     assert {name.split("__")[0] for name in changed} == set(KERNELS) and len(changed) > 50
     unnoticed = [name for name in changed if agrees(name.split("__")[0], *found[name.split("__")[0]], np.float64, library, name)]
     assert unnoticed == []
@@ -119,7 +121,8 @@ def nvcc(folder, text, *options):
     """What nvcc makes of a text; every warning is an error."""
     source, target = folder / "kernels.cu", folder / "kernels.out"
     source.write_text(text)
-    done = subprocess.run([NVCC, "-Werror", "all-warnings", *options, str(source), "-o", str(target)], capture_output=True, text=True)
+    words = [NVCC, "-Werror", "all-warnings", *options, str(source), "-o", str(target)]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return target.read_bytes()
 
@@ -183,9 +186,9 @@ def test_updates_on_the_stand_in_are_the_references(algorithm, monkeypatch):
 def test_the_tests_of_backends_pass_on_the_stand_in():
     """So on a device they fail only for what a stand-in cannot show."""
     folder = Path(__file__).parent
-    done = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", "-p", "cupy_double", "-k", "cupy", str(folder / "test_backends.py"),
-                           str(folder / "test_kernels.py"), str(folder / "test_gpu.py")],
-                          env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}, capture_output=True, text=True)
+    words = ["-m", "pytest", "-n", "0", "-p", "cupy_double", "-k", "cupy", *(str(folder / name) for name in gpu.TESTS)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and int(re.search(r"(\d+) passed", done.stdout)[1]) > 30, done.stdout[-3000:]
 
 
@@ -202,3 +205,42 @@ def test_the_stand_in_refuses_what_cupy_refuses():
                 mistake()
     with cupy_double.installed(devices=0), pytest.raises(kernels.BackendError, match="cannot run here: cudaErrorNoDevice"):
         kernels.load("cupy")
+
+
+# -- the page for a machine with a GPU ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_for_a_gpu_needs_one():
+    """One line says what is missing, and nothing is written."""
+    before = gpu.FILE.exists()
+    program = "import sys; sys.modules['cupy'] = None; import gpu; sys.exit(gpu.main())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, gpu.FILE.exists()) == (2, "", before)
+    assert re.fullmatch(r"gpu\.sh: backend cupy cannot run here \(.*\): pip install cupy-cuda13x\n", done.stderr), done.stderr
+
+
+@on_host
+def test_the_page_for_a_gpu(monkeypatch, capsys, tmp_path):
+    """On the stand-in, with few numbers. Without a device, and after tests that fail, nothing is written."""
+    monkeypatch.setattr(gpu, "FILE", tmp_path / "gpu.json")
+    monkeypatch.setattr(gpu, "STEPS", 60)
+    monkeypatch.setattr(gpu, "tests", lambda: "90 passed")
+    rate, training = gpu.rate, gpu.training
+    monkeypatch.setattr(gpu, "rate", lambda *names: rate(*names, (3, 2, (8,), 4), 0.01))
+    monkeypatch.setattr(gpu, "training", lambda: training(60, hidden=(8,), batch_size=8, learning_starts=30))
+    with cupy_double.installed(devices=0):
+        assert gpu.main() == 2
+    nothing = "cudaErrorNoDevice: no CUDA-capable device is detected"
+    assert capsys.readouterr().err == f"gpu.sh: backend cupy cannot run here: {nothing}\n"
+    with cupy_double.installed():
+        assert gpu.main() == 0
+        page = capsys.readouterr().out
+        figures = json.loads(gpu.FILE.read_text())
+        assert "a stand-in" in page and "90 passed" in page and set(figures["updates/s"]) == set(device_updates.ALGORITHMS)
+        gpu.FILE.unlink()
+
+        def failing():
+            raise RuntimeError("the tests fail on the device:\n...")
+
+        monkeypatch.setattr(gpu, "tests", failing)
+        assert gpu.main() == 1 and not gpu.FILE.exists()
