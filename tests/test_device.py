@@ -1,8 +1,10 @@
 """Data moves between the host and a device only where it must. A stand-in for a GPU shows this on machines without one."""
 
+import cupy_api
 import device_double
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 from probes import Reach
 
 import kernels
@@ -66,8 +68,36 @@ def test_the_double_does_refuse():
             mistake()
     with pytest.raises(TypeError, match="host"):
         x[0] = host[0]
-    with device_double.no_waiting(), pytest.raises(device_double.Waited):
-        float(x.mean())
+    for waits in (lambda: float(x.mean()), lambda: x[x > 0], lambda: sliding_window_view(x, (2, 2))):
+        with device_double.no_waiting(), pytest.raises(device_double.Waited):
+            waits()
+    with pytest.raises(IndexError, match="several times"):
+        x[k.asarray(np.array([1, 1]))] = 0
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: np.add(x, 1, out=x, where=x > 0), lambda x: x.sum(where=x > 0), lambda x: np.sum(x, initial=1), np.median,
+    lambda x: np.clip(x, 0, 1, where=x > 0), lambda x: np.clip(x, max=1), lambda x: np.maximum.reduce(x), lambda x: np.where(x > 0),
+    lambda x: np.asarray(x), lambda x: np.frompyfunc(abs, 1, 1)(x)])
+def test_what_cupy_does_not_take_is_refused(call):
+    """These are right for an array of the host, and what CuPy has instead is in tests/cupy_api.py."""
+    call(np.ones((2, 3)))
+    with pytest.raises(TypeError):
+        call(device_double.on_device(np.ones((2, 3))))
+
+
+def test_what_training_asks_of_cupy():
+    """The record of a training has what CuPy takes and nothing else; an unlisted name or keyword would show."""
+    device_double.calls.clear()
+    for algorithm, env in RUNS:
+        scratchac.train(algorithm, env, 40, backend="double", **SMALL)
+    assert {("function", "concatenate", ("axis",)), ("ufunc", "matmul", ("out",)), ("method", "min", ("axis",)),
+            ("function", "sum", ("axis", "out"))} <= device_double.calls
+    for kind, name, keywords in device_double.calls:
+        if kind == "ufunc":
+            assert name in cupy_api.UFUNCS and set(keywords) <= cupy_api.UFUNC_KEYWORDS
+        else:
+            assert name not in cupy_api.WAITS and set(keywords) <= set(cupy_api.SIGNATURES[kind, name].parameters), (kind, name)
 
 
 def test_what_learns_on_the_cpu_says_so():
