@@ -17,7 +17,9 @@ FUNCTIONS = {
     "max": "(a, axis=None, out=None, keepdims=False)",
     "mean": "(a, axis=None, dtype=None, out=None, keepdims=False)",
     "min": "(a, axis=None, out=None, keepdims=False)",
+    "moveaxis": "(a, source, destination)",
     "ones_like": "(a, dtype=None, order='K', subok=None, shape=None)",
+    "pad": "(array, pad_width, mode='constant', **kwargs)",                                    # cupy/_padding/pad.py
     "sliding_window_view": "(x, window_shape, axis=None, *, subok=False, writeable=False)",      # cupy/lib/stride_tricks.py
     "stack": "(tup, axis=0, out=None, *, dtype=None, casting='same_kind')",
     "sum": "(a, axis=None, dtype=None, out=None, keepdims=False)",

@@ -2,6 +2,7 @@
 
 import cupy_api
 import device_double
+import gymnasium as gym
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -10,6 +11,7 @@ from probes import Reach
 import kernels
 import scratchac
 from scratchac import algorithms
+from scratchac.algorithms.sac_pixels import PixelSAC
 from scratchac.errors import UserError
 
 SMALL = {"hidden": (16, 16), "batch_size": 16, "learning_starts": 30, "buffer_size": 200}
@@ -57,6 +59,22 @@ def test_further_goals_are_stored_on_the_device(tmp_path):
     reference = scratchac.train("td3", Reach, 70, backend="numpy", hindsight=2, **SMALL)
     scratchac.train("td3", Reach, 70, backend="double", hindsight=2, out=tmp_path / "run", stop_after=50, **SMALL)
     np.testing.assert_array_equal(weights(scratchac.resume(tmp_path / "run", env=Reach)), weights(reference))
+
+
+def test_pictures_on_the_device():
+    """SAC from pictures asks of CuPy only what it takes; its update may wait, for the windows of a picture."""
+    seen, pictures, actions = [], gym.spaces.Box(0, 255, (3, 24, 24), np.uint8), gym.spaces.Box(-1, 1, (2,), np.float32)
+    for backend in ("numpy", "double"):
+        with kernels.using(backend) as k:
+            agent = PixelSAC(PixelSAC.config_class(hidden=(8,), batch_size=4, buffer_size=20), pictures, actions)
+            rng = np.random.default_rng(0)
+            obs, next_obs = rng.integers(255, size=(2, 20, 3, 24, 24))
+            agent.memory.add(obs=obs, actions=rng.uniform(-1, 1, (20, 2)), rewards=np.ones(20), next_obs=next_obs,
+                             term=np.zeros(20), trunc=np.zeros(20))
+            agent.update(agent.memory.sample(agent.batch_rng, 4))
+            seen.append([k.to_numpy(x) for x in (agent.online, agent.target, agent.theta.flat)])
+    for ours, reference in zip(*seen, strict=True):
+        np.testing.assert_array_equal(ours, reference)
 
 
 def test_the_double_does_refuse():
