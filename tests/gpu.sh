@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that can be learnt of the CuPy backend on a machine with a GPU, on one page: versions, tests of kernels and of updates against the
-# reference, update rates, a short training. About five minutes. PYTHON is the interpreter, python if it is not set.
+# reference, update rates, a short training. PYTHON is the interpreter, python if it is not set.
 #
 #     bash tests/gpu.sh
 #
