@@ -1,6 +1,6 @@
 """The tests in other versions of Python, and with the oldest dependencies that setup.cfg allows.
 
-    python tests/versions.py                            all of them; the results go to demos/results/versions.json
+    python tests/versions.py                            all of them; in the end the results go to demos/results/versions.json
     python tests/versions.py --only "python 3.13"       one of them
     python tests/versions.py -- -m "not slow"           other arguments of pytest
 
@@ -84,17 +84,18 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("arguments", nargs="*", help="arguments of pytest, after --")
     options = parser.parse_args()
-    failed = False
+    results: dict[str, object] = {}
     for name in options.only:
         result = run(name, options.arguments)
         if result is None:
             print(f"{name}: this machine has no such Python", flush=True)
             continue
-        kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-        FIGURES.write_text(json.dumps(kept | {name: result}, indent=1) + "\n")
+        results[name] = result
         print(f"{name}: {result['passed']} passed, {result['failed']} failed, {result['skipped']} skipped", flush=True)
-        failed |= bool(result["failed"])
-    return int(failed)
+    # Not before, since the tests of the next set compare the tables with this file.
+    kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    FIGURES.write_text(json.dumps(kept | results, indent=1) + "\n")
+    return int(any(result["failed"] for result in results.values()))
 
 
 if __name__ == "__main__":
