@@ -62,7 +62,7 @@ def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
-          vector: Literal["sync", "async"] = "sync", randomise: bool = False, preset: str | None = None,
+          vector: Literal["sync", "async", "compiled", "auto"] = "sync", randomise: bool = False, preset: str | None = None,
           step_timeout: float | None = None, env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None,
           stop_after: int | None = None,
           eval_episodes: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
@@ -78,7 +78,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         out: new folder for the run: metrics, checkpoint, evaluation, curves. None writes nothing
         quiet: show no progress bar and, in a notebook, no learning curve; if not given, a notebook shows them
         video: with `out`, record a video of the final policy
-        vector: sync steps the environments one after another in this process, async each in its own process
+        vector: sync steps environments one after another, async each in its own process, compiled all in one call, auto chooses
         step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
         randomise: LunarLander only: new gravity, wind and turbulence for each training episode
         preset: name of an additional preset; `scratchac presets` lists them
@@ -114,7 +114,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     if on_row is not None and not callable(on_row):
         raise UserError(f"on_row must be a function of a row of metrics, not {on_row!r}")
     if not isinstance(vector, str):
-        raise UserError(f"--vector is sync or async, not {vector!r}")
+        raise UserError(f"--vector is sync, async, compiled or auto, not {vector!r}")
     if not isinstance(randomise, bool):
         raise UserError(f"--randomise is true or false, not {randomise!r}")
     if step_timeout is not None and (not isinstance(step_timeout, Real) or isinstance(step_timeout, bool) or not step_timeout > 0):
@@ -125,6 +125,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         settings = {"vector": vector, "randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
                     "checkpoint_every": checkpoint_every,
                     "eval_episodes": eval_episodes}
+        settings["vector"] = session.vector_mode(vector, agent_class, env, settings, quiet)
         agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:
             agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)

@@ -49,7 +49,7 @@ class VectorEnv:
         self.seeds = [int(x) for x in sequence.generate_state(n)]
         worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
-            raise unknown("vector mode", vector, ["sync", "async"])
+            raise unknown("vector mode", vector, ["sync", "async", "compiled", "auto"])
         if step_timeout is not None and vector == "sync":
             raise UserError("--step-timeout needs --vector async: a step in this process cannot be ended")
         self.step_timeout = step_timeout

@@ -36,6 +36,7 @@ from scratchac.kinds import (
 
 MOST_EPISODES = 1_000_000       # of an evaluation
 MOST_ELO = 50_000               # points of a rating; a difference of 120,000 is beyond float64's exponents
+FARTHEST = 1e6                  # position or speed of a compiled world; a time limit keeps them below
 DEEPEST = 20                    # lists and dicts within one another, in the arguments of an environment
 FIRST_COLUMNS = ["step", "episodes", "return_mean", "length_mean", "wall_s"]
 LARGEST = 1e100                 # number in a cell of metrics.csv: float64 can still compute with it
@@ -72,7 +73,7 @@ _SPACE = Record({"kind": Text(r"\w+")},
                 dict.fromkeys(("n", "start", "dtype", "shape", "range", "low", "high", "parts"), Anything()))
 CONFIG = Record(
     {"algorithm": Text(), "env": Text(), "env_is_callable": FLAG, "seed": Whole(0, math.inf), "backend": Text(),
-     "vector": OneOf(("sync", "async")), "randomise": FLAG, "env_args": Arguments(), "hyperparameters": Named(Anything()),
+     "vector": OneOf(("sync", "async", "compiled")), "randomise": FLAG, "env_args": Arguments(), "hyperparameters": Named(Anything()),
      "observation_space": _SPACE, "action_space": _SPACE},
     {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
      "step_timeout": Maybe(Number(0)),
@@ -111,7 +112,12 @@ def _interaction(found: Any, agent: Any, config: dict[str, Any], spaces: tuple[A
     if agent.family == "asynchronous":
         worker = Record({"rng": Generator(("PCG64",)), "interaction": _under_way(1, Many(past, 1, 1))})
         return Maybe(_under_way(n, NOTHING, workers=Maybe(Many(Maybe(worker), n, n))))
-    envs = _games(found, agent) if config["env"] in GAMES else Many(past, n, n)
+    if config["env"] in GAMES:
+        envs: Kind = _games(found, agent)
+    elif config["vector"] == "compiled":
+        envs = _worlds(n, spaces[0])
+    else:
+        envs = Many(past, n, n)
     each = Array("float64", (n,), finite=False)
     promises = Record({"said": each, "came": each, "weight": Array("float64", (n,), 0, 1), "kept": Pairs(20, finite=False)})
     return Maybe(_under_way(n, Maybe(envs), promises if agent.family == "off-policy" else NOTHING))
@@ -130,6 +136,13 @@ def _past(seen: Any, actions: Any) -> Kind:
         {"seed": Maybe(Whole(0, 2**32 - 1)), "before": Maybe(Many(Generator(), 0, 2)), "actions": Maybe(taken),
          "obs": Array(None, seen.shape, finite=False)},
         {"spaces": Many(Generator()), "rewards": Number()})
+
+
+def _worlds(n: int, seen: Any) -> Kind:
+    """What `CompiledWorlds.state` returns."""
+    return Record({
+        "state": Array("float64", (n, None), -FARTHEST, FARTHEST, longest=4), "elapsed": Array("int64", (n,), 0, MOST),
+        "obs": Array("float32", (n, *seen.shape)), "generators": Many(Generator(("PCG64",)), n, n)})
 
 
 def _games(found: Any, agent: Any) -> Kind:

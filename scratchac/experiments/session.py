@@ -17,6 +17,7 @@ from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.plumbing import Plumbing
 from scratchac.algorithms.saving import adopt
+from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
@@ -100,7 +101,26 @@ def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space)
     return agent
 
 
-def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dict[str, Any]) -> VectorEnv | SelfPlay:
+def vector_mode(vector: str, agent_class: Any, env: Any, settings: dict[str, Any], quiet: bool) -> str:
+    """What "auto" stands for: "compiled" where that is possible and Numba is the active backend, else "sync"; others stay."""
+    if vector != "auto":
+        return vector
+    if agent_class.family == "asynchronous":
+        reason: str | None = "every worker has an environment of its own"
+    elif kernels.backend.name != "numba":
+        reason = f"backend {kernels.backend.name} compiles nothing"
+    elif (reason := why_not(env, settings)) is None:
+        try:
+            CompiledWorlds(env, 1, 0)
+        except UserError as error:
+            reason = str(error)
+    if reason and not quiet:
+        tell(f"--vector auto is sync here: {reason}")
+    return "sync" if reason else "compiled"
+
+
+def vector_env(agent_class: Any, config: Any, env: Any, seed: Any,
+               settings: dict[str, Any]) -> VectorEnv | CompiledWorlds | SelfPlay:
     """The environments that an agent trains in. Raises UserError for settings that exclude each other."""
     if agent_class.family == "asynchronous":
         check_engine(config.engine)
@@ -113,17 +133,19 @@ def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dic
         if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"] or settings.get("step_timeout"):
             raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
         return SelfPlay(env, n, seed)
+    if settings["vector"] == "compiled":
+        return CompiledWorlds(env, n, seed, **{name: settings.get(name) for name in ("randomise", "env_args", "step_timeout")})
     return VectorEnv(env, n, seed, settings["vector"], settings["randomise"], settings.get("step_timeout"), **settings["env_args"])
 
 
-def require_spaces(run: Run, agent_envs: VectorEnv | SelfPlay) -> None:
+def require_spaces(run: Run, agent_envs: VectorEnv | CompiledWorlds | SelfPlay) -> None:
     """Raise UserError unless these environments have the spaces that the run was started with."""
     for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
         if space_to_json(now) != space_to_json(saved):
             raise UserError(f"{run.path} was trained with the space {shortened(saved)}, and this environment has {shortened(now)}")
 
 
-def start_from(init: Any, agent: Agent, agent_envs: VectorEnv | SelfPlay, env: Any) -> None:
+def start_from(init: Any, agent: Agent, agent_envs: VectorEnv | CompiledWorlds | SelfPlay, env: Any) -> None:
     """Copy the parameters of `init`, an agent or the folder of a run. Raises UserError if they do not fit."""
     other = init if isinstance(init, Plumbing) else restore(Run.open(init))[0]
     require_fit(other, agent_envs, env)
@@ -135,7 +157,7 @@ def origin(init: Any) -> str | None:
     return type(init).__name__ if isinstance(init, Plumbing) else init and str(init)
 
 
-def meet(agent_envs: VectorEnv | SelfPlay, agent: Agent) -> None:
+def meet(agent_envs: VectorEnv | CompiledWorlds | SelfPlay, agent: Agent) -> None:
     """Tell games of self-play who learns, and a replay buffer with further goals which environment computes their rewards.
 
     Raises UserError for a rollout that does not fit into memory, and for an environment that cannot compute rewards.
@@ -211,7 +233,7 @@ def _numbers_in(state: Any) -> int:
     return sum(map(_numbers_in, state.values())) if isinstance(state, dict) else state.size if isinstance(state, np.ndarray) else 0
 
 
-def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
+def learn(agent: Agent, agent_envs: VectorEnv | CompiledWorlds | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
           eval_episodes: int, history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
           stop_after: int | None = None) -> None:
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots.
@@ -222,9 +244,13 @@ def learn(agent: Agent, agent_envs: VectorEnv | SelfPlay, run: Run | None, env: 
     fast = agent.fast_path(agent_envs)
     if agent.flattened and not quiet:
         tell(f"observations {agent.flattened}")
+    worlds = isinstance(agent_envs, CompiledWorlds)
     if fast and not quiet:
-        tell(f"backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}; "
-             "--backend numpy runs that code itself")
+        also, option = (f" and the compiled steps of {name_of(env)}", " --vector sync") if worlds else ("", "")
+        tell(f"backend {kernels.backend.name} runs the compiled {fast.name} in place of {fast.method}{also}; "
+             f"--backend numpy{option} runs that code itself")
+    elif worlds and not quiet:
+        tell(f"--vector compiled runs the compiled steps of {name_of(env)}; --vector sync runs Gymnasium's")
     save_every = run.config.get("checkpoint_every") if run else None
     reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
     reporter.progress["computed_by"] = {"backend": kernels.backend.name, "compiled": fast and fast.name}     # last, if resumed
