@@ -13,11 +13,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numba import get_num_threads
 
-from kernels import numba_networks
-from kernels.backend import Backend
+from kernels import numba_networks, numba_ppo, numba_rollouts, numba_updates
+from kernels.backend import Backend, Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import CODES
-from kernels.numba_updates import UPDATES
 from kernels.registry import REFERENCES
 
 PARALLEL_WORK = 2_000_000           # multiply-adds from which a second thread saves more time than waking it costs
@@ -343,4 +342,4 @@ class NumbaBackend(Backend):
     overrides: ClassVar[Mapping[str, Callable[..., Any]]] = {function.__name__: function for function in (
         mlp_forward, mlp_backward, conv2d, conv2d_backward, add_windows, log_softmax, categorical_sample, reverse_scan,
         adam, rmsprop, polyak, tanh_gaussian, tanh_gaussian_backward)}
-    updates = UPDATES
+    updates: ClassVar[Mapping[str, Update]] = numba_updates.UPDATES | numba_rollouts.UPDATES | numba_ppo.UPDATES

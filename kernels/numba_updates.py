@@ -1,4 +1,4 @@
-"""Compiled updates of the one-step actor-critic, A2C and PPO, each in one call, and the choice of an action.
+"""Compiled updates of the one-step actor-critic and of A2C, each in one call, and the choice of an action.
 
 Each does the same as a method in an algorithm's file, which remains the reference (see `UPDATES` below). Arguments that belong
 together are one tuple; a NamedTuple itself would cost a microsecond more at each call, so callers pass tuple(network).
@@ -138,50 +138,6 @@ def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
 
 
 @jit
-def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
-    """Fill the gradients of two `Network`s with those of PPO's loss for a `Minibatch`.
-
-    Returns (actor loss, critic loss, mean entropy, estimated KL divergence, share of rows beyond the clip, mean value).
-    """
-    theta, dtheta, actor_sizes, code = actor
-    w, dw, critic_sizes, critic_code = critic
-    s, a, logp_old, advantage, target = rows
-    B, n = len(s), actor_sizes[-1]
-    y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
-    forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
-    forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s, v, 0, B)
-    logits, value = output_of(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2), v[-B:]
-
-    dy, dv = np.empty((B, n), s.dtype), np.empty((B, 1), s.dtype)
-    # In the networks' dtype: a gain in float32 and a clipped one in float64 would differ where nothing is clipped.
-    low, high = s.dtype.type(1 - clip), s.dtype.type(1 + clip)
-    actor_loss = critic_loss = entropy_sum = kl = 0.0
-    clipped = 0
-    for i in range(B):
-        log_pi = _log_softmax(logits[i])
-        pi = np.exp(log_pi)
-        entropy = -(pi * log_pi).sum()
-        log_ratio = log_pi[a[i]] - logp_old[i]
-        ratio = np.exp(log_ratio)
-        gain, held = ratio * advantage[i], min(max(ratio, low), high) * advantage[i]
-        dlogp = -(0 if gain > held else gain) / B
-        for j in range(n):
-            dy[i, j] = entropy_coef / B * pi[j] * (log_pi[j] + entropy) - dlogp * pi[j]
-        dy[i, a[i]] += dlogp
-        error = value[i] - target[i]
-        dv[i, 0] = value_coef * error / B
-        actor_loss -= min(gain, held) / B
-        critic_loss += 0.5 * error * error / B
-        entropy_sum += entropy
-        kl += (ratio - 1 - log_ratio) / B
-        clipped += abs(ratio - 1) > clip
-    nothing = np.empty((0, 0), s.dtype)
-    backward_rows(theta, dtheta, actor_sizes, 1, 0, 0, 1, code, s, y, dy, nothing, 0, B)
-    backward_rows(w, dw, critic_sizes, 1, 0, 0, 1, critic_code, s, v, dv, nothing, 0, B)
-    return actor_loss, critic_loss, entropy_sum / B, kl, clipped / B, value.mean()
-
-
-@jit
 def one_step_actor_critic(actor, critic, transition, discount, actor_rates, critic_rates):
     """One step of two `TracedNetwork`s on a `Transition`; the actor's outputs still hold what `act` computed at s.
 
@@ -231,6 +187,4 @@ UPDATES: dict[str, Update] = {
                                     ("scratchac.algorithms.actor_critic", *_NETWORKS, *_LOOP)),
     "a2c_gradient": Update(a2c_gradient, "scratchac.algorithms.a2c.A2C",
                            ("scratchac.algorithms.a2c", "scratchac.losses", "scratchac.returns", *_NETWORKS, *_LOOP)),
-    "ppo_gradient": Update(ppo_gradient, "scratchac.algorithms.ppo.PPO",
-                           ("scratchac.algorithms.ppo", "scratchac.losses", *_NETWORKS)),
 }

@@ -3,6 +3,8 @@
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hints
 
+import numpy as np
+
 # In a config that a user gives, a field that may follow a schedule is a number or text such as "linear:1e-3:0". In the configs that
 # `Hyperparameters` returns, and that all formulas use, it is always a number, so type checkers take it for a number.
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ class Schedule:
         if self.kind == "exponential":
             return self.start * (self.end / self.start) ** progress
         return self.start + (self.end - self.start) * progress
+
+    def over(self, progress: np.ndarray) -> np.ndarray:
+        """The values at several points of training, (T,), each the number that a call gives."""
+        if self.kind == "exponential":                      # NumPy's power may round differently
+            return np.array([self(x) for x in progress.tolist()])
+        return self.start + (self.end - self.start) * np.clip(progress, 0.0, 1.0)
 
 
 class Hyperparameters(Generic[Config]):

@@ -20,7 +20,7 @@ from scratchac.algorithms.plumbing import VectorisedAgent
 from scratchac.distributions import Categorical
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, SeparateBodies, SharedBody
-from scratchac.training import compiled
+from scratchac.training import compiled_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Batch
 
@@ -84,7 +84,7 @@ class A2C(VectorisedAgent[Config]):
         c = self.config
         plain = (c.advantage == "gae" and c.value_loss == "mse" and c.critic_steps == 1 and c.kappa == 0
                  and not (c.normalise_advantage or c.discount_actor or c.shared_body or c.normalise_obs or c.scale_rewards))
-        return compiled.loop("a2c_gradient", self, envs) if plain else None
+        return compiled_rollouts.loop("a2c_gradient", self, envs) if plain else None
 
     def update(self, batch: Batch) -> Metrics:
         """One gradient step on a Batch of (T, N) transitions; returns the metrics of the update."""

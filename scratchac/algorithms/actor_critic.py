@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 from scratchac.algorithms.config import Count, Fraction, Positive, SingleEnvironment
 from scratchac.algorithms.plumbing import OnPolicyAgent
 from scratchac.policies import Behaviour, SeparateBodies
-from scratchac.training import compiled
+from scratchac.training import compiled_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Batch
 
@@ -67,7 +67,7 @@ class ActorCritic(OnPolicyAgent[Config]):
 
     def fast_path(self, envs: Any) -> FastPath | None:
         """For discrete actions a backend may have a compiled loop that does the same as `update` (training/compiled.py)."""
-        return compiled.loop("one_step_actor_critic", self, envs) if self.horizon == 1 else None
+        return compiled_rollouts.loop("one_step_actor_critic", self, envs) if self.horizon == 1 else None
 
     def update(self, batch: Batch) -> Metrics:
         """One step of both networks on one transition, a Batch of (1, 1); returns the metrics of the update."""

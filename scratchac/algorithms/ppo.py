@@ -24,7 +24,7 @@ from scratchac.algorithms.plumbing import VectorisedAgent
 from scratchac.environments.spaces import encoder_for, is_picture
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, Model, SeparateBodies, SharedEncoder
-from scratchac.training import compiled
+from scratchac.training import compiled, compiled_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Batch
 
@@ -76,8 +76,10 @@ class PPO(VectorisedAgent[Config]):
         self.horizon = config.rollout
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """With these options a backend may have a compiled function that does the same as `gradient` (training/compiled.py)."""
-        return compiled.gradient("ppo_gradient", self) if self.config.clip_value == 0 else None
+        """With these options a backend may have compiled code that does the same as `learn`, and as `update` (training/compiled.py)."""
+        if self.config.clip_value != 0:
+            return None
+        return compiled_rollouts.loop("ppo_update", self, envs) or compiled.whole_update("ppo_update", "learn", self)
 
     def update(self, batch: Batch) -> Metrics:
         """All epochs on a Batch of (T, N) transitions; returns the means of the minibatches' metrics."""
@@ -86,27 +88,32 @@ class PPO(VectorisedAgent[Config]):
         s, s2 = (self.behaviour.see(x).reshape(B, *x.shape[2:]) for x in (batch.obs, batch.next_obs))
         a = batch.actions.reshape(B, *self.dist.action_shape)
         r = self.scaler(batch.rewards, batch.done, h.gamma) if self.scaler else batch.rewards       # (T, N)
+        rows = s, s2, a, r, batch.term, batch.done, h
+        metrics = compiled.ppo_update(self, *rows) if self.fast_path() else self.learn(*rows)
+        if self.normaliser:                     # after the learning step: acting and learning use the same scale
+            self.normaliser.update(batch.obs.reshape(B, -1))
+        self.step += B
+        return metrics
 
+    def learn(self, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
+              h: Config) -> Metrics:
+        """All epochs on B = T·N rows s (B, …), s2, a, with r, term and done (T, N); returns the means of the minibatches' metrics."""
+        B = len(s)
         # These are data: the old policy's log-probabilities and values, and the advantages.
         y, v, _ = self.model.forward(s)                                              # (B, outputs), (B, 1)
         logp = self.dist.evaluate(y, a)[0].astype(self.dtype)                        # (B,)
         v, v2 = v[:, 0], self.model.value(s2)[:, 0]
-        adv = returns.gae(r, v.reshape(r.shape), v2.reshape(r.shape), batch.term, batch.done, h.gamma, h.lam)
+        adv = returns.gae(r, v.reshape(r.shape), v2.reshape(r.shape), term, done, h.gamma, h.lam)
         adv = adv.ravel().astype(self.dtype)
 
-        gradient = compiled.ppo_gradient(self.model) if self.fast_path() else self.gradient
         seen = []
         for _ in range(self.config.epochs):
             order = self.batch_rng.permutation(B)
             for start in range(0, B, self.config.batch_size):
                 rows = order[start : start + self.config.batch_size]
-                seen.append(self.minibatch_step(s[rows], a[rows], logp[rows], v[rows], adv[rows], h, gradient))
+                seen.append(self.minibatch_step(s[rows], a[rows], logp[rows], v[rows], adv[rows], h))
             if 0 < h.target_kl < seen[-1]["kl"]:
                 break
-
-        if self.normaliser:                     # after the learning step: acting and learning use the same scale
-            self.normaliser.update(batch.obs.reshape(B, -1))
-        self.step += B
         return {name: float(np.mean([metrics[name] for metrics in seen])) for name in self.metrics}
 
     def minibatch_step(self, s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, h: Config,

@@ -6,6 +6,7 @@ The algorithm's own methods remain the reference, and they run as soon as one of
 """
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,11 +15,14 @@ import kernels
 from scratchac import optim
 from scratchac.distributions import Categorical
 from scratchac.errors import TrainingError
-from scratchac.policies import Model, SeparateBodies
+from scratchac.policies import SeparateBodies
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.checks import require_finite
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report
+
+
+PARALLEL_WORK = 2_000_000       # multiply-adds of a minibatch from which actor and critic each have a core of their own
 
 
 class DiscreteAgent(Protocol):
@@ -34,8 +38,10 @@ class DiscreteAgent(Protocol):
     horizon: int
 
 
-def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
+def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., None]] | None = None) -> FastPath | None:
     """The fast path with the active backend's compiled update of that name, or None if there is none for this agent.
+
+    loops   name → its training loop; LOOPS if not given
 
     It supports discrete actions without a mask, in environments that are stepped in this process.
     """
@@ -43,17 +49,18 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
     plain = (_has_compiled_networks(agent) and not envs.workers
              and agent.normaliser is None and agent.scaler is None and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is agent.dist and behaviour.rng is agent.rng)
-    if not plain or kernels.compiled(name, agent, agent.dist, behaviour, model, model.actor, model.critic, envs) is None:
+    if not plain or kernels.compiled(name, agent, agent.dist, behaviour, model, model.actor, model.critic, agent.schedules, envs) is None:
         return None
-    return FastPath(name, f"{type(agent).__name__}.update", LOOPS[name])
+    return FastPath(name, f"{type(agent).__name__}.update", (LOOPS if loops is None else loops)[name])
 
 
-def gradient(name: str, agent: Any) -> FastPath | None:
-    """The fast path for a compiled gradient alone, or None if there is none for this agent."""
+def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
+    """The fast path for a compiled `method` in the algorithm's own loop, or None if there is none for this agent."""
     model = agent.model
-    if not _has_compiled_networks(agent) or kernels.compiled(name, agent, agent.dist, model, model.actor, model.critic) is None:
+    if (not _has_compiled_networks(agent)
+            or kernels.compiled(name, agent, agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser) is None):
         return None
-    return FastPath(name, f"{type(agent).__name__}.gradient")
+    return FastPath(name, f"{type(agent).__name__}.{method}")
 
 
 def _has_compiled_networks(agent: Any) -> bool:
@@ -70,15 +77,20 @@ def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, 
     return tuple(Network(model.flat[group], model.grad[group], np.array(mlp.sizes), CODES[mlp.activation]))  # type: ignore
 
 
+def traced_networks(agent: DiscreteAgent) -> list[tuple[Any, ...]]:
+    """Actor and critic of the one-step actor-critic, each as numba_updates.TracedNetwork."""
+    model, trace = agent.model, agent.trace  # type: ignore[attr-defined]
+    return [(*network(model, i), trace[model.groups[i]], np.empty(sum(mlp.sizes[1:]), agent.dtype))
+            for i, mlp in enumerate((model.actor, model.critic))]
+
+
 def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """Train with the equivalent of `ActorCritic.update` at every step of one environment."""
     from kernels.numba_updates import act
     from kernels.numba_updates import one_step_actor_critic as learn
 
     dtype, config, start = agent.dtype, agent.config, agent.dist.start
-    actor, critic = (
-        (*network(agent.model, i), agent.trace[agent.model.groups[i]],  # type: ignore[attr-defined]
-         np.empty(sum((agent.model.actor, agent.model.critic)[i].sizes[1:]), dtype)) for i in range(2))
+    actor, critic = traced_networks(agent)
     theta, _, sizes, code, _, outputs = actor
     env, episodes, actions = interaction.envs.members[0], interaction.episodes, np.zeros(1, np.int64)
     obs = interaction.obs.astype(dtype)                                     # (1, O)
@@ -111,11 +123,11 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
 
 def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """Train with rollouts of all environments and the equivalent of `A2C.update`, for the options that its `fast_path` checks."""
-    from kernels.numba_updates import a2c_gradient, act
+    from kernels.numba_updates import act
 
     actor, critic = network(agent.model, 0), network(agent.model, 1)
     theta, _, sizes, code = actor
-    dtype, config, start = agent.dtype, agent.config, agent.dist.start
+    dtype, start = agent.dtype, agent.dist.start
     envs, episodes, obs = interaction.envs, interaction.episodes, interaction.obs.astype(dtype)
     T, N, O = agent.horizon, envs.n, sizes[0]
     s, s2 = np.empty((2, T, N, O), dtype)
@@ -142,37 +154,58 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
                     obs[i] = envs.members[i].reset()[0]
         require_finite(agent.step, dtype, observations=s, rewards=r, next_observations=s2)        # tanh would turn infinity into 1
         started = time.perf_counter()
-        h = agent.schedules(agent.step / config.steps)
-        actor_loss, critic_loss, entropy, value, spread = a2c_gradient(
-            actor, critic, (s.reshape(-1, O), s2.reshape(-1, O), a, r, term, done), h.gamma, h.lam, h.entropy_coef, h.value_coef)
-        try:
-            grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
-        except FloatingPointError as error:
-            raise TrainingError(f"at step {agent.step}: {error}") from None
-        for optimiser, group, lr in zip(agent.optimisers, agent.model.groups,  # type: ignore[attr-defined]
-                                        (h.actor_lr, h.critic_lr), strict=True):
-            optimiser.step(agent.model.grad[group], lr)
-        agent.step += T * N
-        metrics = {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "value": value,
-                   "advantage_std": spread}
+        metrics = a2c_step(agent, actor, critic, (s.reshape(-1, O), s2.reshape(-1, O), a, r, term, done))
         if report(agent, interaction, metrics, time.perf_counter() - started, 1):
             break
 
 
-def ppo_gradient(model: Model) -> Any:
-    """A function that does what `PPO.gradient` does, for a model with separate bodies and discrete actions."""
-    from kernels.numba_updates import ppo_gradient as fill
+def a2c_step(agent: DiscreteAgent, actor: Any, critic: Any, rows: tuple[np.ndarray, ...]) -> Metrics:
+    """The equivalent of `A2C.update` on `numba_updates.Steps`; returns its metrics."""
+    from kernels.numba_updates import a2c_gradient
 
-    assert isinstance(model, SeparateBodies)
+    h = agent.schedules(agent.step / agent.config.steps)
+    actor_loss, critic_loss, entropy, value, spread = a2c_gradient(actor, critic, rows, h.gamma, h.lam, h.entropy_coef, h.value_coef)
+    try:
+        grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
+    except FloatingPointError as error:
+        raise TrainingError(f"at step {agent.step}: {error}") from None
+    for optimiser, group, lr in zip(agent.optimisers, agent.model.groups,  # type: ignore[attr-defined]
+                                    (h.actor_lr, h.critic_lr), strict=True):
+        optimiser.step(agent.model.grad[group], lr)
+    agent.step += rows[3].size
+    return {"actor_loss": actor_loss, "critic_loss": critic_loss, "entropy": entropy, "grad_norm": grad_norm, "value": value,
+            "advantage_std": spread}
+
+
+def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
+               h: Any) -> Metrics:
+    """What `PPO.learn` does, for a model with separate bodies and discrete actions. Raises FloatingPointError as it does."""
+    from numba import get_num_threads
+
+    from kernels.numba_ppo import estimate, learn
+
+    model, adam, config, B = agent.model, agent.optimiser, agent.config, r.size
+    dtype = model.flat.dtype
     actor, critic = network(model, 0), network(model, 1)
-
-    def gradient(s: np.ndarray, a: np.ndarray, logp_old: np.ndarray, v_old: np.ndarray, adv: np.ndarray, target: np.ndarray,
-                 h: Any) -> Metrics:
-        rows = np.asarray(s, model.flat.dtype), a, logp_old, adv, target
-        values = fill(actor, critic, rows, h.clip, h.entropy_coef, h.value_coef)
-        return dict(zip(("actor_loss", "critic_loss", "entropy", "kl", "clipped", "value"), values, strict=True))
-
-    return gradient
+    s, s2, r, term, done = (np.ascontiguousarray(x, dtype) for x in (s, s2, r, term, done))
+    logp, v, adv = estimate(actor, critic, (s, s2, a.reshape(r.shape), r, term, done), h.gamma, h.lam)
+    each = -(-B // config.batch_size)                                       # minibatches of an epoch
+    seen, taken = np.empty((config.epochs * each, 7)), 0
+    parallel = get_num_threads() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
+    at_once = 1 if h.target_kl > 0 else config.epochs                       # a pass may be the last, and then no other is drawn
+    for _ in range(0, config.epochs, at_once):
+        orders = np.stack([agent.batch_rng.permutation(B) for _ in range(at_once)])
+        count = learn(model.flat, model.grad, (actor[2], actor[3], critic[2], critic[3]), (s, a, logp, v, adv), orders,
+                      config.batch_size, (h.clip, h.entropy_coef, h.value_coef, h.max_grad_norm, h.lr),
+                      (adam.m, adam.v, adam.t, adam.beta1, adam.beta2, adam.eps), parallel, seen[taken:])
+        adam.t += count
+        taken += count
+        if count < at_once * each:
+            raise FloatingPointError("the gradient is not finite")
+        if 0 < h.target_kl < seen[taken - 1, 4]:
+            break
+    names = "actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value"
+    return dict(zip(names, seen[:taken].mean(axis=0).tolist(), strict=True))
 
 
 LOOPS = {"one_step_actor_critic": one_step_actor_critic, "a2c_gradient": a2c}

@@ -30,6 +30,11 @@ class Episodes:
         self.returns[i] = self.lengths[i] = 0
         self.finished += 1
 
+    def record(self, ended: np.ndarray) -> None:
+        """Record episodes that have ended, (return, length) of each, (K, 2), where a compiled loop has added up their steps."""
+        self.recent.extend((total, int(length)) for total, length in ended.tolist())
+        self.finished += len(ended)
+
     def state(self) -> dict[str, Any]:
         """Everything that is kept."""
         return {"returns": self.returns, "lengths": self.lengths, "finished": self.finished, "recent": np.array(self.recent)}

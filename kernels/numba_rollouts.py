@@ -1,0 +1,126 @@
+"""Whole rollouts in one call: act, step all worlds, keep what was seen; for the one-step actor-critic, learn as well.
+
+The worlds are those of numba_worlds. Uniform numbers for the actions are drawn before, one row for each step. A call ends early where
+a world has used its stock of first states: it returns the step that it has reached, and goes on from there when it is called again.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.backend import Update
+from kernels.numba_jit import jit
+from kernels.numba_updates import act, one_step_actor_critic
+from kernels.numba_worlds import lacks_starts, step_world
+
+
+class Kept(NamedTuple):
+    """T steps of N worlds, in the dtype of the networks but for the actions."""
+
+    s: np.ndarray           # (T, N, O)
+    a: np.ndarray           # (T, N) whole numbers
+    r: np.ndarray           # (T, N)
+    s2: np.ndarray          # (T, N, O) what really followed
+    term: np.ndarray        # (T, N)
+    done: np.ndarray        # (T, N)
+
+
+class Progress(NamedTuple):
+    """The episodes of N worlds: those in progress, and those that have ended, in the order of their ends."""
+
+    returns: np.ndarray     # (N,) float64
+    lengths: np.ndarray     # (N,)
+    ended: np.ndarray       # (K, 2) float64, return and length of each
+    count: np.ndarray       # (1,) how many have ended
+
+
+@jit
+def _count_step(episodes, i, reward, done):
+    """Add a step of world i to its episode, and end that if it is done."""
+    returns, lengths, ended, count = episodes
+    returns[i] += reward
+    lengths[i] += 1
+    if done:
+        ended[count[0], 0], ended[count[0], 1] = returns[i], lengths[i]
+        count[0] += 1
+        returns[i] = 0.0
+        lengths[i] = 0
+
+
+@jit
+def rollout(worlds, actor, outputs, u, kept, episodes, t):
+    """Steps t, t + 1, … of `Worlds` with actions that an actor (a `Network` for B = N rows) draws by u (T, N); returns where it ends.
+
+    outputs     memory for the outputs of all layers at N rows
+    kept        `Kept`, filled
+    episodes    `Progress`, which goes on
+    """
+    theta, _, sizes, code = actor
+    s, a, r, s2, term, done = kept
+    T, N = u.shape
+    obs, starts, used = worlds[5], worlds[6], worlds[8]
+    next_obs = np.empty(obs.shape[1], obs.dtype)
+    while t < T and not lacks_starts(used, starts.shape[1]):
+        s[t] = obs
+        act(theta, sizes, outputs, code, s[t], u[t], a[t])
+        for i in range(N):
+            reward, terminated, truncated = step_world(worlds, i, a[t, i], next_obs)
+            over = terminated or truncated
+            s2[t, i] = next_obs
+            r[t, i], term[t, i], done[t, i] = reward, terminated, over
+            _count_step(episodes, i, reward, over)
+        t += 1
+    return t
+
+
+@jit
+def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, sums, t):
+    """Steps t, t + 1, … of one world, each followed by a step of two `TracedNetwork`s; returns where it ends.
+
+    rates       (T, 5): γ, γλ_θ, α_θ, γλ_w, α_w of each step
+    sums        (6,): the sums of the actor's and the critic's loss, the entropy, δ and V(s) are added here; the last number is 1 where
+                δ or an observation is not finite: then no parameter has changed at the step that is returned
+    """
+    theta, _, sizes, code, _, outputs = actor
+    obs, starts, used = worlds[5], worlds[6], worlds[8]
+    lengths = episodes[1]
+    next_obs = np.empty((1, obs.shape[1]), obs.dtype)
+    s, s2, actions = np.empty(obs.shape, theta.dtype), np.empty(obs.shape, theta.dtype), np.zeros(1, np.int64)
+    while t < len(u) and not lacks_starts(used, starts.shape[1]):
+        s[:] = obs
+        act(theta, sizes, outputs, code, s, u[t : t + 1], actions)
+        length = lengths[0]
+        reward, terminated, truncated = step_world(worlds, 0, actions[0], next_obs[0])
+        s2[:] = next_obs
+        over = terminated or truncated
+        gamma = rates[t, 0]
+        weight = math.pow(gamma, float(length)) if discount_actor else 1.0
+        delta, logp, entropy, value = one_step_actor_critic(
+            actor, critic, (s, s2, actions[0], reward, over), 0.0 if terminated else gamma,
+            (rates[t, 1], weight, rates[t, 2]), (rates[t, 3], 1.0, rates[t, 4]))
+        if not np.isfinite(delta):
+            sums[5] = 1
+            return t
+        sums[0] -= delta * logp
+        sums[1] += 0.5 * delta * delta
+        sums[2] += entropy
+        sums[3] += delta
+        sums[4] += value
+        _count_step(episodes, 0, reward, over)
+        t += 1
+    return t
+
+
+# name → (function, the class it stands in for, the modules whose arithmetic it repeats)
+_REPEATED = ("scratchac.schedules", "scratchac.nn", "scratchac.distributions", "scratchac.policies", "scratchac.algorithms.plumbing",
+             "scratchac.training.loops", "scratchac.training.memory", "scratchac.training.episodes",
+             "scratchac.environments.compiled_worlds")
+UPDATES: dict[str, Update] = {
+    "one_step_rollout": Update(one_step_rollout, "scratchac.algorithms.actor_critic.ActorCritic",
+                               ("scratchac.algorithms.actor_critic", *_REPEATED)),
+    "a2c_rollout": Update(rollout, "scratchac.algorithms.a2c.A2C",
+                          ("scratchac.algorithms.a2c", "scratchac.losses", "scratchac.returns", *_REPEATED)),
+    "ppo_rollout": Update(rollout, "scratchac.algorithms.ppo.PPO",
+                          ("scratchac.algorithms.ppo", "scratchac.losses", "scratchac.returns", "scratchac.optim", *_REPEATED)),
+}
