@@ -62,12 +62,15 @@ def rollout(worlds, actor, outputs, u, kept, episodes, t):
     obs, starts, used = worlds[5], worlds[6], worlds[8]
     next_obs = np.empty(obs.shape[1], obs.dtype)
     while t < T and not lacks_starts(used, starts.shape[1]):
-        s[t] = obs
+        for i in range(N):
+            for j in range(s.shape[2]):
+                s[t, i, j] = obs[i, j]
         act(theta, sizes, outputs, code, s[t], u[t], a[t])
         for i in range(N):
             reward, terminated, truncated = step_world(worlds, i, a[t, i], next_obs)
             over = terminated or truncated
-            s2[t, i] = next_obs
+            for j in range(s2.shape[2]):
+                s2[t, i, j] = next_obs[j]
             r[t, i], term[t, i], done[t, i] = reward, terminated, over
             _count_step(episodes, i, reward, over)
         t += 1

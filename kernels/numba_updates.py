@@ -86,11 +86,18 @@ def act(theta, sizes, outputs, code, s, u, actions):
     B = len(s)
     forward_rows(theta, sizes, 1, 0, 0, 1, code, s, outputs, 0, B)
     logits = output_of(outputs, sizes, 1, 0, B, len(sizes) - 2)
+    n = logits.shape[1]
+    cdf = np.empty(n, logits.dtype)
     for i in range(B):
-        cdf = np.exp(logits[i] - logits[i].max()).cumsum()
+        top, total = logits[i, 0], logits.dtype.type(0)
+        for j in range(1, n):
+            top = max(top, logits[i, j])
+        for j in range(n):
+            total += np.exp(logits[i, j] - top)
+            cdf[j] = total
         actions[i] = 0
-        for j in range(len(cdf) - 1):
-            actions[i] += u[i] * cdf[-1] >= cdf[j]
+        for j in range(n - 1):
+            actions[i] += u[i] * total >= cdf[j]
 
 
 @jit

@@ -189,12 +189,16 @@ def step_world(worlds, i, action, next_obs):
     elapsed[i] += 1
     truncated = elapsed[i] >= limit
     if terminated or truncated:
-        state[:] = starts[i, used[i]]
-        obs[i] = first[i, used[i]]
+        k = used[i]
+        for j in range(state.size):                         # loops: assignments of whole rows cost more than these few numbers
+            state[j] = starts[i, k, j]
+        for j in range(next_obs.size):
+            obs[i, j] = first[i, k, j]
         used[i] += 1
         elapsed[i] = 0
     else:
-        obs[i] = next_obs
+        for j in range(next_obs.size):
+            obs[i, j] = next_obs[j]
     return reward, terminated, truncated
 
 

@@ -177,6 +177,36 @@ def a2c_step(agent: DiscreteAgent, actor: Any, critic: Any, rows: tuple[np.ndarr
             "advantage_std": spread}
 
 
+class Faster:
+    """Which of two ways to compute the same bits is faster at present, on one core or on two: a busy machine has none to spare.
+
+    Each way is timed three times in EVERY calls; means count, since on a busy machine two cores are fast only now and then.
+    """
+
+    EVERY = 512
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.seconds: tuple[list[float], list[float]] = [0.0], [0.0]
+
+    def way(self) -> bool:
+        """Whether the next call should take two cores."""
+        number = self.calls % self.EVERY
+        self.calls += 1
+        if number == 0:
+            self.seconds = [], []
+        one, two = self.seconds
+        return number % 2 == 1 if number < 6 else sum(two) * len(one) < sum(one) * len(two)
+
+    def took(self, way: bool, seconds: float) -> None:
+        """Record how long a call took."""
+        if 1 < self.calls and (self.calls - 1) % self.EVERY < 6:            # the first one of all may have been compiled
+            self.seconds[way].append(seconds)
+
+
+_faster = Faster()
+
+
 def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
                h: Any) -> Metrics:
     """What `PPO.learn` does, for a model with separate bodies and discrete actions. Raises FloatingPointError as it does."""
@@ -191,7 +221,8 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
     logp, v, adv = estimate(actor, critic, (s, s2, a.reshape(r.shape), r, term, done), h.gamma, h.lam)
     each = -(-B // config.batch_size)                                       # minibatches of an epoch
     seen, taken = np.empty((config.epochs * each, 7)), 0
-    parallel = get_num_threads() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
+    pays = get_num_threads() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
+    parallel, started = pays and _faster.way(), time.perf_counter()
     at_once = 1 if h.target_kl > 0 else config.epochs                       # a pass may be the last, and then no other is drawn
     for _ in range(0, config.epochs, at_once):
         orders = np.stack([agent.batch_rng.permutation(B) for _ in range(at_once)])
@@ -204,6 +235,8 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
             raise FloatingPointError("the gradient is not finite")
         if 0 < h.target_kl < seen[taken - 1, 4]:
             break
+    if pays:
+        _faster.took(parallel, (time.perf_counter() - started) / taken)
     names = "actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value"
     return dict(zip(names, seen[:taken].mean(axis=0).tolist(), strict=True))
 

