@@ -11,7 +11,8 @@ import numpy as np
 
 from kernels.backend import Update
 from kernels.numba_jit import jit
-from kernels.numba_updates import act, one_step_actor_critic
+from kernels.numba_one_row import draw, forward_row, step_row
+from kernels.numba_updates import act
 from kernels.numba_worlds import lacks_starts, step_world
 
 
@@ -83,34 +84,45 @@ def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, 
 
     rates       (T, 5): γ, γλ_θ, α_θ, γλ_w, α_w of each step
     sums        (6,): the sums of the actor's and the critic's loss, the entropy, δ and V(s) are added here; the last number is 1 where
-                δ or an observation is not finite: then no parameter has changed at the step that is returned
+                δ is not finite: then no parameter has changed at the step that is returned
     """
-    theta, _, sizes, code, _, outputs = actor
-    obs, starts, used = worlds[5], worlds[6], worlds[8]
-    lengths = episodes[1]
-    next_obs = np.empty((1, obs.shape[1]), obs.dtype)
-    s, s2, actions = np.empty(obs.shape, theta.dtype), np.empty(obs.shape, theta.dtype), np.zeros(1, np.int64)
+    theta, _, sizes, code, z_theta, y = actor
+    w, _, critic_sizes, critic_code, z_w, v = critic
+    obs, starts, used = worlds[5][0], worlds[6], worlds[8]
+    lengths, n = episodes[1], sizes[-1]
+    next_obs, s, s2 = np.empty_like(obs), obs.astype(theta.dtype), np.empty(obs.size, theta.dtype)
+    log_pi, dy, one = np.empty(n, theta.dtype), np.empty(n, theta.dtype), np.ones(1, theta.dtype)
     while t < len(u) and not lacks_starts(used, starts.shape[1]):
-        s[:] = obs
-        act(theta, sizes, outputs, code, s, u[t : t + 1], actions)
+        forward_row(theta, sizes, code, s, y)
+        action, entropy = draw(y[y.size - n:], u[t], log_pi)
         length = lengths[0]
-        reward, terminated, truncated = step_world(worlds, 0, actions[0], next_obs[0])
-        s2[:] = next_obs
+        reward, terminated, truncated = step_world(worlds, 0, action, next_obs)
+        for j in range(s2.size):
+            s2[j] = next_obs[j]
         over = terminated or truncated
         gamma = rates[t, 0]
-        weight = math.pow(gamma, float(length)) if discount_actor else 1.0
-        delta, logp, entropy, value = one_step_actor_critic(
-            actor, critic, (s, s2, actions[0], reward, over), 0.0 if terminated else gamma,
-            (rates[t, 1], weight, rates[t, 2]), (rates[t, 3], 1.0, rates[t, 4]))
+        forward_row(w, critic_sizes, critic_code, s2, v)
+        v2 = v[v.size - 1]
+        forward_row(w, critic_sizes, critic_code, s, v)
+        value = v[v.size - 1]
+        delta = reward + (0.0 if terminated else gamma) * v2 - value
         if not np.isfinite(delta):
             sums[5] = 1
             return t
-        sums[0] -= delta * logp
+        for j in range(n):                                                  # ∂log π(a)/∂y = 1[j = a] − π
+            dy[j] = -np.exp(log_pi[j])
+        dy[action] += 1
+        weight = math.pow(gamma, float(length)) if discount_actor else 1.0
+        step_row(theta, z_theta, sizes, code, s, y, dy, (rates[t, 1], weight, rates[t, 2]), delta, over)
+        step_row(w, z_w, critic_sizes, critic_code, s, v, one, (rates[t, 3], 1.0, rates[t, 4]), delta, over)
+        sums[0] -= delta * log_pi[action]
         sums[1] += 0.5 * delta * delta
         sums[2] += entropy
         sums[3] += delta
         sums[4] += value
         _count_step(episodes, 0, reward, over)
+        for j in range(s.size):
+            s[j] = obs[j]
         t += 1
     return t
 
