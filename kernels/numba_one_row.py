@@ -1,8 +1,8 @@
 """The one-step actor-critic on one row: a forward pass, and a backward pass that moves the parameters as it goes.
 
-With a single row the gradient of a layer's weights is an outer product. It goes straight into the trace and the parameters, in place
-of a pass over memory that writes it and another one that reads it. The sums are those of numba_networks and `one_step_actor_critic`,
-in the same order.
+With a single row the gradient of a layer's weights is an outer product. It goes straight into the trace and the parameters, in
+place of a pass over memory that writes it and another one that reads it. The sums are those of numba_networks and of
+`one_step_actor_critic`, in the same order.
 """
 
 import numpy as np

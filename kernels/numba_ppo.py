@@ -206,13 +206,11 @@ def _size_of(sizes):
 @jit
 def _half(k, cut, flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a, logp_old, advantage, target, clip, entropy_coef,
           value_coef, m, v, pending, seen):
-    """The actor's part (k = 0) or the critic's (k = 1): Adam's step that is `pending`, then the gradient of these rows, if any."""
+    """The actor's part (k = 0) or the critic's (k = 1): Adam's step that is `pending`, then the gradient of these rows."""
     low, high = (0, cut) if k == 0 else (cut, flat.size)
     p, g = flat[low:high], grad[low:high]
     if pending[0] > 0:
         _adam(p, g, m[low:high], v[low:high], pending[0], pending[1], pending[2], pending[3], pending[4], pending[5])
-    if len(s) == 0:
-        return
     if k == 0:
         _actor_gradient(p, g, actor_sizes, code, s, a, logp_old, advantage, clip, entropy_coef, seen)
     else:
@@ -259,8 +257,8 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, par
                 for i in range(b):
                     advantage[i] = T((advantage[i] - mean) / (math.sqrt(square) + 1e-8))
             if parallel:
-                _gradients_parallel(flat, grad, actor_sizes, code, critic_sizes, critic_code, sb, ab, logpb, advantage, target, clip,
-                                    entropy_coef, value_coef, m, v, pending, seen[count])
+                _gradients_parallel(flat, grad, actor_sizes, code, critic_sizes, critic_code, sb, ab, logpb, advantage, target,
+                                    clip, entropy_coef, value_coef, m, v, pending, seen[count])
             else:
                 _gradients(flat, grad, actor_sizes, code, critic_sizes, critic_code, sb, ab, logpb, advantage, target, clip,
                            entropy_coef, value_coef, m, v, pending, seen[count])
@@ -271,8 +269,8 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, par
             count += 1
             pending[0] = max_grad_norm / norm if 0 < max_grad_norm < norm else 1.0
             pending[1], pending[2] = lr / (1 - beta1 ** (t + count)), 1 / math.sqrt(1 - beta2 ** (t + count))
-    _gradients(flat, grad, actor_sizes, code, critic_sizes, critic_code, s[:0], a[:0], logp[:0], adv[:0], v_old[:0], clip, entropy_coef,
-               value_coef, m, v, pending, seen[0])
+    if pending[0] > 0:
+        _adam(flat, grad, m, v, pending[0], pending[1], pending[2], beta1, beta2, eps)
     return count
 
 

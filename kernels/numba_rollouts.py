@@ -1,7 +1,7 @@
 """Whole rollouts in one call: act, step all worlds, keep what was seen; for the one-step actor-critic, learn as well.
 
-The worlds are those of numba_worlds. Uniform numbers for the actions are drawn before, one row for each step. A call ends early where
-a world has used its stock of first states: it returns the step that it has reached, and goes on from there when it is called again.
+The worlds are those of numba_worlds. Uniform numbers for the actions are drawn before, one row for each step. A call ends early
+where a world has used its stock of first states: it returns the step that it has reached, and the next call goes on from there.
 """
 
 import math
@@ -33,25 +33,25 @@ class Progress(NamedTuple):
     returns: np.ndarray     # (N,) float64
     lengths: np.ndarray     # (N,)
     ended: np.ndarray       # (K, 2) float64, return and length of each
-    count: np.ndarray       # (1,) how many have ended
+    finished: np.ndarray    # (1,) how many have ended
 
 
 @jit
 def _count_step(episodes, i, reward, done):
     """Add a step of world i to its episode, and end that if it is done."""
-    returns, lengths, ended, count = episodes
+    returns, lengths, ended, finished = episodes
     returns[i] += reward
     lengths[i] += 1
     if done:
-        ended[count[0], 0], ended[count[0], 1] = returns[i], lengths[i]
-        count[0] += 1
+        ended[finished[0], 0], ended[finished[0], 1] = returns[i], lengths[i]
+        finished[0] += 1
         returns[i] = 0.0
         lengths[i] = 0
 
 
 @jit
 def rollout(worlds, actor, outputs, u, kept, episodes, t):
-    """Steps t, t + 1, … of `Worlds` with actions that an actor (a `Network` for B = N rows) draws by u (T, N); returns where it ends.
+    """Steps t, t + 1, … of `Worlds` with actions that an actor, a `Network`, draws by u (T, N); returns the step where it ends.
 
     outputs     memory for the outputs of all layers at N rows
     kept        `Kept`, filled
@@ -83,8 +83,8 @@ def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, 
     """Steps t, t + 1, … of one world, each followed by a step of two `TracedNetwork`s; returns where it ends.
 
     rates       (T, 5): γ, γλ_θ, α_θ, γλ_w, α_w of each step
-    sums        (6,): the sums of the actor's and the critic's loss, the entropy, δ and V(s) are added here; the last number is 1 where
-                δ is not finite: then no parameter has changed at the step that is returned
+    sums        (6,): the actor's and the critic's loss, the entropy, δ and V(s) of each step are added here; the last number is 1
+                where δ is not finite: then no parameter has changed at the step that is returned
     """
     theta, _, sizes, code, z_theta, y = actor
     w, _, critic_sizes, critic_code, z_w, v = critic
@@ -137,5 +137,6 @@ UPDATES: dict[str, Update] = {
     "a2c_rollout": Update(rollout, "scratchac.algorithms.a2c.A2C",
                           ("scratchac.algorithms.a2c", "scratchac.losses", "scratchac.returns", *_REPEATED)),
     "ppo_rollout": Update(rollout, "scratchac.algorithms.ppo.PPO",
-                          ("scratchac.algorithms.ppo", "scratchac.losses", "scratchac.returns", "scratchac.optim", *_REPEATED)),
+                          ("scratchac.algorithms.ppo", "scratchac.losses", "scratchac.returns", "scratchac.optim",
+                           *_REPEATED)),
 }

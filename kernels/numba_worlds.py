@@ -1,7 +1,7 @@
 """Compiled physics of five of Gymnasium's environments: N worlds a call, and a reset where an episode ends.
 
-Each function repeats a `step` of gymnasium/envs/classic_control, with its constants, its order of operations and its dtypes:
-observations, rewards and endings are the same bits where NumPy's and the compiler's sine, cosine and power are the same C functions.
+Each function repeats a `step` of gymnasium/envs/classic_control, with its constants, order of operations and dtypes: observations,
+rewards and endings are the same bits where NumPy's and the compiler's sine, cosine and power are the same C functions.
 First states are not drawn here: each world has a stock of them (scratchac/environments/compiled_worlds.py), in the order of its
 generator.
 """
@@ -132,7 +132,7 @@ def mountain_car(state, action, obs):
 
 @jit
 def mountain_car_continuous(state, action, obs, first):
-    """The same with a force. The state is float64 at the first step of an episode and float32 afterwards, and so is what it meets."""
+    """The same with a force. The state is float64 at the first step of an episode and float32 afterwards, as are its sums."""
     position, velocity = state[0], state[1]
     slope = 0.0025 * math.cos(position * 3 if first else np.float64(np.float32(3.0) * np.float32(position)))
     if -1.0 <= action <= 1.0:               # an action of the agent's, float32; one that is cut is a number of Python's, float64
@@ -162,10 +162,10 @@ def mountain_car_continuous(state, action, obs, first):
 @jit
 def lacks_starts(used, stock):
     """Whether a world has used all of its first states, so that it could not begin another episode."""
+    lacking = False
     for n in used:
-        if n >= stock:
-            return True
-    return False
+        lacking = lacking or n >= stock
+    return lacking
 
 
 @jit

@@ -122,10 +122,9 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     env_args = tuned_env_args | check_arguments(env_args)
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
-        settings = {"vector": vector, "randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
-                    "checkpoint_every": checkpoint_every,
-                    "eval_episodes": eval_episodes}
-        settings["vector"] = session.vector_mode(vector, agent_class, env, settings, quiet)
+        settings: dict[str, Any] = {"randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
+                                    "checkpoint_every": checkpoint_every, "eval_episodes": eval_episodes}
+        settings = {"vector": session.vector_mode(vector, agent_class, env, settings, quiet)} | settings
         agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:
             agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)

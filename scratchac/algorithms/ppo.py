@@ -76,7 +76,7 @@ class PPO(VectorisedAgent[Config]):
         self.horizon = config.rollout
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """With these options a backend may have compiled code that does the same as `learn`, and as `update` (training/compiled.py)."""
+        """With these options a backend may have compiled code that does the same as `learn` or `update` (training/compiled.py)."""
         if self.config.clip_value != 0:
             return None
         return compiled_rollouts.loop("ppo_update", self, envs) or compiled.whole_update("ppo_update", "learn", self)
@@ -97,7 +97,7 @@ class PPO(VectorisedAgent[Config]):
 
     def learn(self, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
               h: Config) -> Metrics:
-        """All epochs on B = T·N rows s (B, …), s2, a, with r, term and done (T, N); returns the means of the minibatches' metrics."""
+        """All epochs on B = T·N rows s (B, …), s2, a, with r, term, done (T, N); returns the means of the minibatches' metrics."""
         B = len(s)
         # These are data: the old policy's log-probabilities and values, and the advantages.
         y, v, _ = self.model.forward(s)                                              # (B, outputs), (B, 1)

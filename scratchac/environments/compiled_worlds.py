@@ -21,7 +21,7 @@ TRIAL = 40                      # steps by which a registered environment is com
 
 
 class Physics(NamedTuple):
-    """One of the environments: its number in numba_worlds, its state's size, and the bounds between which first states are drawn."""
+    """One of the environments: its number in numba_worlds, its state's size, and the bounds of its first states."""
 
     code: int
     size: int                   # S
@@ -60,10 +60,10 @@ def why_not(env: Any, settings: dict[str, Any]) -> str | None:
 class CompiledWorlds:
     """N worlds of an environment of PHYSICS, with their own seeds, as `VectorEnv` would give them.
 
-    Each world has a stock of first states, drawn by a generator of its own in the order of Gymnasium's resets. What is drawn and not
-    used belongs to the future: `state` has the generator as it was before that.
+    Each world has a stock of first states, drawn by a generator of its own in the order of Gymnasium's resets. What is drawn and
+    not used belongs to the future: `state` has the generator as it was before that.
 
-    Raises UserError for an environment or settings that are not compiled, and for a registered environment that does something else.
+    Raises UserError for an environment or settings that are not compiled, and for a registered one that does something else.
     """
 
     workers = None                      # all in this process
@@ -73,7 +73,7 @@ class CompiledWorlds:
     def __init__(self, env: Any, n: int, seed: Any, **options: Any):
         if reason := why_not(env, options):
             raise UserError(f"--vector compiled: {reason}")
-        from kernels.numba_worlds import Worlds     # Numba is optional
+        from kernels.numba_worlds import Worlds  # Numba is optional
 
         self.seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(n)]
         self.env = env
@@ -132,7 +132,7 @@ class CompiledWorlds:
 
     def _before_unused(self, i: int) -> Any:
         """The state of generator i before it drew the first states that have not been used."""
-        bits = np.random.PCG64()
+        bits: Any = np.random.PCG64()
         bits.state = self.generators[i].bit_generator.state
         bits.advance(-int(STOCK - self.worlds.used[i]) * len(self.physics.low))         # modulo its period, so it goes back
         return bits.state
@@ -183,8 +183,8 @@ def _agree(worlds: CompiledWorlds, env: gym.Env) -> bool:
         action = (rng.integers(env.action_space.n) if discrete                          # type: ignore[attr-defined]
                   else rng.uniform(-1, 1, 1).astype(np.float32))
         came = worlds.step(np.repeat(action, worlds.n))
-        seen, *rest = env.step(action)
-        if not np.allclose([x[0] for x in came[1:2] + came[3:]], [float(x) for x in rest[:3]], atol=1e-4):
+        seen, *rest = map(np.asarray, env.step(action)[:4])
+        if not np.allclose([x[0] for x in came[1:2] + came[3:]], rest, atol=1e-4):
             return False
         obs, over = came[0][0], rest[1] or rest[2]
         seen = env.reset()[0] if over else seen

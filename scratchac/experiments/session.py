@@ -39,6 +39,8 @@ EVALUATION_EPISODES = 100       # at the end of a run
 MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
+Environments = VectorEnv | CompiledWorlds | SelfPlay      # those of a training
+
 _entering = threading.Lock()
 _computing: Counter[int] = Counter()        # thread → blocks of `backend` that it is in
 _before: list[str] = []                     # the backend that was active before all of them
@@ -119,8 +121,7 @@ def vector_mode(vector: str, agent_class: Any, env: Any, settings: dict[str, Any
     return "sync" if reason else "compiled"
 
 
-def vector_env(agent_class: Any, config: Any, env: Any, seed: Any,
-               settings: dict[str, Any]) -> VectorEnv | CompiledWorlds | SelfPlay:
+def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dict[str, Any]) -> Environments:
     """The environments that an agent trains in. Raises UserError for settings that exclude each other."""
     if agent_class.family == "asynchronous":
         check_engine(config.engine)
@@ -138,14 +139,14 @@ def vector_env(agent_class: Any, config: Any, env: Any, seed: Any,
     return VectorEnv(env, n, seed, settings["vector"], settings["randomise"], settings.get("step_timeout"), **settings["env_args"])
 
 
-def require_spaces(run: Run, agent_envs: VectorEnv | CompiledWorlds | SelfPlay) -> None:
+def require_spaces(run: Run, agent_envs: Environments) -> None:
     """Raise UserError unless these environments have the spaces that the run was started with."""
     for saved, now in zip(run.spaces(), (agent_envs.observation_space, agent_envs.action_space), strict=True):
         if space_to_json(now) != space_to_json(saved):
             raise UserError(f"{run.path} was trained with the space {shortened(saved)}, and this environment has {shortened(now)}")
 
 
-def start_from(init: Any, agent: Agent, agent_envs: VectorEnv | CompiledWorlds | SelfPlay, env: Any) -> None:
+def start_from(init: Any, agent: Agent, agent_envs: Environments, env: Any) -> None:
     """Copy the parameters of `init`, an agent or the folder of a run. Raises UserError if they do not fit."""
     other = init if isinstance(init, Plumbing) else restore(Run.open(init))[0]
     require_fit(other, agent_envs, env)
@@ -157,7 +158,7 @@ def origin(init: Any) -> str | None:
     return type(init).__name__ if isinstance(init, Plumbing) else init and str(init)
 
 
-def meet(agent_envs: VectorEnv | CompiledWorlds | SelfPlay, agent: Agent) -> None:
+def meet(agent_envs: Environments, agent: Agent) -> None:
     """Tell games of self-play who learns, and a replay buffer with further goals which environment computes their rewards.
 
     Raises UserError for a rollout that does not fit into memory, and for an environment that cannot compute rewards.
@@ -233,7 +234,7 @@ def _numbers_in(state: Any) -> int:
     return sum(map(_numbers_in, state.values())) if isinstance(state, dict) else state.size if isinstance(state, np.ndarray) else 0
 
 
-def learn(agent: Agent, agent_envs: VectorEnv | CompiledWorlds | SelfPlay, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
+def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
           eval_episodes: int, history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
           stop_after: int | None = None) -> None:
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots.

@@ -21,7 +21,6 @@ from scratchac.training.checks import require_finite
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report
 
-
 PARALLEL_WORK = 2_000_000       # multiply-adds of a minibatch from which actor and critic each have a core of their own
 
 
@@ -49,7 +48,8 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
     plain = (_has_compiled_networks(agent) and not envs.workers
              and agent.normaliser is None and agent.scaler is None and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is agent.dist and behaviour.rng is agent.rng)
-    if not plain or kernels.compiled(name, agent, agent.dist, behaviour, model, model.actor, model.critic, agent.schedules, envs) is None:
+    parts = agent.dist, behaviour, model, model.actor, model.critic, agent.schedules, envs
+    if not plain or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", (LOOPS if loops is None else loops)[name])
 
@@ -57,8 +57,8 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
 def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
     """The fast path for a compiled `method` in the algorithm's own loop, or None if there is none for this agent."""
     model = agent.model
-    if (not _has_compiled_networks(agent)
-            or kernels.compiled(name, agent, agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser) is None):
+    parts = agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser
+    if not _has_compiled_networks(agent) or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.{method}")
 
@@ -164,7 +164,8 @@ def a2c_step(agent: DiscreteAgent, actor: Any, critic: Any, rows: tuple[np.ndarr
     from kernels.numba_updates import a2c_gradient
 
     h = agent.schedules(agent.step / agent.config.steps)
-    actor_loss, critic_loss, entropy, value, spread = a2c_gradient(actor, critic, rows, h.gamma, h.lam, h.entropy_coef, h.value_coef)
+    actor_loss, critic_loss, entropy, value, spread = a2c_gradient(actor, critic, rows, h.gamma, h.lam, h.entropy_coef,
+                                                                   h.value_coef)
     try:
         grad_norm = optim.clip_global_norm(agent.model.grad, h.max_grad_norm)
     except FloatingPointError as error:
@@ -200,7 +201,7 @@ class Faster:
 
     def took(self, way: bool, seconds: float) -> None:
         """Record how long a call took."""
-        if 1 < self.calls and (self.calls - 1) % self.EVERY < 6:            # the first one of all may have been compiled
+        if self.calls > 1 and (self.calls - 1) % self.EVERY < 6:            # the first one of all may have been compiled
             self.seconds[way].append(seconds)
 
 

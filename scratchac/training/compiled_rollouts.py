@@ -1,7 +1,7 @@
 """Whole rollouts in compiled worlds: acting, stepping and collecting T steps are one call, with no Python in between.
 
-They do the same as the loops of training/compiled.py and training/loops.py: the same random numbers, which are drawn here as one
-block for all T steps, the same first states of episodes, the same parameters and reports. The one-step actor-critic reports after up
+They do the same as the loops of training/compiled.py and training/loops.py: the same random numbers, which are drawn as one block
+for all T steps, the same first states of episodes, the same parameters and reports. The one-step actor-critic reports after up
 to REPORT_EVERY steps, which divide the steps between two rows of metrics.csv, and not after each: its metrics are then their means.
 """
 

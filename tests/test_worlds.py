@@ -1,0 +1,292 @@
+"""Compiled worlds: Gymnasium's numbers from the same states and actions, the same episodes from the same seeds, exact resumes."""
+
+import json
+import math
+from itertools import count, islice
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from damage import same
+from gymnasium.envs.classic_control import CartPoleEnv
+
+import kernels
+import scratchac
+from scratchac.algorithms import find
+from scratchac.environments import compiled_worlds
+from scratchac.environments.compiled_worlds import PHYSICS, STOCK, CompiledWorlds
+from scratchac.environments.vector import VectorEnv
+from scratchac.errors import TrainingError, UserError
+from scratchac.training import compiled
+from scratchac.training.compiled_rollouts import LOOPS
+from scratchac.training.loops import train
+
+numba_worlds = pytest.importorskip("kernels.numba_worlds", reason="Numba is not installed")
+from kernels import numba_one_row, numba_ppo, numba_updates  # noqa: E402  only with Numba
+
+ANGLES = np.linspace(-3, 3, 500)
+# Bits are asked for where NumPy's sine and cosine are the C library's, which the compiler calls; else the last digits may differ.
+EXACT = all(np.array_equal(ours(ANGLES), [theirs(x) for x in ANGLES]) for ours, theirs in ((np.cos, math.cos), (np.sin, math.sin)))
+TOLERANCE = 0.0 if EXACT else 1e-5
+
+
+def random_actions(space, n):
+    """Random for a while, then at full force one way and the other, so that cars reach their walls and goals."""
+    highest = np.asarray(space.n - 1 if isinstance(space, gym.spaces.Discrete) else space.high)
+    for k in count():
+        random = k // 300 % 2 == 0
+        yield np.stack([np.asarray(space.sample()) if random else highest * (k // 25 % 2) for _ in range(n)])
+
+
+@pytest.mark.parametrize("steps", [400, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("env", PHYSICS)
+def test_steps_are_those_of_gymnasium(env, steps):
+    """Observations, rewards and endings of two worlds, and the first states of all episodes, with their dtypes."""
+    worlds, envs, ends = CompiledWorlds(env, 2, 7), VectorEnv(env, 2, 7), 0
+    assert worlds.seeds == envs.seeds and worlds.observation_space == envs.observation_space
+    np.testing.assert_array_equal(worlds.reset(), envs.reset())
+    envs.action_space.seed(1)
+    for actions in islice(random_actions(envs.action_space, 2), steps):
+        came, right = worlds.step(actions), envs.step(actions)
+        ends += right[3].sum() + right[4].sum()
+        for x, y in zip(came, right, strict=True):
+            assert x.dtype == y.dtype
+            np.testing.assert_allclose(x, y, TOLERANCE, TOLERANCE)
+    assert ends >= 2 * (steps // 1_000)
+
+
+def test_a_force_beyond_the_limits_of_the_car():
+    """It is cut by Python's min and max, whose result is a number of Python's and makes the next sum another one."""
+    env, rng = gym.make("MountainCarContinuous-v0").unwrapped, np.random.default_rng(1)
+    env.reset(seed=3)
+    state, obs, first = np.array(env.state), np.empty(2, np.float32), True
+    for _ in range(300):
+        action = np.array([rng.normal(0, 2)], np.float32)
+        seen, reward, terminated, _, _ = env.step(action)
+        came = numba_worlds.mountain_car_continuous(state, float(action[0]), obs, first)
+        np.testing.assert_array_equal(obs, seen)
+        assert came == (reward, terminated)
+        first = False
+
+
+@pytest.mark.parametrize("env", PHYSICS)
+def test_first_states_follow_one_another_as_gymnasiums_do(env):
+    """More resets than there are first states in stock, with checkpoints in between that leave the unused ones out."""
+    worlds, single = CompiledWorlds(env, 1, 3), gym.make(env)
+    worlds.reset()
+    single.reset(seed=worlds.seeds[0])
+    limit, steps = worlds.worlds.limit, np.zeros((1, 1)) if env in ("Pendulum-v1", "MountainCarContinuous-v0") else np.zeros(1, int)
+    for k in range(2 * STOCK + 5):
+        worlds.worlds.elapsed[:] = limit - 1                                # the next step is the last one
+        obs, *_, trunc = worlds.step(steps)
+        assert trunc[0] and np.array_equal(obs[0], single.reset()[0])
+        if k % 50 == 0:
+            assert worlds.state()["generators"][0] == single.unwrapped.np_random.bit_generator.state
+    other = CompiledWorlds(env, 1, 99)
+    kept = other.load_state(worlds.state())
+    assert np.array_equal(kept[0][0], obs[0]) and kept[1] == []
+    for one in (worlds, other):
+        one.worlds.elapsed[:] = limit - 1
+    assert np.array_equal(worlds.step(steps)[0], other.step(steps)[0])
+
+
+@pytest.mark.parametrize("env, limit", [("CartPole-v1", 500), ("Acrobot-v1", 500), ("Pendulum-v1", 200), ("MountainCar-v0", 200),
+                                        ("MountainCarContinuous-v0", 999)])
+def test_time_limits(env, limit):
+    assert CompiledWorlds(env, 1, 0).worlds.limit == limit == gym.spec(env).max_episode_steps
+
+
+# -- when they are possible --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("env, options, said", [
+    ("LunarLander-v3", {}, "LunarLander-v3 is none of CartPole-v1, Acrobot-v1"),
+    (CartPoleEnv, {}, "CartPoleEnv is none of CartPole-v1"),
+    ("CartPole-v1", {"env_args": {"max_episode_steps": 9}}, "it takes no --env-args"),
+    ("CartPole-v1", {"step_timeout": 2.0}, "it takes no --step-timeout"),
+    ("CartPole-v1", {"randomise": True}, "it takes no --randomise")])
+def test_what_is_not_compiled_is_refused_in_one_line(env, options, said, capsys):
+    with pytest.raises(UserError, match=f"^--vector compiled: {said}") as caught:
+        scratchac.train("a2c", env, 100, vector="compiled", **options)
+    assert "\n" not in str(caught.value)
+    if options != {"randomise": True}:
+        kept = {"step_timeout": None}                                       # sync takes none
+        scratchac.train("a2c", env if env is not CartPoleEnv else "CartPole-v1", 10, vector="auto", backend="numpy", quiet=False,
+                        hidden=(2,), **options | kept)
+        assert "--vector auto is sync here: backend numpy compiles nothing" in capsys.readouterr().err
+
+
+def test_workers_of_their_own_and_games_take_none():
+    for algorithm, env in (("a3c", "CartPole-v1"), ("ppo", "tictactoe_v3")):
+        if algorithm == "ppo":
+            pytest.importorskip("pettingzoo")
+        with pytest.raises(UserError, match="--vector"):
+            scratchac.train(algorithm, env, 100, vector="compiled")
+
+
+def test_without_numba_there_are_none(monkeypatch):
+    monkeypatch.setitem(kernels.BACKENDS, "numba", ("not_there", "Backend", "pip install numba scipy"))
+    with pytest.raises(UserError, match=r"^--vector compiled: backend numba cannot run here .*pip install numba scipy$"):
+        scratchac.train("a2c", "CartPole-v1", 100, vector="compiled")
+    assert scratchac.train("a2c", "CartPole-v1", 10, vector="auto", hidden=(2,), envs=1).step == 10
+
+
+class Heavier(CartPoleEnv):
+    """Another cart under the same name."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.masspole = 0.2
+        self.total_mass = 1.2
+        self.polemass_length = 0.1
+
+
+def test_another_environment_under_a_known_id_is_noticed(monkeypatch, capsys):
+    """By some steps in both."""
+    shipped, made = gym.spec("CartPole-v1").entry_point, gym.envs.registration.EnvSpec
+    monkeypatch.setitem(gym.registry, "CartPole-v1", made("CartPole-v1", shipped, max_episode_steps=9))
+    assert CompiledWorlds("CartPole-v1", 1, 0).worlds.limit == 9            # the registered one
+    monkeypatch.setitem(gym.registry, "CartPole-v1", made("CartPole-v1", Heavier, max_episode_steps=500))
+    with pytest.raises(UserError, match=r"^--vector compiled: the registered CartPole-v1 does not do what the compiled one does"):
+        scratchac.train("a2c", "CartPole-v1", 100, vector="compiled")
+    agent = scratchac.train("a2c", "CartPole-v1", 10, vector="auto", backend="numba", quiet=False, hidden=(2,), envs=1)
+    assert agent.step == 10
+    assert "--vector auto is sync here: --vector compiled: the registered" in capsys.readouterr().err
+
+
+# -- training ----------------------------------------------------------------------------------------------------------------
+
+AGENTS = {"a2c": {"hidden": (8,), "optimiser": "adam"}, "ppo": {"hidden": (8,), "rollout": 32, "batch_size": 48, "epochs": 3},
+          "actor-critic": {"hidden": (9, 8), "lam_actor": 0.5, "activation": "tanh"}}
+
+
+def trained(algorithm, envs_class, backend, steps=1_200, dtype=np.float64, **options):
+    """(agent, recent episodes, updates, last metrics, name of the fast path)."""
+    with kernels.using(backend):
+        agent = scratchac.make_agent(algorithm, "CartPole-v1", 0, **AGENTS[algorithm] | {"steps": steps} | options)
+        envs = envs_class("CartPole-v1", agent.n_envs, 5)
+        agent = find(algorithm)(agent.config, envs.observation_space, envs.action_space, 2, dtype)
+        fast, seen = agent.fast_path(envs), []
+        train(agent, envs, steps, lambda _, interaction, *came: seen.append((interaction, *came)) or False)
+        episodes, metrics = seen[-1][0].episodes, seen[-1][1]
+        kept = list(episodes.recent), episodes.finished, episodes.returns.tolist()
+        return agent, kept, sum(x[3] for x in seen), metrics, fast
+
+
+@pytest.mark.parametrize("algorithm, options", [*((name, {}) for name in AGENTS), ("ppo", {"target_kl": 1e-4}),
+                                                ("ppo", {"max_grad_norm": 0.1, "normalise_obs": True}),
+                                                ("actor-critic", {"discount_actor": False, "steps": 1_201})])
+def test_training_in_compiled_worlds_is_training_in_gymnasiums(algorithm, options):
+    """The same draws, episodes and parameters: to rounding those of the reference, bit by bit those of Numba's other loop."""
+    reference = trained(algorithm, VectorEnv, "numpy", **options)
+    loop = trained(algorithm, VectorEnv, "numba", **options)
+    worlds = trained(algorithm, CompiledWorlds, "numba", **options)
+    if "normalise_obs" not in options:
+        assert worlds[4].name in LOOPS and loop[4].name not in LOOPS
+    for other in (loop, worlds):
+        np.testing.assert_allclose(other[0].model.flat, reference[0].model.flat, rtol=1e-9, atol=1e-12)
+        assert other[1:3] == reference[1:3]
+        assert other[0].rng.bit_generator.state == reference[0].rng.bit_generator.state
+        if algorithm != "actor-critic":                                     # which reports means of several steps there
+            assert other[3] == pytest.approx(reference[3], rel=1e-8, abs=1e-12)
+    np.testing.assert_array_equal(worlds[0].model.flat, loop[0].model.flat)
+
+
+def test_the_reference_runs_in_compiled_worlds_too():
+    """A changed method, or another backend: `step` gives what `VectorEnv.step` gives."""
+    class Mine(CompiledWorlds):
+        pass
+
+    reference = trained("a2c", VectorEnv, "numpy", 200)
+    for envs_class, backend in ((CompiledWorlds, "numpy"), (Mine, "numba")):
+        other = trained("a2c", envs_class, backend, 200)
+        assert other[4] is None and other[1] == reference[1]
+        np.testing.assert_allclose(other[0].model.flat, reference[0].model.flat, rtol=1e-9, atol=1e-12)
+
+
+def test_two_cores_give_the_bits_of_one(monkeypatch):
+    flat = []
+    for way in (False, True):
+        monkeypatch.setattr(compiled, "PARALLEL_WORK", 0)
+        monkeypatch.setattr(compiled._faster, "way", lambda way=way: way)
+        flat.append(trained("ppo", CompiledWorlds, "numba", 512, np.float32)[0].model.flat)
+    np.testing.assert_array_equal(*flat)
+
+
+def test_the_faster_way_is_taken():
+    for slow in (False, True):
+        faster, ways = compiled.Faster(), []
+        for _ in range(faster.EVERY + 7):
+            ways.append(faster.way())
+            faster.took(ways[-1], 2.0 if ways[-1] == slow else 1.0)
+        assert ways[:6] == [False, True] * 3 == ways[faster.EVERY:][:6]
+        assert set(ways[6 : faster.EVERY]) == {not slow} == {ways[-1]}
+
+
+def test_an_infinite_gradient_ends_ppo():
+    with kernels.using("numba"):
+        agent = scratchac.make_agent("ppo", "CartPole-v1", 0, **AGENTS["ppo"])
+        agent.model.w.flat[:] = 1e30
+        with pytest.raises(TrainingError, match="at step 0: the gradient is not finite"):
+            train(agent, CompiledWorlds("CartPole-v1", agent.n_envs, 0), 500, lambda *_: False)
+
+
+def test_an_infinite_td_error_ends_the_actor_critic():
+    with kernels.using("numba"):
+        agent = scratchac.make_agent("actor-critic", "CartPole-v1", 0, critic_lr=1e6)
+        with pytest.raises(TrainingError, match=r"at step \d+: the TD error is not finite: lower the step sizes"):
+            train(agent, CompiledWorlds("CartPole-v1", 1, 0), 2_000, lambda *_: False)
+
+
+def test_one_row_is_as_many(rng):
+    """Outputs and actions of one row, for layers of one, few and many units."""
+    sizes = np.array([3, 9, 4, 1])
+    flat, x = rng.standard_normal(4 * 9 + 10 * 4 + 5), rng.standard_normal((1, 3))
+    for code in (1, 2):
+        y, right = np.empty(14), np.empty(14)
+        numba_one_row.forward_row(flat, sizes, code, x[0], y)
+        numba_updates.forward_rows(flat, sizes, 1, 0, 0, 1, code, x, right, 0, 1)
+        np.testing.assert_allclose(y, right, rtol=1e-12)
+    log_pi = np.empty(3)
+    drawn = [numba_one_row.draw(np.log([0.2, 0.3, 0.5]), u, log_pi)[0] for u in (0.0, 0.19, 0.21, 0.49, 0.51)]
+    assert drawn == [0, 0, 1, 1, 2] and np.exp(log_pi) == pytest.approx([0.2, 0.3, 0.5])
+
+
+def test_values_that_are_known_are_not_computed_again(rng):
+    """Rows of s2 that are later rows of s have their values, others their own."""
+    sizes, w, s = np.array([2, 3, 1]), rng.standard_normal(13), rng.standard_normal((6, 2))
+    s2 = np.concatenate([s[2:], rng.standard_normal((2, 2))])
+    s2[1] = [5, 5]
+    v = numba_ppo._values(w, sizes, 2, s)
+    np.testing.assert_allclose(numba_ppo._next_values(w, sizes, 2, s, s2, v, 2), numba_ppo._values(w, sizes, 2, s2), rtol=1e-12)
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+def test_a_resumed_run_has_the_bytes_of_one_that_never_stopped(algorithm, tmp_path, quick_end):
+    """Also where the first part has drawn first states that it has not used."""
+    options = {"backend": "numba", "vector": "compiled", **AGENTS[algorithm]}
+    scratchac.train(algorithm, "CartPole-v1", 800, 3, out=tmp_path / "whole", **options)
+    scratchac.train(algorithm, "CartPole-v1", 800, 3, out=tmp_path / "parts", stop_after=300, **options)
+    assert json.loads((tmp_path / "parts" / "config.json").read_text())["vector"] == "compiled"
+    scratchac.resume(tmp_path / "parts")
+    same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_says_and_keeps_what_auto_was(tmp_path, capsys, quick_end):
+    scratchac.train("a2c", "CartPole-v1", 200, backend="numba", vector="auto", out=tmp_path / "run", quiet=False, hidden=(8,))
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "scratchac: backend numba runs the compiled a2c_rollout in place of A2C.update and the compiled steps of CartPole-v1; "
+        "--backend numpy --vector sync runs that code itself")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["vector"] == "compiled"
+
+
+def test_new_episodes_begin_with_the_seeds():
+    worlds = CompiledWorlds("CartPole-v1", 2, 4)
+    first = worlds.reset()
+    worlds.step(np.ones(2, int))
+    np.testing.assert_array_equal(worlds.renew(worlds.state()), first)
+    assert worlds.alone(3).n == 1 and worlds.metrics() == {} and worlds.close() is None
+    assert compiled_worlds.why_not("CartPole-v1", {}) is None
