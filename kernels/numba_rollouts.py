@@ -128,9 +128,9 @@ def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, 
 
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)
-_REPEATED = ("scratchac.schedules", "scratchac.nn", "scratchac.distributions", "scratchac.policies",
-             "scratchac.algorithms.plumbing", "scratchac.training.loops", "scratchac.training.memory", "scratchac.training.episodes",
-             "scratchac.environments.compiled_worlds")
+_REPEATED = tuple("scratchac." + name for name in (
+    "schedules", "nn", "distributions", "policies", "algorithms.plumbing", "training.loops", "training.memory", "training.episodes",
+    "environments.compiled_worlds"))
 UPDATES: dict[str, Update] = {
     "one_step_rollout": Update(one_step_rollout, "scratchac.algorithms.actor_critic.ActorCritic",
                                ("scratchac.algorithms.actor_critic", *_REPEATED)),

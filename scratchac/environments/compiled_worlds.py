@@ -88,9 +88,10 @@ class CompiledWorlds:
         limit = int(made.spec.max_episode_steps or 0) if made.spec else 0
         self.worlds = Worlds(self.physics.code, limit, 2.0, np.zeros((n, S)), np.zeros(n, np.int64), np.zeros((n, O), np.float32),
                              np.zeros((n, P, S)), np.zeros((n, P, O), np.float32), np.zeros(n, np.int64))
-        if limit < 1 or not _agree(self, made):
-            raise UserError(f"--vector compiled: the registered {env} does not do what the compiled one does")
+        same = limit > 0 and _agree(self, made)
         close(made)
+        if not same:
+            raise UserError(f"--vector compiled: the registered {env} does not do what the compiled one does")
 
     @property
     def alone(self) -> Callable[[Any], VectorEnv]:
