@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numba import get_num_threads
 
-from kernels import numba_networks, numba_ppo, numba_rollouts, numba_updates
+from kernels import numba_networks, numba_optimisers, numba_ppo, numba_rollouts, numba_updates
 from kernels.backend import Backend, Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import CODES
@@ -244,15 +244,15 @@ def adam(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, 
     if not _vectors(p, g, m, v):
         return NotImplemented
     lr, scale = lr / (1 - beta1**t), 1 / (1 - beta2**t) ** 0.5
-    return _adam(p, g, m, v, lr, beta1, beta2, eps, scale)
+    return numba_optimisers.adam(p, g, m, v, lr, beta1, beta2, eps, scale)
 
 
 def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> Any:
-    return _rmsprop(p, g, v, lr, decay, eps) if _vectors(p, g, v) else NotImplemented
+    return numba_optimisers.rmsprop(p, g, v, lr, decay, eps) if _vectors(p, g, v) else NotImplemented
 
 
 def polyak(target: np.ndarray, online: np.ndarray, tau: float) -> Any:
-    return _polyak(target, online, tau) if _vectors(target, online) else NotImplemented
+    return numba_optimisers.polyak(target, online, tau) if _vectors(target, online) else NotImplemented
 
 
 def _vectors(*arrays: np.ndarray) -> bool:
@@ -260,32 +260,6 @@ def _vectors(*arrays: np.ndarray) -> bool:
     first = arrays[0]
     shape, dtype = first.shape, first.dtype
     return len(shape) == 1 and dtype.kind == "f" and all(x.shape == shape and x.dtype is dtype for x in arrays[1:])
-
-
-@jit
-def _adam(p, g, m, v, lr, beta1, beta2, eps, scale):
-    T = p.dtype.type                                    # a Python float would turn float32 arithmetic into float64
-    lr, b1, b2, c1, c2, eps, scale = T(lr), T(beta1), T(beta2), T(1 - beta1), T(1 - beta2), T(eps), T(scale)
-    for i in range(p.size):
-        m[i] = b1 * m[i] + c1 * g[i]
-        v[i] = b2 * v[i] + c2 * g[i] * g[i]
-        p[i] -= lr * m[i] / (np.sqrt(v[i]) * scale + eps)
-
-
-@jit
-def _rmsprop(p, g, v, lr, decay, eps):
-    T = p.dtype.type
-    lr, a, c, eps = T(lr), T(decay), T(1 - decay), T(eps)
-    for i in range(p.size):
-        v[i] = a * v[i] + c * g[i] * g[i]
-        p[i] -= lr * g[i] / np.sqrt(v[i] + eps)
-
-
-@jit
-def _polyak(target, online, tau):
-    a, b = target.dtype.type(1 - tau), target.dtype.type(tau)
-    for i in range(target.size):
-        target[i] = a * target[i] + b * online[i]
 
 
 # -- tanh-squashed Gaussian --------------------------------------------------------------------------------------------------
