@@ -34,6 +34,7 @@ def jit(function: Any = None, **options: Any) -> Any:
     if made is not function:                                                # as it is with NUMBA_DISABLE_JIT
         try:
             made._cache = Cache(function)                                   # as its enable_caching does
+            made._cache.parallel = options.get("parallel", False)
         except RuntimeError as error:
             if "cannot cache" not in str(error):
                 raise
@@ -43,10 +44,15 @@ def jit(function: Any = None, **options: Any) -> Any:
 
 
 class Cache(FunctionCache):
-    """Numba's cache of one function. What it cannot write, as on a full disk, the next process compiles anew."""
+    """Numba's cache of one function. What it cannot write, as on a full disk, the next process compiles anew.
+
+    A function may be compiled twice, for one thread and for several.
+    """
+
+    parallel = False
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return super()._index_key(sig, codegen), SOURCES
+        return super()._index_key(sig, codegen), SOURCES, self.parallel
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what has been compiled for a signature."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numba import get_num_threads
 
-from kernels import numba_networks, numba_optimisers, numba_ppo, numba_rollouts, numba_updates
+from kernels import numba_networks, numba_off_policy_updates, numba_optimisers, numba_ppo, numba_rollouts, numba_updates
 from kernels.backend import Backend, Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import CODES
@@ -316,4 +316,5 @@ class NumbaBackend(Backend):
     overrides: ClassVar[Mapping[str, Callable[..., Any]]] = {function.__name__: function for function in (
         mlp_forward, mlp_backward, conv2d, conv2d_backward, add_windows, log_softmax, categorical_sample, reverse_scan,
         adam, rmsprop, polyak, tanh_gaussian, tanh_gaussian_backward)}
-    updates: ClassVar[Mapping[str, Update]] = numba_updates.UPDATES | numba_rollouts.UPDATES | numba_ppo.UPDATES
+    updates: ClassVar[Mapping[str, Update]] = (
+        numba_updates.UPDATES | numba_rollouts.UPDATES | numba_ppo.UPDATES | numba_off_policy_updates.UPDATES)

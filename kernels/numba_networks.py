@@ -59,26 +59,33 @@ def linear(x, W, b, code, y):
                 y[i, h] = zero if y[i, h] < 0 else y[i, h]                  # NaN is not below 0, and is passed on
     elif code == TANH:
         for i in range(rows):
-            _tanh(y[i])
+            tanh(y[i])
 
 
 @jit
-def _tanh(z):
-    """tanh in place; for float32 a rational function on [−8, 8] (with Eigen's coefficients), a few units in the last place off."""
+def _tanh_of_float32(z):
+    """tanh(z) by a rational function on [−8, 8] (with Eigen's coefficients), a few units in the last place off."""
+    x = min(max(z, np.float32(-7.99881172180175781)), np.float32(7.99881172180175781))
+    s = x * x
+    p = s * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
+    p = s * p + np.float32(-8.60467152213735e-11)
+    p = s * p + np.float32(5.12229709037114e-08)
+    p = s * p + np.float32(1.48572235717979e-05)
+    p = s * p + np.float32(6.37261928875436e-04)
+    p = s * p + np.float32(4.89352455891786e-03)
+    q = s * np.float32(1.19825839466702e-06) + np.float32(1.18534705686654e-04)
+    q = s * q + np.float32(2.26843463243900e-03)
+    q = s * q + np.float32(4.89352518554385e-03)
+    return x * p / q if z == z else z
+
+
+@jit
+def tanh(z):
+    """tanh in place, of any shape in contiguous memory."""
+    z = z.reshape(z.size)
     if z.itemsize == 4:
         for i in range(z.size):
-            x = min(max(z[i], np.float32(-7.99881172180175781)), np.float32(7.99881172180175781))
-            s = x * x
-            p = s * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
-            p = s * p + np.float32(-8.60467152213735e-11)
-            p = s * p + np.float32(5.12229709037114e-08)
-            p = s * p + np.float32(1.48572235717979e-05)
-            p = s * p + np.float32(6.37261928875436e-04)
-            p = s * p + np.float32(4.89352455891786e-03)
-            q = s * np.float32(1.19825839466702e-06) + np.float32(1.18534705686654e-04)
-            q = s * q + np.float32(2.26843463243900e-03)
-            q = s * q + np.float32(4.89352518554385e-03)
-            z[i] = x * p / q if z[i] == z[i] else z[i]
+            z[i] = _tanh_of_float32(z[i])
     else:
         for i in range(z.size):
             z[i] = np.tanh(z[i])
@@ -204,8 +211,9 @@ def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
 
 
 @jit
-def _input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
-    """∂L/∂x alone. Rows whose dy is 0, such as those where the minimum chose another critic, are left out of every product."""
+def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, skip=0):
+    """∂L/∂x alone, without the first `skip` inputs. Rows whose dy is 0, such as those where the minimum chose another critic, are
+    left out of every product."""
     kept = np.empty(high - low, np.int64)
     m = 0
     for i in range(low, high):
@@ -222,6 +230,7 @@ def _input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high)
         dz[i] = dy[kept[i]]
     for layer in range(len(sizes) - 2, -1, -1):
         W, _ = weights_of(flat, sizes, K, k, layer)
+        W = W[skip:] if layer == 0 else W
         d = np.empty((m, len(W)), flat.dtype)
         if m > 0:
             times_weights(dz, W, d)
@@ -252,7 +261,7 @@ def backward(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx, chunks):
 @jit
 def input_gradient(flat, sizes, K, first, n, code, x, y, dy, dx, chunks):
     for j in range(n):
-        _input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j], 0, x.shape[1])
+        input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j], 0, x.shape[1])
 
 
 @jit(parallel=True)
@@ -281,5 +290,5 @@ def input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks
     B = x.shape[1]
     for task in prange(n * chunks):
         j, c = task // chunks, task % chunks
-        _input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j],
+        input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j],
                              c * B // chunks, (c + 1) * B // chunks)

@@ -16,7 +16,8 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim
 from scratchac.algorithms.config import OffPolicy, Positive
 from scratchac.algorithms.plumbing import DeterministicAgent
-from scratchac.training.agent import Metrics
+from scratchac.training import compiled_off_policy
+from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
 
 
@@ -43,6 +44,10 @@ class DDPG(DeterministicAgent[Config]):
     def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
                  dtype: DTypeLike = np.float32):
         super().__init__(config, observation_space, action_space, "ddpg", (), seed, dtype)
+
+    def fast_path(self, envs: Any = None) -> FastPath | None:
+        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy.py)."""
+        return compiled_off_policy.loop("ddpg_update", self)
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critic, one of the actor, one of the targets, from a minibatch; returns the metrics."""

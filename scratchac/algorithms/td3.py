@@ -21,7 +21,8 @@ import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.config import Count, NonNegative, OffPolicy, Positive
 from scratchac.algorithms.plumbing import DeterministicAgent
-from scratchac.training.agent import Metrics
+from scratchac.training import compiled_off_policy
+from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
 
 
@@ -56,6 +57,10 @@ class TD3(DeterministicAgent[Config]):
         super().__init__(config, observation_space, action_space, "td3", (2,), seed, dtype)     # ① two critics
         self.updates = np.zeros(1, np.int64)                                # arrays, since they are saved
         self.actor_loss = kernels.backend.zeros(1, dtype)
+
+    def fast_path(self, envs: Any = None) -> FastPath | None:
+        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy.py)."""
+        return compiled_off_policy.loop("td3_update", self)
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics and, every `delay` updates, of the actor and the targets; returns the metrics."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 import kernels
@@ -74,18 +75,24 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
             break
 
 
-def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: float, report: Report) -> None:
+def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: float, report: Report,
+                     sample: Callable[[np.ndarray], np.ndarray] | None = None, update: Callable[[], Metrics] | None = None) -> None:
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the replay buffer.
 
     Before learning starts, actions are random and `report` is called without metrics.
+
+    sample, update      what to call for an action and for an update from a new minibatch, if not the agent's own methods
+
     Raises TrainingError when a value is not finite.
     """
     config, envs, episodes, promises = agent.config, interaction.envs, interaction.episodes, interaction.promises
     assert promises is not None
+    sample = sample or agent.sample
+    update = update or (lambda: agent.update(agent.memory.sample(agent.batch_rng, config.batch_size)))
     while agent.step < steps:
         warming_up = agent.step < config.learning_starts
         obs = interaction.obs
-        actions = agent.random(envs.n) if warming_up else agent.sample(obs)
+        actions = agent.random(envs.n) if warming_up else sample(obs)
         require_finite(agent.step, agent.dtype, observations=obs[None], actions=actions[None])
         promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
@@ -105,7 +112,7 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
             interaction.since_update = 0
             for _ in range(config.gradient_steps):
                 try:
-                    metrics = agent.update(agent.memory.sample(agent.batch_rng, config.batch_size))
+                    metrics = update()
                 except FloatingPointError as error:
                     raise TrainingError(f"at step {agent.step}: {error}") from None
                 updates += 1

@@ -102,10 +102,14 @@ class ReplayBuffer:
 
     def sample(self, rng: np.random.Generator, rows: int) -> Transitions:
         """A minibatch of `rows` transitions, drawn with the Generator. Raises UserError if fewer have been collected."""
+        where = kernels.backend.asarray(self.draw(rng, rows))
+        return Transitions(*(self.data[name][where] for name in Transitions._fields))
+
+    def draw(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """Where the transitions of a minibatch are, (rows,), on the host. Raises UserError if fewer have been collected."""
         if rows > self.size:
             raise UserError(f"a batch of {rows} needs more than the {self.size} transitions collected so far")
-        where = kernels.backend.asarray(rng.integers(self.size, size=rows))
-        return Transitions(*(self.data[name][where] for name in Transitions._fields))
+        return rng.integers(self.size, size=rows)
 
     def state(self) -> dict[str, Any]:
         """The transitions collected so far, and the position of the next one."""

@@ -1,0 +1,183 @@
+"""Compiled updates of SAC, TD3 and DDPG, which an algorithm requests in its `fast_path`.
+
+`train` is `loops.train_off_policy` with two methods of the agent compiled: `update`, together with taking the minibatch out of the
+replay buffer, and the network in `sample`. Random numbers are drawn here, by the same generators in the same order, so parameters and
+reports are the same up to rounding. The algorithm's own methods remain the reference (see kernels/registry.py).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import kernels
+from scratchac.nn import MLP, Parameters
+from scratchac.optim import Adam
+from scratchac.training.agent import FastPath, Metrics
+from scratchac.training.interaction import Interaction
+from scratchac.training.loops import Report, train_off_policy
+
+
+def loop(name: str, agent: Any) -> FastPath | None:
+    """The fast path with the active backend's compiled update of that name, or None if there is none for this agent.
+
+    It supports observations that are vectors of the networks' dtype and are not normalised, and Adam.
+    """
+    optimisers = agent.actor_optimiser, agent.critic_optimiser, getattr(agent, "alpha_optimiser", agent.critic_optimiser)
+    plain = (len(agent.observation_shape) == 1 and agent.normaliser is None and agent.memory.data["obs"].dtype == agent.dtype
+             and all(type(optimiser) is Adam for optimiser in optimisers))
+    if not plain or kernels.compiled(name, agent, agent.dist, agent.actor, agent.critic, agent.memory, *optimisers) is None:
+        return None
+    return FastPath(name, f"{type(agent).__name__}.update", train)
+
+
+def train(agent: Any, interaction: Interaction, steps: float, report: Report) -> None:
+    """`train_off_policy` with the compiled `update` and `sample` of this agent."""
+    compiled = compile_for(agent)
+    train_off_policy(agent, interaction, steps, report, compiled.sample, compiled.update)
+
+
+def compile_for(agent: Any) -> "Compiled":
+    """The compiled methods of an agent that has a fast path."""
+    return Soft(agent) if hasattr(agent, "log_alpha") else Deterministic(agent)
+
+
+class Compiled:
+    """What stands in for two methods of an agent, with the memory for a minibatch."""
+
+    def __init__(self, agent: Any):
+        from kernels.numba_off_policy import Memory, Rows
+        from kernels.numba_off_policy_updates import pieces
+
+        self.agent = agent
+        B, O, A, n = agent.config.batch_size, agent.actor.sizes[0], agent.dist.features, agent.actor.sizes[-1]
+        K = math.prod(agent.critic.stack)
+        empty: Callable[..., np.ndarray] = lambda *shape: np.empty(shape, agent.dtype)  # noqa: E731
+        P = pieces(B, agent.theta.flat.size + agent.w.flat.size)
+        chunks = max(1, P // K)
+        self.rows = tuple(Rows(
+            s=empty(B, O), s2=empty(B, O), sa=empty(B, O + A), sa2=empty(B, O + A), r=empty(B), term=empty(B), target=empty(B),
+            y=empty(B * sum(agent.actor.sizes[1:])), q=empty(K * B * sum(agent.critic.sizes[1:])), dy=empty(B, n),
+            dq=empty(K, B, 1), da=empty(K, B, A), sums=empty(K * chunks, 3)))
+        self.more = empty(P - 1, agent.theta.flat.size), empty(chunks - 1, agent.w.flat.size)
+        data = agent.memory.data
+        self.memory = tuple(Memory(data["obs"], data["actions"], data["rewards"], data["next_obs"], data["term"], np.empty(0)))[:5]
+        self.y = empty(agent.n_envs * sum(agent.actor.sizes[1:]))           # for one step of all environments
+        target = getattr(agent, "theta_target", agent.theta)
+        self.actor = learner(agent.actor, agent.theta, target, agent.dtheta, agent.actor_optimiser)
+        self.critic = learner(agent.critic, agent.w, agent.w_target, agent.dw, agent.critic_optimiser)
+
+    def minibatch(self) -> tuple[np.ndarray, ...]:
+        """The replay buffer with the rows that `ReplayBuffer.sample` draws."""
+        agent = self.agent
+        return *self.memory, agent.memory.draw(agent.batch_rng, agent.config.batch_size)
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """As the agent's."""
+        raise NotImplementedError
+
+    def update(self) -> Metrics:
+        """The agent's `update` on a minibatch that `ReplayBuffer.sample` draws."""
+        raise NotImplementedError
+
+
+class Soft(Compiled):
+    """SAC."""
+
+    def __init__(self, agent: Any):
+        from kernels.numba_off_policy import Sample
+
+        super().__init__(agent)
+        shape, drawn = (agent.config.batch_size, agent.dist.features), (agent.n_envs, agent.dist.features)
+        self.clamp = agent.dist.log_std == "clamp"
+        self.noise = np.empty((2, *shape))
+        self.drawn, self.acting = (
+            tuple(Sample(*(np.empty(x, agent.dtype) for x in (size, size, size, size[0])))) for size in (shape, drawn))
+        optimiser = agent.alpha_optimiser
+        self.temperature = agent.log_alpha, np.empty(1, agent.dtype), optimiser.m, optimiser.v
+        self.eps = np.empty(drawn)
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """As `SAC.sample`, for the N environments of training."""
+        from kernels.numba_off_policy_updates import soft_act
+
+        agent, (theta, *_, sizes, code) = self.agent, self.actor
+        agent.rng.standard_normal(out=self.eps)
+        soft_act(theta, sizes, code, self.clamp, np.asarray(obs, agent.dtype), self.y, self.eps, self.acting)
+        return self.acting[0].copy()
+
+    def update(self) -> Metrics:
+        """As `SAC.update`."""
+        from kernels.numba_off_policy_updates import soft_update
+
+        agent = self.agent
+        memory = self.minibatch()
+        h = agent.schedules(agent.step / agent.config.steps)
+        if not h.learn_alpha:
+            agent.log_alpha[0] = math.log(h.alpha)
+        agent.rng.standard_normal(out=self.noise)                           # for s′, then for s
+        settings = (h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy), rates(agent.actor_optimiser, h.actor_lr),
+                    rates(agent.critic_optimiser, h.critic_lr),
+                    rates(agent.alpha_optimiser, h.alpha_lr) if h.learn_alpha else NO_STEP)
+        values = soft_update(self.actor, self.critic, self.temperature, settings, memory, self.noise, self.drawn, self.rows, self.more)
+        return dict(zip(("actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error"), values, strict=True))
+
+
+class Deterministic(Compiled):
+    """TD3 and DDPG: an agent that counts its `updates` is TD3."""
+
+    def __init__(self, agent: Any):
+        super().__init__(agent)
+        self.twin = hasattr(agent, "updates")
+        self.noise = np.empty((agent.config.batch_size if self.twin else 0, agent.dist.features))
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """As `DeterministicAgent.sample`, for the N environments of training."""
+        from kernels.numba_off_policy_updates import act
+
+        agent, (theta, *_, sizes, code) = self.agent, self.actor
+        a = act(theta, sizes, code, np.asarray(obs, agent.dtype), self.y)
+        agent.noise.scale = agent.schedules(agent.step / agent.config.steps).noise_scale
+        return np.clip(a + agent.noise.sample(agent.rng), -1, 1)
+
+    def update(self) -> Metrics:
+        """As `TD3.update` or `DDPG.update`."""
+        from kernels.numba_off_policy_updates import deterministic_update
+
+        agent = self.agent
+        memory = self.minibatch()
+        h = agent.schedules(agent.step / agent.config.steps)
+        scale = clip = 0.0
+        trains_actor = True
+        if self.twin:
+            scale, clip = h.target_noise, h.target_noise_clip
+            agent.rng.standard_normal(out=self.noise)
+            agent.updates += 1
+            trains_actor = bool(agent.updates[0] % agent.config.delay == 0)
+        settings = (h.gamma, h.tau, scale, clip, trains_actor,
+                    rates(agent.actor_optimiser, h.actor_lr) if trains_actor else NO_STEP, rates(agent.critic_optimiser, h.critic_lr))
+        actor_loss, critic_loss, q, td_error = deterministic_update(
+            self.actor, self.critic, settings, memory, self.noise, self.rows, self.more)
+        if self.twin and trains_actor:
+            agent.actor_loss = np.array([actor_loss], agent.dtype)
+        return {"critic_loss": critic_loss, "q": q, "td_error": td_error,
+                "actor_loss": float(agent.actor_loss[0]) if self.twin else actor_loss}
+
+
+NO_STEP = 0.0, 0.0, 0.0, 0.0, 0.0           # rates that are not used
+
+
+def learner(mlp: MLP, params: Parameters, target: Parameters, grads: Parameters, optimiser: Adam) -> tuple[Any, ...]:
+    """A network as numba_off_policy.Learner."""
+    from kernels.numba_networks import CODES
+    from kernels.numba_off_policy import Learner
+
+    return tuple(Learner(params.flat, target.flat, grads.flat, optimiser.m, optimiser.v, np.array(mlp.sizes), CODES[mlp.activation]))
+
+
+def rates(optimiser: Adam, lr: float) -> tuple[float, float, float, float, float]:
+    """Count a step of Adam, and return its numbers as numba_off_policy.Rates."""
+    optimiser.t += 1
+    beta1, beta2, t = optimiser.beta1, optimiser.beta2, optimiser.t
+    return lr / (1 - beta1**t), beta1, beta2, optimiser.eps, 1 / (1 - beta2**t) ** 0.5
