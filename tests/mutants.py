@@ -49,17 +49,16 @@ MATHEMATICS = ["scratchac/" + name for name in (
     "algorithms/reinforce.py", "algorithms/reinforce_baseline.py", "algorithms/actor_critic.py", "algorithms/a2c.py",
     "algorithms/a3c.py", "algorithms/ppo.py", "algorithms/ddpg.py", "algorithms/td3.py", "algorithms/sac.py",
     "algorithms/discrete_sac.py", "algorithms/sac_pixels.py")]
-KERNELS = ["kernels/" + name for name in (
-    "registry.py", "numba_kernels.py", "numba_networks.py", "numba_updates.py", "numba_ppo.py", "numba_worlds.py",
-    "numba_rollouts.py", "numba_one_row.py")]
+KERNELS = ["kernels/registry.py", *(f"kernels/numba_{name}.py" for name in (
+    "kernels", "networks", "optimisers", "updates", "ppo", "one_row", "worlds", "rollouts", "off_policy", "off_policy_updates"))]
 FILES = MATHEMATICS + KERNELS
 # The tests of each group: those of files, commands and faults say nothing of the mathematics. Kernels run as Python in theirs,
 # where the others would take minutes.
 MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
-    "a3c", "actions", "algorithms", "breaks", "compiled", "conv", "distributions", "evaluation", "factors", "games", "gradcheck",
-    "hindsight", "hyperparameters", "init", "lab", "loops", "losses", "masks", "memory", "metrics", "nn", "normalise",
+    "a3c", "actions", "algorithms", "breaks", "compiled", "compiled_off_policy", "conv", "distributions", "evaluation", "factors",
+    "games", "gradcheck", "hindsight", "hyperparameters", "init", "lab", "loops", "losses", "masks", "memory", "metrics", "nn", "normalise",
     "off_policy", "optim", "randomised", "returns", "seeding", "torch_oracle", "vector")]
-KERNEL_TESTS = ["tests/test_kernels.py", "tests/test_backends.py", "tests/test_compiled.py", "tests/test_worlds.py"]
+KERNEL_TESTS = [f"tests/test_{name}.py" for name in ("kernels", "backends", "compiled", "compiled_off_policy", "worlds")]
 
 SECONDS = 3.0               # how long the tests of one mutant take at most, of those that reach its line
 

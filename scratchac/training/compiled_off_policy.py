@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import kernels
+from scratchac.distributions import TanhGaussian
 from scratchac.nn import MLP, Parameters
 from scratchac.optim import Adam
 from scratchac.training.agent import FastPath, Metrics
@@ -24,9 +25,16 @@ def loop(name: str, agent: Any) -> FastPath | None:
 
     It supports observations that are vectors of the networks' dtype and are not normalised, and Adam.
     """
-    optimisers = agent.actor_optimiser, agent.critic_optimiser, getattr(agent, "alpha_optimiser", agent.critic_optimiser)
-    plain = (len(agent.observation_shape) == 1 and agent.normaliser is None and agent.memory.data["obs"].dtype == agent.dtype
-             and all(type(optimiser) is Adam for optimiser in optimisers))
+    if len(agent.observation_shape) != 1 or agent.normaliser is not None or agent.memory.data["obs"].dtype != agent.dtype:
+        return None
+    trained = [(agent.actor_optimiser, agent.theta.flat), (agent.critic_optimiser, agent.w.flat)]
+    if isinstance(agent.dist, TanhGaussian):
+        trained.append((agent.alpha_optimiser, agent.log_alpha))
+    optimisers = [optimiser for optimiser, _ in trained]
+    sizes = agent.actor.sizes[0] + agent.dist.features, 1               # of a critic's inputs and outputs
+    plain = (all(type(optimiser) is Adam and optimiser.params is params for optimiser, params in trained)
+             and (agent.critic.sizes[0], agent.critic.sizes[-1]) == sizes
+             and all(mlp.shapes() == params.shapes for mlp, params in ((agent.actor, agent.theta), (agent.critic, agent.w))))
     if not plain or kernels.compiled(name, agent, agent.dist, agent.actor, agent.critic, agent.memory, *optimisers) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", train)
@@ -40,7 +48,7 @@ def train(agent: Any, interaction: Interaction, steps: float, report: Report) ->
 
 def compile_for(agent: Any) -> "Compiled":
     """The compiled methods of an agent that has a fast path."""
-    return Soft(agent) if hasattr(agent, "log_alpha") else Deterministic(agent)
+    return Soft(agent) if isinstance(agent.dist, TanhGaussian) else Deterministic(agent)
 
 
 class Compiled:
