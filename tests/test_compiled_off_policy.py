@@ -228,7 +228,7 @@ def test_a_value_that_is_not_finite_ends_training_as_in_the_reference(algorithm)
 OTHERS = {                                              # what is not compiled: the reference runs, and nothing is said
     "normalised observations": ("sac", {"normalise_obs": True}, lambda agent: None),
     "another optimiser": ("td3", {}, lambda agent: setattr(agent, "critic_optimiser", optim.SGD(agent.w.flat))),
-    "an optimiser of something else": ("td3", {}, lambda agent: setattr(agent, "critic_optimiser", optim.Adam(agent.w.flat.copy()))),
+    "an optimiser of another vector": ("td3", {}, lambda agent: setattr(agent, "critic_optimiser", optim.Adam(agent.w.flat + 1))),
     "a critic of another shape": ("ddpg", {}, lambda agent: setattr(agent, "critic", MLP((4, 9, 1), "relu"))),
 }
 

@@ -13,6 +13,7 @@ from scratchac import algorithms, api
 from scratchac.bench import peers as others
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
+from scratchac.training import compiled_off_policy
 from scratchac.training.loops import one_blas_thread, train
 
 REPEATS = 7
@@ -92,7 +93,9 @@ def our_updates(backend, algorithm, *size):
     """A turn of one backend's updates."""
     with kernels.using(backend):
         agent = agent_on_noise(algorithm, *size)
-    turn = turn_of(1, lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
+        fast = agent.fast_path(None)
+    turn = turn_of(1, compiled_off_policy.compile_for(agent).update if fast else
+                   lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
 
     @one_blas_thread
     def with_backend(*seconds):
@@ -191,7 +194,8 @@ def our_training(backend, algorithm, env, steps, options):
 def profiles(name):
     """Rows of {"what", "environment", "act", "store", "sample", "update", "rest"} in µs per step, with one backend.
 
-    A compiled loop acts in its own code: there "act" is part of the rest.
+    A compiled loop acts in its own code: there "act" is part of the rest, and so is "store" off policy, where "sample" is part of
+    the update.
     """
     rows = []
     with kernels.using(name):
@@ -224,8 +228,10 @@ def profile(algorithm, env, steps, options):
     for member in envs.members:
         watch(member, "step", "environment")
     # Not the agent itself where it has a fast path: a changed agent would be trained by the reference.
-    watch(agent.behaviour if agent.family == "on-policy" else agent, "sample", "act")
-    if agent.memory is not None:
+    compiled = agent.fast_path(envs) is not None
+    if agent.family == "on-policy" or not compiled:
+        watch(agent.behaviour if agent.family == "on-policy" else agent, "sample", "act")
+    if agent.memory is not None and not compiled:
         watch(agent.memory, "add", "store")
         watch(agent.memory, "sample", "sample")
     first, started = agent.step, time.perf_counter()

@@ -125,10 +125,11 @@ class Soft(Compiled):
         if not h.learn_alpha:
             agent.log_alpha[0] = math.log(h.alpha)
         agent.rng.standard_normal(out=self.noise)                           # for s′, then for s
-        settings = (h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy), rates(agent.actor_optimiser, h.actor_lr),
-                    rates(agent.critic_optimiser, h.critic_lr),
+        settings = (h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy),
+                    rates(agent.actor_optimiser, h.actor_lr), rates(agent.critic_optimiser, h.critic_lr),
                     rates(agent.alpha_optimiser, h.alpha_lr) if h.learn_alpha else NO_STEP)
-        values = soft_update(self.actor, self.critic, self.temperature, settings, memory, self.noise, self.drawn, self.rows, self.more)
+        values = soft_update(
+            self.actor, self.critic, self.temperature, settings, memory, self.noise, self.drawn, self.rows, self.more)
         return dict(zip(("actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error"), values, strict=True))
 
 
@@ -164,7 +165,8 @@ class Deterministic(Compiled):
             agent.updates += 1
             trains_actor = bool(agent.updates[0] % agent.config.delay == 0)
         settings = (h.gamma, h.tau, scale, clip, trains_actor,
-                    rates(agent.actor_optimiser, h.actor_lr) if trains_actor else NO_STEP, rates(agent.critic_optimiser, h.critic_lr))
+                    rates(agent.actor_optimiser, h.actor_lr) if trains_actor else NO_STEP,
+                    rates(agent.critic_optimiser, h.critic_lr))
         actor_loss, critic_loss, q, td_error = deterministic_update(
             self.actor, self.critic, settings, memory, self.noise, self.rows, self.more)
         if self.twin and trains_actor:
@@ -181,7 +183,8 @@ def learner(mlp: MLP, params: Parameters, target: Parameters, grads: Parameters,
     from kernels.numba_networks import CODES
     from kernels.numba_off_policy import Learner
 
-    return tuple(Learner(params.flat, target.flat, grads.flat, optimiser.m, optimiser.v, np.array(mlp.sizes), CODES[mlp.activation]))
+    return tuple(Learner(params.flat, target.flat, grads.flat, optimiser.m, optimiser.v, np.array(mlp.sizes),
+                         CODES[mlp.activation]))
 
 
 def rates(optimiser: Adam, lr: float) -> tuple[float, float, float, float, float]:

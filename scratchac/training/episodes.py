@@ -59,6 +59,7 @@ class Promises:
         self.came = np.zeros(n)
         self.weight = np.ones(n)
         self.kept: deque[tuple[float, float]] = deque(maxlen=20)            # (estimate, return) of the last episodes
+        self.means: dict[str, float] = {}                                   # what `metrics` returns, computed once an episode
 
     def begin(self, starting: np.ndarray, obs: np.ndarray, actions: np.ndarray) -> None:
         """Store the critic's estimates for those episodes that start with this step, `starting` (N,)."""
@@ -75,10 +76,13 @@ class Promises:
                 last = next_obs[i : i + 1]
                 self.came[i] += self.weight[i] * self.agent.value(last, self.agent.greedy(last))[0]
             self.kept.append((self.said[i], self.came[i]))
+            self.means = {}
 
     def metrics(self) -> dict[str, float]:
         """Means over the last episodes; empty before the first one has ended."""
-        return dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True)) if self.kept else {}
+        if self.kept and not self.means:
+            self.means = dict(zip(("q_promised", "q_realised"), map(float, np.mean(self.kept, axis=0)), strict=True))
+        return self.means
 
     def state(self) -> dict[str, Any]:
         """Everything that is kept."""
@@ -88,3 +92,4 @@ class Promises:
         """Restore a state."""
         self.said[:], self.came[:], self.weight[:] = state["said"], state["came"], state["weight"]
         self.kept.extend(map(tuple, state["kept"]))
+        self.means = {}

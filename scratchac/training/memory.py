@@ -94,7 +94,9 @@ class ReplayBuffer:
     def add(self, **rows: np.ndarray) -> None:
         """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
         n = len(rows["rewards"])
-        where = kernels.backend.asarray((self.cursor + np.arange(n)) % self.capacity)
+        where: Any = slice(self.cursor, self.cursor + n)                    # faster than an array of indices
+        if self.cursor + n > self.capacity:
+            where = kernels.backend.asarray((self.cursor + np.arange(n)) % self.capacity)
         for name, array in self.data.items():
             array[where] = kernels.backend.asarray(rows[name], array.dtype)
         self.cursor = (self.cursor + n) % self.capacity
