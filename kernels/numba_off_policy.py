@@ -1,7 +1,7 @@
 """Pieces of the compiled off-policy updates, each for some rows of a minibatch or for one critic of a stack.
 
-Every thread calls them for rows or critics of its own (numba_off_policy_updates.py). Equations are in the algorithms' files. Arguments
-that belong together are one tuple, as the NamedTuples here say; callers pass plain tuples, which cost a microsecond less.
+Every thread calls them for rows or critics of its own (numba_off_policy_updates.py). Equations are in the algorithms' files.
+Arguments that belong together are one tuple, as the NamedTuples here say; callers pass plain tuples, which cost less at each call.
 """
 
 from typing import NamedTuple

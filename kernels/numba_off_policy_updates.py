@@ -61,7 +61,7 @@ def _soft(actor, critic, temperature, settings, memory, noise, sample, rows, mor
     log_alpha, alpha_grad, alpha_m, alpha_v = temperature
     actor_parts, critic_parts = more
     y, q, dq, sums, logp = rows[7], rows[8], rows[10], rows[12], sample[3]
-    K, B, pieces, chunks = dq.shape[0], dq.shape[1], len(actor_parts) + 1, len(critic_parts) + 1
+    K, B, P, pieces, chunks = dq.shape[0], dq.shape[1], len(critic[0]), len(actor_parts) + 1, len(critic_parts) + 1
     alpha = np.exp(log_alpha[0])
     for p in prange(pieces):
         low, high = p * B // pieces, (p + 1) * B // pieces
@@ -71,12 +71,13 @@ def _soft(actor, critic, temperature, settings, memory, noise, sample, rows, mor
         bootstrap_rows(critic, gamma, rows, alpha, logp, low, high)
     for task in prange(K * chunks):
         k, c = task // chunks, task % chunks
-        critic_rows(critic, critic[2] if c == 0 else critic_parts[c - 1], k, sums[task], rows, c * B // chunks, (c + 1) * B // chunks)
+        critic_rows(critic, critic[2] if c == 0 else critic_parts[c - 1], k, sums[task], rows,
+                    c * B // chunks, (c + 1) * B // chunks)
         if chunks == 1:
             step_of_member(critic, critic_rates, tau, K, k)
     if chunks > 1:
         for p in prange(pieces):
-            step_of_slice(critic, critic_parts, critic_rates, tau, p * len(critic[0]) // pieces, (p + 1) * len(critic[0]) // pieces)
+            step_of_slice(critic, critic_parts, critic_rates, tau, p * P // pieces, (p + 1) * P // pieces)
     for p in prange(pieces):
         soft_actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], alpha, clamp, noise[1], sample, rows,
                         p * B // pieces, (p + 1) * B // pieces)
@@ -91,11 +92,11 @@ def _soft(actor, critic, temperature, settings, memory, noise, sample, rows, mor
 
 
 def _deterministic(actor, critic, settings, memory, noise, rows, more):
-    """An update of TD3 or DDPG; returns (actor loss, critic loss, mean Q, mean |TD error|), with 0 for the loss of an actor that waits."""
+    """An update of TD3 or DDPG; returns (actor loss, critic loss, mean Q, mean |TD error|), 0 for an actor that waits."""
     gamma, tau, scale, clip, trains_actor, actor_rates, critic_rates = settings
     actor_parts, critic_parts = more
     q, dq, sums, nothing = rows[8], rows[10], rows[12], rows[4][:0]
-    K, B, pieces, chunks = dq.shape[0], dq.shape[1], len(actor_parts) + 1, len(critic_parts) + 1
+    K, B, P, pieces, chunks = dq.shape[0], dq.shape[1], len(critic[0]), len(actor_parts) + 1, len(critic_parts) + 1
     rate = tau if trains_actor else 0.0                         # of the target networks
     for p in prange(pieces):
         low, high = p * B // pieces, (p + 1) * B // pieces
@@ -104,12 +105,13 @@ def _deterministic(actor, critic, settings, memory, noise, rows, more):
         bootstrap_rows(critic, gamma, rows, 0.0, nothing, low, high)
     for task in prange(K * chunks):
         k, c = task // chunks, task % chunks
-        critic_rows(critic, critic[2] if c == 0 else critic_parts[c - 1], k, sums[task], rows, c * B // chunks, (c + 1) * B // chunks)
+        critic_rows(critic, critic[2] if c == 0 else critic_parts[c - 1], k, sums[task], rows,
+                    c * B // chunks, (c + 1) * B // chunks)
         if chunks == 1:
             step_of_member(critic, critic_rates, rate, K, k)
     if chunks > 1:
         for p in prange(pieces):
-            step_of_slice(critic, critic_parts, critic_rates, rate, p * len(critic[0]) // pieces, (p + 1) * len(critic[0]) // pieces)
+            step_of_slice(critic, critic_parts, critic_rates, rate, p * P // pieces, (p + 1) * P // pieces)
     critic_loss, mean_q, td_error = means_of(sums[: K * chunks], K, B)
     if not trains_actor:
         return 0.0, critic_loss, mean_q, td_error

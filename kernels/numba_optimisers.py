@@ -1,7 +1,7 @@
 """Compiled optimiser steps and the step of target networks: one pass over memory, in place, for one thread.
 
-A moment smaller than the smallest normal number of its dtype becomes 0. A ReLU that is never active again has the gradient 0, so its
-moments decay, and after some 800 steps of Adam they are subnormal numbers, which processors multiply many times slower than others.
+A moment smaller than the smallest normal number of its dtype becomes 0. A ReLU that is never active again has the gradient 0, so
+its moments decay, and after some 800 steps of Adam they are subnormal numbers, with which processors compute many times slower.
 No step of a parameter changes by it: 10⁻³⁸ is divided by √v̂ + ε, which is at least ε.
 """
 

@@ -1,8 +1,8 @@
 """Compiled updates of SAC, TD3 and DDPG, which an algorithm requests in its `fast_path`.
 
 `train` is `loops.train_off_policy` with two methods of the agent compiled: `update`, together with taking the minibatch out of the
-replay buffer, and the network in `sample`. Random numbers are drawn here, by the same generators in the same order, so parameters and
-reports are the same up to rounding. The algorithm's own methods remain the reference (see kernels/registry.py).
+replay buffer, and the network in `sample`. Random numbers are drawn here, by the same generators in the same order, so parameters
+and reports are the same up to rounding. The algorithm's own methods remain the reference (see kernels/registry.py).
 """
 
 import math
