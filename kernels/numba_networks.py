@@ -58,8 +58,7 @@ def linear(x, W, b, code, y):
             for h in range(H):
                 y[i, h] = zero if y[i, h] < 0 else y[i, h]                  # NaN is not below 0, and is passed on
     elif code == TANH:
-        for i in range(rows):
-            tanh(y[i])
+        tanh(y)
 
 
 @jit
@@ -117,7 +116,7 @@ def times_weights(dz, W, dx):
         for i in range(rows):
             for k in range(I):
                 dx[i, k] = dz[i, 0] * W[k, 0]
-    elif _is_small(rows, H, I):
+    elif rows <= 4 and _is_small(rows, H, I):
         for i in range(rows):
             np.dot(W, dz[i], dx[i])
     else:
@@ -126,7 +125,8 @@ def times_weights(dz, W, dx):
 
 @jit
 def through_activation(dy, y, code):
-    """One row: dy ← dy f′, with f′ from y = f(z): 1 − y² for tanh, [y > 0] for ReLU."""
+    """dy ← dy f′, with f′ from y = f(z): 1 − y² for tanh, [y > 0] for ReLU. Of any shape in contiguous memory."""
+    dy, y = dy.reshape(dy.size), y.reshape(y.size)
     if code == TANH:
         for i in range(y.size):
             dy[i] -= dy[i] * y[i] * y[i]
@@ -134,20 +134,6 @@ def through_activation(dy, y, code):
         zero = y.dtype.type(0)
         for i in range(y.size):
             dy[i] = dy[i] if y[i] > 0 else zero
-
-
-@jit
-def _through_activations(dy, y, code):
-    """Several rows (B, H): a call for each row would take four times as long."""
-    zero = y.dtype.type(0)
-    for i in range(len(y)):
-        d, f = dy[i], y[i]
-        if code == TANH:
-            for h in range(f.size):
-                d[h] -= d[h] * f[h] * f[h]
-        elif code == RELU:
-            for h in range(f.size):
-                d[h] = d[h] if f[h] > 0 else zero
 
 
 # -- some rows of one member through the whole network --------------------------------------------------------------------
@@ -204,7 +190,7 @@ def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
         if layer > 0:
             d = np.empty(given.shape, flat.dtype)
             times_weights(dz, W, d)
-            _through_activations(d, given, code)
+            through_activation(d, given, code)
             dz = d
         elif dx.size > 0:
             times_weights(dz, W, dx[low:high])
@@ -214,7 +200,7 @@ def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
 def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, skip=0):
     """∂L/∂x alone, without the first `skip` inputs. Rows whose dy is 0, such as those where the minimum chose another critic, are
     left out of every product."""
-    kept = np.empty(high - low, np.int64)
+    kept = np.empty(high - low, np.uint64)              # unsigned: an index that may be negative is slower
     m = 0
     for i in range(low, high):
         counts = False
@@ -236,8 +222,14 @@ def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, 
             times_weights(dz, W, d)
         if layer > 0:
             given = output_of(y, sizes, n, j, len(x), layer - 1)
-            for i in range(m):
-                through_activation(d[i], given[kept[i]], code)
+            if m < high - low:
+                chosen = np.empty(d.shape, flat.dtype)
+                for i in range(m):
+                    for h in range(d.shape[1]):
+                        chosen[i, h] = given[kept[i], h]
+                through_activation(d, chosen, code)
+            else:
+                through_activation(d, given[low:high], code)
         dz = d
     for i in range(m):
         dx[kept[i]] = dz[i]
