@@ -206,8 +206,8 @@ def test_an_update_is_for_the_class_that_it_was_written_for(monkeypatch, capsys)
 METHODS = [("actor-critic", "update"), ("actor-critic", "sample"), ("a2c", "update"), ("a2c", "gradient"), ("a2c", "estimate"),
            ("a2c", "sample"), ("ppo", "update"), ("ppo", "gradient"), ("ppo", "minibatch_step"), ("ppo", "sample"),
            ("reinforce", "update"), ("reinforce-baseline", "update"), ("ddpg", "actor_step"), ("td3", "critic_step"),
-           ("sac", "temperature_step"), ("sac", "update"), ("sac", "sample"), ("sac", "pi"), ("td3", "actor_step"), ("ddpg", "update"),
-           ("ddpg", "sample"), ("discrete-sac", "actor_step")]
+           ("sac", "temperature_step"), ("sac", "update"), ("sac", "sample"), ("sac", "pi"), ("td3", "actor_step"),
+           ("ddpg", "update"), ("ddpg", "sample"), ("discrete-sac", "actor_step")]
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba", "auto"])

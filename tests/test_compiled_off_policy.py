@@ -304,3 +304,11 @@ def test_a_silent_unit_keeps_no_subnormal_moments():
         left[backend] = p, m
     assert (left["numpy"][1] > 0).all() and (left["numba"][1] == 0).all()
     np.testing.assert_allclose(left["numba"][0], left["numpy"][0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm, method", [("sac", "SAC"), ("td3", "TD3"), ("ddpg", "DDPG")])
+def test_a_run_says_which_compiled_update_trains_it(algorithm, method, capsys):
+    scratchac.train(algorithm, "Pendulum-v1", 22, backend="numba", quiet=False, hidden=(8,), learning_starts=20, batch_size=20)
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"scratchac: backend numba runs the compiled {algorithm}_update in place of {method}.update; "
+        "--backend numpy runs that code itself")
