@@ -8,7 +8,7 @@ place of a pass over memory that writes it and another one that reads it. The su
 import numpy as np
 
 from kernels.numba_jit import jit
-from kernels.numba_networks import IDENTITY, RELU, TANH, _tanh
+from kernels.numba_networks import IDENTITY, RELU, TANH, tanh
 
 
 @jit
@@ -56,7 +56,7 @@ def _activate(z, code):
         for h in range(z.size):
             z[h] = zero if z[h] < 0 else z[h]
     elif code == TANH:
-        _tanh(z)
+        tanh(z)
 
 
 @jit

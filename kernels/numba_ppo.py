@@ -11,6 +11,7 @@ from numba import prange
 from kernels.backend import Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import backward_rows, forward_rows, output_of
+from kernels.numba_optimisers import adam
 
 ACTOR_LOSS, CRITIC_LOSS, ENTROPY, GRAD_NORM, KL, CLIPPED, VALUE = range(7)      # columns of what `learn` reports
 
@@ -165,15 +166,13 @@ def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
 
 
 @jit
-def _adam(p, g, m, v, shrink, lr, scale, beta1, beta2, eps):
-    """Adam's step with the gradient shrink · g; lr and scale contain the corrections of both moments' bias."""
-    T = p.dtype.type
-    lr, b1, b2, c1, c2, eps, scale, shrink = T(lr), T(beta1), T(beta2), T(1 - beta1), T(1 - beta2), T(eps), T(scale), T(shrink)
-    for i in range(p.size):
-        x = shrink * g[i]
-        m[i] = b1 * m[i] + c1 * x
-        v[i] = b2 * v[i] + c2 * x * x
-        p[i] -= lr * m[i] / (np.sqrt(v[i]) * scale + eps)
+def _step(p, g, m, v, pending):
+    """Adam's step with the gradient scaled by the first number of `pending` (6,), whose others are Adam's."""
+    shrink = g.dtype.type(pending[0])
+    if shrink != 1:
+        for i in range(g.size):
+            g[i] *= shrink
+    adam(p, g, m, v, pending[1], pending[3], pending[4], pending[5], pending[2])
 
 
 @jit
@@ -210,7 +209,7 @@ def _half(k, cut, flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a
     low, high = (0, cut) if k == 0 else (cut, flat.size)
     p, g = flat[low:high], grad[low:high]
     if pending[0] > 0:
-        _adam(p, g, m[low:high], v[low:high], pending[0], pending[1], pending[2], pending[3], pending[4], pending[5])
+        _step(p, g, m[low:high], v[low:high], pending)
     if k == 0:
         _actor_gradient(p, g, actor_sizes, code, s, a, logp_old, advantage, clip, entropy_coef, seen)
     else:
@@ -270,7 +269,7 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, par
             pending[0] = max_grad_norm / norm if 0 < max_grad_norm < norm else 1.0
             pending[1], pending[2] = lr / (1 - beta1 ** (t + count)), 1 / math.sqrt(1 - beta2 ** (t + count))
     if pending[0] > 0:
-        _adam(flat, grad, m, v, pending[0], pending[1], pending[2], beta1, beta2, eps)
+        _step(flat, grad, m, v, pending)
     return count
 
 
