@@ -91,10 +91,10 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
             raise UserError(f"the {space} of {name} is {found!r}, not one of Gymnasium's spaces")
     if randomise is not None:
         made = RandomisedLander(made, randomise)
-    return _with_arrays(made if pixels is None else wrap(made, pixels, training))
+    return with_arrays(made if pixels is None else wrap(made, pixels, training))
 
 
-def _with_arrays(env: gym.Env) -> gym.Env:
+def with_arrays(env: gym.Env) -> gym.Env:
     """The environment with observations as agents see them, and with an array for an action of no axes, which `Box` expects."""
     seen, actions = observed(env.observation_space), env.action_space
     if isinstance(seen, Flattened):

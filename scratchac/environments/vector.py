@@ -42,6 +42,7 @@ class VectorEnv:
     """
 
     quiet = True
+    restores = True             # whether `load_state` can restore episodes at all
 
     def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False,
                  step_timeout: float | None = None, **kwargs: Any):
@@ -49,7 +50,7 @@ class VectorEnv:
         self.seeds = [int(x) for x in sequence.generate_state(n)]
         worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
-            raise unknown("vector mode", vector, ["sync", "async", "compiled", "auto"])
+            raise unknown("vector mode", vector, ["sync", "async", "compiled", "envpool", "auto"])
         if step_timeout is not None and vector == "sync":
             raise UserError("--step-timeout needs --vector async: a step in this process cannot be ended")
         self.step_timeout = step_timeout

@@ -73,9 +73,8 @@ _SPACE = Record({"kind": Text(r"\w+")},
                 dict.fromkeys(("n", "start", "dtype", "shape", "range", "low", "high", "parts"), Anything()))
 CONFIG = Record(
     {"algorithm": Text(), "env": Text(), "env_is_callable": FLAG, "seed": Whole(0, math.inf), "backend": Text(),
-     "vector": OneOf(("sync", "async", "compiled")), "randomise": FLAG, "env_args": Arguments(),
-     "hyperparameters": Named(Anything()),
-     "observation_space": _SPACE, "action_space": _SPACE},
+     "vector": OneOf(("sync", "async", "compiled", "envpool")), "randomise": FLAG, "env_args": Arguments(),
+     "hyperparameters": Named(Anything()), "observation_space": _SPACE, "action_space": _SPACE},
     {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
      "step_timeout": Maybe(Number(0)),
      "init": Maybe(Text(r"(?s).*", printable=False)), "resumed": Many(Row((Whole(), Text())))})

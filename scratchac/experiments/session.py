@@ -21,6 +21,7 @@ from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import name_of
+from scratchac.environments.pool import PoolEnv
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
@@ -136,6 +137,8 @@ def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dic
         return SelfPlay(env, n, seed)
     if settings["vector"] == "compiled":
         return CompiledWorlds(env, n, seed, **{name: settings.get(name) for name in ("randomise", "env_args", "step_timeout")})
+    if settings["vector"] == "envpool":
+        return PoolEnv(env, n, seed, settings["randomise"], settings.get("step_timeout"), **settings["env_args"])
     return VectorEnv(env, n, seed, settings["vector"], settings["randomise"], settings.get("step_timeout"), **settings["env_args"])
 
 

@@ -57,7 +57,7 @@ class Interaction:
         if self.promises:
             self.promises.load_state(state["promises"])
         for i in lost:
-            if kept and not anew:
+            if kept and not anew and self.envs.restores:
                 tell(f"the same actions do not restore environment {i}; it begins a new episode")
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
 

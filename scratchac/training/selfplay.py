@@ -32,6 +32,7 @@ class SelfPlay:
     """
 
     workers = None                      # all in this process
+    restores = True
     quiet = True                        # its moves are repeated at once, so there is no message about it
     agent: Any
 
