@@ -4,8 +4,8 @@ EnvPool (Weng et al. 2022, arXiv:2206.10558) has programs of its own for Gymnasi
 and classic control. Agents see the spaces of Gymnasium's environment of the same id, dtype included: MuJoCo's observations are
 float64. Evaluation and films use Gymnasium's environment; manual/engines.md says how far the two differ.
 
-EnvPool resets an environment in the step after the last one of an episode: that step ignores the action, and its reward of 0 belongs
-to no transition. Here an environment whose episode has ended is reset at once, so there is no such step.
+EnvPool resets an environment in the step after the last one of an episode: that step ignores the action, and its reward of 0 is
+that of no transition. Here an environment whose episode has ended is reset at once, so there is no such step.
 EnvPool also calls a terminal state a truncation if it is reached in the last step before a time limit. So its limit is put one step
 later here, and the steps are counted here: such a step is both, as it is in Gymnasium.
 """

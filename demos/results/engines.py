@@ -1,0 +1,188 @@
+"""Compare EnvPool's environments with Gymnasium's: first observations, returns, trajectories, and how fast they are stepped.
+
+    python demos/results/engines.py --returns       returns of fixed policies; the same actions from the same states
+    python demos/results/engines.py --speed         steps per second of 8 environments, in turns
+
+Each writes its part of demos/results/engines.json, from which table.py makes the tables in manual/engines.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.box2d.lunar_lander import heuristic
+
+from scratchac.environments.pool import PoolEnv
+from scratchac.environments.vector import VectorEnv
+
+FILE = Path(__file__).parent / "engines.json"
+ENGINES = {"Gymnasium": VectorEnv, "EnvPool": PoolEnv}
+N = 10                          # environments side by side, each of which plays as many episodes as the others
+# environment → (policy → episodes)
+POLICIES = {
+    "CartPole-v1": {"random": 300}, "Acrobot-v1": {"random": 100}, "MountainCar-v0": {"random": 100},
+    "Pendulum-v1": {"random": 300},
+    "LunarLander-v3": {"random": 300, "heuristic": 100}, "LunarLanderContinuous-v3": {"random": 300, "heuristic": 100},
+    "BipedalWalker-v3": {"random": 100}, "HalfCheetah-v5": {"random": 100}, "Hopper-v5": {"random": 300},
+    "Walker2d-v5": {"random": 300}, "InvertedPendulum-v5": {"random": 300, "zero": 300},
+    "InvertedDoublePendulum-v5": {"random": 300},
+    "Swimmer-v5": {"random": 50}, "Reacher-v5": {"random": 300}, "Ant-v5": {"random": 50}, "Humanoid-v5": {"random": 100},
+}
+TRAJECTORIES = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1", "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5",
+                "InvertedPendulum-v5")
+SPEED = ("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "LunarLander-v3", "BipedalWalker-v3", "Hopper-v5", "HalfCheetah-v5", "Ant-v5",
+         "CarRacing-v3")
+THREADS = (1, 2)
+
+
+def random_actions(space, rng, n):
+    if isinstance(space, gym.spaces.Discrete):
+        return rng.integers(space.start, space.start + space.n, n)
+    return rng.uniform(space.low, space.high, (n, *space.shape)).astype(space.dtype)
+
+
+def play(engine, env, policy, episodes, seed=0):
+    """First observations (episodes, O), returns, lengths and whether they ended in a terminal state, of whole episodes."""
+    envs, rng = ENGINES[engine](env, N, seed), np.random.default_rng(seed)
+    lander = gym.make(env).unwrapped if policy == "heuristic" else None         # only says whether actions are continuous
+    obs = envs.reset()
+    first, returns, lengths, played = list(obs), np.zeros(N), np.zeros(N, int), np.zeros(N, int)
+    kept = []
+    while (played < episodes // N).any():
+        if policy == "random":
+            actions = random_actions(envs.action_space, rng, N)
+        elif policy == "zero":
+            actions = np.zeros((N, *envs.action_space.shape), envs.action_space.dtype)
+        else:
+            actions = np.array([heuristic(lander, s) for s in obs])
+        obs, reward, _, term, trunc = envs.step(actions)
+        returns += reward
+        lengths += 1
+        for i in np.flatnonzero(term | trunc):
+            if played[i] < episodes // N:
+                kept.append((first[i], returns[i], lengths[i], term[i]))
+            played[i] += 1
+            first[i], returns[i], lengths[i] = obs[i].copy(), 0, 0
+    envs.close()
+    first, returns, lengths, term = zip(*kept, strict=True)
+    return {"first": np.array(first), "returns": np.array(returns), "lengths": np.array(lengths), "term": np.array(term)}
+
+
+def compared(env, policy, episodes):
+    """What both engines gave: means and deviations, and by how many standard errors the means differ."""
+    came = {engine: play(engine, env, policy, episodes) for engine in ENGINES}
+    own, other = came["Gymnasium"], came["EnvPool"]
+    row = {engine: {"return": [float(x["returns"].mean()), float(x["returns"].std(ddof=1))],
+                    "length": float(x["lengths"].mean()), "terminal": float(x["term"].mean())} for engine, x in came.items()}
+    row |= {"episodes": len(own["returns"]), "z": float(z(own["returns"], other["returns"]))}
+    moves = (own["first"].std(0) > 1e-7) | (other["first"].std(0) > 1e-7)
+    spread = (other["first"].std(0) / own["first"].std(0).clip(1e-12))[moves]
+    row["first"] = {"numbers": int(moves.sum()), "z": float(np.abs(z(own["first"], other["first"])[moves]).max()),
+                    "fixed": float(np.abs(own["first"] - other["first"]).max(0)[~moves].max(initial=0)),
+                    "spread": [float(spread.min()), float(spread.max())]}
+    return row
+
+
+def z(a, b):
+    """The difference of two means (b minus a) in standard errors; 0 where nothing varies and they are equal."""
+    error = np.sqrt(a.var(0, ddof=1) / len(a) + b.var(0, ddof=1) / len(b))
+    gap = b.mean(0) - a.mean(0)
+    return np.where(np.abs(gap) < 1e-9, 0.0, gap / np.maximum(error, 1e-12))
+
+
+def trajectory(env, steps=(1, 10, 50), starts=20):
+    """The largest difference of an observation after so many equal actions from equal states, and of a reward until then.
+
+    Gymnasium's environment gets EnvPool's first observation as its state. Episodes that end count until then.
+    """
+    pool, single, rng = PoolEnv(env, starts, 0), gym.make(env), np.random.default_rng(0)
+    seen, obs_gap, reward_gap = pool.reset(), np.zeros((starts, max(steps))), np.zeros((starts, max(steps)))
+    actions = [random_actions(pool.action_space, rng, starts) for _ in range(max(steps))]
+    came = [pool.step(a) for a in actions]
+    for i in range(starts):
+        single.reset(seed=0)
+        set_state(single.unwrapped, seen[i])
+        for t, a in enumerate(actions):
+            obs, reward, term, _, _ = single.step(a[i])
+            obs_gap[i, t] = np.abs(came[t][2][i] - obs).max()
+            reward_gap[i, t] = abs(came[t][1][i] - reward)
+            if term or came[t][3][i]:
+                obs_gap[i, t] = np.inf if bool(term) != bool(came[t][3][i]) else obs_gap[i, t]      # they must end together
+                break
+    pool.close()
+    return {"starts": starts, "observation": {str(t): float(obs_gap[:, :t].max()) for t in steps},
+            "reward": {str(t): float(reward_gap[:, :t].max()) for t in steps}}
+
+
+def set_state(env, obs):
+    name = type(env).__name__
+    x = obs.astype(np.float64)
+    if name in ("CartPoleEnv", "MountainCarEnv"):
+        env.state = np.array(x)
+    elif name == "PendulumEnv":
+        env.state = np.array([np.arctan2(x[1], x[0]), x[2]])
+    elif name == "AcrobotEnv":
+        env.state = np.array([np.arctan2(x[1], x[0]), np.arctan2(x[3], x[2]), x[4], x[5]])
+    else:                                                                   # MuJoCo, without x, on which nothing depends
+        hidden = env.model.nq + env.model.nv - len(x)
+        env.set_state(np.concatenate([np.zeros(hidden), x[:env.model.nq - hidden]]), x[env.model.nq - hidden:])
+
+
+def speeds(seconds, turns):
+    """Median steps per second over `turns`, in which all engines take turns."""
+    rows = {}
+    for env in SPEED:
+        rates = {}
+        for _ in range(turns):
+            for label in ("Gymnasium", *(f"EnvPool, {n} thread{'s' * (n > 1)}" for n in THREADS)):
+                PoolEnv.threads = int(label.split()[1]) if "thread" in label else None
+                rates.setdefault(label, []).append(rate(label.split(",")[0], env, seconds))
+        rows[env] = {label: float(np.median(x)) for label, x in rates.items()}
+        print(env, {label: round(x) for label, x in rows[env].items()}, flush=True)
+    return {"envs": 8, "seconds": seconds, "turns": turns, "cpus": os.cpu_count(), "rows": rows}
+
+
+def rate(engine, env, seconds):
+    envs, rng, steps = ENGINES[engine](env, 8, 0), np.random.default_rng(0), 0
+    actions = [random_actions(envs.action_space, rng, 8) for _ in range(64)]
+    envs.reset()
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        envs.step(actions[steps % 64])
+        steps += 1
+    done = 8 * steps / (time.perf_counter() - started)
+    envs.close()
+    return done
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--returns", action="store_true")
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn of --speed")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--file", type=Path, default=FILE)
+    options = parser.parse_args()
+    kept = json.loads(options.file.read_text()) if options.file.exists() else {}
+    if options.returns:
+        kept["returns"] = {}
+        for env, policies in POLICIES.items():
+            for policy, episodes in policies.items():
+                kept["returns"][f"{env} {policy}"] = row = compared(env, policy, episodes)
+                print(env, policy, json.dumps(row), flush=True)
+        kept["trajectories"] = {env: trajectory(env) for env in TRAJECTORIES}
+        print(json.dumps(kept["trajectories"]))
+    if options.speed:
+        kept["speed"] = speeds(options.seconds, options.turns)
+    kept["versions"] = {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "gymnasium", "mujoco", "envpool")}}
+    options.file.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
