@@ -158,8 +158,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
-    bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic begin new
-    episodes, and in A3C timing decides which worker's step comes first.
+    bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic, and those of
+    EnvPool, begin new episodes, and in A3C timing decides which worker's step comes first.
     For this the actions of the episodes in progress are repeated, which takes long if the environment is slow. With `new_episodes`
     they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.

@@ -599,7 +599,8 @@ def test_a_run_that_belongs_to_something_else(finished, capsys):
     ("train a2c --env LunarLander-v3", "Box2D", "gymnasium[box2d]"), ("train sac --env Hopper-v5", "mujoco", "gymnasium[mujoco]"),
     ("train a2c --backend numba", "numba", "pip install numba scipy"),
     ("train sac --backend cupy", "cupy", "pip install cupy-cuda13x"),
-    ("train a2c --env tictactoe_v3", "pettingzoo", "pettingzoo>=1.25"), ("train a3c --engine ray", "ray", "ray>=2.40")])
+    ("train a2c --env tictactoe_v3", "pettingzoo", "pettingzoo>=1.25"), ("train a3c --engine ray", "ray", "ray>=2.40"),
+    ("train a2c --env CartPole-v1 --vector envpool", "envpool", "pip install 'envpool>=1.2'")])
 def test_what_is_missing_is_one_line_with_the_command_that_installs_it(words, module, command, tmp_path):
     """The command runs in a process for which the package does not exist."""
     program = f"import sys; sys.modules['{module}'] = None; from scratchac.__main__ import main; sys.exit(main(sys.argv[1:]))"

@@ -3,7 +3,7 @@
     python demos/results/engines.py --returns       returns of fixed policies; the same actions from the same states
     python demos/results/engines.py --speed         steps per second of 8 environments, in turns
 
-Each writes its part of demos/results/engines.json, from which table.py makes the tables in manual/engines.md.
+Each writes its part of demos/results/engines.json, from which table.py makes the tables in manual/training.md.
 """
 
 import argparse
@@ -24,15 +24,17 @@ from scratchac.environments.vector import VectorEnv
 FILE = Path(__file__).parent / "engines.json"
 ENGINES = {"Gymnasium": VectorEnv, "EnvPool": PoolEnv}
 N = 10                          # environments side by side, each of which plays as many episodes as the others
+STARTS = 1_000                  # first observations of each environment
 # environment → (policy → episodes)
 POLICIES = {
     "CartPole-v1": {"random": 300}, "Acrobot-v1": {"random": 100}, "MountainCar-v0": {"random": 100},
     "Pendulum-v1": {"random": 300},
     "LunarLander-v3": {"random": 300, "heuristic": 100}, "LunarLanderContinuous-v3": {"random": 300, "heuristic": 100},
-    "BipedalWalker-v3": {"random": 100}, "HalfCheetah-v5": {"random": 100}, "Hopper-v5": {"random": 300},
-    "Walker2d-v5": {"random": 300}, "InvertedPendulum-v5": {"random": 300, "zero": 300},
+    "BipedalWalker-v3": {"random": 100}, "CarRacing-v3": {"gas": 20}, "HalfCheetah-v5": {"random": 100},
+    "Hopper-v5": {"random": 300},
+    "Walker2d-v5": {"random": 300}, "InvertedPendulum-v5": {"random": 300, "zero": 3_000},
     "InvertedDoublePendulum-v5": {"random": 300},
-    "Swimmer-v5": {"random": 50}, "Reacher-v5": {"random": 300}, "Ant-v5": {"random": 50}, "Humanoid-v5": {"random": 100},
+    "Swimmer-v5": {"random": 50}, "Reacher-v5": {"random": 300}, "Ant-v5": {"random": 100}, "Humanoid-v5": {"random": 100},
 }
 TRAJECTORIES = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1", "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5",
                 "InvertedPendulum-v5")
@@ -48,15 +50,16 @@ def random_actions(space, rng, n):
 
 
 def play(engine, env, policy, episodes, seed=0):
-    """First observations (episodes, O), returns, lengths and whether they ended in a terminal state, of whole episodes."""
+    """Returns and lengths of whole episodes, and whether they ended in a terminal state."""
     envs, rng = ENGINES[engine](env, N, seed), np.random.default_rng(seed)
     lander = gym.make(env).unwrapped if policy == "heuristic" else None         # only says whether actions are continuous
     obs = envs.reset()
-    first, returns, lengths, played = list(obs), np.zeros(N), np.zeros(N, int), np.zeros(N, int)
-    kept = []
+    returns, lengths, played, kept = np.zeros(N), np.zeros(N, int), np.zeros(N, int), []
     while (played < episodes // N).any():
         if policy == "random":
             actions = random_actions(envs.action_space, rng, N)
+        elif policy == "gas":
+            actions = np.full((N, 3), (0.0, 0.3, 0.0), np.float32)
         elif policy == "zero":
             actions = np.zeros((N, *envs.action_space.shape), envs.action_space.dtype)
         else:
@@ -66,12 +69,11 @@ def play(engine, env, policy, episodes, seed=0):
         lengths += 1
         for i in np.flatnonzero(term | trunc):
             if played[i] < episodes // N:
-                kept.append((first[i], returns[i], lengths[i], term[i]))
+                kept.append((returns[i], lengths[i], term[i]))
             played[i] += 1
-            first[i], returns[i], lengths[i] = obs[i].copy(), 0, 0
+            returns[i], lengths[i] = 0, 0
     envs.close()
-    first, returns, lengths, term = zip(*kept, strict=True)
-    return {"first": np.array(first), "returns": np.array(returns), "lengths": np.array(lengths), "term": np.array(term)}
+    return dict(zip(("returns", "lengths", "term"), map(np.array, zip(*kept, strict=True)), strict=True))
 
 
 def compared(env, policy, episodes):
@@ -80,13 +82,23 @@ def compared(env, policy, episodes):
     own, other = came["Gymnasium"], came["EnvPool"]
     row = {engine: {"return": [float(x["returns"].mean()), float(x["returns"].std(ddof=1))],
                     "length": float(x["lengths"].mean()), "terminal": float(x["term"].mean())} for engine, x in came.items()}
-    row |= {"episodes": len(own["returns"]), "z": float(z(own["returns"], other["returns"]))}
-    moves = (own["first"].std(0) > 1e-7) | (other["first"].std(0) > 1e-7)
-    spread = (other["first"].std(0) / own["first"].std(0).clip(1e-12))[moves]
-    row["first"] = {"numbers": int(moves.sum()), "z": float(np.abs(z(own["first"], other["first"])[moves]).max()),
-                    "fixed": float(np.abs(own["first"] - other["first"]).max(0)[~moves].max(initial=0)),
-                    "spread": [float(spread.min()), float(spread.max())]}
-    return row
+    return row | {"episodes": len(own["returns"]), "z": float(z(own["returns"], other["returns"]))}
+
+
+def starts(env):
+    """First observations in both: how far the means of each number differ, in standard errors, and the ratio of the deviations."""
+    first = {}
+    for engine in ENGINES:
+        made = [ENGINES[engine](env, 25, seed) for seed in range(STARTS // 25)]
+        first[engine] = np.concatenate([envs.reset() for envs in made])
+        for envs in made:
+            envs.close()
+    own, other = first["Gymnasium"], first["EnvPool"]
+    moves = (own.std(0) > 1e-6) | (other.std(0) > 1e-6)
+    spread = (other.std(0) / own.std(0).clip(1e-12))[moves]
+    return {"episodes": STARTS, "numbers": int(moves.sum()), "z": float(np.abs(z(own, other)[moves]).max()),
+            "spread": [float(spread.min()), float(spread.max())],
+            "fixed": float(np.abs(own - other).max(0)[~moves].max(initial=0))}
 
 
 def z(a, b):
@@ -164,6 +176,7 @@ def rate(engine, env, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--returns", action="store_true")
+    parser.add_argument("--only", choices=list(POLICIES), nargs="*", default=list(POLICIES), help="environments of --returns")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn of --speed")
     parser.add_argument("--turns", type=int, default=5)
@@ -171,13 +184,16 @@ def main():
     options = parser.parse_args()
     kept = json.loads(options.file.read_text()) if options.file.exists() else {}
     if options.returns:
-        kept["returns"] = {}
-        for env, policies in POLICIES.items():
-            for policy, episodes in policies.items():
-                kept["returns"][f"{env} {policy}"] = row = compared(env, policy, episodes)
+        for env in options.only:
+            for policy, episodes in POLICIES[env].items():
+                kept.setdefault("returns", {})[f"{env} {policy}"] = row = compared(env, policy, episodes)
                 print(env, policy, json.dumps(row), flush=True)
-        kept["trajectories"] = {env: trajectory(env) for env in TRAJECTORIES}
-        print(json.dumps(kept["trajectories"]))
+            if env != "CarRacing-v3":
+                kept.setdefault("starts", {})[env] = starts(env)
+                print(env, json.dumps(kept["starts"][env]), flush=True)
+            if env in TRAJECTORIES:
+                kept.setdefault("trajectories", {})[env] = trajectory(env)
+                print(env, json.dumps(kept["trajectories"][env]), flush=True)
     if options.speed:
         kept["speed"] = speeds(options.seconds, options.turns)
     kept["versions"] = {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "gymnasium", "mujoco", "envpool")}}

@@ -1,5 +1,5 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json, versions.json and
+pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json, versions.json, engines.json and
 thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
@@ -296,8 +296,47 @@ def thirdparty_table():
     return "\n".join(lines)
 
 
+def engines_tables():
+    """EnvPool's environments beside Gymnasium's: returns and lengths of fixed policies; the same actions from the same states."""
+    figures = json.loads((HERE / "engines.json").read_text())
+    lines = ["| environment | policy | episodes | return, Gymnasium | return, EnvPool | standard errors apart | lengths | ended |",
+             "|---|---|---:|---:|---:|---:|---|---|"]
+    for name, row in figures["returns"].items():
+        env, policy = name.split()
+        both = [row[engine] for engine in ("Gymnasium", "EnvPool")]
+        returns = " | ".join("{:.1f} ± {:.1f}".format(*x["return"]) for x in both)
+        lengths, ends = (", ".join(form(x[what]) for x in both)
+                         for what, form in (("length", "{:.0f}".format), ("terminal", "{:.0%}".format)))
+        lines.append(f"| {env} | {policy} | {row['episodes']:,} | {returns} | {row['z']:+.1f} | {lengths} | {ends} |")
+    yield "\n".join(lines)
+    lines = ["| first observations | of each | numbers that vary | standard errors apart, at most | ratio of deviations |",
+             "|---|---:|---:|---:|---|"]
+    for env, row in figures["starts"].items():
+        spread = "{:.2f} … {:.2f}".format(*row["spread"])
+        lines.append(f"| {env} | {row['episodes']:,} | {row['numbers']} | {row['z']:.1f} | {spread} |")
+    yield "\n".join(lines)
+    lines = ["| environment | observation after 1 action | after 10 | after 50 | rewards until then |", "|---|---:|---:|---:|---:|"]
+    for env, row in figures["trajectories"].items():
+        gaps = [*row["observation"].values(), list(row["reward"].values())[-1]]
+        lines.append(f"| {env} | {' | '.join(f'{x:.0e}' if x else '0' for x in gaps)} |")
+    yield "\n".join(lines)
+
+
+def engine_speed_table():
+    """Steps per second of 8 environments in one process, and in EnvPool with one thread and with two."""
+    rows = json.loads((HERE / "engines.json").read_text())["speed"]["rows"]
+    labels = list(next(iter(rows.values())))
+    lines = [f"| steps per second | {' | '.join(labels)} |", "|---|" + "---:|" * len(labels)]
+    for env, rates in rows.items():
+        base = rates["Gymnasium"]
+        cells = [f"{x:,.0f}" + (f" (**{x / base:.1f}×**)" if label != "Gymnasium" else "") for label, x in rates.items()]
+        lines.append(f"| {env} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def filled(text):
-    tables = {"tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
+    tables = {"engines": "\n\n".join(engines_tables()), "engine-speed": engine_speed_table(),
+              "tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
               "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}

@@ -2,7 +2,7 @@
 
 EnvPool (Weng et al. 2022, arXiv:2206.10558) has programs of its own for Gymnasium's LunarLander, BipedalWalker, CarRacing, MuJoCo
 and classic control. Agents see the spaces of Gymnasium's environment of the same id, dtype included: MuJoCo's observations are
-float64. Evaluation and films use Gymnasium's environment; manual/engines.md says how far the two differ.
+float64. Evaluation and films use Gymnasium's environment; manual/training.md says how far the two differ.
 
 EnvPool resets an environment in the step after the last one of an episode: that step ignores the action, and its reward of 0 is
 that of no transition. Here an environment whose episode has ended is reset at once, so there is no such step.
@@ -223,4 +223,4 @@ def _alike(own: Any, other: Any, exactly: bool) -> bool:
     same = isinstance(own, gym.spaces.Box) and isinstance(other, gym.spaces.Box) and own.shape == other.shape
     if not same or (own.dtype.kind == "f") != (other.dtype.kind == "f"):
         return False
-    return not exactly or (np.array_equal(own.low, other.low) and np.array_equal(own.high, other.high))
+    return not exactly or all(np.array_equal(x, y.astype(x.dtype)) for x, y in ((own.low, other.low), (own.high, other.high)))

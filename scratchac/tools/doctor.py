@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 import kernels
 from scratchac.algorithms import ALGORITHMS
 from scratchac.api import make_agent
-from scratchac.environments import games
+from scratchac.environments import games, pool
 from scratchac.environments.drawing import has_screen
 from scratchac.environments.flattened import shortened
 from scratchac.environments.make import INSTALL, close, make
@@ -29,7 +29,7 @@ from scratchac.version import __version__
 
 # a package of the extras → the command that installs it
 OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "gymnasium-robotics": "pip install 'gymnasium-robotics>=1.4'",
-            "numba": str(kernels.BACKENDS["numba"][2]),
+            "numba": str(kernels.BACKENDS["numba"][2]), "envpool": pool.INSTALL,
             "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL,
             "jupytext": notebooks.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
