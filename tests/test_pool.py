@@ -153,6 +153,27 @@ def test_dynamics_are_those_of_gymnasium(env):
         assert reward[0] == pytest.approx(r)
 
 
+def test_answers_in_another_order_and_truncations_of_its_own():
+    """`env_id` says whose answer is whose; an environment may truncate an episode for another reason than its limit."""
+    envs = PoolEnv("CartPole-v1", 3, 0)
+    envs.reset()
+    envs.close()
+    order = np.array([2, 0, 1])
+
+    def answer(which):
+        return np.repeat(which[:, None], 4, 1).astype(np.float32), {"env_id": which}
+
+    def step(actions, which):
+        obs, info = answer(order)
+        return obs, order.astype(np.float32), order == 0, order == 1, info
+
+    envs.pool = SimpleNamespace(step=step, reset=lambda which: answer(which[::-1]), close=lambda: None)
+    obs, reward, next_obs, term, trunc = envs.step(np.zeros(3, int))
+    assert next_obs[:, 0].tolist() == obs[:, 0].tolist() == reward.tolist() == [0, 1, 2]
+    assert term.tolist() == [True, False, False] and trunc.tolist() == [False, True, False]
+    assert envs.lengths.tolist() == [0, 0, 1]
+
+
 class Replay(gym.Env):
     """Returns what one slot of a PoolEnv with the frames of CarRacing returned."""
 

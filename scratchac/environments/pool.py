@@ -139,15 +139,14 @@ class PoolEnv(VectorEnv):
         reward, term, trunc = np.zeros(self.n), np.zeros(self.n, bool), np.zeros(self.n, bool)
         going, raw = np.arange(self.n, dtype=np.int32), np.empty(0)
         for repetition in range(self.repeat):
-            came, rewards, ended, _, info = self._ask(self.pool.step, actions[going], going)
+            came, rewards, ended, cut, info = self._ask(self.pool.step, actions[going], going)
             if repetition == 0:
                 raw = np.empty((self.n, *came.shape[1:]), self.raw_dtype)
             at = info["env_id"]
             raw[at] = came
             reward[at] += rewards
-            term[at] = ended
             self.lengths[at] += 1
-            trunc = self.lengths >= self.limit
+            term[at], trunc[at] = ended, cut | (self.lengths[at] >= self.limit)
             going = np.flatnonzero(~(term | trunc)).astype(np.int32)
             if not going.size:
                 break
