@@ -99,6 +99,9 @@ def test_reset_begins_from_the_seeds():
     first = envs.reset()
     envs.step(np.zeros(3, int))
     np.testing.assert_array_equal(envs.reset(), first)
+    obs, lost = envs.load_state(envs.state())
+    np.testing.assert_array_equal(obs, first)
+    assert lost == [0, 1, 2]
     envs.close()
 
 
@@ -227,10 +230,13 @@ def test_pictures_are_those_of_the_wrappers(patience, limit, ends):
     ("CarRacing-v3", {"lap_complete_procent": 0.5}, "CarRacing-v3 does not take these arguments"),
     ("CarRacing-v3", {"continuous": False}, "unknown argument of EnvPool's CarRacing-v3 'continuous'; there are: lap_complete_"),
     ("BipedalWalker-v3", {"hardcore": "maybe"}, "EnvPool's BipedalWalker-v3 does not take these arguments"),
+    ("HalfCheetah-v5", {"xml_file": "half_cheetah.xml"}, "unknown argument of EnvPool's HalfCheetah-v5 'xml_file'"),
     ("LunarLander-v3", {"randomise": True}, "--randomise needs --vector sync or async"),
     ("CartPole-v1", {"step_timeout": 1.0}, "--step-timeout needs --vector async"),
     ("CartPole-v1", {"pixels": {"repeat": 2}}, "pixels needs coloured pictures")])
 def test_what_is_refused_is_one_line(env, kwargs, message):
+    if env == "HalfCheetah-v5":
+        pytest.importorskip("mujoco")
     with pytest.raises(UserError, match=message) as caught:
         PoolEnv(env, 2, 0, **kwargs)
     assert "\n" not in str(caught.value)
