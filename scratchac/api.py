@@ -62,9 +62,9 @@ def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
-          vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False, preset: str | None = None,
-          step_timeout: float | None = None, env_args: dict[str, Any] | None = None, checkpoint_every: int | None = None,
-          stop_after: int | None = None,
+          vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False,
+          preset: str | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
+          checkpoint_every: int | None = None, stop_after: int | None = None,
           eval_episodes: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
           **hyperparameters: Any) -> Any:
     """Train an agent and return it.
@@ -78,8 +78,8 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         out: new folder for the run: metrics, checkpoint, evaluation, curves. None writes nothing
         quiet: show no progress bar and, in a notebook, no learning curve; if not given, a notebook shows them
         video: with `out`, record a video of the final policy
-        vector: sync steps environments one after another, async each in its own process, compiled all in one compiled call, envpool in
-            C++ on threads (extra envpool); auto is compiled where that is possible, else sync
+        vector: sync steps environments one after another, async each in its own process, compiled all in one compiled call,
+            envpool in C++ on threads (extra envpool); auto is compiled where that is possible, else sync
         step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
         randomise: LunarLander only: new gravity, wind and turbulence for each training episode
         preset: name of an additional preset; `scratchac presets` lists them
