@@ -202,7 +202,7 @@ def test_a_kernel_is_compiled_anew_where_no_folder_can_be_written(monkeypatch, c
     """Numba's cache needs a folder. Without one a kernel is compiled in each process, one line says so; other errors are raised."""
     numba_jit = pytest.importorskip("kernels.numba_jit")
     monkeypatch.setattr(registry, "_said", set())
-    made = SimpleNamespace(_cache="none")
+    made = SimpleNamespace(_cache="none", get_call_template=None)
     why = "cannot cache function 'f': no locator available"
 
     def no_cache(function):
