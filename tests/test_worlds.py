@@ -224,7 +224,7 @@ def test_the_faster_way_is_taken():
 
 
 def test_an_infinite_gradient_ends_ppo():
-    with kernels.using("numba"):
+    with kernels.using("numba"), np.errstate(all="ignore"):                 # NumPy warns where the kernels run as Python
         agent = scratchac.make_agent("ppo", "CartPole-v1", 0, **AGENTS["ppo"])
         agent.model.w.flat[:] = 1e30
         with pytest.raises(TrainingError, match="at step 0: the gradient is not finite"):
@@ -232,7 +232,7 @@ def test_an_infinite_gradient_ends_ppo():
 
 
 def test_an_infinite_td_error_ends_the_actor_critic():
-    with kernels.using("numba"):
+    with kernels.using("numba"), np.errstate(all="ignore"):
         agent = scratchac.make_agent("actor-critic", "CartPole-v1", 0, critic_lr=1e6)
         with pytest.raises(TrainingError, match=r"at step \d+: the TD error is not finite: lower the step sizes"):
             train(agent, CompiledWorlds("CartPole-v1", 1, 0), 2_000, lambda *_: False)
