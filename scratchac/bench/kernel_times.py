@@ -4,14 +4,14 @@ A case prepares arrays on the active backend, the same ones every time, and retu
 arrays that are compared with those of the reference.
 """
 
-import timeit
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 import kernels
-from scratchac.bench.trainings import REPEATS
+from scratchac.bench.pace import Pace
 from scratchac.conv import conv2d, conv2d_backward
 from scratchac.distributions import categorical_sample, log_softmax, tanh_gaussian, tanh_gaussian_backward
 from scratchac.nn import MLP, Parameters, mlp_backward, mlp_forward
@@ -136,12 +136,18 @@ CASES: dict[str, Case] = {
 }
 
 
+# What a quick measurement keeps.
+TELLING = ("two critics 256-256, batch 256: forward", "two critics 256-256, batch 256: backward",
+           "tanh network 64-64, one row: backward", "convolution, 32 of 3 × 3 on 23 × 23 × 16, batch 128: backward",
+           "returns, 128 steps × 8", "Adam, 145,000 parameters")
+
+
 @one_blas_thread
-def kernel_times(names: list[str]) -> list[dict[str, Any]]:
+def kernel_times(names: list[str], pace: Pace) -> list[dict[str, Any]]:
     """Rows of {"what", backend: µs, …}. Raises AssertionError where a backend disagrees with the reference."""
-    rows = []
-    for title, case in CASES.items():
-        row: dict[str, Any] = {"what": title}
+    rows, cases = [], pace.rows(CASES, TELLING)
+    for title in pace.each("kernels", cases):
+        case, row = cases[title], {"what": title}
         with kernels.using("numpy"):
             expected = [np.array(x) for x in case()()]
         for name in names:
@@ -149,18 +155,22 @@ def kernel_times(names: list[str]) -> list[dict[str, Any]]:
                 call = case()
                 for ours, reference in zip(call(), expected, strict=True):
                     np.testing.assert_allclose(k.to_numpy(ours), reference, rtol=1e-4, atol=1e-5, err_msg=f"{title} on {name}")
-                row[name] = 1e6 * timed(call, k.wait)
+                row[name] = 1e6 * timed(call, k.wait, pace)
         rows.append(row)
     return rows
 
 
-def timed(call: Callable[[], Any], wait: Callable[[], None]) -> float:
-    """Seconds per call: the median of REPEATS runs of about a tenth of a second each, which end when `wait` returns."""
-    call()                                                  # compiles, and fills the caches
-    count = max(1, timeit.Timer(call).autorange()[0] // 2)
-
-    def run() -> None:
+def timed(call: Callable[[], Any], wait: Callable[[], None], pace: Pace) -> float:
+    """Seconds per call: the median of some runs of about a quarter of a turn each, which end when `wait` returns."""
+    def run(count: int) -> float:
+        started = perf_counter()
         for _ in range(count):
             call()
         wait()
-    return float(np.median(timeit.repeat(run, repeat=REPEATS, number=1))) / count
+        return perf_counter() - started
+
+    run(1)                                                  # compiles, and fills the caches
+    count = 1
+    while run(count) < pace.seconds / 8:
+        count *= 2
+    return float(np.median([run(count) for _ in range(pace.repeats)])) / count

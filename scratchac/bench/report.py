@@ -1,26 +1,35 @@
-"""Measures how long each kernel takes on each backend, and how fast each algorithm learns with it.
+"""Measures how long each kernel takes on each backend, how fast each algorithm learns with it, and what a solved task takes.
 
     scratchac bench                 every kernel on every backend that can run here, then updates and steps per second
+    scratchac bench --quick         the most telling rows of these, in about a minute
+    scratchac bench --only NAME …   some of TABLES
+    scratchac bench --solve         seconds until a policy solves its environment
+    scratchac bench --growth        what more environments, wider networks, larger batches and buffers, and more processes change
     scratchac bench --profile       where the time of a training loop goes
     scratchac bench --peers         also other libraries, where they are installed
 
 A kernel's result is compared with the reference before its time is taken: a fast wrong answer is an error. Times are medians of
-`REPEATS` runs on a machine that should be doing nothing else. Compilation, which happens once, is not included; it has a table of
-its own.
+some runs (`Pace`) on a machine that should be doing nothing else. Compilation, which happens once, is not included but where a
+table says so.
 """
 
 import contextlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import kernels
-from scratchac.bench import trainings
+from scratchac.bench import growth, solve, trainings
 from scratchac.bench.kernel_times import kernel_times
+from scratchac.bench.pace import Pace
 
 Rows = list[dict[str, Any]]
+Table = tuple[str, Rows, str, Any]              # title, rows, unit, and whether min or max is better or neither
+
+TABLES = "kernels", "updates", "training", "solve", "growth"
+USUAL = TABLES[:3]
 
 
 def available() -> list[str]:
@@ -41,34 +50,49 @@ def table(rows: Rows, unit: str, better: Callable[..., Any] | None = None) -> st
     columns = list(dict.fromkeys(name for row in rows for name in row if name != "what"))
     lines = [f"| {unit} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for row in rows:
-        first, cells = row[columns[0]], []
-        for name in columns:
-            text = f"{row[name]:,.{0 if row[name] >= 100 else 1}f}" if name in row else ""
-            if text and better and name != columns[0]:
-                text += f" ({row[name] / first if better is max else first / row[name]:.1f}×)"
-            cells.append(text)
+        cells = [number(row.get(name)) for name in columns]
+        for i, name in enumerate(columns[1:], 1):
+            if cells[i] and better:
+                first = row[columns[0]]
+                cells[i] += f" ({row[name] / first if better is max else first / row[name]:.1f}×)"
         lines.append(f"| {row['what']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def report(profile: bool = False, peers: bool = False) -> dict[str, tuple[Rows, str, Any]]:
-    """All measurements: {title: (rows, unit, better)}."""
+def number(x: Any) -> str:
+    """A cell: a whole number, a number with at least two digits, a text, or nothing for None."""
+    if x is None or isinstance(x, str):
+        return x or ""
+    return f"{x:,}" if isinstance(x, int) else f"{x:,.{0 if x >= 100 else 1 if x >= 0.1 else 4}f}"
+
+
+def tables(wanted: Collection[str], pace: Pace, peers: bool = False) -> Iterator[Table]:
+    """Some of TABLES, each as soon as it is complete."""
     names = available()
-    if profile:
-        return {f"Where the time goes, {name}": (trainings.profiles(name), "µs per environment step", None) for name in names}
-    kernel_rows, (updates, first) = kernel_times(names), trainings.update_rates(names, peers)
-    return {
-        "Kernels": (kernel_rows, "µs", min),
-        "First update, with all that compiles; Numba's comes from disk if it has run before": (first, "seconds", None),
-        "Updates": (updates, "updates per second", max),
-        "Training": (trainings.training_rates(names, peers), "environment steps per second", max),
-    }
+    if "kernels" in wanted:
+        yield "Kernels", kernel_times(names, pace), "µs", min
+    if "updates" in wanted:
+        rates, first = trainings.update_rates(names, pace, peers)
+        yield "First update, with all that compiles; Numba's comes from disk if it has run before", first, "seconds", None
+        yield "Updates", rates, "updates per second", max
+    if "training" in wanted:
+        yield "Training", trainings.training_rates(names, pace, peers), "environment steps per second", max
+    if "solve" in wanted:
+        yield solve.TITLE, solve.rows(pace, peers), "mean return of 20 episodes", None
+    if "growth" in wanted:
+        yield from growth.tables([name for name in names if kernels.load(name).device == "cpu"], pace)
+
+
+def profiles(pace: Pace) -> Iterator[Table]:
+    """Where the time of training loops goes, a table for each backend."""
+    for name in available():
+        yield f"Where the time goes, {name}", trainings.profiles(name, pace), "µs per environment step", None
 
 
 def circumstances() -> dict[str, Any]:
     """The machine and the versions that the figures belong to."""
     packages = {}
-    for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", "torch", "sbx-rl", "jax"):
+    for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", ""torch", "sbx-rl", "jax"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
     return {"system": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version(), "packages": packages}

@@ -11,18 +11,17 @@ import numpy as np
 import kernels
 from scratchac import algorithms, api
 from scratchac.bench import peers as others
+from scratchac.bench.pace import Pace
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.training import compiled_off_policy
 from scratchac.training.loops import one_blas_thread, train
 
-REPEATS = 7
-SECONDS = 0.4                   # duration of a turn
-
 # title → observations, actions, hidden layers, batch
 SIZES = {"17 observations, 6 actions, 256-256, batch 256": (17, 6, (256, 256), 256),
          "3 observations, 1 action, 64-64, batch 100": (3, 1, (64, 64), 100)}
 ALGORITHMS = "ddpg", "td3", "sac"
+TELLING_ALGORITHMS = "sac",                     # what a quick measurement keeps
 
 # title → (algorithm, environment, environment steps to time, hyperparameters)
 TRAININGS = {
@@ -38,6 +37,9 @@ TRAININGS = {
     **{f"{name.upper()}, HalfCheetah-v5, 256-256, batch 256":
        (name, "HalfCheetah-v5", 400, {"batch_size": 256, "learning_starts": 256}) for name in ALGORITHMS},
 }
+TELLING = ("A2C, CartPole-v1, 8 environments × 5 steps",
+           "PPO, CartPole-v1, 4 environments × 128 steps, 4 epochs of 4 minibatches",
+           "SAC, Pendulum-v1, 64-64, batch 100", "SAC, HalfCheetah-v5, 256-256, batch 256")
 
 
 # -- updates alone ----------------------------------------------------------------------------------------------------
@@ -56,27 +58,33 @@ def agent_on_noise(algorithm, observations, actions, hidden, batch):
     return agent
 
 
-def update_rates(names, peers=False):
+def update_rates(names, pace, peers=False):
     """Rows of {"what", column: updates/s, …, "floor": updates/s}, and rows of the seconds that each column's first update took."""
     rows, first = [], []
-    for title, size in SIZES.items():
-        for algorithm in ALGORITHMS:
-            turns = {name: our_updates(name, algorithm, *size) for name in names}
-            if peers:
-                turns |= {name: turn_of(1, call) for name, call in others.updates(algorithm, *size).items()}
-            what = {"what": f"{algorithm.upper()}, {title}"}
-            first.append(what | {name: 1 / turn(0.0) for name, turn in turns.items()})
-            rows.append(what | in_turn(turns | {"floor": floor(algorithm, *size)}))
+    wanted = {f"{algorithm.upper()}, {title}": (algorithm, *size) for title, size in SIZES.items()
+              for algorithm in (TELLING_ALGORITHMS if pace.quick else ALGORITHMS)}
+    for title in pace.each("updates", wanted):
+        turns = {name: our_updates(name, pace.seconds, *wanted[title]) for name in names}
+        if peers:
+            turns |= {name: turn_of(1, call, pace.seconds) for name, call in others.updates(*wanted[title]).items()}
+        what = {"what": title}
+        first.append(what | {name: 1 / turn(0.0) for name, turn in turns.items()})
+        rows.append(what | in_turn(turns | {"floor": floor(pace.seconds, *wanted[title])}, pace, title))
     return rows, first
 
 
-def in_turn(turns):
-    """{column: median rate} of REPEATS rounds in which each column has its turn, so that a slow minute affects all of them."""
-    rounds = [{name: turn() for name, turn in turns.items()} for _ in range(REPEATS + 1)]
+def in_turn(turns, pace, title):
+    """{column: median rate} of some rounds in which each column has its turn, so that a slow minute affects all of them."""
+    rounds = []
+    for _ in range(pace.repeats + 1):
+        rounds.append({})
+        for name, turn in turns.items():
+            pace.say(f"{title}: {name}")
+            rounds[-1][name] = turn()
     return {name: float(np.median([rates[name] for rates in rounds[1:]])) for name in turns}     # the first round warms up
 
 
-def turn_of(count, call, usual=SECONDS):
+def turn_of(count, call, usual):
     """A turn: repeat `call`, which does `count` of something, for some seconds and at least once; returns the rate per second."""
     def turn(seconds=usual):
         calls, elapsed, started = 0, 0.0, time.perf_counter()
@@ -89,13 +97,13 @@ def turn_of(count, call, usual=SECONDS):
     return turn
 
 
-def our_updates(backend, algorithm, *size):
-    """A turn of one backend's updates."""
+def our_updates(backend, seconds, algorithm, *size):
+    """A turn of one backend's updates, of some seconds."""
     with kernels.using(backend):
         agent = agent_on_noise(algorithm, *size)
         fast = agent.fast_path(None)
     turn = turn_of(1, compiled_off_policy.compile_for(agent).update if fast else
-                   lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
+                   lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)), seconds)
 
     @one_blas_thread
     def with_backend(*seconds):
@@ -104,8 +112,8 @@ def our_updates(backend, algorithm, *size):
     return with_backend
 
 
-def floor(algorithm, *size):
-    """A turn: updates per second if nothing but the matrix products took time, two threads each doing half of them."""
+def floor(seconds, algorithm, *size):
+    """A turn of some seconds: updates per second if nothing but the matrix products took time, two threads each doing half of them."""
     shapes, updates = products(algorithm, *size)
     rng = np.random.default_rng(0)
 
@@ -118,7 +126,7 @@ def floor(algorithm, *size):
             np.matmul(x, W, out=y)
 
     halves, pool = (arrays(), arrays()), ThreadPoolExecutor(2)
-    return one_blas_thread(turn_of(updates, lambda: list(pool.map(work, halves))))
+    return one_blas_thread(turn_of(updates, lambda: list(pool.map(work, halves)), seconds))
 
 
 def products(algorithm, observations, actions, hidden, batch):
@@ -148,10 +156,12 @@ def products(algorithm, observations, actions, hidden, batch):
 # -- whole training loops ------------------------------------------------------------------------------------------------
 
 
-def training_rates(names, peers=False):
+def training_rates(names, pace, peers=False):
     """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out."""
-    rows = []
-    for title, (algorithm, env, steps, options) in TRAININGS.items():
+    rows, wanted = [], pace.rows(TRAININGS, TELLING)
+    for title in pace.each("training", wanted):
+        algorithm, env, steps, options = wanted[title]
+        steps = pace.of(steps)
         try:
             turns = {name: our_training(name, algorithm, env, steps, options) for name in able(names, algorithm)}
         except UserError:
@@ -160,7 +170,7 @@ def training_rates(names, peers=False):
             agent = api.make_agent(algorithm, env, **options)
             calls = others.trainings(algorithm, env, steps // 4, agent)       # fewer steps, since they are slower
             turns |= {name: turn_of(steps // 4, call, 0.0) for name, call in calls.items()}
-        rows.append({"what": title, **in_turn(turns)})
+        rows.append({"what": title, **in_turn(turns, pace, title)})
     return rows
 
 
@@ -191,18 +201,19 @@ def our_training(backend, algorithm, env, steps, options):
     return turn
 
 
-def profiles(name):
+def profiles(name, pace):
     """Rows of {"what", "environment", "act", "store", "sample", "update", "rest"} in µs per step, with one backend.
 
     A compiled loop acts in its own code: there "act" is part of the rest, and so is "store" off policy, where "sample" is part of
     the update.
     """
-    rows = []
+    rows, wanted = [], pace.rows(TRAININGS, TELLING)
     with kernels.using(name):
-        for title, training in TRAININGS.items():
+        for title in pace.each(f"profile, {name}", wanted):
+            algorithm, env, steps, options = wanted[title]
             with contextlib.suppress(UserError):                            # an environment that is not installed
-                if able([name], training[0]):
-                    rows.append({"what": title, **profile(*training)})
+                if able([name], algorithm):
+                    rows.append({"what": title, **profile(algorithm, env, pace.of(steps), options)})
     return rows
 
 

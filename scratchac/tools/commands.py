@@ -289,23 +289,33 @@ def microscope(gamma: float = 0.9, lam: float = 0.7, critic_error: float = 0.3, 
         print("\n".join(str(path) for path in (page, picture) if path is not None))
 
 
-def bench(profile: bool = False, peers: bool = False, json: bool = False) -> None:
+def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "training", "solve", "growth"], ...] = (),
+          solve: bool = False, growth: bool = False, profile: bool = False, peers: bool = False, json: bool = False) -> None:
     """Time every kernel on every backend, then updates and training; the machine should do nothing else.
 
     Args:
+        quick: only the most telling rows, timed for a shorter time: about a minute
+        only: tables to make: kernels, updates, training, solve, growth; the first three if not given
+        solve: seconds from the start of a process to a policy that solves its environment, compilation included
+        growth: rates over environments, width and batch, memory over the replay buffer, a sweep over processes
         profile: show where the time of a training loop goes instead
         peers: also time other libraries, where they are installed
-        json: print one JSON object
+        json: print one JSON object at the end, and no tables
     """
+    from scratchac.bench import pace as paces
     from scratchac.bench import report as timing
 
-    results = timing.report(profile, peers)
+    wanted = {*only, *(name for name, asked in (("solve", solve), ("growth", growth)) if asked)}
+    if profile and (wanted or peers):
+        raise UserError("bench --profile is a measurement of its own: it takes --quick and --json")
+    pace = paces.quick() if quick else paces.Pace()
+    results = {}
+    for title, rows, unit, better in timing.profiles(pace) if profile else timing.tables(wanted or timing.USUAL, pace, peers):
+        results[title] = {"unit": unit, "rows": rows}
+        if not json:
+            print(f"{title}\n\n{timing.table(rows, unit, better)}\n", flush=True)
     if json:
-        print(dumps(timing.circumstances() | {title: {"unit": unit, "rows": rows} for title, (rows, unit, _) in results.items()},
-                    indent=1))
-        return
-    for title, (rows, unit, better) in results.items():
-        print(f"{title}\n\n{timing.table(rows, unit, better)}\n")
+        print(dumps(timing.circumstances() | results, indent=1))
 
 
 def presets() -> None:

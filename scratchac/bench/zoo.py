@@ -1,0 +1,98 @@
+"""Trainings with Stable-Baselines3 and SBX at the hyperparameters that RL Baselines3 Zoo has tuned, for scratchac/bench/solve.py.
+
+The values are those of the files hyperparams/{a2c,dqn,ppo,sac}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo), with its
+names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same, as the zoo gives them to it.
+"""
+
+import importlib
+import importlib.util
+
+TITLES = {"stable_baselines3": "Stable-Baselines3", "sbx": "SBX"}
+
+# `threads` is not the zoo's: the number with which PyTorch is faster on two cores in demos/results/bench.json, None for all.
+SETTINGS = {
+    ("ppo", "CartPole-v1"): {
+        "threads": 1, "n_timesteps": 100_000, "n_envs": 8, "n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98,
+        "n_epochs": 20, "ent_coef": 0.0, "learning_rate": "lin_0.001", "clip_range": "lin_0.2"},
+    ("a2c", "CartPole-v1"): {"threads": 1, "n_timesteps": 500_000, "n_envs": 8, "ent_coef": 0.0},
+    ("dqn", "CartPole-v1"): {
+        "threads": 1, "n_timesteps": 50_000, "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000,
+        "learning_starts": 1_000, "gamma": 0.99, "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128,
+        "exploration_fraction": 0.16, "exploration_final_eps": 0.04, "policy_kwargs": {"net_arch": [256, 256]}},
+    ("ppo", "LunarLander-v3"): {
+        "threads": 1, "n_timesteps": 1_000_000, "n_envs": 16, "n_steps": 1024, "batch_size": 64, "gae_lambda": 0.98,
+        "gamma": 0.999, "n_epochs": 4, "ent_coef": 0.01},
+    ("a2c", "LunarLander-v3"): {
+        "threads": 1, "n_timesteps": 200_000, "n_envs": 8, "gamma": 0.995, "n_steps": 5, "learning_rate": "lin_0.00083",
+        "ent_coef": 0.00001},
+    ("dqn", "LunarLander-v3"): {
+        "threads": 1, "n_timesteps": 100_000, "learning_rate": 6.3e-4, "batch_size": 128, "buffer_size": 50_000,
+        "learning_starts": 0, "gamma": 0.99, "target_update_interval": 250, "train_freq": 4, "gradient_steps": -1,
+        "exploration_fraction": 0.12, "exploration_final_eps": 0.1, "policy_kwargs": {"net_arch": [256, 256]}},
+    ("sac", "Pendulum-v1"): {"threads": None, "n_timesteps": 20_000, "learning_rate": 1e-3},
+    # The zoo has nothing for this environment: the libraries' own defaults, and a budget.
+    ("sac", "InvertedPendulum-v5"): {"threads": None, "n_timesteps": 30_000},
+    ("ppo", "InvertedPendulum-v5"): {"threads": 1, "n_timesteps": 200_000},
+}
+
+
+def has(library, algorithm):
+    """Whether a library is installed and has the algorithm; SBX lacks A2C."""
+    return importlib.util.find_spec(library) is not None and not (library == "sbx" and algorithm == "a2c")
+
+
+def scheduled(value):
+    """A hyperparameter as the libraries take it: a schedule for "lin_x", over the share of training that remains."""
+    if not isinstance(value, str):
+        return value
+    first = float(value.removeprefix("lin_"))
+    return lambda remaining: first * remaining
+
+
+def train(library, algorithm, env, seed, watch):
+    """Train until `watch(steps, agent)` says that the environment is solved, or to the end of the budget."""
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+
+    settings = {name: scheduled(value) for name, value in SETTINGS[algorithm, env].items()}
+    threads, budget, n = settings.pop("threads"), settings.pop("n_timesteps"), settings.pop("n_envs", 1)
+    if library == "stable_baselines3":
+        import torch
+
+        settings["device"] = "cpu"
+        if threads:
+            torch.set_num_threads(threads)
+    cls = getattr(importlib.import_module(library), algorithm.upper())
+    model = cls("MlpPolicy", make_vec_env(env, n_envs=n, seed=seed), seed=seed, **settings)
+
+    class Solved(Exception):
+        """Ends a training between two updates, where the libraries ask no callback."""
+
+    class Between(BaseCallback):
+        """Asks the watch after each update, and at the end."""
+
+        def _on_step(self):
+            return True
+
+        def _on_rollout_start(self):
+            if watch(model.num_timesteps, Policy(model)):
+                raise Solved
+
+        def _on_training_end(self):
+            watch(model.num_timesteps, Policy(model))
+
+    try:
+        model.learn(budget, callback=Between())
+    except Solved:
+        pass
+
+
+class Policy:
+    """A model with the method that an evaluation calls."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, obs, explore=False):
+        """The actions for several observations, deterministic unless `explore`."""
+        return self.model.predict(obs, deterministic=not explore)[0]
