@@ -47,7 +47,7 @@ def available() -> list[str]:
 
 def table(rows: Rows, unit: str, better: Callable[..., Any] | None = None) -> str:
     """Markdown: one line per row, one column per measurement, with its ratio to the first where `better` is min or max."""
-    columns = list(dict.fromkeys(name for row in rows for name in row if name != "what"))
+    columns = list(dict.fromkeys(name for row in rows for name in row if name not in ("what", "runs")))
     lines = [f"| {unit} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for row in rows:
         cells = [number(row.get(name)) for name in columns]
@@ -60,7 +60,7 @@ def table(rows: Rows, unit: str, better: Callable[..., Any] | None = None) -> st
 
 
 def number(x: Any) -> str:
-    """A cell: a whole number, a number with at least two digits, a text, or nothing for None."""
+    """A cell: a whole number, another one with few digits, a text, or nothing for None."""
     if x is None or isinstance(x, str):
         return x or ""
     return f"{x:,}" if isinstance(x, int) else f"{x:,.{0 if x >= 100 else 1 if x >= 0.1 else 4}f}"
@@ -92,7 +92,7 @@ def profiles(pace: Pace) -> Iterator[Table]:
 def circumstances() -> dict[str, Any]:
     """The machine and the versions that the figures belong to."""
     packages = {}
-    for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", ""torch", "sbx-rl", "jax"):
+    for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", "torch", "sbx-rl", "jax"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
     return {"system": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version(), "packages": packages}
