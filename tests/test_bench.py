@@ -1,13 +1,17 @@
 """The benchmark runs on backends of the CPU and on one with arrays of its own, and refuses to time a wrong kernel."""
 
+import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import kernels
+import scratchac
 from scratchac.__main__ import main
-from scratchac.bench import kernel_times, report, trainings
+from scratchac.bench import growth, kernel_times, pace, report, solve, trainings, zoo
 
 
 def grow(target, online, tau):
@@ -20,14 +24,15 @@ class Wrong(kernels.Backend):
     overrides = {"polyak": grow}                            # noqa: RUF012
 
 
-@pytest.fixture(autouse=True)
+SHORT = pace.Pace(1, 0.0)
+
+
+@pytest.fixture
 def quick(monkeypatch):
     """Make the benchmark short: one repetition, one size, short trainings, and a stand-in for a GPU."""
     monkeypatch.setitem(kernels.BACKENDS, "double", ("device_double", "DeviceBackend", ""))
     monkeypatch.setattr(report, "available", lambda: ["numpy", "double"])
-    for module in (kernel_times, trainings):
-        monkeypatch.setattr(module, "REPEATS", 1)
-    monkeypatch.setattr(trainings.turn_of, "__defaults__", (0.0,))
+    monkeypatch.setattr(pace, "Pace", lambda: SHORT)
     monkeypatch.setattr(trainings, "SIZES", {"tiny": (3, 1, (8,), 10)})
     monkeypatch.setattr(trainings, "TRAININGS", {
         "A2C": ("a2c", "CartPole-v1", 80, {}), "SAC": ("sac", "Pendulum-v1", 20, {"batch_size": 8, "learning_starts": 8}),
@@ -36,7 +41,7 @@ def quick(monkeypatch):
 
 
 @pytest.mark.slow
-def test_everything_is_timed(capsys):
+def test_everything_is_timed(quick, capsys):
     assert main(["bench", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     rows = {row["what"]: row for title in ("Kernels", "Updates", "Training") for row in result[title]["rows"]}
@@ -46,7 +51,7 @@ def test_everything_is_timed(capsys):
     assert result["packages"]["numpy"] == np.__version__
 
 
-def test_the_profile_knows_who_trains_what(capsys):
+def test_the_profile_knows_who_trains_what(quick, capsys):
     assert main(["bench", "--profile"]) == 0
     numpy, double = capsys.readouterr().out.split("Where the time goes, double")
     assert "| A2C |" in numpy and "| SAC |" in double and "| A2C |" not in double
@@ -57,4 +62,163 @@ def test_a_wrong_kernel_is_an_error(monkeypatch):
     polyak = "Polyak, 145,000 parameters"
     monkeypatch.setattr(kernel_times, "CASES", {polyak: kernel_times.CASES[polyak]})
     with pytest.raises(AssertionError, match=f"{polyak} on wrong"):
-        kernel_times.kernel_times(["wrong"])
+        kernel_times.kernel_times(["wrong"], SHORT)
+
+
+def test_a_table_is_printed_before_the_next_is_timed(monkeypatch, capsys):
+    def tables(wanted, pace, peers):
+        assert set(wanted) == {"updates", "growth"}
+        yield "First", [{"what": "a row", "numpy": 2.0, "numba": 8.0}], "rate", max
+        assert "| a row | 2.0 | 8.0 (4.0×) |" in capsys.readouterr().out
+        yield "Second", [{"what": "b", "solved": "1 of 3", "seconds": None, "steps": 12_000, "runs": [(1.5, 12_000)]}], "x", None
+
+    monkeypatch.setattr(report, "tables", tables)
+    assert main(["bench", "--only", "updates", "--growth"]) == 0
+    table = "| x | solved | seconds | steps |\n|---|---|---|---|\n| b | 1 of 3 |  | 12,000 |"
+    assert capsys.readouterr().out == f"Second\n\n{table}\n\n"
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--only", "kernel"], "invalid choice"), (["--onyl", "kernels"], "did you mean --only?"),
+    (["--profile", "--solve"], "a measurement of its own"), (["--profile", "--peers"], "a measurement of its own")])
+def test_bad_words_give_one_line(words, message, capsys):
+    assert main(["bench", *words]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1 and message in err
+
+
+def test_the_bar_names_what_is_timed_where_somebody_sees_it(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stderr, seen in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        rate = trainings.in_turn({"ours": lambda: 3.0}, SHORT, "outside of a table")
+        for title in SHORT.each("some table", ["one", "two"]):
+            trainings.in_turn({"ours": lambda: 3.0}, SHORT, title)
+        assert rate == {"ours": 3.0}
+        assert ("some table" in stderr.getvalue() and "two: ours" in stderr.getvalue()) is seen
+        assert seen or not stderr.getvalue()
+
+
+def test_quick_rows_are_rows():
+    assert set(kernel_times.TELLING) < set(kernel_times.CASES) and set(trainings.TELLING) < set(trainings.TRAININGS)
+    assert list(pace.quick().rows({"a": 1, "b": 2}, ["b"])) == ["b"] and list(SHORT.rows({"a": 1, "b": 2}, ["b"])) == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_a_quick_benchmark_from_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "scratchac", "bench", "--quick", "--json", "--only", "kernels", "training"],
+                          capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row["what"] for row in result["Kernels"]["rows"]] == [x for x in kernel_times.CASES if x in kernel_times.TELLING]
+    assert {row["what"] for row in result["Training"]["rows"]} <= set(trainings.TELLING) and "Updates" not in result
+
+
+# -- growth ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_growth(monkeypatch):
+    for name, sizes in (("ENVIRONMENTS", (1, 3)), ("WIDTHS", (8,)), ("BATCHES", (8, 16)), ("BUFFERS", (10, 10**12)), ("STEPS", 30)):
+        monkeypatch.setattr(growth, name, sizes)
+    monkeypatch.setattr(growth, "SWEEP", growth.SWEEP | {"steps": 80, "seeds": 2})
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    environments, widths, batches, buffers, processes = (rows for _, rows, _, _ in growth.tables(["numpy"], SHORT))
+    assert [row["what"] for row in environments] == ["1 environment", "3 environments"]
+    assert [row["what"] for row in batches] == ["batch 8", "batch 16"] and all(row["numpy"] > 0 for row in widths + batches)
+    # 17 + 17 + 6 numbers, reward and two flags in float32; no machine has what 10¹² of them need
+    assert [row["17 observations, 6 actions"] for row in buffers] == [10 * 4 * (17 + 17 + 6 + 3), None]
+    assert [row["what"] for row in processes] == ["1", "2 (all cores)"] and all(row["seconds"] > 0 for row in processes)
+
+
+# -- solve -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_clock_stops_at_the_first_evaluation_that_is_good_enough(monkeypatch):
+    """The process that is measured has the threshold of the table, and the one that measures has an easier one."""
+    monkeypatch.setitem(solve.THRESHOLDS, "CartPole-v1", 5)
+    one = solve.Contestant("scratchac", "a2c", "CartPole-v1", {"steps": 4_000, "hidden": [8]})
+    seconds, steps = solve.run(one, 3, SHORT)
+    assert steps == 80 and 0.1 < seconds < 60               # the end of the first update after 2% of the budget
+    assert solve.run(one, 3, SHORT, warms=True) is None
+
+
+def test_what_is_not_solved_and_what_fails(monkeypatch, capsys):
+    def run(one, seed, pace, warms=False):
+        if one.empty:
+            raise RuntimeError("no space left")
+        return None if seed == 21 else (seed / 2, 100 * seed)
+
+    monkeypatch.setattr(solve, "run", run)
+    monkeypatch.setattr(solve, "contestants", lambda peers, quick: [
+        solve.OURS[0], solve.Contestant("scratchac", "a2c", "CartPole-v1", empty=True)])
+    (row,) = solve.rows(SHORT)
+    assert row == {"what": solve.OURS[0].title, "seconds": 11.0, "environment steps": 2_200, "solved": "2 of 3",
+                   "runs": [(10.0, 2_000), None, (11.0, 2_200)]}
+    assert solve.medians([None, None, (1.0, 5)]) == {"seconds": None, "environment steps": None, "solved": "1 of 3"}
+    assert "nothing compiled before: no space left" in capsys.readouterr().err
+
+
+def test_the_last_line_of_an_error_is_told():
+    with pytest.raises(RuntimeError, match="unknown algorithm 'a2d'; did you mean a2c"):
+        solve.run(solve.Contestant("scratchac", "a2d", "CartPole-v1"), 0, SHORT)
+
+
+@pytest.mark.parametrize("algorithm, env, options", [
+    ("a2c", "CartPole-v1", {"steps": 400, "hidden": (8,)}),
+    ("sac", "Pendulum-v1", {"steps": 300, "hidden": (8,), "learning_starts": 64, "batch_size": 16})])
+def test_to_be_watched_changes_no_training(algorithm, env, options, monkeypatch, capsys):
+    monkeypatch.setattr(solve, "EVALUATIONS", 3)
+    monkeypatch.setattr(solve, "EPISODES", 2)
+    monkeypatch.setitem(solve.THRESHOLDS, env, 10**6)
+    ours = solve.train(solve.Contestant("scratchac", algorithm, env, options), 5)
+    alone = scratchac.train(algorithm, env, seed=5, **options)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    np.testing.assert_equal(ours.state(), alone.state())
+
+
+def test_evaluations_are_due_at_parts_of_the_budget_and_at_its_end(monkeypatch, capsys):
+    monkeypatch.setattr(solve, "EVALUATIONS", 5)
+    monkeypatch.setattr(solve, "EPISODES", 1)
+    agent = scratchac.make_agent("a2c", "CartPole-v1", hidden=[8])
+    watch = solve.Watch("CartPole-v1", 1_000, 1)
+    assert [watch(step, agent) for step in (0, 199, 201, 390, 410, 590, 990, 1_000, 1_000)] == [
+        False, False, True, False, True, False, True, True, True]
+    steps = [json.loads(line)["step"] for line in capsys.readouterr().out.splitlines()]
+    assert steps == [201, 410, 990, 1_000, 1_000]
+
+
+def test_every_environment_has_one_of_ours_and_its_peers(monkeypatch):
+    monkeypatch.setattr(zoo, "has", lambda library, algorithm: (library, algorithm) != ("sbx", "a2c"))
+    monkeypatch.setattr(solve, "NEEDS", {})
+    found = solve.contestants(peers=True, quick=False)
+    for env in solve.THRESHOLDS:
+        first, again, *others = [one for one in found if one.env == env]
+        assert first.library == again.library == "scratchac" and again.empty and not first.empty
+        assert {one.library for one in others} == set(zoo.TITLES)
+    assert len({one.title for one in found}) == len(found)
+    assert ("sbx", "a2c") not in {(one.library, one.algorithm) for one in found}
+    assert {env for _, env in zoo.SETTINGS} == set(solve.THRESHOLDS)
+    assert {one.env for one in solve.contestants(peers=False, quick=True)} == {"CartPole-v1"}
+    monkeypatch.setattr(solve, "NEEDS", {"LunarLander-v3": "no_such_package"})
+    assert "LunarLander-v3" not in {one.env for one in solve.contestants(peers=True, quick=False)}
+
+
+def test_the_zoo_trains_until_the_watch_says_so(monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    seen = []
+
+    def watch(step, agent):
+        seen.append((step, agent.act(np.zeros((3, 4), np.float32)).shape))
+        return step >= 512
+
+    zoo.train("stable_baselines3", "ppo", "CartPole-v1", 0, watch)
+    assert seen == [(0, (3,)), (256, (3,)), (512, (3,))]    # 8 environments × 32 steps
+
+
+def test_schedules_of_the_zoo():
+    assert zoo.scheduled("lin_0.5")(0.5) == 0.25 and zoo.scheduled(3) == 3
+    assert {"a2c", "ppo", "dqn", "sac"} == {algorithm for algorithm, _ in zoo.SETTINGS}

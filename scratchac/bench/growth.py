@@ -33,9 +33,10 @@ def tables(names, pace):
 
     names   backends of the CPU
     """
-    yield "Growth with environments: A2C on CartPole-v1, 5 steps each", environments(names, pace), "environment steps per second", max
-    yield "Growth with width: SAC, two layers, batch 256", widths(names, pace), "updates per second", max
-    yield "Growth with the batch: SAC, 256-256", batches(names, pace), "updates per second", max
+    steps, updates = "environment steps per second", "updates per second"
+    yield "Growth with environments: A2C on CartPole-v1, 5 steps each", environments(names, pace), steps, max
+    yield "Growth with width: SAC, two layers, batch 256", widths(names, pace), updates, max
+    yield "Growth with the batch: SAC, 256-256", batches(names, pace), updates, max
     yield "Growth with the replay buffer", buffers(pace), "bytes", None
     what = f"{few(SWEEP, pace)['seeds']} seeds of {SWEEP['algorithm']} on {SWEEP['env']}, {few(SWEEP, pace)['steps']:,} steps each"
     yield f"Growth with processes: a sweep of {what}", processes(pace), "processes", None

@@ -147,7 +147,8 @@ def kernel_times(names: list[str], pace: Pace) -> list[dict[str, Any]]:
     """Rows of {"what", backend: µs, …}. Raises AssertionError where a backend disagrees with the reference."""
     rows, cases = [], pace.rows(CASES, TELLING)
     for title in pace.each("kernels", cases):
-        case, row = cases[title], {"what": title}
+        case = cases[title]
+        row: dict[str, Any] = {"what": title}
         with kernels.using("numpy"):
             expected = [np.array(x) for x in case()()]
         for name in names:

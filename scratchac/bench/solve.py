@@ -5,8 +5,8 @@ so imports and compilation count, and stops at the first evaluation whose mean r
 Evaluations come every fiftieth of the budget, at the next end of an update. They are deterministic, their time counts, and the code
 that makes them is the same for all libraries (scratchac/training/evaluation.py), as are their seeds.
 
-A process begins with what an earlier one has left on disk: Numba's compiled code is there, while JAX compiles anew. So ours also has
-a row whose processes find nothing.
+A process begins with what an earlier one has left on disk: Numba's compiled code is there, while JAX compiles anew. So ours
+also has a row whose processes find nothing.
 """
 
 import importlib.util

@@ -11,7 +11,6 @@ import numpy as np
 import kernels
 from scratchac import algorithms, api
 from scratchac.bench import peers as others
-from scratchac.bench.pace import Pace
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.training import compiled_off_policy
@@ -113,7 +112,7 @@ def our_updates(backend, seconds, algorithm, *size):
 
 
 def floor(seconds, algorithm, *size):
-    """A turn of some seconds: updates per second if nothing but the matrix products took time, two threads each doing half of them."""
+    """A turn of some seconds: updates per second if only the matrix products took time, two threads each doing half of them."""
     shapes, updates = products(algorithm, *size)
     rng = np.random.default_rng(0)
 

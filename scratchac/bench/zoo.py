@@ -1,9 +1,10 @@
 """Trainings with Stable-Baselines3 and SBX at the hyperparameters that RL Baselines3 Zoo has tuned, for scratchac/bench/solve.py.
 
 The values are those of the files hyperparams/{a2c,dqn,ppo,sac}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo), with its
-names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same, as the zoo gives them to it.
+names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same.
 """
 
+import contextlib
 import importlib
 import importlib.util
 
@@ -81,10 +82,8 @@ def train(library, algorithm, env, seed, watch):
         def _on_training_end(self):
             watch(model.num_timesteps, Policy(model))
 
-    try:
+    with contextlib.suppress(Solved):
         model.learn(budget, callback=Between())
-    except Solved:
-        pass
 
 
 class Policy:
