@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "museum": (museum, "famous bugs: right and wrong side by side"),
     "hunt": (hunt, "an unnamed bug: find its line"),
     "docs": (docs, "the course, the mathematics and the manual as pages, or as notebooks"),
-    "bench": (commands.bench, "time kernels, updates and training on each backend"),
+    "bench": (commands.bench, "time kernels, updates and training, and how long until an environment is solved"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),
 }

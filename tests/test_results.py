@@ -50,3 +50,19 @@ def test_committed_results_are_the_presets(algorithm, env):
         result = json.loads((RESULTS / "returns" / f"{algorithm}-{env}{backend}.json").read_text())
         assert result["hyperparameters"] == json.loads(json.dumps(expected))
         assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
+
+
+def test_tables_of_what_is_solved_and_of_growth(tmp_path):
+    """From the files that `scratchac bench --json` writes; without them there is a line instead."""
+    script = runpy.run_path(str(RESULTS / "table.py"))
+    script["measured"].__globals__["HERE"] = tmp_path
+    assert script["solve_table"]() == script["growth_tables"]() == script["UNMEASURED"]
+    rows = [{"what": f"CartPole-v1, 475: {who}", "seconds": seconds, "environment steps": seconds and 9_000, "solved": solved,
+             "runs": [[1.5, 9000], None]} for who, seconds, solved in (("SBX, ppo", None, "1 of 3"), ("ours, ppo", 2.25, "3 of 3"))]
+    (tmp_path / "solve.json").write_text(json.dumps({"cpus": 2, "packages": {}, "Solved": {"unit": "", "rows": rows}}))
+    assert script["solve_table"]().splitlines()[2:] == ["| CartPole-v1 | 475 | ours, ppo | 2.2 | 9,000 | 3 of 3 |",
+                                                        "| CartPole-v1 | 475 | SBX, ppo |  |  | 1 of 3 |"]
+    growth = {"With width": {"unit": "updates per second", "rows": [{"what": "8-8", "numpy": 10.0, "numba": 25.0}]},
+              "With the buffer": {"unit": "bytes", "rows": [{"what": "10", "vectors": 430}]}}
+    (tmp_path / "growth.json").write_text(json.dumps(growth))
+    assert "| 8-8 | 10.0 | 25.0 (2.5×) |" in script["growth_tables"]() and "| 10 | 430 |" in script["growth_tables"]()

@@ -1,6 +1,6 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json, versions.json, engines.json and
-thirdparty.json.
+pixels.json, hindsight.json, solve.json, growth.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json,
+versions.json, engines.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchac.bench import report
 from scratchac.lab.museum import matrix
 
 HERE = Path(__file__).parent
@@ -154,6 +155,44 @@ def games_table():
                              f"{'yes' if side == 'first' else 'no'} | {counted} | **{np.median(greedy):.1f}%** | "
                              f"{greedy.min():.1f} … {greedy.max():.1f} | {np.median(sampled):.1f}% | ≥ {bar}% |")
     return "\n".join(lines)
+
+
+def solve_table():
+    """Seconds until a policy solves its environment, from `scratchac bench --solve --peers --json`, the fastest first."""
+    lines = ["| environment | mean return | | seconds | environment steps | seeds |", "|---|---|---|---:|---:|---|"]
+    for env, rows in solved().items():
+        for threshold, who, row in sorted(rows, key=lambda row: row[2]["seconds"] or float("inf")):
+            cells = ("" if row[name] is None else report.number(row[name]) for name in ("seconds", "environment steps", "solved"))
+            lines.append(f"| {env} | {threshold} | {who} | {' | '.join(cells)} |")
+    return "\n".join(lines) if lines[2:] else UNMEASURED
+
+
+def solved():
+    """{environment: [(threshold, library and algorithm, row)]} of solve.json."""
+    found = {}
+    for _, rows, _ in measured("solve.json"):
+        for row in rows:
+            task, who = row["what"].split(": ")
+            env, threshold = task.split(", ")
+            found.setdefault(env, []).append((threshold, who, row))
+    return found
+
+
+def growth_tables():
+    """Every table of `scratchac bench --growth --json`."""
+    tables = [f"**{title}**\n\n{report.table(rows, unit, max if unit.endswith('per second') else None)}"
+              for title, rows, unit in measured("growth.json")]
+    return "\n\n".join(tables) or UNMEASURED
+
+
+def measured(name):
+    """The tables of a file that `scratchac bench --json` has written, (title, rows, unit); none if there is no such file."""
+    path = HERE / name
+    result = json.loads(path.read_text()) if path.exists() else {}
+    return [(title, entry["rows"], entry["unit"]) for title, entry in result.items() if isinstance(entry, dict) and "rows" in entry]
+
+
+UNMEASURED = "Not measured yet."
 
 
 def speed_tables():
@@ -338,6 +377,7 @@ def filled(text):
     tables = {"engines": "\n\n".join(engines_tables()), "engine-speed": engine_speed_table(),
               "tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
+              "solve": solve_table(), "growth": growth_tables(),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
               "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
     for name, table in tables.items():

@@ -60,10 +60,10 @@ class Contestant:
 
 # The fastest preset on each environment.
 OURS = [
-    Contestant("scratchac", "a2c", "CartPole-v1"),
+    Contestant("scratchac", "ppo", "CartPole-v1"),
     Contestant("scratchac", "a2c", "LunarLander-v3"),
-    Contestant("scratchac", "sac", "Pendulum-v1"),
-    Contestant("scratchac", "sac", "InvertedPendulum-v5"),
+    Contestant("scratchac", "ddpg", "Pendulum-v1"),
+    Contestant("scratchac", "ddpg", "InvertedPendulum-v5"),
 ]
 
 
@@ -133,7 +133,7 @@ def run(one, seed, pace, warms=False):
             if not line.startswith("{"):                    # what a library says when it is imported
                 continue
             seen, seconds = json.loads(line), time.perf_counter() - started
-            pace.say(f"{one.title}, seed {seed}, {seen['step']:,} steps, return {seen['mean']:.0f}")
+            pace.say(f"return {seen['mean']:.0f} after {seen['step']:,} steps: {one.title}, seed {seed}")
             if warms:
                 return None
             if seen["mean"] >= THRESHOLDS[one.env]:
