@@ -201,21 +201,21 @@ def test_blind_without_figures_is_one_line(monkeypatch, tmp_path):
 
 def test_a_hunt(capsys):
     """No action names the bug; its line is right by any tail of the path, another line and another file are not."""
-    one = museum.hunted(3)
-    assert one.name == museum.hunted(3).name and len({museum.hunted(seed).name for seed in range(20)}) > 10
+    one = museum.hunted(1)
+    assert one.name == museum.hunted(1).name and len({museum.hunted(seed).name for seed in range(20)}) > 10
     for action in ("start", "gradcheck", "probe", "number"):
-        assert main(["hunt", action, "--seed", "3"]) == 0
+        assert main(["hunt", action, "--seed", "1"]) == 0
         assert one.name not in capsys.readouterr().out
     path, first, _ = one.places()[0]
     for place in (f"{path}:{first}", f"./{path}:{first}", f"{path.rpartition('/')[2]}:{first}"):
-        assert main(["hunt", "answer", place, "--seed", "3"]) == 0
+        assert main(["hunt", "answer", place, "--seed", "1"]) == 0
         assert f"Right. It is {one.name}" in capsys.readouterr().out
     for place, said in ((f"{path}:{first + 400}", "The file is right"), (f"scratchac/version.py:{first}", "not there")):
         with pytest.raises(SystemExit) as stop:
-            main(["hunt", "answer", place, "--seed", "3"])
+            main(["hunt", "answer", place, "--seed", "1"])
         shown = capsys.readouterr().out
         assert stop.value.code == 1 and said in shown and one.name not in shown
-    assert main(["hunt", "reveal", "--seed", "3"]) == 0 and one.diff() in capsys.readouterr().out
+    assert main(["hunt", "reveal", "--seed", "1"]) == 0 and one.diff() in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words, message", [
