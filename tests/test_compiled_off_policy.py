@@ -304,6 +304,10 @@ def test_a_silent_unit_keeps_no_subnormal_moments():
         left[backend] = p, m
     assert (left["numpy"][1] > 0).all() and (left["numba"][1] == 0).all()
     np.testing.assert_allclose(left["numba"][0], left["numpy"][0], rtol=1e-6)
+    v = np.full(3, 1e-38, np.float32)
+    with kernels.using("numba"):
+        optim.rmsprop(np.ones(3, np.float32), np.zeros(3, np.float32), v, 1e-3, 0.9, 1e-5)
+    assert v.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("algorithm, method", [("sac", "SAC"), ("td3", "TD3"), ("ddpg", "DDPG")])
