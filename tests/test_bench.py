@@ -221,4 +221,4 @@ def test_the_zoo_trains_until_the_watch_says_so(monkeypatch):
 
 def test_schedules_of_the_zoo():
     assert zoo.scheduled("lin_0.5")(0.5) == 0.25 and zoo.scheduled(3) == 3
-    assert {"a2c", "ppo", "dqn", "sac"} == {algorithm for algorithm, _ in zoo.SETTINGS}
+    assert {"a2c", "ddpg", "dqn", "ppo", "sac", "td3"} == {algorithm for algorithm, _ in zoo.SETTINGS}

@@ -1,12 +1,14 @@
 """Trainings with Stable-Baselines3 and SBX at the hyperparameters that RL Baselines3 Zoo has tuned, for scratchac/bench/solve.py.
 
-The values are those of the files hyperparams/{a2c,dqn,ppo,sac}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo), with its
-names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same.
+The values are those of the files hyperparams/{a2c,ddpg,dqn,ppo,sac,td3}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo),
+with its names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same.
 """
 
 import contextlib
 import importlib
 import importlib.util
+
+import numpy as np
 
 TITLES = {"stable_baselines3": "Stable-Baselines3", "sbx": "SBX"}
 
@@ -31,8 +33,13 @@ SETTINGS = {
         "learning_starts": 0, "gamma": 0.99, "target_update_interval": 250, "train_freq": 4, "gradient_steps": -1,
         "exploration_fraction": 0.12, "exploration_final_eps": 0.1, "policy_kwargs": {"net_arch": [256, 256]}},
     ("sac", "Pendulum-v1"): {"threads": None, "n_timesteps": 20_000, "learning_rate": 1e-3},
+    **{(algorithm, "Pendulum-v1"): {
+        "threads": None, "n_timesteps": 20_000, "gamma": 0.98, "buffer_size": 200_000, "learning_starts": 10_000,
+        "noise_type": "normal", "noise_std": 0.1, "gradient_steps": 1, "train_freq": 1, "learning_rate": 1e-3,
+        "policy_kwargs": {"net_arch": [400, 300]}} for algorithm in ("ddpg", "td3")},
     # The zoo has nothing for this environment: the libraries' own defaults, and a budget.
     ("sac", "InvertedPendulum-v5"): {"threads": None, "n_timesteps": 30_000},
+    ("ddpg", "InvertedPendulum-v5"): {"threads": None, "n_timesteps": 30_000},
     ("ppo", "InvertedPendulum-v5"): {"threads": 1, "n_timesteps": 200_000},
 }
 
@@ -44,7 +51,7 @@ def has(library, algorithm):
 
 def scheduled(value):
     """A hyperparameter as the libraries take it: a schedule for "lin_x", over the share of training that remains."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.startswith("lin_"):
         return value
     first = float(value.removeprefix("lin_"))
     return lambda remaining: first * remaining
@@ -63,8 +70,14 @@ def train(library, algorithm, env, seed, watch):
         settings["device"] = "cpu"
         if threads:
             torch.set_num_threads(threads)
+    envs = make_vec_env(env, n_envs=n, seed=seed)
+    if settings.pop("noise_type", None) == "normal":
+        from stable_baselines3.common.noise import NormalActionNoise
+
+        size = envs.action_space.shape
+        settings["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, settings.pop("noise_std")))
     cls = getattr(importlib.import_module(library), algorithm.upper())
-    model = cls("MlpPolicy", make_vec_env(env, n_envs=n, seed=seed), seed=seed, **settings)
+    model = cls("MlpPolicy", envs, seed=seed, **settings)
 
     class Solved(Exception):
         """Ends a training between two updates, where the libraries ask no callback."""
