@@ -104,6 +104,9 @@ def test_logits_of_any_size():
     theta = np.concatenate([logits, np.zeros(3)])                           # W (1, 3), b (3,)
     updates.act(theta, np.array([1, 3]), outputs, layers.CODES["tanh"], np.ones((1, 1)), np.array([0.5]), actions)
     assert actions.tolist() == [1]
+    theta[:2] = theta[1], theta[0]
+    updates.act(theta, np.array([1, 3]), outputs, layers.CODES["tanh"], np.ones((1, 1)), np.array([0.5]), actions)
+    assert actions.tolist() == [0]
 
 
 def test_step_of_the_one_step_actor_critic(rng):
