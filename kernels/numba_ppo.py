@@ -217,7 +217,7 @@ def _half(k, cut, flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a
 
 
 @jit
-def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, parallel, seen):
+def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, cores, seen):
     """PPO's gradient steps on the minibatches of `orders`, permutations (E, B) of rows; returns how many steps have been taken.
 
     flat, grad  (P,) parameters and gradient of actor and critic, one after the other
@@ -225,6 +225,7 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, par
     rows        (s (B, O), a (B,), log π_old (B,), V_old (B,), Â (B,))
     settings    (ε, entropy_coef, value_coef, max_grad_norm, learning rate)
     moments     Adam's (m, v, steps so far, β₁, β₂, ε)
+    cores       None, or 2: a core each for the actor and the critic
     seen        (E · minibatches, 7), filled
 
     It stops before a step whose gradient is not finite.
@@ -255,12 +256,12 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, par
                     square += (advantage[i] - mean) ** 2 / b
                 for i in range(b):
                     advantage[i] = T((advantage[i] - mean) / (math.sqrt(square) + 1e-8))
-            if parallel:
-                _gradients_parallel(flat, grad, actor_sizes, code, critic_sizes, critic_code, sb, ab, logpb, advantage, target,
-                                    clip, entropy_coef, value_coef, m, v, pending, seen[count])
-            else:
+            if cores is None:                               # the other branch is not compiled
                 _gradients(flat, grad, actor_sizes, code, critic_sizes, critic_code, sb, ab, logpb, advantage, target, clip,
                            entropy_coef, value_coef, m, v, pending, seen[count])
+            else:
+                _gradients_parallel(flat, grad, actor_sizes, code, critic_sizes, critic_code, sb, ab, logpb, advantage, target,
+                                    clip, entropy_coef, value_coef, m, v, pending, seen[count])
             norm = math.sqrt(np.dot(grad, grad))
             if not math.isfinite(norm):
                 return count

@@ -229,7 +229,7 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
         orders = np.stack([agent.batch_rng.permutation(B) for _ in range(at_once)])
         count = learn(model.flat, model.grad, (actor[2], actor[3], critic[2], critic[3]), (s, a, logp, v, adv), orders,
                       config.batch_size, (h.clip, h.entropy_coef, h.value_coef, h.max_grad_norm, h.lr),
-                      (adam.m, adam.v, adam.t, adam.beta1, adam.beta2, adam.eps), parallel, seen[taken:])
+                      (adam.m, adam.v, adam.t, adam.beta1, adam.beta2, adam.eps), 2 if parallel else None, seen[taken:])
         adam.t += count
         taken += count
         if count < at_once * each:
