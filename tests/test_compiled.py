@@ -29,7 +29,7 @@ from scratchac.gradcheck import TOLERANCE, numerical_gradient
 from scratchac.gradcheck.differences import relative_error
 from scratchac.nn import MLP
 from scratchac.policies import SeparateBodies
-from scratchac.training.compiled import network
+from scratchac.training.compiled import network, ppo_update
 from scratchac.training.loops import train
 
 layers = pytest.importorskip("kernels.numba_networks", reason="Numba is not installed")
@@ -511,3 +511,35 @@ def test_a_run_says_which_compiled_update_trained_it(tmp_path, capsys):
                      "--backend numpy runs that code itself")
     for name in ("config.json", "summary.json"):
         assert '"compiled": "a2c_gradient"' in (tmp_path / "run" / name).read_text()
+
+
+@pytest.mark.parametrize("options", [{}, {"max_grad_norm": 0.05}, {"target_kl": 1e-9}, {"batch_size": 12, "max_grad_norm": 0.0}],
+                         ids=["plain", "clipped", "target_kl", "one minibatch"])
+def test_an_update_of_ppo_is_that_of_the_reference(options, rng):
+    """Of rows whose successors are those of the next step or not, with endings of both kinds; minibatches of 5, and one of 2."""
+    seen = {}
+    usual = {"hidden": (5, 4), "batch_size": 5, "epochs": 2, "lam": 0.8, "entropy_coef": 0.1, "lr": 0.01}
+    shape = T, N = 4, 3
+    s = rng.standard_normal((T + 1, N, 3))
+    s, s2, a, r = s[:-1], s[1:].copy(), rng.integers(3, size=shape), rng.standard_normal(shape)
+    (term, trunc), start = (rng.random((2, *shape)) < 0.3).astype(float), rng.standard_normal(200)
+    done = np.maximum(term, trunc)
+    s2[done > 0] = rng.standard_normal((int(done.sum()), 3))
+    rows = s.reshape(12, 3), s2.reshape(12, 3), a.ravel(), r, term, done
+    for name in ("reference", "compiled"):
+        agent = PPO(PPOConfig(**usual | options), OBSERVATIONS, ACTIONS, seed=1, dtype=np.float64)
+        agent.model.flat[:] += 0.3 * start[: agent.model.flat.size]
+        metrics = (agent.learn if name == "reference" else functools.partial(ppo_update, agent))(*rows, agent.schedules(0))
+        seen[name] = metrics, agent.model.flat, agent.optimiser.m, agent.optimiser.v, agent.optimiser.t, agent.batch_rng.random()
+    (ours, *our_arrays), (metrics, *arrays) = seen["compiled"], seen["reference"]
+    assert ours == pytest.approx(metrics, rel=1e-9, abs=1e-12)
+    for x, y in zip(our_arrays, arrays, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+
+
+def test_probabilities_of_ppo_where_an_exponential_overflows():
+    """The largest logit may be the first, another or the last one."""
+    for logits in ([1000.0, 0, -1000], [0, 1000.0, -1000], [-1000, 0, 1000.0]):
+        log_pi, pi = np.empty(3), np.empty(3)
+        assert ppo._log_probabilities(np.array(logits), log_pi, pi) == 0
+        assert log_pi.tolist() == [x - 1000 for x in logits] and pi.tolist() == [float(x == 1000) for x in logits]
