@@ -51,6 +51,7 @@ def test_everything_is_timed(quick, capsys):
     assert result["packages"]["numpy"] == np.__version__
 
 
+@pytest.mark.slow
 def test_the_profile_knows_who_trains_what(quick, capsys):
     assert main(["bench", "--profile"]) == 0
     numpy, double = capsys.readouterr().out.split("Where the time goes, double")

@@ -219,6 +219,7 @@ def test_the_page_for_a_gpu_needs_one():
     assert re.fullmatch(r"gpu\.sh: backend cupy cannot run here \(.*\): pip install cupy-cuda13x\n", done.stderr), done.stderr
 
 
+@pytest.mark.slow
 @on_host
 def test_the_page_for_a_gpu(monkeypatch, capsys, tmp_path):
     """On the stand-in, with few numbers. Without a device, and after tests that fail, nothing is written."""

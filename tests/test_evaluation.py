@@ -53,6 +53,7 @@ def test_a_run_without_an_evaluation(tmp_path):
         scratchac.resume(path, env=Breaking)
 
 
+@pytest.mark.slow
 def test_an_evaluation_has_a_budget_of_steps(tmp_path, monkeypatch, capsys):
     """Every episode that was begun counts, so that the mean of 3 and 40 is that of all episodes."""
     monkeypatch.setattr(evaluation, "BUDGET", 200)

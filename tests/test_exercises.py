@@ -195,6 +195,7 @@ def test_nan_is_a_wrong_number():
     assert verdict.status == "wrong" and verdict.text.endswith("found nan")
 
 
+@pytest.mark.slow
 def test_files_are_graded_in_another_process(tmp_path):
     """One after the other; a file that ends the process does not stop the others, and one that does not end is stopped."""
     cases = [
@@ -330,6 +331,7 @@ def test_train_refuses_what_is_not_begun_and_says_what_has_no_training(folder, c
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_mistake_is_trained_beside_the_librarys_own(folder, monkeypatch, capsys):
     short = replace(GAE, training=replace(GAE.training, steps=100))
     monkeypatch.setitem(EXERCISES, "gae", short)

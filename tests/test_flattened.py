@@ -166,6 +166,7 @@ def test_an_agent_takes_an_element_of_the_space_or_vectors(rng):
     assert lake.act(5) in range(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm, options", [
     ("a2c", {"rollout": 5}), *(pytest.param(*x, marks=pytest.mark.slow) for x in (
         ("ppo", {"rollout": 8, "batch_size": 8}), ("actor-critic", {}),

@@ -109,6 +109,7 @@ def test_the_file_of_the_lock_is_never_replaced(tmp_path):
     assert (run.path / ".lock").stat().st_ino == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_told_and_used(number, tmp_path, monkeypatch, capsys):
     def none(*_):
@@ -282,6 +283,7 @@ def test_a_step_without_an_end_is_an_error_after_the_limit(tmp_path):
             scratchac.train("a2c", Constant, 100, vector="async", step_timeout=wrong)
 
 
+@pytest.mark.slow
 def test_a_long_wait_is_told(monkeypatch, capsys):
     class Slow(Constant):
         def step(self, action):

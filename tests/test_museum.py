@@ -56,6 +56,7 @@ def test_changed_hyperparameters_are_in_the_diff():
     assert EXHIBITS["no-target-network"].diff() == "hyperparameter tau\n- 0.005\n+ 1.0"
 
 
+@pytest.mark.slow
 def test_several_edits_are_noticed_together():
     """Forward and backward pass without the correction agree with each other, so that fewer checks notice both than one."""
     _, backward = EXHIBITS["no-tanh-correction"].patches()
@@ -84,11 +85,11 @@ def test_the_table_of_the_matrix(monkeypatch, tmp_path):
     assert noticed[:6] == ["noticed", "1 of 2", "2 of 2", "1 of 2", "0 of 0", "0 of 1"]
 
 
-QUICK = [probe for name in ("a2c", "ppo") for probe in probes.of(name)]
-LONG = [probe for name in ("actor-critic", "ddpg", "td3", "sac") for probe in probes.of(name)]
+TRAINED = "actor-critic", "a2c", "ppo", "ddpg", "td3", "sac"
 
 
-@pytest.mark.parametrize("probe", [*QUICK, *(pytest.param(probe, marks=pytest.mark.slow) for probe in LONG)],
+@pytest.mark.slow
+@pytest.mark.parametrize("probe", [probe for name in TRAINED for probe in probes.of(name)],
                          ids=lambda probe: f"{probe.algorithm}-{probe.name}")
 def test_the_right_code_passes_a_probe(probe):
     """On a seed that its tolerance was not chosen with."""

@@ -160,6 +160,7 @@ def test_a_tree_without_a_part(name, run, capsys):
     assert f"tree has no {name}" in refused(run, capsys)
 
 
+@pytest.mark.slow
 def test_generators_of_another_kind_begin_a_new_episode(run, capsys):
     """The state is one of NumPy's, but not of the environment's own generator."""
     other = json.loads(json.dumps(np.random.PCG64DXSM(0).state))
@@ -209,6 +210,7 @@ def test_metrics(command, row, old, new, message, run, capsys):
     assert "metrics.csv cannot be read: " in refused(run, capsys, [command])
 
 
+@pytest.mark.slow
 def test_plots_of_runs_without_a_finished_episode(run, made, tmp_path):
     """Alone, side by side, and beside one with finished episodes: what is there is drawn."""
     (run / "metrics.csv").write_text("".join([*ROWS[:2], "20,0,,,0.2,0.5\r\n"]), newline="")
