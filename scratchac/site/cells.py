@@ -45,7 +45,7 @@ def run(path: Path) -> tuple[dict[str, Cell], dict[str, Any]]:
     done: dict[str, Cell] = {}
     with kernels.using("numpy"), warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="matplotlib")     # an old one, of its dependencies
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="matplotlib|pyparsing")    # of an old version
         for name, code, line in parts(path):
             if name.startswith("[markdown]"):
                 continue
