@@ -8,7 +8,7 @@ place of a pass over memory that writes it and another one that reads it. The su
 import numpy as np
 
 from kernels.numba_jit import jit
-from kernels.numba_networks import IDENTITY, RELU, TANH, tanh
+from kernels.numba_networks import IDENTITY, RELU, TANH, tanh, through_activation
 
 
 @jit
@@ -87,7 +87,7 @@ def step_row(flat, trace, sizes, code, x, y, dy, rates, delta, done):
                 np.dot(flat[start : start + I * H].reshape(I, H), dz, d)
         _move(flat, trace, np.uint64(start), np.uint64(I), np.uint64(H), given, dz, factors)
         if layer > 0:
-            _through(d, given, code)
+            through_activation(d, given, code)
             dz = d
 
 
@@ -117,18 +117,6 @@ def _move(p, z, start, I, H, x, dz, factors):
         moved = decay * z[i] + weight * dz[h]
         p[i] += step * moved
         z[i] = keep * moved
-
-
-@jit
-def _through(d, y, code):
-    """d ← d f′, with f′ from y = f(z)."""
-    if code == TANH:
-        for h in range(y.size):
-            d[h] -= d[h] * y[h] * y[h]
-    elif code == RELU:
-        zero = y.dtype.type(0)
-        for h in range(y.size):
-            d[h] = d[h] if y[h] > 0 else zero
 
 
 @jit
