@@ -147,21 +147,6 @@ def _critic_gradient(w, dw, sizes, code, s, target, value_coef, seen):
     seen[CRITIC_LOSS], seen[VALUE] = loss, total / B
 
 
-@jit
-def ppo_gradient(actor, critic, rows, clip, entropy_coef, value_coef):
-    """Fill the gradients of two `Network`s with those of PPO's loss for a `Minibatch` of numba_updates.
-
-    Returns (7,): actor loss, critic loss, mean entropy, 0, estimated KL divergence, share of rows beyond the clip, mean value.
-    """
-    theta, dtheta, actor_sizes, code = actor
-    w, dw, critic_sizes, critic_code = critic
-    s, a, logp_old, advantage, target = rows
-    seen = np.zeros(7)
-    _actor_gradient(theta, dtheta, actor_sizes, code, s, a, logp_old, advantage, clip, entropy_coef, seen)
-    _critic_gradient(w, dw, critic_sizes, critic_code, s, target, value_coef, seen)
-    return seen
-
-
 # -- all minibatches -----------------------------------------------------------------------------------------------------------
 
 

@@ -44,16 +44,6 @@ class Steps(NamedTuple):
     done: np.ndarray        # (T, N)
 
 
-class Minibatch(NamedTuple):
-    """B rows of a rollout, as PPO learns from them."""
-
-    s: np.ndarray           # (B, O)
-    a: np.ndarray           # (B,) whole numbers
-    logp_old: np.ndarray    # (B,)
-    advantage: np.ndarray   # (B,)
-    target: np.ndarray      # (B,)
-
-
 class Transition(NamedTuple):
     """One step of one environment, as the one-step actor-critic learns from it."""
 

@@ -89,7 +89,9 @@ def test_gradient_of_ppo(rng):
         return (losses.clipped_surrogate(logp, logp_old, adv, clip)[0] - 0.1 * float(entropy.mean())
                 + 0.5 * float(losses.mse(v[:, 0], target)[0]))
 
-    reported = ppo.ppo_gradient(network(agent.model, 0), network(agent.model, 1), (s, a, logp_old, adv, target), 0.2, 0.1, 0.5)
+    reported = np.zeros(7)
+    ppo._actor_gradient(*network(agent.model, 0), s, a, logp_old, adv, 0.2, 0.1, reported)
+    ppo._critic_gradient(*network(agent.model, 1), s, target, 0.5, reported)
     agrees(loss, agent, lambda: loss(np.inf))
     y, v, _ = agent.model.forward(s)
     surrogate, entropy = losses.clipped_surrogate(agent.dist.evaluate(y, a)[0], logp_old, adv, 0.2)[0], agent.dist.evaluate(y, a)[1]
