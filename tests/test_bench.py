@@ -10,8 +10,10 @@ import pytest
 
 import kernels
 import scratchac
+from scratchac import returns
 from scratchac.__main__ import main
 from scratchac.bench import growth, kernel_times, pace, report, solve, trainings, zoo
+from scratchac.training.evaluation import evaluate
 
 
 def grow(target, online, tau):
@@ -199,10 +201,13 @@ def test_every_environment_has_one_of_ours_and_its_peers(monkeypatch):
     for env in solve.THRESHOLDS:
         first, again, *others = [one for one in found if one.env == env]
         assert first.library == again.library == "scratchac" and again.empty and not first.empty
-        assert {one.library for one in others} == set(zoo.TITLES)
+        assert {one.library for one in others} - {"RLtools", "PureJaxRL"} == set(zoo.TITLES)
     assert len({one.title for one in found}) == len(found)
     assert ("sbx", "a2c") not in {(one.library, one.algorithm) for one in found}
     assert {env for _, env in zoo.SETTINGS} == set(solve.THRESHOLDS)
+    monkeypatch.setattr(solve.importlib.util, "find_spec", lambda name: name == "rltools" or None)
+    found = solve.contestants(peers=True, quick=False)
+    assert [(one.library, one.env) for one in found if one.library in ("RLtools", "PureJaxRL")] == [("RLtools", "Pendulum-v1")]
     assert {one.env for one in solve.contestants(peers=False, quick=True)} == {"CartPole-v1"}
     monkeypatch.setattr(solve, "NEEDS", {"LunarLander-v3": "no_such_package"})
     assert "LunarLander-v3" not in {one.env for one in solve.contestants(peers=True, quick=False)}
@@ -223,3 +228,43 @@ def test_the_zoo_trains_until_the_watch_says_so(monkeypatch):
 def test_schedules_of_the_zoo():
     assert zoo.scheduled("lin_0.5")(0.5) == 0.25 and zoo.scheduled(3) == 3
     assert {"a2c", "ddpg", "dqn", "ppo", "sac", "td3"} == {algorithm for algorithm, _ in zoo.SETTINGS}
+
+
+# -- whole programs ------------------------------------------------------------------------------------------------------
+
+
+def test_ppo_in_jax_learns():
+    pytest.importorskip("gymnax")
+    from scratchac.bench import jaxppo
+
+    training = jaxppo.Training("CartPole-v1", 1)
+    before = evaluate(training, "CartPole-v1", 20, 0).mean()
+    for _ in range(10):
+        training.advance(10)
+    assert training.steps == 51_200 and evaluate(training, "CartPole-v1", 20, 0).mean() > 300 > 100 > before
+
+
+def test_advantages_in_jax_are_ours(rng):
+    """On steps that an episode's end divides; a time limit counts as an end there."""
+    pytest.importorskip("gymnax")
+    from scratchac.bench import jaxppo
+
+    r, v, last = rng.standard_normal((5, 2)), rng.standard_normal((5, 2)), rng.standard_normal(2)
+    done = np.array([[0, 0], [1, 0], [0, 0], [0, 1], [0, 0]], float)
+    seen = jaxppo.Rollout(None, None, None, v, r, done)
+    next_values = np.concatenate([v[1:], last[None]])
+    ours = returns.gae(r, v, next_values, done, done, jaxppo.GAMMA, jaxppo.LAM)
+    np.testing.assert_allclose(jaxppo.estimate(seen, last), ours, rtol=1e-4)
+
+
+def test_rltools_runs_in_a_process_of_its_own():
+    pytest.importorskip("rltools")
+    from scratchac.bench import cpp
+
+    assert cpp.rate("Pendulum-v1", 200, (16, 16), 20) > 0
+
+
+def test_the_machine_is_described():
+    machine = report.circumstances()
+    assert machine["cpus"] > 0 and machine["packages"]["numpy"] == np.__version__
+    assert all(", " in library for library in machine["blas"])

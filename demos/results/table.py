@@ -200,15 +200,18 @@ def speed_tables():
     result = json.loads((HERE / "bench.json").read_text())
     peers = "Stable-Baselines3", "SBX", "plain PyTorch"
     for title in ("Updates", "Training"):
-        columns = ["numpy", "numba", *peers] + (["floor"] if title == "Updates" else [])
+        compiled = "numba, --vector compiled"
+        columns = ["numpy", "numba", *([compiled] if title == "Training" else []), *peers]
+        columns += ["floor"] if title == "Updates" else ["PureJaxRL", "RLtools"]
         lines = [f"| {result[title]['unit']} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
         for row in result[title]["rows"]:
-            rates = {name: max((x for column, x in row.items() if column.startswith(name)), default=None) for name in columns}
+            rates = {name: max((x for column, x in row.items() if column == name or (name in peers and column.startswith(name))),
+                               default=None) for name in columns}
             cells = ["" if rates[name] is None else f"{rates[name]:,.0f}" for name in columns]
             if rates["Stable-Baselines3"]:
-                for i in range(2):
-                    ratio = rates[columns[i]] / rates["Stable-Baselines3"]
-                    cells[i] += f" (**{ratio:.1f}×**)"
+                for i, name in enumerate(columns[: columns.index("Stable-Baselines3")]):
+                    if rates[name]:
+                        cells[i] += f" (**{rates[name] / rates['Stable-Baselines3']:.1f}×**)"
             lines.append(f"| {row['what']} | {' | '.join(cells)} |")
         yield "\n".join(lines)
 

@@ -49,7 +49,7 @@ def updates(algorithm, observations, actions, hidden, batch):
 
 def trainings(algorithm, env, steps, agent):
     """{column: a call that trains for `steps` environment steps at our agent's sizes}; some libraries lack the algorithm."""
-    config, calls = agent.config, {}
+    config, calls = agent.config, whole_programs(algorithm, env, steps, agent)
     for title, library in installed():
         cls = getattr(importlib.import_module(library), algorithm.upper(), None)
         if cls is None:                                                     # SBX lacks A2C, both lack the one-step actor-critic
@@ -65,6 +65,29 @@ def trainings(algorithm, env, steps, agent):
                         gamma=config.gamma, gae_lambda=config.lam, policy_kwargs={"net_arch": list(config.hidden)}, **own)
         calls |= columns(title, lambda model=model: model.learn(steps, reset_num_timesteps=False))
     return calls
+
+
+def whole_programs(algorithm, env, steps, agent):
+    """As `trainings`, for PPO with CartPole in the compiled program, too, where gymnax is installed."""
+    config = agent.config
+    if (algorithm, env, config.hidden) != ("ppo", "CartPole-v1", (64, 64)) or not importlib.util.find_spec("gymnax"):
+        return {}
+    from scratchac.bench import jaxppo
+
+    size = agent.horizon * config.envs
+    training, updates = jaxppo.Training(env, 0, config.envs, agent.horizon, config.epochs, size // config.batch_size), steps // size
+    training.advance(updates)                                               # compiles
+    return {"PureJaxRL": lambda: training.advance(updates)}
+
+
+def processes(algorithm, env, steps, agent):
+    """{column: a turn} of what needs a process of its own: SAC of RLtools, where it is installed."""
+    if algorithm != "sac" or not importlib.util.find_spec("rltools"):
+        return {}
+    from scratchac.bench import cpp
+
+    config = agent.config
+    return {"RLtools": lambda: cpp.rate(env, steps, config.hidden, config.batch_size)}
 
 
 def installed():

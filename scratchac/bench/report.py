@@ -20,6 +20,8 @@ import platform
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from threadpoolctl import threadpool_info
+
 import kernels
 from scratchac.bench import growth, solve, trainings
 from scratchac.bench.kernel_times import kernel_times
@@ -95,4 +97,18 @@ def circumstances() -> dict[str, Any]:
     for name in ("scratchac", "numpy", "numba", "scipy", "gymnasium", "stable-baselines3", "torch", "sbx-rl", "jax"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
-    return {"system": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version(), "packages": packages}
+    blas = [f"{library['internal_api']} {library['version']}, {library.get('architecture', 'unknown kernels')}"
+            for library in threadpool_info() if library["user_api"] == "blas"]
+    return {"system": platform.platform(), "cpus": os.cpu_count(), **processor(), "blas": sorted(set(blas)),
+            "python": platform.python_version(), "packages": packages}
+
+
+def processor() -> dict[str, Any]:
+    """The processor as LLVM calls it, and the widest vector instructions that it has; nothing where Numba is not installed."""
+    with contextlib.suppress(ImportError):
+        from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+
+        has = get_host_cpu_features()
+        vectors = next((name for name in ("avx512f", "avx2", "avx", "neon", "sse2") if has.get(name)), "unknown")
+        return {"processor": get_host_cpu_name(), "vectors": vectors}
+    return {}

@@ -66,6 +66,12 @@ OURS = [
     Contestant("scratchac", "ddpg", "InvertedPendulum-v5"),
 ]
 
+# Whole programs: the module that has to be installed → the contestant, and the steps of a training.
+PROGRAMS = {
+    "gymnax": (Contestant("PureJaxRL", "ppo", "CartPole-v1"), 500_000),
+    "rltools": (Contestant("RLtools", "sac", "Pendulum-v1"), 20_000),
+}
+
 
 def contestants(peers: bool, quick: bool) -> list[Contestant]:
     """Those whose libraries and environments are installed, ours first on each environment; quickly only CartPole's."""
@@ -78,6 +84,7 @@ def contestants(peers: bool, quick: bool) -> list[Contestant]:
                 found += [ours, Contestant(**vars(ours) | {"empty": True})]
         found += [Contestant(library, algorithm, env) for library in zoo.TITLES for algorithm, name in zoo.SETTINGS
                   if peers and name == env and zoo.has(library, algorithm)]
+        found += [one for module, (one, _) in PROGRAMS.items() if peers and one.env == env and importlib.util.find_spec(module)]
     return found
 
 
@@ -198,6 +205,14 @@ def main(text):
     seed, one = given.pop("seed"), Contestant(**given)
     if one.library == "scratchac":
         train(one, seed)
+    elif one.library == "PureJaxRL":
+        from scratchac.bench import jaxppo
+
+        jaxppo.train(one.env, seed, Watch(one.env, PROGRAMS["gymnax"][1], THRESHOLDS[one.env]))
+    elif one.library == "RLtools":
+        from scratchac.bench import cpp
+
+        cpp.train(one.env, seed, PROGRAMS["rltools"][1], Watch(one.env, PROGRAMS["rltools"][1], THRESHOLDS[one.env]))
     else:
         budget = zoo.SETTINGS[one.algorithm, one.env]["n_timesteps"]
         zoo.train(one.library, one.algorithm, one.env, seed, Watch(one.env, budget, THRESHOLDS[one.env]))

@@ -11,6 +11,7 @@ import numpy as np
 import kernels
 from scratchac import algorithms, api
 from scratchac.bench import peers as others
+from scratchac.environments.compiled_worlds import PHYSICS, CompiledWorlds
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.training import compiled_off_policy
@@ -156,7 +157,10 @@ def products(algorithm, observations, actions, hidden, batch):
 
 
 def training_rates(names, pace, peers=False):
-    """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out."""
+    """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out.
+
+    Where an environment can be compiled there is a column for that, too; all others step Gymnasium's.
+    """
     rows, wanted = [], pace.rows(TRAININGS, TELLING)
     for title in pace.each("training", wanted):
         algorithm, env, steps, options = wanted[title]
@@ -165,10 +169,13 @@ def training_rates(names, pace, peers=False):
             turns = {name: our_training(name, algorithm, env, steps, options) for name in able(names, algorithm)}
         except UserError:
             continue
+        if env in PHYSICS and "numba" in names:
+            turns["numba, --vector compiled"] = our_training("numba", algorithm, env, steps, options, CompiledWorlds)
         if peers:
             agent = api.make_agent(algorithm, env, **options)
             calls = others.trainings(algorithm, env, steps // 4, agent)       # fewer steps, since they are slower
             turns |= {name: turn_of(steps // 4, call, 0.0) for name, call in calls.items()}
+            turns |= others.processes(algorithm, env, steps, agent)
         rows.append({"what": title, **in_turn(turns, pace, title)})
     return rows
 
@@ -179,18 +186,18 @@ def able(names, algorithm):
     return [name for name in names if not on_cpu or kernels.load(name).device == "cpu"]
 
 
-def prepare(algorithm, env, steps, options):
+def prepare(algorithm, env, steps, options, vector=VectorEnv):
     """An agent and its environments after a short training that compiles and fills the replay buffer."""
     agent = api.make_agent(algorithm, env, **{"steps": 100 * steps, **options})
-    envs = VectorEnv(env, agent.n_envs, 0)
+    envs = vector(env, agent.n_envs, 0)
     train(agent, envs, vars(agent.config).get("learning_starts", 0) + 100, lambda *_: False)
     return agent, envs
 
 
-def our_training(backend, algorithm, env, steps, options):
+def our_training(backend, algorithm, env, steps, options, vector=VectorEnv):
     """A turn of one backend's training."""
     with kernels.using(backend):
-        agent, envs = prepare(algorithm, env, steps, options)
+        agent, envs = prepare(algorithm, env, steps, options, vector)
 
     def turn():
         with kernels.using(backend):

@@ -25,15 +25,15 @@ def require_finite(step: int, dtype: DTypeLike, **values: np.ndarray) -> None:
 
     dtype    of the networks; a value that it cannot hold counts as infinite
     """
-    for name, x in values.items():
-        with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, x in values.items():
             x = x if x.dtype.kind != "f" else x.astype(dtype, copy=False)
             if math.isfinite(x.sum()):                      # fast, for the usual case: a sum is finite only if all its terms are
                 continue
-        wrong = np.argwhere(~np.isfinite(x))
-        if len(wrong):
-            t, i = wrong[0][:2]
-            raise TrainingError(f"{name} of environment {i} are not finite at about step {step + t * x.shape[1]}")
+            wrong = np.argwhere(~np.isfinite(x))
+            if len(wrong):
+                t, i = wrong[0][:2]
+                raise TrainingError(f"{name} of environment {i} are not finite at about step {step + t * x.shape[1]}")
 
 
 def check_rollout(steps: int, n_envs: int, observation_space: gym.Space) -> None:
