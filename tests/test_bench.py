@@ -149,6 +149,11 @@ def test_the_clock_stops_at_the_first_evaluation_that_is_good_enough(monkeypatch
     assert solve.run(one, 3, SHORT, warms=True) is None
 
 
+def test_a_run_that_takes_too_long_has_solved_nothing(monkeypatch):
+    monkeypatch.setattr(solve, "LIMIT", 0.1)
+    assert solve.run(solve.Contestant("scratchac", "a2c", "CartPole-v1"), 3, SHORT) is None
+
+
 def test_what_is_not_solved_and_what_fails(monkeypatch, capsys):
     def run(one, seed, pace, warms=False):
         if one.empty:

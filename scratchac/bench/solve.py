@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ NEEDS = {"LunarLander-v3": "Box2D", "InvertedPendulum-v5": "mujoco"}
 SEEDS = 20, 21, 22              # no preset was tuned on them
 EPISODES, FIRST = 20, 1_000     # of an evaluation; its first episode's seed
 EVALUATIONS = 50                # over a budget
+LIMIT = 300.0                   # seconds after which a run has solved nothing
 ROOT = Path(__file__).parents[2]
 
 
@@ -119,7 +121,7 @@ def medians(runs):
 
 
 def run(one, seed, pace, warms=False):
-    """(seconds, environment steps) until one contestant solves its environment with one seed, or None if it does not.
+    """(seconds, environment steps) until one contestant solves its environment with one seed, or None if it does not within LIMIT.
 
     warms    only until the first evaluation, so that the next process finds on disk what this one leaves there
 
@@ -136,6 +138,9 @@ def run(one, seed, pace, warms=False):
         started = time.perf_counter()
         process = stack.enter_context(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True))
         stack.callback(process.kill)
+        late = threading.Timer(LIMIT, process.kill)
+        late.start()
+        stack.callback(late.cancel)
         for line in process.stdout:
             if not line.startswith("{"):                    # what a library says when it is imported
                 continue
@@ -145,7 +150,7 @@ def run(one, seed, pace, warms=False):
                 return None
             if seen["mean"] >= THRESHOLDS[one.env]:
                 return seconds, seen["step"]
-        if process.wait():
+        if process.wait() and time.perf_counter() - started < LIMIT:
             errors.seek(0)
             raise RuntimeError(([line.strip() for line in errors if line.strip()] or [f"exit code {process.returncode}"])[-1])
     return None

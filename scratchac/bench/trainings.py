@@ -245,8 +245,9 @@ def profile(algorithm, env, steps, options):
     for member in envs.members:
         watch(member, "step", "environment")
     # Not the agent itself where it has a fast path: a changed agent would be trained by the reference.
-    compiled = agent.fast_path(envs) is not None
-    if agent.family == "on-policy" or not compiled:
+    fast = agent.fast_path(envs)
+    compiled = fast is not None and fast.loop is not None
+    if not compiled:
         watch(agent.behaviour if agent.family == "on-policy" else agent, "sample", "act")
     if agent.memory is not None and not compiled:
         watch(agent.memory, "add", "store")
