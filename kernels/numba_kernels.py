@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numba import get_num_threads
 
-from kernels import numba_networks, numba_off_policy_updates, numba_optimisers, numba_ppo, numba_rollouts, numba_updates
+from kernels import (
+    numba_discrete_soft,
+    numba_networks,
+    numba_off_policy_updates,
+    numba_optimisers,
+    numba_ppo,
+    numba_rollouts,
+    numba_updates,
+)
 from kernels.backend import Backend, Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import CODES
@@ -317,4 +325,5 @@ class NumbaBackend(Backend):
         mlp_forward, mlp_backward, conv2d, conv2d_backward, add_windows, log_softmax, categorical_sample, reverse_scan,
         adam, rmsprop, polyak, tanh_gaussian, tanh_gaussian_backward)}
     updates: ClassVar[Mapping[str, Update]] = (
-        numba_updates.UPDATES | numba_rollouts.UPDATES | numba_ppo.UPDATES | numba_off_policy_updates.UPDATES)
+        numba_updates.UPDATES | numba_rollouts.UPDATES | numba_ppo.UPDATES | numba_off_policy_updates.UPDATES
+        | numba_discrete_soft.UPDATES)

@@ -10,6 +10,7 @@ import kernels
 import scratchac
 from scratchac import algorithms, optim
 from scratchac.algorithms.sac_pixels import PixelSAC
+from scratchac.distributions import log_softmax
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError
 from scratchac.gradcheck import TOLERANCE, numerical_gradient
@@ -20,6 +21,7 @@ from scratchac.training.loops import train
 
 pieces = pytest.importorskip("kernels.numba_off_policy", reason="Numba is not installed")
 updates = pytest.importorskip("kernels.numba_off_policy_updates")
+discrete = pytest.importorskip("kernels.numba_discrete_soft")
 
 CASES = {                                               # algorithm and options
     "sac": {"alpha": 0.3, "alpha_lr": 0.05},
@@ -27,6 +29,8 @@ CASES = {                                               # algorithm and options
     "td3": {},
     "td3, large noise, delay of 3": {"delay": 3, "target_noise": 0.9, "target_noise_clip": 0.7, "activation": "tanh"},
     "ddpg": {"activation": "tanh", "gamma": 0.5},
+    "discrete-sac": {"alpha": 0.3, "alpha_lr": 0.05},
+    "discrete-sac, α on a schedule": {"learn_alpha": False, "alpha": "linear:0.5:0.1", "activation": "tanh"},
 }
 COMMON = {"hidden": (7, 5), "batch_size": 12, "buffer_size": 60, "learning_starts": 12, "actor_lr": 0.01, "critic_lr": 0.02,
           "tau": 0.1, "steps": 100}
@@ -36,12 +40,15 @@ def agent_for(case, **options):
     """An agent in float64 with 40 transitions, some of them terminal, and with parameters and log σ of every size."""
     cls = algorithms.find(case.split(",")[0])
     observations, actions = (gym.spaces.Box(-1, 1, (size,), np.float64) for size in (3, 2))
+    whole = case.startswith("discrete")
+    actions = gym.spaces.Discrete(3, start=1) if whole else actions
     agent = cls(cls.config_class(**COMMON | CASES[case] | options), observations, actions, seed=1, dtype=np.float64)
     rng = np.random.default_rng(0)
     agent.theta.flat[:] += 0.5 * rng.standard_normal(agent.theta.flat.size)
     agent.theta.views["b3"][0] = 2.5                                        # beyond the bound of log σ, where that is clipped
-    agent.memory.add(obs=rng.standard_normal((40, 3)), actions=rng.uniform(-1, 1, (40, 2)), rewards=rng.standard_normal(40),
-                     next_obs=rng.standard_normal((40, 3)), term=(rng.random(40) < 0.3).astype(float), trunc=np.zeros(40))
+    agent.memory.add(obs=rng.standard_normal((40, 3)), rewards=rng.standard_normal(40),
+                     next_obs=rng.standard_normal((40, 3)), term=(rng.random(40) < 0.3).astype(float), trunc=np.zeros(40),
+                     actions=rng.integers(3, size=40) if whole else rng.uniform(-1, 1, (40, 2)))
     return agent
 
 
@@ -80,6 +87,7 @@ def several(monkeypatch):
     monkeypatch.setattr(updates, "pieces", lambda rows, parameters: 2)
     monkeypatch.setattr(updates, "_soft_several", updates._soft_one)
     monkeypatch.setattr(updates, "_deterministic_several", updates._deterministic_one)
+    monkeypatch.setattr(discrete, "_several", discrete._one)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -96,7 +104,7 @@ def test_updates_are_those_of_the_reference(case):
         assert_same(other.state(), theirs.state())
 
 
-@pytest.mark.parametrize("case", ["sac", "td3", "ddpg"])
+@pytest.mark.parametrize("case", ["sac", "td3", "ddpg", "discrete-sac"])
 def test_updates_in_pieces_are_those_of_the_reference(case, several):
     """Gradients of pieces of a minibatch add up."""
     ours, theirs = agent_for(case), agent_for(case)
@@ -105,7 +113,7 @@ def test_updates_in_pieces_are_those_of_the_reference(case, several):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["sac", "td3", "ddpg"])
+@pytest.mark.parametrize("case", ["sac", "td3", "ddpg", "discrete-sac"])
 def test_updates_on_several_threads_are_those_of_the_reference(case, monkeypatch):
     monkeypatch.setattr(updates, "pieces", lambda rows, parameters: 2)
     ours, theirs = agent_for(case), agent_for(case)
@@ -169,6 +177,25 @@ def test_gradient_of_the_actor(case):
     agrees(agent.dtheta.flat, loss, agent.theta.flat)
 
 
+def test_gradients_with_discrete_actions():
+    """Of both losses, Σₖ mean ½(Qₖ(s, a) − target)² and mean Σᵢ πᵢ(α log πᵢ − min_k Qₖᵢ)."""
+    agent, own = gradients("discrete-sac")
+    s, _, a, _, _, target, *_ = own.rows
+
+    def critics(first=0):
+        q = agent.critic.forward(agent.w, s)[0][:, np.arange(len(s)), a]
+        return float((0.5 * (q - target) ** 2)[..., first:].sum() / len(s))
+
+    def actor(first=0):
+        log_pi = log_softmax(agent.actor.forward(agent.theta, s)[0])
+        f = alpha * log_pi - agent.critic.forward(agent.w, s)[0].min(axis=0)
+        return float((np.exp(log_pi) * f)[first:].sum() / len(s))
+
+    alpha = CASES["discrete-sac"]["alpha"]
+    agrees(agent.dw.flat, critics, agent.w.flat)
+    agrees(agent.dtheta.flat, actor, agent.theta.flat)
+
+
 def agrees(grad, loss, parameters):
     assert relative_error(grad.copy(), numerical_gradient(loss, parameters)) < TOLERANCE
     assert relative_error(grad.copy(), numerical_gradient(lambda: loss(6), parameters)) > 0.01
@@ -186,19 +213,24 @@ def test_actions_are_those_of_the_reference(case):
     assert_same(ours.state(), theirs.state())
 
 
+def env_for(algorithm):
+    return "CartPole-v1" if algorithm == "discrete-sac" else "Pendulum-v1"
+
+
 def trained(algorithm, backend, steps=90, **options):
-    reports = []
+    reports, env = [], env_for(algorithm)
     with kernels.using(backend):
-        agent = scratchac.make_agent(algorithm, "Pendulum-v1", 3, steps=400, hidden=(8,), learning_starts=30, batch_size=20,
+        agent = scratchac.make_agent(algorithm, env, 3, steps=400, hidden=(8,), learning_starts=30, batch_size=20,
                                      buffer_size=70, **options)
-        envs = VectorEnv("Pendulum-v1", agent.n_envs, 3, max_episode_steps=25)
+        envs = VectorEnv(env, agent.n_envs, 3, max_episode_steps=25)
         train(agent, envs, steps, lambda agent, interaction, metrics, _, updates: reports.append(
             [agent.step, updates, interaction.episodes.finished, *(metrics.get(name, 0) for name in agent.metrics)]) or False)
     return agent, reports
 
 
 @pytest.mark.parametrize("algorithm, options", [
-    ("sac", {}), ("sac", {"envs": 2, "train_every": 4, "gradient_steps": 3}), ("td3", {"noise": "ou", "envs": 2}), ("ddpg", {})])
+    ("sac", {}), ("sac", {"envs": 2, "train_every": 4, "gradient_steps": 3}), ("td3", {"noise": "ou", "envs": 2}), ("ddpg", {}),
+    ("discrete-sac", {"envs": 2})])
 def test_training_is_that_of_the_reference(algorithm, options):
     """Steps, reports, episodes, what is promised and realised, across the end of the replay buffer."""
     (ours, our_reports), (theirs, reports) = trained(algorithm, "numba", **options), trained(algorithm, "numpy", **options)
@@ -208,16 +240,16 @@ def test_training_is_that_of_the_reference(algorithm, options):
     assert ours.batch_rng.bit_generator.state == theirs.batch_rng.bit_generator.state
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg", "discrete-sac"])
 def test_a_value_that_is_not_finite_ends_training_as_in_the_reference(algorithm):
     """A reward of NaN is found before it is stored; parameters of NaN by the critics' loss."""
-    messages = []
+    messages, env = [], env_for(algorithm)
     for backend in ("numpy", "numba"):
         for spoil in (lambda agent, envs: agent.w.flat.fill(np.nan),
-                      lambda agent, envs: setattr(envs.members[0], "step", lambda a: (np.zeros(3), np.nan, False, False, {}))):
+                      lambda agent, envs: setattr(envs.members[0], "step", lambda a: (envs.reset()[0], np.nan, False, False, {}))):
             with kernels.using(backend):
-                agent = scratchac.make_agent(algorithm, "Pendulum-v1", 3, hidden=(8,), learning_starts=20, batch_size=20)
-                envs = VectorEnv("Pendulum-v1", 1, 3)
+                agent = scratchac.make_agent(algorithm, env, 3, hidden=(8,), learning_starts=20, batch_size=20)
+                envs = VectorEnv(env, 1, 3)
                 spoil(agent, envs)
                 with pytest.raises(TrainingError) as error:
                     train(agent, envs, 100, lambda *_: False)
@@ -310,9 +342,10 @@ def test_a_silent_unit_keeps_no_subnormal_moments():
     assert v.tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("algorithm, method", [("sac", "SAC"), ("td3", "TD3"), ("ddpg", "DDPG")])
+@pytest.mark.parametrize("algorithm, method", [("sac", "SAC"), ("td3", "TD3"), ("ddpg", "DDPG"),
+                                               ("discrete-sac", "DiscreteSAC")])
 def test_a_run_says_which_compiled_update_trains_it(algorithm, method, capsys):
-    scratchac.train(algorithm, "Pendulum-v1", 22, backend="numba", quiet=False, hidden=(8,), learning_starts=20, batch_size=20)
+    scratchac.train(algorithm, env_for(algorithm), 22, backend="numba", quiet=False, hidden=(8,), learning_starts=20, batch_size=20)
     assert capsys.readouterr().err.splitlines()[0] == (
-        f"scratchac: backend numba runs the compiled {algorithm}_update in place of {method}.update; "
+        f"scratchac: backend numba runs the compiled {algorithm.replace('-', '_')}_update in place of {method}.update; "
         "--backend numpy runs that code itself")

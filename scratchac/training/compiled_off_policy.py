@@ -1,4 +1,4 @@
-"""Compiled updates of SAC, TD3 and DDPG, which an algorithm requests in its `fast_path`.
+"""Compiled updates of SAC, discrete SAC, TD3 and DDPG, which an algorithm requests in its `fast_path`.
 
 `train` is `loops.train_off_policy` with two methods of the agent compiled: `update`, together with taking the minibatch out of the
 replay buffer, and the network in `sample`. Random numbers are drawn here, by the same generators in the same order, so parameters
@@ -6,13 +6,12 @@ and reports are the same up to rounding. The algorithm's own methods remain the 
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import kernels
-from scratchac.distributions import TanhGaussian
+from scratchac.distributions import Categorical, TanhGaussian
 from scratchac.nn import MLP, Parameters
 from scratchac.optim import Adam
 from scratchac.training.agent import FastPath, Metrics
@@ -28,10 +27,11 @@ def loop(name: str, agent: Any) -> FastPath | None:
     if len(agent.observation_shape) != 1 or agent.normaliser is not None or agent.memory.data["obs"].dtype != agent.dtype:
         return None
     trained = [(agent.actor_optimiser, agent.theta.flat), (agent.critic_optimiser, agent.w.flat)]
-    if isinstance(agent.dist, TanhGaussian):
+    discrete, O = isinstance(agent.dist, Categorical), agent.actor.sizes[0]
+    if discrete or isinstance(agent.dist, TanhGaussian):
         trained.append((agent.alpha_optimiser, agent.log_alpha))
     optimisers = [optimiser for optimiser, _ in trained]
-    sizes = agent.actor.sizes[0] + agent.dist.features, 1               # of a critic's inputs and outputs
+    sizes = (O, agent.dist.n) if discrete else (O + agent.dist.features, 1)     # of a critic's inputs and outputs
     plain = (all(type(optimiser) is Adam and optimiser.params is params for optimiser, params in trained)
              and (agent.critic.sizes[0], agent.critic.sizes[-1]) == sizes
              and all(mlp.shapes() == params.shapes for mlp, params in ((agent.actor, agent.theta), (agent.critic, agent.w))))
@@ -48,6 +48,8 @@ def train(agent: Any, interaction: Interaction, steps: float, report: Report) ->
 
 def compile_for(agent: Any) -> "Compiled":
     """The compiled methods of an agent that has a fast path."""
+    if isinstance(agent.dist, Categorical):
+        return DiscreteSoft(agent)
     return Soft(agent) if isinstance(agent.dist, TanhGaussian) else Deterministic(agent)
 
 
@@ -55,26 +57,35 @@ class Compiled:
     """What stands in for two methods of an agent, with the memory for a minibatch."""
 
     def __init__(self, agent: Any):
-        from kernels.numba_off_policy import Memory, Rows
+        from kernels.numba_off_policy import Memory
         from kernels.numba_off_policy_updates import pieces
 
         self.agent = agent
-        B, O, A, n = agent.config.batch_size, agent.actor.sizes[0], agent.dist.features, agent.actor.sizes[-1]
-        K = math.prod(agent.critic.stack)
-        empty: Callable[..., np.ndarray] = lambda *shape: np.empty(shape, agent.dtype)  # noqa: E731
-        P = pieces(B, agent.theta.flat.size + agent.w.flat.size)
-        chunks = max(1, P // K)
-        self.rows = tuple(Rows(
-            s=empty(B, O), s2=empty(B, O), sa=empty(B, O + A), sa2=empty(B, O + A), r=empty(B), term=empty(B), target=empty(B),
-            y=empty(B * sum(agent.actor.sizes[1:])), q=empty(K * B * sum(agent.critic.sizes[1:])), dy=empty(B, n),
-            dq=empty(K, B, 1), da=empty(K, B, A), sums=empty(K * chunks, 3)))
-        self.more = empty(P - 1, agent.theta.flat.size), empty(chunks - 1, agent.w.flat.size)
+        P = pieces(agent.config.batch_size, agent.theta.flat.size + agent.w.flat.size)
+        chunks = max(1, P // math.prod(agent.critic.stack))
+        self.rows = self.memory_for_rows(chunks)
+        self.more = self.empty(P - 1, agent.theta.flat.size), self.empty(chunks - 1, agent.w.flat.size)
         data = agent.memory.data
         self.memory = tuple(Memory(data["obs"], data["actions"], data["rewards"], data["next_obs"], data["term"], np.empty(0)))[:5]
-        self.y = empty(agent.n_envs * sum(agent.actor.sizes[1:]))           # for one step of all environments
+        self.y = self.empty(agent.n_envs * sum(agent.actor.sizes[1:]))      # for one step of all environments
         target = getattr(agent, "theta_target", agent.theta)
         self.actor = learner(agent.actor, agent.theta, target, agent.dtheta, agent.actor_optimiser)
         self.critic = learner(agent.critic, agent.w, agent.w_target, agent.dw, agent.critic_optimiser)
+
+    def empty(self, *shape: int) -> np.ndarray:
+        """Memory of the agent's dtype."""
+        return np.empty(shape, self.agent.dtype)
+
+    def memory_for_rows(self, chunks: int) -> tuple[np.ndarray, ...]:
+        """numba_off_policy.Rows; `chunks` is into how many parts each critic's minibatch is cut."""
+        from kernels.numba_off_policy import Rows
+
+        agent, empty, K = self.agent, self.empty, math.prod(self.agent.critic.stack)
+        B, O, A, n = agent.config.batch_size, agent.actor.sizes[0], agent.dist.features, agent.actor.sizes[-1]
+        return tuple(Rows(
+            s=empty(B, O), s2=empty(B, O), sa=empty(B, O + A), sa2=empty(B, O + A), r=empty(B), term=empty(B), target=empty(B),
+            y=empty(B * sum(agent.actor.sizes[1:])), q=empty(K * B * sum(agent.critic.sizes[1:])), dy=empty(B, n),
+            dq=empty(K, B, 1), da=empty(K, B, A), sums=empty(K * chunks, 3)))
 
     def minibatch(self) -> tuple[np.ndarray, ...]:
         """The replay buffer with the rows that `ReplayBuffer.sample` draws."""
@@ -102,8 +113,7 @@ class Soft(Compiled):
         self.noise = np.empty((2, *shape))
         self.drawn, self.acting = (
             tuple(Sample(*(np.empty(x, agent.dtype) for x in (size, size, size, size[0])))) for size in (shape, drawn))
-        optimiser = agent.alpha_optimiser
-        self.temperature = agent.log_alpha, np.empty(1, agent.dtype), optimiser.m, optimiser.v
+        self.temperature = temperature(agent)
         self.eps = np.empty(drawn)
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
@@ -121,16 +131,50 @@ class Soft(Compiled):
 
         agent = self.agent
         memory = self.minibatch()
-        h = agent.schedules(agent.step / agent.config.steps)
-        if not h.learn_alpha:
-            agent.log_alpha[0] = math.log(h.alpha)
+        h, steps = steps_of(agent)
         agent.rng.standard_normal(out=self.noise)                           # for s′, then for s
-        settings = (h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy),
-                    rates(agent.actor_optimiser, h.actor_lr), rates(agent.critic_optimiser, h.critic_lr),
-                    rates(agent.alpha_optimiser, h.alpha_lr) if h.learn_alpha else NO_STEP)
+        settings = h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy), *steps
         values = soft_update(
             self.actor, self.critic, self.temperature, settings, memory, self.noise, self.drawn, self.rows, self.more)
-        return dict(zip(("actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error"), values, strict=True))
+        return dict(zip(SOFT_METRICS, values, strict=True))
+
+
+class DiscreteSoft(Compiled):
+    """Discrete SAC."""
+
+    def __init__(self, agent: Any):
+        super().__init__(agent)
+        self.temperature = temperature(agent)
+
+    def memory_for_rows(self, chunks: int) -> tuple[np.ndarray, ...]:
+        """numba_discrete_soft.DiscreteRows."""
+        from kernels.numba_discrete_soft import DiscreteRows
+
+        agent, empty, K = self.agent, self.empty, math.prod(self.agent.critic.stack)
+        B, O, n = agent.config.batch_size, agent.actor.sizes[0], agent.dist.n
+        return tuple(DiscreteRows(
+            s=empty(B, O), s2=empty(B, O), a=np.empty(B, np.int64), r=empty(B), term=empty(B), target=empty(B), log_pi=empty(B, n),
+            y=empty(B * sum(agent.actor.sizes[1:])), q=empty(K * B * sum(agent.critic.sizes[1:])), dy=empty(B, n),
+            dq=empty(K, B, n), losses=empty(B), entropies=empty(B), sums=empty(K * chunks, 3)))
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """As `DiscreteSAC.sample`, for the N environments of training."""
+        from kernels.numba_discrete_soft import act
+
+        agent, (theta, *_, sizes, code) = self.agent, self.actor
+        z = act(theta, sizes, code, np.asarray(obs, agent.dtype), self.y)
+        return agent.dist.sample(z, agent.dist.noise(agent.rng, len(z)))
+
+    def update(self) -> Metrics:
+        """As `DiscreteSAC.update`."""
+        from kernels.numba_discrete_soft import discrete_soft_update
+
+        agent = self.agent
+        memory = self.minibatch()
+        h, steps = steps_of(agent)
+        settings = h.gamma, h.tau, h.learn_alpha, h.entropy_target * math.log(agent.dist.n), *steps
+        values = discrete_soft_update(self.actor, self.critic, self.temperature, settings, memory, self.rows, self.more)
+        return dict(zip(SOFT_METRICS, values, strict=True))
 
 
 class Deterministic(Compiled):
@@ -175,7 +219,22 @@ class Deterministic(Compiled):
                 "actor_loss": float(agent.actor_loss[0]) if self.twin else actor_loss}
 
 
+SOFT_METRICS = "actor_loss", "critic_loss", "entropy", "alpha", "q", "td_error"
 NO_STEP = 0.0, 0.0, 0.0, 0.0, 0.0           # rates that are not used
+
+
+def temperature(agent: Any) -> tuple[np.ndarray, ...]:
+    """log α of a soft agent, its gradient, and its moments."""
+    return agent.log_alpha, np.empty(1, agent.dtype), agent.alpha_optimiser.m, agent.alpha_optimiser.v
+
+
+def steps_of(agent: Any) -> tuple[Any, tuple[tuple[float, ...], ...]]:
+    """A soft agent's hyperparameters now, and the `rates` of actor, critics and temperature; an α that is not learnt is set."""
+    h = agent.schedules(agent.step / agent.config.steps)
+    if not h.learn_alpha:
+        agent.log_alpha[0] = math.log(h.alpha)
+    return h, (rates(agent.actor_optimiser, h.actor_lr), rates(agent.critic_optimiser, h.critic_lr),
+               rates(agent.alpha_optimiser, h.alpha_lr) if h.learn_alpha else NO_STEP)
 
 
 def learner(mlp: MLP, params: Parameters, target: Parameters, grads: Parameters, optimiser: Adam) -> tuple[Any, ...]:
