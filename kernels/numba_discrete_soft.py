@@ -12,7 +12,7 @@ from numba import prange
 from kernels.backend import Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import backward_rows, forward_rows, output_of
-from kernels.numba_off_policy import means_of, step_of_member, step_of_slice
+from kernels.numba_off_policy import mean_of, means_of, step_of_member, step_of_slice
 from kernels.numba_optimisers import adam
 
 
@@ -166,20 +166,20 @@ def _update(actor, critic, temperature, settings, memory, rows, more):
     for p in prange(pieces):
         actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], alpha, rows, p * B // pieces, (p + 1) * B // pieces)
     step_of_slice(actor, actor_parts, actor_rates, 0.0, 0, len(actor[0]))
-    entropy = entropies.mean()
+    entropy = mean_of(entropies)
     if learn_alpha:
         alpha_grad[0] = alpha * (entropy - log_alpha.dtype.type(target_entropy))
         lr, beta1, beta2, eps, scale = alpha_rates
         adam(log_alpha, alpha_grad, alpha_m, alpha_v, lr, beta1, beta2, eps, scale)
     critic_loss, mean_q, td_error = means_of(sums[: K * chunks], K, B)
-    return losses.mean(), critic_loss, entropy, alpha, mean_q / n, td_error
+    return mean_of(losses), critic_loss, entropy, alpha, mean_q / n, td_error
 
 
 _one, _several = jit(_update), jit(_update, parallel=True)
 
 
-def discrete_soft_update(actor, critic, temperature, settings, memory, rows, more):
-    return (_several if len(more[0]) else _one)(actor, critic, temperature, settings, memory, rows, more)
+def discrete_soft_update(parallel, actor, critic, temperature, settings, memory, rows, more):
+    return (_several if parallel else _one)(actor, critic, temperature, settings, memory, rows, more)
 
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)

@@ -200,6 +200,12 @@ def means_of(sums, K, B):
 
 
 @jit
+def mean_of(x):
+    """The mean of x (B,). In a function for several threads `x.mean()` would be one sum for each of them, rounded differently."""
+    return x.mean()
+
+
+@jit
 def mean_least(values):
     """The mean over B of the smaller one of two values (2, B)."""
     total = values.dtype.type(0)

@@ -1,12 +1,13 @@
 """Compiled updates of SAC, TD3 and DDPG, each in one call, for one thread or for several.
 
 Each does the same as the method `update` in an algorithm's file, which remains the reference (see `UPDATES` below). The host draws
-the rows and the noise. With several threads there are few parallel regions, since each has to wake the threads: first every thread
+the rows and the noise. A large minibatch is cut into two pieces, on every machine, and the caller says whether each piece has a
+thread of its own; the numbers are the same. There are few parallel regions, since each has to wake a thread: first each thread
 computes the targets of some rows, then it trains one critic, then it computes the actor's gradient for some rows.
 """
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import prange
 
 from kernels.backend import Update
 from kernels.numba_jit import jit
@@ -15,6 +16,7 @@ from kernels.numba_off_policy import (
     critic_rows,
     deterministic_actor_rows,
     mean_least,
+    mean_of,
     means_of,
     policy_rows,
     put_behind,
@@ -29,12 +31,12 @@ from kernels.numba_off_policy import (
 from kernels.numba_optimisers import adam
 
 PARALLEL_WORK = 2_500_000           # rows times parameters from which two threads make an update 1.3 times as fast or more
-LEAST_ROWS = 64                     # of a thread
+LEAST_ROWS = 64                     # of a piece
 
 
 def pieces(rows: int, parameters: int) -> int:
-    """Into how many pieces a minibatch is cut, each for a thread of its own."""
-    return max(1, min(get_num_threads(), rows // LEAST_ROWS)) if rows * parameters >= PARALLEL_WORK else 1
+    """Into how many pieces a minibatch is cut. It does not depend on the machine, since each piece's sums are rounded."""
+    return 2 if rows >= 2 * LEAST_ROWS and rows * parameters >= PARALLEL_WORK else 1
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------------
@@ -82,7 +84,7 @@ def _soft(actor, critic, temperature, settings, memory, noise, sample, rows, mor
         soft_actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], alpha, clamp, noise[1], sample, rows,
                         p * B // pieces, (p + 1) * B // pieces)
     step_of_slice(actor, actor_parts, actor_rates, 0.0, 0, len(actor[0]))
-    mean_logp = logp.mean()
+    mean_logp = mean_of(logp)
     if learn_alpha:
         alpha_grad[0] = -alpha * (mean_logp + log_alpha.dtype.type(target_entropy))
         lr, beta1, beta2, eps, scale = alpha_rates
@@ -119,20 +121,20 @@ def _deterministic(actor, critic, settings, memory, noise, rows, more):
         deterministic_actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], rows,
                                  p * B // pieces, (p + 1) * B // pieces)
     step_of_slice(actor, actor_parts, actor_rates, rate, 0, len(actor[0]))
-    return -values_of(q, critic[5], 1, B).mean(), critic_loss, mean_q, td_error
+    return -mean_of(values_of(q, critic[5], 1, B)[0]), critic_loss, mean_q, td_error
 
 
 _soft_one, _soft_several = jit(_soft), jit(_soft, parallel=True)
 _deterministic_one, _deterministic_several = jit(_deterministic), jit(_deterministic, parallel=True)
 
 
-def soft_update(actor, critic, temperature, settings, memory, noise, sample, rows, more):
-    update = _soft_several if len(more[0]) else _soft_one
+def soft_update(parallel, actor, critic, temperature, settings, memory, noise, sample, rows, more):
+    update = _soft_several if parallel else _soft_one
     return update(actor, critic, temperature, settings, memory, noise, sample, rows, more)
 
 
-def deterministic_update(actor, critic, settings, memory, noise, rows, more):
-    update = _deterministic_several if len(more[0]) else _deterministic_one
+def deterministic_update(parallel, actor, critic, settings, memory, noise, rows, more):
+    update = _deterministic_several if parallel else _deterministic_one
     return update(actor, critic, settings, memory, noise, rows, more)
 
 

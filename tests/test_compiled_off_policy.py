@@ -82,12 +82,9 @@ def assert_same(ours, theirs):
 
 
 @pytest.fixture
-def several(monkeypatch):
-    """Two pieces of a minibatch, as if each had a thread of its own; the functions stay those for one thread."""
+def cut(monkeypatch):
+    """Two pieces of a minibatch, however small it is."""
     monkeypatch.setattr(updates, "pieces", lambda rows, parameters: 2)
-    monkeypatch.setattr(updates, "_soft_several", updates._soft_one)
-    monkeypatch.setattr(updates, "_deterministic_several", updates._deterministic_one)
-    monkeypatch.setattr(discrete, "_several", discrete._one)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -105,8 +102,9 @@ def test_updates_are_those_of_the_reference(case):
 
 
 @pytest.mark.parametrize("case", ["sac", "td3", "ddpg", "discrete-sac"])
-def test_updates_in_pieces_are_those_of_the_reference(case, several):
+def test_updates_in_pieces_are_those_of_the_reference(case, cut, monkeypatch):
     """Gradients of pieces of a minibatch add up."""
+    monkeypatch.setattr(compiled_off_policy.Faster, "way", lambda self: False)
     ours, theirs = agent_for(case), agent_for(case)
     compiled(ours, 4), reference(theirs, 4)
     assert_same(ours.state(), theirs.state())
@@ -114,19 +112,20 @@ def test_updates_in_pieces_are_those_of_the_reference(case, several):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["sac", "td3", "ddpg", "discrete-sac"])
-def test_updates_on_several_threads_are_those_of_the_reference(case, monkeypatch):
-    monkeypatch.setattr(updates, "pieces", lambda rows, parameters: 2)
-    ours, theirs = agent_for(case), agent_for(case)
-    compiled(ours, 4), reference(theirs, 4)
-    assert_same(ours.state(), theirs.state())
+def test_two_cores_give_the_bits_of_one(case, cut, monkeypatch):
+    flat = []
+    for two in (False, True):
+        monkeypatch.setattr(compiled_off_policy.Faster, "way", lambda self, two=two: two)
+        agent = agent_for(case)
+        metrics = compiled(agent, 4)
+        flat.append(np.concatenate([agent.theta.flat, agent.w.flat, agent.critic_optimiser.v, *(list(x.values()) for x in metrics)]))
+    np.testing.assert_array_equal(*flat)
 
 
-@pytest.mark.parametrize("threads, rows, parameters, count", [
-    (1, 256, 200_000, 1), (2, 256, 200_000, 2), (2, 100, 13_000, 1), (4, 256, 9_765, 1), (4, 256, 9_766, 4), (4, 127, 200_000, 1),
-    (4, 192, 200_000, 3)])
-def test_large_minibatches_are_cut_for_threads(threads, rows, parameters, count, monkeypatch):
-    """From 2,500,000 rows times parameters, and each thread gets at least 64 rows."""
-    monkeypatch.setattr(updates, "get_num_threads", lambda: threads)
+@pytest.mark.parametrize("rows, parameters, count", [
+    (256, 200_000, 2), (100, 13_000, 1), (256, 9_765, 1), (256, 9_766, 2), (127, 200_000, 1), (128, 200_000, 2)])
+def test_large_minibatches_are_cut_in_two(rows, parameters, count):
+    """From 2,500,000 rows times parameters, if each piece gets at least 64 rows."""
     assert updates.pieces(rows, parameters) == count
 
 
