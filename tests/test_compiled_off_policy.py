@@ -118,7 +118,8 @@ def test_two_cores_give_the_bits_of_one(case, cut, monkeypatch):
         monkeypatch.setattr(compiled_off_policy.Faster, "way", lambda self, two=two: two)
         agent = agent_for(case)
         metrics = compiled(agent, 4)
-        flat.append(np.concatenate([agent.theta.flat, agent.w.flat, agent.critic_optimiser.v, *(list(x.values()) for x in metrics)]))
+        parts = [agent.theta.flat, agent.w.flat, agent.critic_optimiser.v, *(list(x.values()) for x in metrics)]
+        flat.append(np.concatenate(parts))
     np.testing.assert_array_equal(*flat)
 
 

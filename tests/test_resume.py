@@ -32,6 +32,7 @@ CASES = {                                               # arguments of `scratcha
     "SAC, several updates at a time": f"sac --env InvertedPendulum-v5 --train-every 7 --gradient-steps 3 {OFF}",
     "discrete SAC, normalised": f"discrete-sac --normalise-obs {OFF}",
 }
+NEEDS = {"LunarLander-v3": "Box2D", "tictactoe_v3": "pettingzoo", "Hopper-v5": "mujoco", "InvertedPendulum-v5": "mujoco"}
 
 
 @pytest.mark.slow
@@ -40,6 +41,9 @@ CASES = {                                               # arguments of `scratcha
 def test_resumed_is_never_stopped(backend, case, tmp_path, monkeypatch):
     if backend == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
+    for word in CASES[case].split():
+        if word in NEEDS:
+            pytest.importorskip(NEEDS[word])
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(numba_threads()))           # another number would cut batches elsewhere
     words = ["train", *CASES[case].split(), "--steps", "600", "--seed", "3", "--backend", backend, "--quiet", "--no-video"]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0

@@ -122,8 +122,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", ['train("a3c", steps=2000, envs=2, hidden=(4,), backend="numpy")',
-                                  'train("a2c", steps=2000, envs=2, vector="async", hidden=(4,), backend="numpy")'])
+@pytest.mark.parametrize("call", [
+    'train("a3c", steps=2000, envs=2, hidden=(4,), backend="numpy")',
+    'train("a2c", "CartPole-v1", steps=2000, envs=2, vector="async", hidden=(4,), backend="numpy")'])
 def test_a_script_without_a_guard_is_told_so(call, tmp_path):
     """A new process runs the script again, which must not train there; the error of this process is the only output."""
     (tmp_path / "script.py").write_text("import multiprocessing\nimport scratchac\n"
