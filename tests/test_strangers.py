@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -137,6 +136,7 @@ def test_several_commands_plot_one_run(run):
 
 def peak(action):
     """The exception of an action, its seconds, and by how much it raised this process's memory at most, in MiB."""
+    resource = pytest.importorskip("resource", reason="Windows has none")
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     with pytest.raises(UserError) as caught:
         action()

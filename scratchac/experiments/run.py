@@ -25,8 +25,8 @@ import numpy as np
 
 try:
     import fcntl
-except ImportError:
-    fcntl = None                # type: ignore[assignment]  # Windows
+except ImportError:             # Windows
+    fcntl = None                # type: ignore[assignment]
 
 from scratchac.environments.make import check_arguments
 from scratchac.environments.spaces import observation_space_from_json, space_from_json
@@ -37,6 +37,8 @@ from scratchac.experiments.schema import CONFIG, FIRST_COLUMNS, metrics_from
 from scratchac.messages import tell
 
 MOST_ROWS = 100_000             # of metrics.csv that are read
+LONGEST_NAME = 200              # bytes of a folder's name; file systems take 255
+DEVICE = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 TUPLE, DICT = "a tuple", "a dict"        # keys of dicts in config.json that stand for what JSON does not have
 
 
@@ -46,8 +48,13 @@ def new_folder(algorithm: str, env: str, seed: int, root: str = "runs") -> Path:
 
 
 def folder_name(text: str) -> str:
-    """The text with a dash for each character that a name cannot have on some system: / and those that Windows forbids."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text)
+    """The text as a name that every system takes.
+
+    It has a dash for each / and for each character that Windows forbids, no dot or space at its end, at most LONGEST_NAME bytes,
+    and it is not the name of a device of Windows.
+    """
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text).encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(". ")
+    return f"_{name}" if not name or DEVICE.fullmatch(name.partition(".")[0]) else name
 
 
 def free_folder(name: Path) -> Path:
@@ -291,10 +298,13 @@ def _locked(path: Path) -> int:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         raise WriteError(f"{path} cannot be written: {error.strerror}") from error
-    if fcntl is None:                                       # Windows
-        return handle
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             os.close(handle)

@@ -171,8 +171,8 @@ class Sweep:
         rows = {label: {str(seed): x for seed, x in by_seed.items()} for label, by_seed in self.results.items()}
         (self.out / "sweep.json").write_text(json.dumps({
             "algorithm": self.algorithm, "env": name_of(self.env), "seeds": self.seeds, "settings": self.settings,
-            "options": self.options, "evaluations": rows}, indent=1) + "\n")
-        (self.out / "sweep.md").write_text(self.table() + "\n")
+            "options": self.options, "evaluations": rows}, indent=1) + "\n", encoding="utf-8")
+        (self.out / "sweep.md").write_text(self.table() + "\n", encoding="utf-8")
         runs = {label: [Run.open(self.folder(label, seed)).metrics() for seed, x in by_seed.items() if x is not None]
                 for label, by_seed in self.results.items()}
         plots.spreads({label: metrics for label, metrics in runs.items() if metrics}, spread_of_curves,
