@@ -14,7 +14,7 @@ import json
 import tempfile
 
 import numpy as np
-from common import PICTURES, figure, save
+from common import HERE, figure, output, save
 from PIL import Image
 
 import kernels
@@ -23,7 +23,7 @@ from scratchac.experiments.plots import COLOURS
 from scratchac.experiments.run import Run
 from scratchac.experiments.video import FPS, render
 
-RESULTS, EPISODES, EXPOSURES = PICTURES.parent / "results", 100, 7
+RESULTS, EPISODES, EXPOSURES = HERE / "results", 100, 7
 EVERY, SIZE, SHADES = 4, (300, 200), 16             # the film has every fourth frame, at half the size, in few colours
 
 # %% [markdown]
@@ -71,7 +71,7 @@ frames = render(agent, "LunarLander-v3", seed=median)
 right.imshow(np.max([frames[i] for i in np.linspace(0, len(frames) - 1, EXPOSURES).astype(int)], axis=0))
 right.set_axis_off()
 film = [Image.fromarray(frame).resize(SIZE).quantize(SHADES) for frame in frames[::EVERY]]
-film[0].save(PICTURES / "04_a2c_lander.gif", save_all=True, append_images=film[1:], duration=1000 * EVERY // FPS, loop=0)
+film[0].save(output("pictures") / "04_a2c_lander.gif", save_all=True, append_images=film[1:], duration=1000 * EVERY // FPS, loop=0)
 print(f"seed {SEED}, last policy, {EPISODES} greedy episodes: mean {test.mean():.0f}, median {np.median(test):.0f}, "
       f"{(test >= 200).mean():.0%} reach 200; the landing takes {len(frames) / FPS:.1f} s")
 save(fig, "04_a2c_lander")

@@ -4,7 +4,7 @@
 # LunarLander by keyboard, and afterwards your returns beside a random pilot's.
 #
 # Left and right arrow turn, up fires the main engine, Escape leaves. It plays in real time, so five episodes take a minute or
-# two. Without a screen there is nothing to play on: the script says so in one line and ends with 2.
+# two. Without a screen there is nothing to play on: the script says so in one line.
 
 # %%
 import sys
@@ -14,7 +14,6 @@ import numpy as np
 from common import figure, save
 
 import scratchac
-from scratchac.errors import UserError
 from scratchac.experiments.plots import COLOURS
 from scratchac.tools.keyboard import play
 
@@ -24,11 +23,7 @@ ENV, EPISODES, RANDOM_EPISODES = "LunarLander-v3", 5, 200
 # Your episodes.
 
 # %%
-try:
-    mine = play(ENV, seed=0, episodes=EPISODES)
-except UserError as error:
-    print(error, file=sys.stderr)
-    sys.exit(2)
+mine = play(ENV, seed=0, episodes=EPISODES)
 if not mine:
     sys.exit("no episode was played to its end: nothing to draw")
 

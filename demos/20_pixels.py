@@ -12,13 +12,15 @@
 
 # %%
 import json
+from pathlib import Path
 
 import numpy as np
-from common import PICTURES, arguments, save
+from common import HERE, arguments, save
 from matplotlib.figure import Figure
 
 import scratchac
 from scratchac.environments.make import make
+from scratchac.errors import UserError
 from scratchac.experiments.plots import COLOURS
 from scratchac.experiments.run import Run
 from scratchac.experiments.video import render
@@ -36,9 +38,11 @@ def tiles(pictures, columns):
 
 # %%
 paths = arguments() or ["runs/ppo-CarRacing-v3-seed0"]
+if not Path(paths[0]).exists():
+    raise UserError(f"there is no run {paths[0]}: name yours, or make one in some hours: scratchac train ppo --env CarRacing-v3")
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
-worth = json.loads((PICTURES.parent / "results" / "pixels.json").read_text())
+worth = json.loads((HERE / "results" / "pixels.json").read_text())
 fig = Figure(figsize=(10.5, 7), layout="constrained")
 (curve, seen), (filters, drive) = fig.subplots(2, 2)
 for path, colour in zip(paths, COLOURS, strict=False):

@@ -11,7 +11,7 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from common import PICTURES
+from common import output
 
 import scratchac
 from scratchac.experiments.run import new_folder
@@ -63,7 +63,7 @@ def pushed():
         page.goto(page_path.resolve().as_uri())
         seen = page.evaluate(PUSHED)
         page.wait_for_timeout(200)
-        page.screenshot(path=PICTURES / "21_web_page.png", full_page=True)
+        page.screenshot(path=output("pictures") / "21_web_page.png", full_page=True)
         browser.close()
     return seen
 

@@ -11,7 +11,7 @@ import json
 from importlib.metadata import version
 
 import numpy as np
-from common import PICTURES, figure, save
+from common import figure, output, save
 
 import kernels
 import scratchac
@@ -77,5 +77,5 @@ for ax, (env, limit) in zip(others, MAZES.items(), strict=True):
 
 # %%
 draw_first_episode(left, env, memory, 4)
-(PICTURES.parent / "results" / "hindsight.json").write_text(json.dumps(result, indent=1) + "\n")
+(output("results") / "hindsight.json").write_text(json.dumps(result, indent=1) + "\n")
 save(fig, "24_hindsight")

@@ -10,14 +10,26 @@ from matplotlib.figure import Figure
 
 import scratchac
 from scratchac.environments.vector import VectorEnv
+from scratchac.errors import UserError
 from scratchac.experiments import notebook
 from scratchac.experiments.plots import COLOURS, band
 from scratchac.experiments.run import Run
 from scratchac.messages import in_notebook
 from scratchac.training.loops import train
 
-PICTURES = Path(__file__).parent / "pictures"
+HERE, KEEP = Path(__file__).parent, "--keep"
 STARTED = time.perf_counter()
+
+
+def told(kind, error, trace):
+    """What Python does with an error that nobody handles: one that a user can correct is one line here, without a traceback."""
+    if issubclass(kind, UserError):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = told
 
 
 def curves(algorithm, env, seeds, **hyperparameters):
@@ -102,7 +114,14 @@ def learning_curves(ax, results):
 
 def arguments():
     """The words behind the script's name on the command line; in a notebook, whose kernel has words of its own there, none."""
-    return [] if in_notebook() else sys.argv[1:]
+    return [] if in_notebook() else [word for word in sys.argv[1:] if word != KEEP]
+
+
+def output(folder):
+    """Where files go: into demos/out, which git ignores, or with --keep into the project's own folder pictures or results."""
+    path = HERE / (folder if KEEP in sys.argv[1:] and not in_notebook() else "out")
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def save(made, name):
@@ -110,7 +129,6 @@ def save(made, name):
     if in_notebook():
         notebook.show(made)
         return
-    PICTURES.mkdir(exist_ok=True)
-    path = PICTURES / f"{name}.png"
+    path = output("pictures") / f"{name}.png"
     made.savefig(path, dpi=100)
     print(f"{path} ({time.perf_counter() - STARTED:.0f} s)")

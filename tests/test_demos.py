@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,15 +110,31 @@ def test_a_picture_is_shown_in_a_notebook_and_saved_otherwise(monkeypatch, tmp_p
     import common
 
     shown = []
-    monkeypatch.setattr(common, "PICTURES", tmp_path)
+    monkeypatch.setattr(common, "HERE", tmp_path)
     monkeypatch.setattr(common.notebook, "show", shown.append)
-    monkeypatch.setattr(notebooks.sys, "argv", ["demo.py", "RUN"])
-    figure = SimpleNamespace(savefig=lambda path, dpi: path.touch())
-    common.save(figure, "00_x")
-    assert shown == [] and (tmp_path / "00_x.png").exists() and common.arguments() == ["RUN"]
+    figure = SimpleNamespace(savefig=lambda path, **options: path.touch())
+    for words, folder in (["demo.py", "RUN"], "out"), (["demo.py", "RUN", "--keep"], "pictures"):
+        monkeypatch.setattr(notebooks.sys, "argv", words)
+        common.save(figure, "00_x")
+        assert shown == [] and (tmp_path / folder / "00_x.png").exists() and common.arguments() == ["RUN"]
     monkeypatch.setattr(common, "in_notebook", lambda: True)
     common.save(figure, "01_x")
-    assert shown == [figure] and not (tmp_path / "01_x.png").exists() and common.arguments() == []
+    assert shown == [figure] and not list(tmp_path.glob("*/01_x.png")) and common.arguments() == []
+
+
+def test_a_demo_changes_no_tracked_file():
+    """A file that a script writes itself goes where `output` says, and git ignores what is written without --keep."""
+    for script in SCRIPTS:
+        text = script.read_text()
+        assert len(re.findall(r"\.(?:write_text|savefig|screenshot|save)\(", text)) == text.count("output(")
+    assert {"demos/out/", "sweeps/", "comparison.png", "runs/"} <= set((DEMOS.parent / ".gitignore").read_text().split("\n"))
+
+
+def test_a_demo_that_lacks_something_ends_in_one_line(tmp_path):
+    done = subprocess.run([sys.executable, DEMOS / "20_pixels.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == ("there is no run runs/ppo-CarRacing-v3-seed0: name yours, or make one in some hours: "
+                           "scratchac train ppo --env CarRacing-v3\n")
 
 
 @pytest.mark.slow
