@@ -6,14 +6,20 @@
     action = agent.act(obs)
 """
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kernels
 
 if not getattr(kernels, "SCRATCHAC_KERNELS", False):
-    raise ImportError(
-        f"scratchac needs its own package `kernels`, but an unrelated one is installed at {kernels.__file__}: pip uninstall kernels"
-    )
+    # Installed later, it has replaced files of this project's; and uninstalled, it has taken them away.
+    message = (f"scratchac needs its own package `kernels`, and that at {[*kernels.__path__][0]} is an unrelated one, or what it has left: "
+               "pip uninstall kernels, then install scratchac once more, with pip's --force-reinstall")
+    if sys.argv[0] == "-m" or Path(sys.argv[0]).stem == "scratchac":        # the command: its errors are one line
+        print(f"scratchac: {message}", file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(message)
 
 from scratchac.version import __version__
 

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "resume": (commands.resume, "continue a run from its last checkpoint"),
     "plot": (commands.plot, "learning curves of one run or several"),
     "video": (commands.video, "record a video of a trained policy"),
+    "watch": (commands.watch, "watch a trained policy play in a window"),
     "export": (commands.export, "a trained policy as a web page, or as an ONNX graph"),
     "play": (commands.play, "play an environment by keyboard, or a game against a trained policy"),
     "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),

@@ -39,7 +39,7 @@ def test_help_is_quick():
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "export", "play", "gradcheck", "exercise",
+@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "watch", "export", "play", "gradcheck", "exercise",
                                      "learn", "microscope", "museum", "hunt", "docs", "presets", "doctor"])
 def test_every_command_has_help(command, capsys):
     arguments = [command, "--help"]
@@ -175,25 +175,6 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, mon
     assert captured.out == "" and len(captured.err.strip().splitlines()) == 1
     assert captured.err.startswith("scratchac: ") and message in captured.err
     assert [path.name for path in tmp_path.iterdir()] == ["there"]          # nothing was made
-
-
-def test_playing_by_key(monkeypatch, tmp_path):
-    """Keys that are held become actions. With the left arrow down, the cart is pushed left until the pole falls."""
-    pygame = pytest.importorskip("pygame")
-    from collections import defaultdict
-
-    from scratchac.tools import keyboard
-
-    monkeypatch.setattr(pygame.key, "get_pressed", lambda: defaultdict(bool, {pygame.K_LEFT: True}))
-    monkeypatch.setattr(pygame.time, "Clock", lambda: type("Clock", (), {"tick": lambda *_: None})())
-    returns = keyboard.play("CartPole-v1", seed=0, episodes=2, record=tmp_path / "mine.npz")
-    assert len(returns) == 2 and max(returns) < 12
-    with np.load(tmp_path / "mine.npz", allow_pickle=False) as file:
-        assert file["obs"].shape == (sum(returns), 4) and not file["actions"].any() and file["rewards"].sum() == sum(returns)
-        assert np.flatnonzero(file["done"]).tolist() == [returns[0] - 1, sum(returns) - 1]
-        assert np.array_equal(file["obs"][0], gym.make("CartPole-v1").reset(seed=0)[0])
-    with pytest.raises(UserError, match=r"mine.npz exists already"):
-        keyboard.play("CartPole-v1", seed=0, episodes=2, record=tmp_path / "mine.npz")
 
 
 def test_the_main_job_is_a2c_on_the_lander():

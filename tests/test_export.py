@@ -296,6 +296,49 @@ def test_a_page_on_a_phone(name, tmp_path, visit):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["a2c", "sac"])
+@pytest.mark.parametrize("width, height", [(844, 390), (667, 375), (568, 320)])
+def test_a_page_on_a_phone_held_sideways(name, width, height, tmp_path, visit):
+    """All controls are on the first screen, 44 pixels high, and the world has half of its height."""
+    algorithm, env, hyperparameters = CASES[name]
+    path = export(save(disturbed(algorithm, env, **hyperparameters), tmp_path / "run", algorithm, env))
+    page = visit(path, viewport={"width": width, "height": height}, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = [x.bounding_box() for x in page.locator("button, input[type=range], label.switch").all()]
+    assert len(boxes) == 8 and all(44 <= box["height"] <= box["y"] + box["height"] <= height for box in boxes)
+    world = page.locator("#world").bounding_box()
+    assert world["y"] >= 0 and height / 2 <= world["height"] <= world["y"] + world["height"] <= height
+
+
+STRIPES = """() => {
+    const {game} = scratchac, canvas = document.getElementById("actions"), texts = [];
+    game.paused = true;
+    game.history = Array.from({length: 200}, (_, i) => ({...game.history.at(-1), first: i === 0, tick: 1003 + i, probabilities: [i % 2, 1 - i % 2]}));
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...at) { texts.push(String(text)); write.call(this, text, ...at); };
+    drawThoughts();
+    CanvasRenderingContext2D.prototype.fillText = write;
+    const y = Math.round(0.4 * canvas.height), row = [...canvas.getContext("2d").getImageData(0, y, canvas.width - 60, 1).data];
+    const edges = [];
+    for (let x = 1; x < canvas.width - 60; x++) if (row.slice(4 * x, 4 * x + 4).some((byte, i) => byte !== row[4 * x - 4 + i])) edges.push(x);
+    return [texts, edges];
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_curves_have_a_time_axis_and_a_policy_of_two_extremes_makes_no_stripes(width, any_page, visit):
+    """Its probabilities are 0 and 1 by turns: what is drawn are means over several steps, in columns of 8 pixels at least."""
+    page = visit(any_page, viewport={"width": width, "height": 860})
+    until(page, "scratchac.game.ticks > 3")
+    texts, edges = page.evaluate(STRIPES)
+    assert texts.count("now") == 3 and {"200 steps ago", "150", "100", "50"} <= set(texts)
+    assert all(b - a >= 8 for a, b in zip(edges[1:], edges[2:-1], strict=False))
+    steps = int(re.fullmatch(r"π\(a\|s\), mean of (\d+) steps", page.inner_text("#policy-name"))[1])
+    assert 2 <= steps <= 8
+
+
+@pytest.mark.slow
 def test_no_string_leaves_its_script(tmp_path, visit):
     agent = disturbed("a2c", "CartPole-v1", **SMALL)
     said = {"note": "</script><script>fail()</script><!-- {{policy}}"}

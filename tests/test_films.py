@@ -62,7 +62,7 @@ def test_the_render_mode_of_a_film(tmp_path):
         return Filmed(grey)
 
     for env, why in ((lambda: Filmed(grey), "<lambda> does not take these arguments: "), (picky, "picky cannot be made: ")):
-        with pytest.raises(UserError, match=f"^a film needs an environment that takes render_mode='rgb_array': {why}"):
+        with pytest.raises(UserError, match=f"^to be seen, an environment has to take render_mode='rgb_array': {why}"):
             video.record(Still(), env, tmp_path)
     with pytest.raises(UserError, match=r"^<lambda> gave 3, not an environment"):
         video.record(Still(), lambda render_mode=None: 3, tmp_path)
@@ -121,3 +121,37 @@ def test_a_film_that_fails_leaves_the_one_before(tmp_path):
 class Shown(Poison):
     def render(self):
         return grey(self.t)
+
+
+class Varied(Filmed):
+    """The episode of seed s has 7s mod 10 + 1 steps, each of which pays 1."""
+
+    def reset(self, *, seed=None, options=None):
+        self.limit = 7 * seed % 10 + 1
+        return super().reset(seed=seed)
+
+
+@pytest.mark.parametrize("pick, name, parts", [
+    (("best",), "video-best", [("best", 10)]), (("median",), "video-median", [("median", 5)]),
+    (("worst", "best"), "video-worst-best", [("worst", 1), ("best", 10)]), ((), "video", [("", 1)])])
+def test_a_film_of_the_best_the_median_or_the_worst_of_ten_episodes(pick, name, parts, tmp_path, monkeypatch):
+    """Returns are 1, 8, 5, 2, 9, 6, 3, 10, 7 and 4; of the two in the middle the lower one is the median."""
+    captions = []
+    monkeypatch.setattr(video.frames, "caption", lambda image, text: captions.append(text))
+    assert video.record(Still(), Varied, tmp_path, draw=grey, pick=pick).stem == name
+    assert captions == [f"{which}{' of 10: ' if which else ''}step {i}, return {i}" for which, last in parts for i in range(last + 1)]
+
+
+def test_a_film_of_several_episodes_numbers_them(tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(video.frames, "caption", lambda image, text: captions.append(text))
+    video.record(Still(), Varied, tmp_path, draw=grey, episodes=2, seed=3)
+    assert captions == [f"episode {i}: step {t}, return {t}" for i, last in ((1, 2), (2, 9)) for t in range(last + 1)]
+
+
+def test_render_gives_frames_without_captions(tmp_path, monkeypatch):
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    frames = video.render(Still(), Filmed, draw=lambda t: np.zeros((200, 300, 3), np.uint8), limit=3)
+    assert len(frames) == 4 and not np.any(frames)
+    with Image.open(video.record(Still(), Filmed, tmp_path, draw=lambda t: np.zeros((200, 300, 3), np.uint8), limit=3)) as film:
+        assert np.asarray(film.convert("L")).max() > 200

@@ -32,7 +32,7 @@ INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip instal
 
 # names of parameters beside which the arguments of an environment are passed
 TAKEN = {"self", "step_timeout", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent",
-         "episodes", "explore", "parallel", "folder"}
+         "episodes", "explore", "parallel", "folder", "pick"}
 WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
 
 

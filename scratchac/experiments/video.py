@@ -3,129 +3,112 @@
 import importlib.util
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
-from numbers import Real
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from PIL import Image
 
 from scratchac.algorithms.config import whole
 from scratchac.environments.drawing import draw_without_screen
-from scratchac.environments.games import GAMES
-from scratchac.environments.make import close, make, name_of
+from scratchac.environments.make import close
 from scratchac.environments.rewind import Checked
 from scratchac.errors import TrainingError, UserError, one_line
+from scratchac.experiments import frames
 from scratchac.experiments.files import atomic_file
+from scratchac.experiments.frames import FPS
 from scratchac.messages import tell
 from scratchac.training.agent import Agent
 from scratchac.training.checks import require_fit
 
-FPS = 50                        # frames a second where an environment does not say how many it has
-FASTEST, SLOWEST = 1000, 0.1    # what an environment says is used between these
+__all__ = ["FPS", "Pick", "record", "render"]
+
 GIF_FPS = 30                    # a GIF can play at most 50 frames a second and stores each whole, so fewer are kept
 MOST_FRAMES = 5_000             # of one film: an episode may never end, and the frames of a GIF stay in memory until its end
+CANDIDATES = 10                 # episodes from which some are picked
+Pick = Literal["best", "median", "worst"]
+Shot = tuple[np.ndarray, str]   # a frame and its caption
 
 
-def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> Path:
+def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, pick: Sequence[Pick] = (), **kwargs: Any) -> Path:
     """Play deterministically and write the video into `folder`; it replaces an earlier one when it is complete. Returns its path.
+
+    A corner shows step and return.
+
+    pick    film the best, the median or the worst of CANDIDATES episodes, or several of these, instead of the first `episodes`; the
+            file's name then says which. The median is the lower of the two in the middle.
 
     Raises UserError if the environment cannot render, or its frames cannot be encoded, and EnvironmentFailed.
     """
-    encode, name = (_mp4, "video.mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "video.gif")
-    path = Path(folder) / name
-    with _film(agent, env, episodes, seed, kwargs) as (frames, fps), atomic_file(path) as file:
+    encode, kind = (_mp4, "mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "gif")
+    path = Path(folder) / f"{'-'.join(['video', *pick])}.{kind}"
+    with _film(agent, env, episodes, seed, pick, kwargs) as (shots, fps), atomic_file(path) as file:
         try:
-            encode(file, _images(frames), fps)
+            encode(file, _images(shots), fps)
         except (UserError, TrainingError):
             raise
         except Exception as error:                          # the encoders raise many different ones
-            raise UserError(f"{name} cannot be encoded: {one_line(error)}") from error
+            raise UserError(f"{path.name} cannot be encoded: {one_line(error)}") from error
     return path
 
 
 def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> list[np.ndarray]:
-    """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES. Raises as `record` does."""
-    with _film(agent, env, episodes, seed, kwargs) as (frames, _):
-        return list(frames)
+    """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES, without captions. Raises as `record` does."""
+    with _film(agent, env, episodes, seed, (), kwargs) as (shots, _):
+        return [frame for frame, _ in shots]
 
 
 # -- frames --------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, Any]) -> Iterator[tuple[Iterator[np.ndarray], float]]:
-    """The frames of some deterministic episodes, each drawn when it is asked for, and how many of them make a second."""
+def _film(agent: Agent, env: Any, episodes: int, seed: int, pick: Sequence[Pick],
+          kwargs: dict[str, Any]) -> Iterator[tuple[Iterator[Shot], float]]:
+    """The shots of some deterministic episodes, each drawn when it is asked for, and how many of them make a second."""
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
     draw_without_screen()
-    made = Checked(_drawing(env, kwargs))
+    made = Checked(frames.drawing(env, kwargs))
     try:
         require_fit(agent, made, env)
-        fps = 1 if name_of(env) in GAMES else _fps(made)                   # each position on a board is shown for a second
-        yield _limited(_played(agent, made, episodes, seed)), fps
+        yield _limited(_shots(agent, made, episodes, seed, pick)), frames.rate(made, env)
     finally:
         close(made)
 
 
-def _drawing(env: Any, kwargs: dict[str, Any]) -> gym.Env:
-    """The environment with render_mode rgb_array: it takes this as an argument, or has it without. Raises UserError."""
-    try:
-        return make(env, **kwargs | {"render_mode": "rgb_array"})           # training may have had another one
-    except UserError as error:
-        why = error
-    made = make(env, **kwargs)                                              # raises the error if that is not about render_mode
-    if made.render_mode == "rgb_array":
-        return made
-    close(made)
-    raise UserError(f"a film needs an environment that takes render_mode='rgb_array': {why}")
+def _shots(agent: Agent, env: Checked, episodes: int, seed: int, pick: Sequence[Pick]) -> Iterator[Shot]:
+    def act(obs: np.ndarray) -> Any:
+        return agent.act(obs, explore=False)
+
+    parts = [(seed + i, f"episode {i + 1}: " if episodes > 1 else "") for i in range(episodes)]
+    if pick:
+        returns = [_last(frames.played(act, env, seed + i, drawn=False)).total for i in range(CANDIDATES)]
+        order = np.argsort(returns, kind="stable")
+        places = {"worst": order[0], "median": order[(CANDIDATES - 1) // 2], "best": order[-1]}
+        parts = [(seed + int(places[name]), f"{name} of {CANDIDATES}: ") for name in pick]
+    for number, words in parts:
+        for scene in frames.played(act, env, number):
+            yield from ((frame, frames.standing(scene, words)) for frame in scene.frames)
 
 
-def _fps(env: gym.Env) -> float:
-    """The frames a second that the environment's metadata name, if that is a number in a sensible range, otherwise FPS."""
-    metadata: Any = getattr(env, "metadata", None)
-    fps = metadata.get("render_fps") if isinstance(metadata, dict) else None
-    return float(fps) if isinstance(fps, Real) and not isinstance(fps, bool) and SLOWEST <= float(fps) <= FASTEST else FPS
+def _last(scenes: Iterator[frames.Scene]) -> frames.Scene:
+    """The last scene of an episode, or that in which a film of it would be cut."""
+    for scene in islice(scenes, MOST_FRAMES):
+        last = scene
+    return last
 
 
-def _played(agent: Agent, env: gym.Env, episodes: int, seed: int) -> Iterator[np.ndarray]:
-    for episode in range(episodes):
-        obs, _ = env.reset(seed=seed + episode)
-        over = False
-        while not over:
-            yield from _draw(env)
-            obs, _, term, trunc, _ = env.step(agent.act(obs, explore=False))
-            over = term or trunc
-        yield from _draw(env)
-
-
-def _draw(env: gym.Env) -> list[np.ndarray]:
-    """Copies of the frames since the last call, for an environment may draw into the same array again.
-
-    It is one frame, or several where actions are repeated.
-    """
-    try:
-        picture: Any = env.render()
-    except Exception as error:                              # drivers may raise any error
-        raise UserError(f"the environment cannot draw here: {one_line(error, with_type=False)}") from None
-    pictures = picture if isinstance(picture, list) else [picture]
-    if not all(isinstance(x, np.ndarray) for x in pictures):
-        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
-    return [x.copy() for x in pictures]
-
-
-def _limited(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The first MOST_FRAMES frames; a message on stderr says if there were more. Raises UserError if there is none."""
+def _limited(shots: Iterator[Shot]) -> Iterator[Shot]:
+    """The first MOST_FRAMES shots; a message on stderr says if there were more. Raises UserError if there is none."""
     number = 0
-    for number, frame in enumerate(frames, start=1):
+    for number, shot in enumerate(shots, start=1):
         if number > MOST_FRAMES:
             tell(f"the film is cut after {MOST_FRAMES:,} frames")
             return
-        yield frame
+        yield shot
     if not number:
         raise UserError("the environment renders no pictures with render_mode='rgb_array'")
 
@@ -133,11 +116,12 @@ def _limited(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 # -- files ---------------------------------------------------------------------------------------------------------------
 
 
-def _images(frames: Iterator[np.ndarray]) -> Iterator[Image.Image]:
-    """The frames as images in RGB. Raises UserError for frames of different sizes."""
+def _images(shots: Iterator[Shot]) -> Iterator[Image.Image]:
+    """The frames with their captions as images in RGB. Raises UserError for frames of different sizes."""
     size = None
-    for frame in frames:
+    for frame, text in shots:
         image = Image.fromarray(frame).convert("RGB")
+        frames.caption(image, text)
         size = size or image.size
         if image.size != size:
             raise UserError("a film needs pictures of one size, and after {}×{} this environment drew {}×{}".format(

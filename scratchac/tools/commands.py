@@ -146,13 +146,15 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
         print(plots.compare(runs, out or Path("comparison.png")))
 
 
-def video(run: RunFolder, episodes: int = 1, seed: int = 0, env: str | None = None, trust: bool = False) -> None:
+def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal["best", "median", "worst"], ...] = (),
+          env: str | None = None, trust: bool = False) -> None:
     """Record a video of a trained policy into the run's folder.
 
     Args:
         run: folder of a run
         episodes: number of episodes to record
         seed: seed of the first episode
+        pick: play ten episodes and record only the best, the median or the worst, or several of these in this order
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
     """
@@ -161,10 +163,41 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, env: str | None = No
     from scratchac.experiments import video as film
     from scratchac.experiments.run import Run
 
+    if pick and episodes != 1:
+        raise UserError("--pick chooses from ten episodes, and --episodes records several: give one of the two")
     config = Run.open(run).config
     call = f"from scratchac.experiments.video import record; record(scratchac.load({str(run)!r}), …, {str(run)!r})"
     made_of = session.environment_of(config, named(config, env, trust), call)
-    print(film.record(api.load(run), made_of, run, episodes, seed, **config["env_args"]))
+    print(film.record(api.load(run), made_of, run, episodes, seed, pick, **config["env_args"]))
+
+
+def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic: bool = False, env: str | None = None,
+          trust: bool = False) -> None:
+    """Watch a trained policy play in a window, until it is closed or left with Escape.
+
+    Args:
+        run: folder of a run
+        episodes: number of episodes to play; without, one follows another
+        seed: seed of the first episode
+        stochastic: sample actions instead of taking the most likely one
+        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
+        trust: import the module that the folder names
+    """
+    from scratchac import api
+    from scratchac.experiments import session
+    from scratchac.experiments.run import Run
+    from scratchac.tools import window
+
+    config = Run.open(run).config
+    call = f"from scratchac.tools.window import watch; watch(scratchac.load({str(run)!r}), …)"
+    made_of = session.environment_of(config, named(config, env, trust), call)
+    print_mean(window.watch(api.load(run), made_of, episodes, seed, stochastic, **config["env_args"]))
+
+
+def print_mean(returns):
+    """Print the mean of the returns of several episodes."""
+    if len(returns) > 1:
+        print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
 
 
 def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path | None = None) -> None:
@@ -182,13 +215,13 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
 
 def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None, env: str | None = None,
          seed: int | None = None, record: Path | None = None) -> None:
-    """Play an environment with the arrow keys or, in the terminal, a game against a trained policy.
+    """Play an environment by keyboard or, in the terminal, a game against a trained policy.
 
     Args:
         run: folder of a run on a game, to play against
         env: environment id; LunarLander-v3, or the run's own game, if not given
         seed: seed of the first episode
-        record: new file .npz for the episodes played with the arrow keys, such as for demos/23_behaviour_cloning.py
+        record: new file .npz for the episodes played by keyboard, such as for demos/23_behaviour_cloning.py
     """
     from scratchac import api
     from scratchac.environments.games import GAMES
@@ -196,20 +229,18 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
     from scratchac.tools import keyboard
 
     if run is None and env not in GAMES:
-        returns = keyboard.play("LunarLander-v3" if env is None else env, seed, record=record)
-        if returns:
-            print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
+        print_mean(keyboard.play("LunarLander-v3" if env is None else env, seed, record=record))
         return
     if run is None:
         raise UserError(f"{env} is played against a trained run: scratchac play RUN")
     if record is not None:
-        raise UserError("--record is for episodes played with the arrow keys")
+        raise UserError("--record is for episodes played in a window")
     name = Run.open(run).config["env"]
     if name not in GAMES or env not in (None, name):
         raise UserError(f"{run} is a run on {name}, not on {env or ' or '.join(GAMES)}")
     outcomes = keyboard.play_game(api.load(run), name, seed)
-    won, drawn, lost = (outcomes.count(x) for x in (1, 0, -1))
-    print(f"\n{won} won, {drawn} drawn, {lost} lost")
+    won, drawn, lost, left = (outcomes.count(x) for x in (1, 0, -1, None))
+    print(f"\n{won} won, {drawn} drawn, {lost} lost{f', {left} left' if left else ''}")
 
 
 def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.arg(name="break", metavar="NAME")] = None,

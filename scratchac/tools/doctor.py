@@ -56,9 +56,11 @@ def report() -> list[tuple[str, str]]:
             lines.append((f"backend {name}", "ready"))
         except kernels.BackendError as error:
             lines.append((f"backend {name}", str(error)))
+    if version("kernels"):
+        lines.append(("kernels", "an unrelated package of this name is installed, and one of the two has replaced files of the other"))
     lines.append(("GPU", gpu() or "none"))
     lines += [(name, version(name) or f"missing: {command}") for name, command in OPTIONAL.items()]
-    lines.append(("screen", "yes" if has_screen() else "none: train, evaluate and video work, play does not"))
+    lines.append(("screen", "yes" if has_screen() else "none: train, evaluate and video work, watch and play do not"))
     lines += [(name, drawn(program)) for name, program in DRAW.items() if "MuJoCo" not in name or version("mujoco")]
     return [*lines, ("missing", missing())]
 

@@ -1,28 +1,38 @@
-"""Play an environment by keyboard: alone with arrow keys, or a game against a trained run in the terminal."""
+"""Play an environment by keyboard: alone in a window, or a game against a trained run in the terminal."""
 
-import os
+from itertools import chain, islice, repeat
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 
 from scratchac.algorithms.config import whole
 from scratchac.environments.make import close, make
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file, write_arrays
+from scratchac.tools.window import require_screen, show_episodes
 
-# environment id → ({keys: action}, the action when no key is held)
+# environment id → {key: action}, the action when no key is held, and what the window says of the keys. Where actions are numbers, the
+# first key that is held counts; where they are vectors, those of all keys that are held are added.
 KEYS = {
-    "LunarLander": ({("left",): 1, ("up",): 2, ("right",): 3}, 0),
-    "CartPole": ({("left",): 0, ("right",): 1}, 0),
-    "MountainCar": ({("left",): 0, ("right",): 2}, 1),
-    "Acrobot": ({("left",): 0, ("right",): 2}, 1),
-    "Pendulum": ({("left",): [2.0], ("right",): [-2.0]}, [0.0]),
-    "MountainCarContinuous": ({("left",): [-1.0], ("right",): [1.0]}, [0.0]),
+    "LunarLander": ({"left": 1, "up": 2, "right": 3}, 0, "left and right engine, up: main engine"),
+    "LunarLanderContinuous": ({"left": [0, -1], "up": [1, 0], "right": [0, 1]}, [0, 0], "left and right engine, up: main engine"),
+    "CartPole": ({"left": 0, "right": 1}, 0, "right: push to the right; otherwise to the left"),
+    "MountainCar": ({"left": 0, "right": 2}, 1, "left, right: accelerate"),
+    "MountainCarContinuous": ({"left": [-1], "right": [1]}, [0], "left, right: accelerate"),
+    "Acrobot": ({"left": 0, "right": 2}, 1, "left, right: torque on the joint"),
+    "Pendulum": ({"left": [2], "right": [-2]}, [0], "left, right: torque"),
+    "CarRacing": ({"left": [-1, 0, 0], "right": [1, 0, 0], "up": [0, 1, 0], "down": [0, 0, 0.8]}, [0, 0, 0],
+                  "left, right: steer, up: gas, down: brake"),
+    "BipedalWalker": ({"q": [1, 0, 0, 0], "a": [-1, 0, 0, 0], "w": [0, 1, 0, 0], "s": [0, -1, 0, 0],
+                       "i": [0, 0, 1, 0], "k": [0, 0, -1, 0], "o": [0, 0, 0, 1], "l": [0, 0, 0, -1]}, [0, 0, 0, 0],
+                      "one leg: Q A hip, W S knee; the other: I K hip, O L knee"),
 }
+KEYS["BipedalWalkerHardcore"] = KEYS["BipedalWalker"]
 
 
 def controls(env):
-    """({keys held: action}, action without keys) for an environment id. Raises UserError where no keys are known."""
+    """({key: action}, action without keys, words for the keys) of an environment id. Raises UserError where no keys are known."""
     name = str(env).rsplit("-v", 1)[0]
     if name not in KEYS:
         raise UserError(f"no keys are known for {env}; there are keys for: {', '.join(KEYS)}; "
@@ -30,66 +40,65 @@ def controls(env):
     return KEYS[name]
 
 
+def chosen(keys, idle, holds):
+    """The action of the keys for which `holds` is true, or `idle` without any."""
+    held = [action for key, action in keys.items() if holds(key)]
+    if isinstance(idle, list):
+        return np.sum([idle, *held], axis=0, dtype=np.float32)
+    return held[0] if held else idle
+
+
 def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
-    """Open a window and play with the arrow keys until it is closed or Escape is pressed, or for a number of episodes.
+    """Open a window and play by keyboard until it is closed or Escape is pressed, or for a number of episodes.
 
     record   a new file .npz for what was seen and done in the episodes that ended: obs (T, O), actions (T, …), rewards (T,) and
              done (T,), which is 1 at the last step of each episode
 
     Returns the returns of the episodes that ended. Raises UserError where there is no screen, and for a file that exists.
     """
-    keys, idle = controls(env)
+    keys, idle, words = controls(env)
     if record is not None and Path(record).exists():
         raise UserError(f"{record} exists already, and nothing is overwritten: name another file with --record")
     seed = seed if seed is None else whole("--seed", seed, 0)
+    require_screen()
     made = make(env, render_mode="rgb_array")
-    import pygame
-
-    pygame.display.init()               # not pygame.init(): that would look for a sound card as well
-    pygame.font.init()
+    made = made if record is None else Recorder(made)
     try:
-        obs, _ = made.reset(seed=seed)
-        frame = made.render()
-        size = frame.shape[1], frame.shape[0]
-        window = pygame.display.set_mode(size)
-        # Without a screen SDL may silently choose a driver that shows nothing; that is accepted only if the user has chosen it.
-        if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-            raise pygame.error("none was found")
-    except pygame.error as error:
-        close(made)
-        raise UserError(f"playing needs a screen: {error}") from None
-    pygame.display.set_caption(f"{env}: arrow keys, Escape to leave")
-    font, clock = pygame.font.Font(None, 28), pygame.time.Clock()
-    pressed = {name: getattr(pygame, f"K_{name.upper()}") for held in keys for name in held}
-    total, finished, steps, ended = 0.0, [], [], 0
-    try:
-        while episodes is None or len(finished) < episodes:
-            for event in pygame.event.get():
-                if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
-                    return finished
-            down = pygame.key.get_pressed()
-            action = next((a for held, a in keys.items() if all(down[pressed[name]] for name in held)), idle)
-            seen = np.array(obs)
-            obs, reward, term, trunc, _ = made.step(action)
-            steps.append((seen, action, float(reward), term or trunc))
-            total += float(reward)
-            window.blit(pygame.surfarray.make_surface(made.render().swapaxes(0, 1)), (0, 0))
-            window.blit(font.render(f"{total:.0f}", True, (230, 120, 40)), (10, 10))
-            pygame.display.flip()
-            clock.tick(made.metadata.get("render_fps", 50))
-            if term or trunc:
-                print(f"episode {len(finished) + 1}: {total:.1f}")
-                finished.append(total)
-                total, ended = 0.0, len(steps)
-                obs, _ = made.reset()
+        return show_episodes(lambda window: lambda obs: chosen(keys, idle, window.holds), made, env,
+                             islice(chain([seed], repeat(None)), episodes), f"{words}; Escape leaves")
     finally:
         close(made)
-        pygame.quit()
-        if record is not None and ended:
-            columns = zip(("obs", "actions", "rewards", "done"), zip(*steps[:ended], strict=True), strict=True)
-            with atomic_file(record) as file:
+        if record is not None:
+            made.write(record)
+
+
+class Recorder(gym.Wrapper):
+    """Keeps (observation, action, reward, whether the episode ended) of each step."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.steps = []
+
+    def write(self, path):
+        """Write the episodes that ended into a file .npz; none is written without one. Raises WriteError."""
+        ended = max((i for i, (*_, done) in enumerate(self.steps, start=1) if done), default=0)
+        if ended:
+            columns = zip(("obs", "actions", "rewards", "done"), zip(*self.steps[:ended], strict=True), strict=True)
+            with atomic_file(path) as file:
                 write_arrays(file, {name: np.array(column) for name, column in columns})
-    return finished
+
+    def reset(self, **options):
+        """`reset` of the environment."""
+        obs, info = self.env.reset(**options)
+        self.seen = np.array(obs)
+        return obs, info
+
+    def step(self, action):
+        """`step` of the environment."""
+        obs, reward, term, trunc, info = self.env.step(action)
+        self.steps.append((self.seen, action, float(reward), term or trunc))
+        self.seen = np.array(obs)
+        return obs, reward, term, trunc, info
 
 
 # -- games, in the terminal ----------------------------------------------------------------------------------------------
@@ -103,21 +112,22 @@ def play_game(agent, name, seed=None):
 
     seed    the user begins the first game if it is even, or not given
 
-    Returns the outcomes of the games that ended: 1, 0 or −1.
+    Returns the outcomes of the games: 1, 0 or −1, and None for one that was left after a move.
     """
     seed = seed if seed is None else whole("--seed", seed, 0)
     game = make(name, opponent=lambda obs, legal, rng: agent.act(obs, explore=False))
     outcomes = []
     while True:
         obs, _ = game.reset(seed=seed)
-        seed, over = None, False
+        seed, over, moved = None, False, False
         print(f"\nYou play {'XO'[game.side]}, and X begins.")
         while not over:
             print(drawn(obs, name, game.side))
             action = _ask(BOARDS[name][0], game.table.legal)
             if action is None:
-                return outcomes
+                return [*outcomes, None] if moved else outcomes
             obs, outcome, over, _, _ = game.step(action)
+            moved = True
         print(f"{drawn(obs, name, game.side)}\n{ {1: 'You win.', 0: 'A draw.', -1: 'You lose.'}[outcome]}")
         outcomes.append(outcome)
 

@@ -24,7 +24,7 @@ REPLAY = "--learning-starts 50 --buffer-size 500 --batch-size 16 --hidden 16"
 SHORT = {"sac": REPLAY, "td3": REPLAY, "discrete-sac": REPLAY, "a2c": "--rollout 10 --envs 2",
          "ppo": "--rollout 20 --envs 2 --batch-size 20 --epochs 1"}
 MODULE = "outside:"                         # a module of the user's own, beside this file
-NO_FILM = r"a film needs an environment that takes render_mode='rgb_array': "
+NO_FILM = r"to be seen, an environment has to take render_mode='rgb_array': "
 
 pytestmark = pytest.mark.thirdparty
 

@@ -58,7 +58,7 @@ function step() {
   game.env = env;
   game.motor = picture.motor(env);
   game.history.push({
-    first: game.first, pushed, ...distribution(policy, obs), env,
+    tick: game.ticks, first: game.first, pushed, ...distribution(policy, obs), env,
     value: policy.critic ? value(policy, obs, raw) : game.return,
     delta: policy.critic && tdError(policy, transition, head.low?.map(normal)),
   });
@@ -109,7 +109,9 @@ function drawThoughts() {
   if (policy.critic) drawCurves($("delta"), { lines: [{ values: pick((s) => s.delta), colour: colours.orange }] }, history, WINDOW);
   if (head.kind === "categorical") {
     const shares = world.actions.map((_, i) => ({ values: pick((s) => s.probabilities[i]), colour: colours[SERIES[i]] }));
-    drawCurves($("actions"), { shares }, history, WINDOW, [0, 1]);
+    const steps = stepsOfColumn($("actions"), WINDOW);
+    drawCurves($("actions"), { shares, steps }, history, WINDOW, [0, 1]);
+    $("policy-name").textContent = `π(a|s), mean of ${steps} steps`;
   } else {
     const lines = [{ values: pick((s) => s.env[0]), colour: colours.orange }];
     if (head.kind === "gaussian") {

@@ -178,10 +178,15 @@ const pictures = {
   },
 };
 
+const MARGIN = 54, TICKS = [200, 150, 100, 50, 0];      // pixels right of the curves, for numbers; steps ago that the time axis names
+
+// How many steps a column of shares stands for: as many as make it 8 pixels wide, or one more.
+const stepsOfColumn = (canvas, window) => Math.ceil(8 * window / (canvas.clientWidth - MARGIN));
+
 // Curves over the last `window` steps. lines: [{values, colour, band}], band a second array of half widths. shares instead of lines:
-// arrays of numbers that add up to 1 at every step, drawn as columns on one another.
-function drawCurves(canvas, { lines = [], shares = [] }, history, window, range = null) {
-  const { ctx, width, height } = prepare(canvas), right = width - 54, bottom = height - 9;
+// arrays of numbers that add up to 1 at every step, drawn as columns on one another, each the mean over `steps` steps.
+function drawCurves(canvas, { lines = [], shares = [], steps = 1 }, history, window, range = null) {
+  const { ctx, width, height } = prepare(canvas), right = width - MARGIN, bottom = height - 23;
   let [low, high] = range ?? [Infinity, -Infinity];
   if (!range) {
     for (const { values } of lines) for (const y of values) [low, high] = [Math.min(low, y), Math.max(high, y)];
@@ -203,22 +208,23 @@ function drawCurves(canvas, { lines = [], shares = [] }, history, window, range 
   for (const y of zero ? [0] : []) line(ctx, [[0, py(y)], [right, py(y)]], colours.line, 1);
   if (zero && marks.every((y) => Math.abs(py(y) - py(0)) > 12)) text(0, colours.muted);
   line(ctx, [[0, bottom + 1], [right, bottom + 1]], colours.line, 1);
+  ctx.fillStyle = colours.muted;
+  for (const ago of TICKS) {
+    const x = right * (1 - ago / window);
+    ctx.textAlign = ago === 0 ? "right" : ago === window ? "left" : "center";
+    ctx.fillText(ago === 0 ? "now" : ago === window ? `${ago} steps ago` : ago, x, bottom + 16);
+    line(ctx, [[x, bottom + 1], [x, bottom + 5]], colours.line, 1);
+  }
+  ctx.textAlign = "left";
 
   ctx.save();
   ctx.beginPath();
   ctx.rect(0, 2, right + 4, height);
   ctx.clip();
+  if (shares.length && history.length) drawShares(ctx, shares, steps, history, px, py);
   history.forEach((sample, i) => {
-    let below = 0;
-    ctx.globalAlpha = 0.72;
-    for (const { values, colour } of shares) {
-      ctx.fillStyle = colour;
-      ctx.fillRect(px(i) - right / window, py(below + values[i]), right / window + 0.4, py(below) - py(below + values[i]) + 0.4);
-      below += values[i];
-    }
-    ctx.globalAlpha = 1;
     if (sample.first) line(ctx, [[px(i), 4], [px(i), bottom]], colours.muted, 1, [1, 4]);
-    if (sample.pushed) { ctx.fillStyle = colours.green; ctx.fillRect(px(i) - right / window / 2, bottom + 3, right / window + 0.5, 4); }
+    if (sample.pushed) { ctx.fillStyle = colours.green; ctx.fillRect(px(i) - right / window / 2, bottom + 2, right / window + 0.5, 3); }
   });
   for (const { values, colour, band } of lines) {
     let part = [];
@@ -243,4 +249,23 @@ function drawCurves(canvas, { lines = [], shares = [] }, history, window, range 
     finish(true);
   }
   ctx.restore();
+}
+
+// Columns begin at multiples of their steps, so that they move along and do not change. Without a mean, a policy that goes from 0 to 1 and
+// back at every step would be stripes finer than a pixel. Edges are whole pixels, for there would be seams otherwise.
+function drawShares(ctx, shares, steps, history, px, py) {
+  const whole = (x) => Math.round(x * devicePixelRatio) / devicePixelRatio;
+  ctx.globalAlpha = 0.72;
+  for (let start = 0, end; start < history.length; start = end) {
+    end = Math.min(history.length, start + steps - history[start].tick % steps);
+    const left = whole(px(start - 1)), right = whole(px(end - 1));
+    let below = 0;
+    for (const { values, colour } of shares) {
+      const above = below + values.slice(start, end).reduce((a, b) => a + b) / (end - start);
+      ctx.fillStyle = colour;
+      ctx.fillRect(left, whole(py(above)), right - left, whole(py(below)) - whole(py(above)));
+      below = above;
+    }
+  }
+  ctx.globalAlpha = 1;
 }
