@@ -1,5 +1,6 @@
 """An exported policy acts as NumPy does, in a web page (shown by a real browser) and in ONNX's runtime."""
 
+import re
 import sys
 from dataclasses import asdict
 

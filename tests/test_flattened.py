@@ -229,8 +229,9 @@ def test_a_flattened_policy_is_exported(tmp_path, quick_end):
     obs = np.stack([gym.spaces.flatten(NESTED, NESTED.sample()) for _ in range(20)]).astype(np.float32)
     played, = runtime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"obs": obs})
     np.testing.assert_array_equal(played, agent.act(obs, explore=False))
-    kept, = onnx.load(path).metadata_props
-    assert kept.key == "observation_space" and alike(Flattened(spaces.space_from_json(json.loads(kept.value))), agent.flattened)
+    facts = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    assert alike(Flattened(spaces.space_from_json(json.loads(facts.pop("observation_space")))), agent.flattened)
+    assert facts == {"environment": "Seen", "env_args": "{}", "algorithm": "a2c", "steps": str(agent.step), "seed": "0"}
 
 
 @pytest.mark.parametrize("damage", [{"kind": "Dict", "parts": [["a", {"kind": "Nothing"}]]},

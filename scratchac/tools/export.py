@@ -18,7 +18,7 @@ from scratchac.environments.flattened import is_picture
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
 from scratchac.experiments.pages import assembled, in_script
-from scratchac.experiments.run import Run
+from scratchac.experiments.run import Run, to_json
 from scratchac.nn import MLP, Parameters
 from scratchac.normalise import LIMIT
 from scratchac.policies import ILLEGAL
@@ -138,7 +138,8 @@ def onnx_graph(run: Run) -> bytes:
     """The bytes of a graph obs (batch, O) → action (batch, …shape): `agent.act(obs, explore=False)`.
 
     Actions are float32, or int64 where they are whole numbers. Where observations are flattened, `obs` has the vectors that
-    Gymnasium's `flatten` makes; the graph's metadata have the space, as in config.json, under `observation_space`.
+    Gymnasium's `flatten` makes; the graph's metadata have the space, as in config.json, under `observation_space`, and beside it
+    `environment`, `env_args`, `algorithm`, `seed` and the `steps` that were trained.
 
     With `action_mask` the action is a legal one, as obs says; the graph does not check that its features are a mask.
     It has passed ONNX's checker, and acts as the agent does on random observations. Raises UserError without the packages.
@@ -150,7 +151,7 @@ def onnx_graph(run: Run) -> bytes:
         raise UserError(f"--format onnx needs packages that are missing: {INSTALL}") from None
     agent = api.load(run.path)
     policy = policy_of(agent)
-    model = _graph(onnx, policy, run.config)
+    model = _graph(onnx, policy, run.config, agent.step)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
 
@@ -179,7 +180,7 @@ def _same(played: np.ndarray, wanted: np.ndarray, dist: Any) -> bool:
     return bool((difference <= 1e-4 * width + rounding).all())
 
 
-def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
+def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any], steps: int) -> Any:
     make, head = onnx.helper, policy["head"]
     nodes: list[Any] = []
     constants: list[Any] = []
@@ -240,5 +241,7 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any]) -> Any:
     # An old operator set and format: all that is needed is in them, and old runtimes read them.
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8, producer_name="scratchac",
                             producer_version=__version__)
-    make.set_model_props(model, {"observation_space": json.dumps(config["observation_space"])})
+    facts = {"environment": config["env"], "env_args": json.dumps(to_json(config["env_args"])), "algorithm": config["algorithm"],
+             "steps": str(steps), "seed": str(config["seed"]), "observation_space": json.dumps(config["observation_space"])}
+    make.set_model_props(model, facts)
     return model
