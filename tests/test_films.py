@@ -142,6 +142,11 @@ def test_a_film_of_the_best_the_median_or_the_worst_of_ten_episodes(pick, name, 
     assert captions == [f"{which}{' of 10: ' if which else ''}step {i}, return {i}" for which, last in parts for i in range(last + 1)]
 
 
+def test_what_is_picked_is_best_median_or_worst(tmp_path):
+    with pytest.raises(UserError, match="unknown pick 'wrst'; did you mean worst"):
+        video.record(Still(), Varied, tmp_path, draw=grey, pick=("wrst",))
+
+
 def test_a_film_of_several_episodes_numbers_them(tmp_path, monkeypatch):
     captions = []
     monkeypatch.setattr(video.frames, "caption", lambda image, text: captions.append(text))

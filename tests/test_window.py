@@ -100,6 +100,9 @@ def test_an_environment_that_does_not_draw_opens_no_window(seen, monkeypatch):
     monkeypatch.setattr(window, "Window", None)
     with pytest.raises(UserError, match="to be seen, an environment has to take render_mode"):
         window.watch(Still(), Constant)
+    monkeypatch.setattr(Drawn, "render", lambda self: [])
+    with pytest.raises(UserError, match="renders no pictures"):
+        window.watch(Still(), Drawn)
 
 
 # -- playing ---------------------------------------------------------------------------------------------------------------
@@ -141,7 +144,7 @@ def test_every_key_is_an_action_of_the_environment_and_is_named(name):
         space = gym.make(ids[-1]).action_space
         assert all(keyboard.chosen(keys, idle, {key}.__contains__) in space for key in [*keys, None])
     assert all(re.search(rf"\b{key if len(key) > 1 else key.upper()}\b", words) for key in keys)
-    image = Image.new("RGB", (window.SMALLEST, 24))
+    image = Image.new("RGB", ({"Pendulum": 500, "Acrobot": 500}.get(name, 600), 24))
     frames.caption(image, f"{words}; Escape leaves", size=13)
     assert np.asarray(image).max() == 255                   # it fits
 

@@ -17,6 +17,7 @@ from scratchac.errors import UserError, one_line
 
 FPS = 50                        # frames a second where an environment does not say how many it has
 FASTEST, SLOWEST = 1000, 0.1    # what an environment says is used between these
+NO_PICTURES = "the environment renders no pictures with render_mode='rgb_array'"
 Act = Callable[[Any], Any]      # observation → action
 
 
@@ -73,7 +74,7 @@ def draw(env: gym.Env) -> list[np.ndarray]:
         raise UserError(f"the environment cannot draw here: {one_line(error, with_type=False)}") from None
     pictures = picture if isinstance(picture, list) else [picture]
     if not all(isinstance(x, np.ndarray) for x in pictures):
-        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
+        raise UserError(NO_PICTURES)
     return [x.copy() for x in pictures]
 
 

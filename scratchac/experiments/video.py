@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.drawing import draw_without_screen
 from scratchac.environments.make import close
 from scratchac.environments.rewind import Checked
-from scratchac.errors import TrainingError, UserError, one_line
+from scratchac.errors import TrainingError, UserError, one_line, unknown
 from scratchac.experiments import frames
 from scratchac.experiments.files import atomic_file
 from scratchac.experiments.frames import FPS
@@ -43,6 +43,9 @@ def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0
 
     Raises UserError if the environment cannot render, or its frames cannot be encoded, and EnvironmentFailed.
     """
+    for name in pick:
+        if name not in get_args(Pick):
+            raise unknown("pick", name, list(get_args(Pick)))
     encode, kind = (_mp4, "mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "gif")
     path = Path(folder) / f"{'-'.join(['video', *pick])}.{kind}"
     with _film(agent, env, episodes, seed, pick, kwargs) as (shots, fps), atomic_file(path) as file:
@@ -110,7 +113,7 @@ def _limited(shots: Iterator[Shot]) -> Iterator[Shot]:
             return
         yield shot
     if not number:
-        raise UserError("the environment renders no pictures with render_mode='rgb_array'")
+        raise UserError(frames.NO_PICTURES)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,10 @@ def show_episodes(act_in, made, env, seeds, hint=""):
     """
     returns, fps = [], frames.rate(made, env)
     made.reset()                                                            # for a first picture, which has the size of all
-    with Window(f"{name_of(env)}: Escape leaves", frames.draw(made)[-1], hint) as window:
+    first = frames.draw(made)
+    if not first:
+        raise UserError(frames.NO_PICTURES)
+    with Window(f"{name_of(env)}: Escape leaves", first[-1], hint) as window:
         act = act_in(window)
         for number, seed in enumerate(seeds, start=1):
             for scene in frames.played(act, made, seed):
