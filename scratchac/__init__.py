@@ -14,8 +14,8 @@ import kernels
 
 if not getattr(kernels, "SCRATCHAC_KERNELS", False):
     # Installed later, it has replaced files of this project's; and uninstalled, it has taken them away.
-    message = (f"scratchac needs its own package `kernels`, and that at {[*kernels.__path__][0]} is an unrelated one, or what it has left: "
-               "pip uninstall kernels, then install scratchac once more, with pip's --force-reinstall")
+    message = (f"scratchac needs its own package `kernels`, and {next(iter(kernels.__path__))} is an unrelated one, or what it has "
+               "left: pip uninstall kernels, then install scratchac once more, with pip's --force-reinstall")
     if sys.argv[0] == "-m" or Path(sys.argv[0]).stem == "scratchac":        # the command: its errors are one line
         print(f"scratchac: {message}", file=sys.stderr)
         sys.exit(2)

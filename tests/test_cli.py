@@ -7,12 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gymnasium as gym
-import numpy as np
 import pytest
 
 from scratchac.__main__ import main
-from scratchac.errors import UserError
 from scratchac.tools.flags import env_args_from, in_words
 
 FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
@@ -39,8 +36,8 @@ def test_help_is_quick():
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "watch", "export", "play", "gradcheck", "exercise",
-                                     "learn", "microscope", "museum", "hunt", "docs", "presets", "doctor"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "watch", "export", "play", "gradcheck",
+                                     "exercise", "learn", "microscope", "museum", "hunt", "docs", "presets", "doctor"])
 def test_every_command_has_help(command, capsys):
     arguments = [command, "--help"]
     try:

@@ -132,14 +132,14 @@ class Varied(Filmed):
 
 
 @pytest.mark.parametrize("pick, name, parts", [
-    (("best",), "video-best", [("best", 10)]), (("median",), "video-median", [("median", 5)]),
-    (("worst", "best"), "video-worst-best", [("worst", 1), ("best", 10)]), ((), "video", [("", 1)])])
+    (("best",), "video-best", [("best of 10: ", 10)]), (("median",), "video-median", [("median of 10: ", 5)]),
+    (("worst", "best"), "video-worst-best", [("worst of 10: ", 1), ("best of 10: ", 10)]), ((), "video", [("", 1)])])
 def test_a_film_of_the_best_the_median_or_the_worst_of_ten_episodes(pick, name, parts, tmp_path, monkeypatch):
     """Returns are 1, 8, 5, 2, 9, 6, 3, 10, 7 and 4; of the two in the middle the lower one is the median."""
     captions = []
     monkeypatch.setattr(video.frames, "caption", lambda image, text: captions.append(text))
     assert video.record(Still(), Varied, tmp_path, draw=grey, pick=pick).stem == name
-    assert captions == [f"{which}{' of 10: ' if which else ''}step {i}, return {i}" for which, last in parts for i in range(last + 1)]
+    assert captions == [f"{part}step {i}, return {i}" for part, last in parts for i in range(last + 1)]
 
 
 def test_what_is_picked_is_best_median_or_worst(tmp_path):

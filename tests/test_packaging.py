@@ -1,6 +1,7 @@
 """The package: what its page says, what is in a wheel, and what an unrelated package called `kernels` does to it."""
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from scratchac.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "scratchac" / "PACKAGE.md").read_text()
-SAYS = re.compile(r"scratchac needs its own package `kernels`, and that at \S+/kernels is an unrelated one, or what it has left: "
+SAYS = re.compile(r"scratchac needs its own package `kernels`, and \S+/kernels is an unrelated one, or what it has left: "
                   r"pip uninstall kernels, then install scratchac once more, with pip's --force-reinstall\n$")
 
 
@@ -25,7 +26,7 @@ def test_the_package_s_page_needs_nothing_beside_it():
     assert settings["metadata"]["long_description"] == "file: scratchac/PACKAGE.md"
     assert not re.findall(r"\]\(|<img|://", PAGE)
     rows = re.findall(r"^\| (`.+?`) \|", PAGE, re.MULTILINE)
-    named = {word for row in rows for command in re.findall(r"`(.+?)`", row) for word in command.removeprefix("scratchac ").split()[:1]}
+    named = {command.removeprefix("scratchac ").split()[0] for row in rows for command in re.findall(r"`(.+?)`", row)}
     assert len(named) > 8 and named <= set(COMMANDS)
 
 
@@ -50,10 +51,11 @@ def site(tmp_path):
             (folder / name).unlink()
 
     def python(*words):
-        """Isolated from the checkout: -P and an empty PYTHONPATH, and the folder first of all."""
-        program = f"import sys; sys.path.insert(0, {str(folder)!r}); sys.argv = {list(words)!r}; "
-        return subprocess.run([sys.executable, "-P", "-c", program + "import scratchac, kernels; from scratchac import nn; print(kernels.__file__)"],
-                              capture_output=True, text=True, env={"PATH": "", "SYSTEMROOT": ""}, cwd=tmp_path)
+        """What a program of that name gets whose packages are in the folder."""
+        program = (f"import sys; sys.path.insert(0, {str(folder)!r}); sys.argv = {list(words)!r}; "
+                   "import scratchac, kernels; from scratchac import nn; print(kernels.__file__)")
+        alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, env=alone, cwd=tmp_path)
 
     return install, uninstall_theirs, python, folder
 
@@ -85,13 +87,16 @@ def test_a_wheel_has_every_file_and_nothing_else(tmp_path):
     """Built without the network, where setuptools is there; that it runs by itself is tried in .ci/run."""
     pytest.importorskip("setuptools", reason="setuptools is not installed")
     source = tmp_path / "source"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = listed.split("\0")[:-1]
     for name in tracked:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True)
+    words = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, source]
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
         page = wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA"))).decode()
-    assert names == {name for name in tracked if name.startswith(("scratchac/", "kernels/"))} - {"kernels/README.md", "scratchac/PACKAGE.md"}
+    kept = {name for name in tracked if name.startswith(("scratchac/", "kernels/"))}
+    assert names == kept - {"kernels/README.md"}
     assert page.endswith(PAGE)

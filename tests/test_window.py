@@ -83,6 +83,7 @@ def test_a_run_is_watched(tmp_path, seen, capsys):
     assert len(seen) == sum(expected) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["watch", "RUN"], ["play"]])
 def test_without_a_screen_there_is_one_line(words, tmp_path, monkeypatch):
     """And nothing of SDL's own: it is not asked where no display is named."""
@@ -151,7 +152,7 @@ def test_every_key_is_an_action_of_the_environment_and_is_named(name):
 
 def test_a_game_that_is_left_counts_as_left(monkeypatch, capsys, tmp_path):
     pytest.importorskip("pettingzoo", reason="the extra `games` is not installed")
-    scratchac.train("ppo", "tictactoe_v3", 200, n_steps=50, out=tmp_path / "run", eval_episodes=0)
+    scratchac.train("ppo", "tictactoe_v3", 200, envs=4, rollout=50, batch_size=50, out=tmp_path / "run", eval_episodes=0)
     for answers, left in (["q"], ""), (["5", "q"], ", 1 left"):
         given = iter(answers)
         monkeypatch.setattr("builtins.input", lambda *_, given=given: next(given))
@@ -169,7 +170,7 @@ def test_the_caption_of_a_scene_and_where_it_stands():
     for image in (wide, narrow):
         frames.caption(image, "step 123, return 45")
     changed = (np.asarray(wide) != (255, 0, 0)).any(axis=2)
-    assert changed[:25, :120].all() and not changed[40:].any() and not changed[:, 200:].any()
+    assert changed[:15, :100].all() and not changed[30:].any() and not changed[:, 200:].any()
     assert (np.asarray(narrow) == (255, 0, 0)).all()        # it would not fit
 
 

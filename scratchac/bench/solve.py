@@ -128,7 +128,7 @@ def run(one, seed, pace, warms=False):
     Raises RuntimeError with the last line of an error.
     """
     with ExitStack() as stack:
-        errors = stack.enter_context(tempfile.TemporaryFile("w+"))
+        errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace"))
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = os.environ | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
         if one.empty:

@@ -318,7 +318,7 @@ def _whole_lines(path: Path) -> list[str]:
 
     Raises ValueError for more than MOST_ROWS of them, or of MOST_BYTES, and OSError.
     """
-    with open_file(path, MOST_BYTES) as file, io.TextIOWrapper(file, newline="") as text:
+    with open_file(path, MOST_BYTES) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         lines = list(islice(text, MOST_ROWS + 2))
     if len(lines) > MOST_ROWS + 1:
         raise ValueError(f"it has more than {MOST_ROWS:,} rows")

@@ -57,7 +57,7 @@ def report() -> list[tuple[str, str]]:
         except kernels.BackendError as error:
             lines.append((f"backend {name}", str(error)))
     if version("kernels"):
-        lines.append(("kernels", "an unrelated package of this name is installed, and one of the two has replaced files of the other"))
+        lines.append(("kernels", "an unrelated package of this name is installed, and one has replaced files of the other"))
     lines.append(("GPU", gpu() or "none"))
     lines += [(name, version(name) or f"missing: {command}") for name, command in OPTIONAL.items()]
     lines.append(("screen", "yes" if has_screen() else "none: train, evaluate and video work, watch and play do not"))

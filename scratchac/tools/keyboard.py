@@ -10,10 +10,10 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.make import close, make
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file, write_arrays
-from scratchac.tools.window import require_screen, show_episodes
+from scratchac.tools.window import open_display, show_episodes
 
-# environment id → {key: action}, the action when no key is held, and what the window says of the keys. Where actions are numbers, the
-# first key that is held counts; where they are vectors, those of all keys that are held are added.
+# environment id → {key: action}, the action when no key is held, and what the window says of the keys. Where actions are numbers,
+# the first key that is held counts; where they are vectors, those of all keys that are held are added.
 KEYS = {
     "LunarLander": ({"left": 1, "up": 2, "right": 3}, 0, "left and right engine, up: main engine"),
     "LunarLanderContinuous": ({"left": [0, -1], "up": [1, 0], "right": [0, 1]}, [0, 0], "left and right engine, up: main engine"),
@@ -60,7 +60,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
     if record is not None and Path(record).exists():
         raise UserError(f"{record} exists already, and nothing is overwritten: name another file with --record")
     seed = seed if seed is None else whole("--seed", seed, 0)
-    require_screen()
+    open_display()
     made = make(env, render_mode="rgb_array")
     made = made if record is None else Recorder(made)
     try:

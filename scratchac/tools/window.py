@@ -1,6 +1,7 @@
 """A window that shows an environment: while a policy plays in it, or somebody at the keyboard."""
 
 import os
+from contextlib import contextmanager
 from itertools import count, islice
 
 from PIL import Image
@@ -17,12 +18,37 @@ from scratchac.training.checks import require_fit
 SMALLEST = 480                  # pixels of a window's width; smaller pictures are enlarged by a whole number
 
 
-def require_screen():
-    """Raise UserError without a screen. To be called before anything draws: SDL writes complaints of its own where it finds none."""
-    if not has_screen() and "SDL_VIDEODRIVER" not in os.environ:
-        raise UserError("a window needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names one")
+def open_display():
+    """Open SDL's display. Raises UserError where there is none. To be called before anything draws, which would open it noisily."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")                       # environments open all of SDL; not everybody has a sound card
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")       # environments open all of SDL, and not everybody has a sound card
+    import pygame
+
+    chosen = "SDL_VIDEODRIVER" in os.environ
+    try:
+        if not has_screen() and not chosen:
+            raise pygame.error("neither DISPLAY nor WAYLAND_DISPLAY names one")
+        with without_stderr():
+            pygame.display.init()                           # not pygame.init(), which looks for a sound card as well
+        # Without a screen SDL may silently choose a driver that shows nothing; that is accepted only if the user has chosen it.
+        if pygame.display.get_driver() in ("dummy", "offscreen") and not chosen:
+            raise pygame.error("none was found")
+    except pygame.error as error:
+        pygame.quit()
+        raise UserError(f"a window needs a screen: {error}") from None
+
+
+@contextmanager
+def without_stderr():
+    """Within the block nothing is written to stderr, not even by C libraries: SDL's drivers complain there, then SDL says why."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 class Window:
@@ -35,21 +61,14 @@ class Window:
     """
 
     def __init__(self, title, first, hint=""):
-        require_screen()
+        open_display()
         import pygame
 
         self.pygame = pygame
         zoom = max(1, -(-SMALLEST // first.shape[1]))
         self.size = first.shape[1] * zoom, first.shape[0] * zoom
         self.hint = Image.new("RGB", (self.size[0], 24 if hint else 0))
-        try:
-            pygame.display.init()                                           # not pygame.init(), which looks for a sound card as well
-            self.surface = pygame.display.set_mode((self.size[0], self.size[1] + self.hint.height))
-            # Without a screen SDL may silently choose a driver that shows nothing; that is accepted only if the user has chosen it.
-            if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-                raise pygame.error("none was found")
-        except pygame.error as error:
-            raise UserError(f"a window needs a screen: {error}") from None
+        self.surface = pygame.display.set_mode((self.size[0], self.size[1] + self.hint.height))
         pygame.display.set_caption(title)
         self.clock = pygame.time.Clock()
         if hint:
@@ -121,7 +140,7 @@ def watch(agent, env, episodes=None, seed=0, explore=False, **kwargs):
     """
     seeds = count(whole("--seed", seed, 0))
     seeds = seeds if episodes is None else islice(seeds, whole("--episodes", episodes, 1))
-    require_screen()
+    open_display()
     seed_global_generators(seed)
     made = Checked(frames.drawing(env, kwargs))
     try:
