@@ -306,8 +306,10 @@ def test_a_page_on_a_phone_held_sideways(name, width, height, tmp_path, visit):
     path = export(save(disturbed(algorithm, env, **hyperparameters), tmp_path / "run", algorithm, env))
     page = visit(path, viewport={"width": width, "height": height}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    boxes = [x.bounding_box() for x in page.locator("button, input[type=range], label.switch").all()]
-    assert len(boxes) == 8 and all(44 <= box["height"] <= box["y"] + box["height"] <= height for box in boxes)
+    controls = page.locator("button, input[type=range], label.switch").all()
+    boxes = [x.bounding_box() for x in controls]
+    assert len(boxes) == 8 and all(box["width"] >= 70 or "Default" in x.inner_text() for x, box in zip(controls, boxes, strict=True))
+    assert all(44 <= box["height"] <= box["y"] + box["height"] <= height for box in boxes)
     world = page.locator("#world").bounding_box()
     assert world["y"] >= 0 and height / 2 <= world["height"] <= world["y"] + world["height"] <= height
 
@@ -321,7 +323,7 @@ STRIPES = """() => {
     ours.fillText = function (text, ...at) { texts.push(String(text)); write.call(this, text, ...at); };
     drawThoughts();
     ours.fillText = write;
-    const width = canvas.width - 60, row = canvas.getContext("2d").getImageData(0, Math.round(0.4 * canvas.height), width, 1);
+    const width = canvas.width - 60, row = canvas.getContext("2d").getImageData(0, Math.round((canvas.height - 23) / 2), width, 1);
     const pixels = new Uint32Array(row.data.buffer);
     return [texts, [...pixels.keys()].filter((x) => x && pixels[x] !== pixels[x - 1])];
 }"""
@@ -334,9 +336,9 @@ def test_the_curves_have_a_time_axis_and_a_policy_of_two_extremes_makes_no_strip
     page = visit(any_page, viewport={"width": width, "height": 860})
     until(page, "scratchac.game.ticks > 3")
     texts, edges = page.evaluate(STRIPES)
-    assert texts.count("now") == 3 and {"200 steps ago", "150", "100", "50"} <= set(texts)
+    assert texts.count("now") == 3 and {"−200 steps", "−100"} <= set(texts)
     assert len(edges) > 10 and all(b - a >= 8 for a, b in pairwise(edges[1:-1]))
-    steps = int(re.fullmatch(r"π\(a\|s\), mean of (\d+) steps", page.inner_text("#policy-name"))[1])
+    steps = int(re.fullmatch(r"π: means of (\d+) steps", page.inner_text("#means"))[1])
     assert 2 <= steps <= 8
 
 

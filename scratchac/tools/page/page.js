@@ -111,7 +111,7 @@ function drawThoughts() {
     const shares = world.actions.map((_, i) => ({ values: pick((s) => s.probabilities[i]), colour: colours[SERIES[i]] }));
     const steps = stepsOfColumn($("actions"), WINDOW);
     drawCurves($("actions"), { shares, steps }, history, WINDOW, [0, 1]);
-    $("policy-name").textContent = `π(a|s), mean of ${steps} steps`;
+    $("means").textContent = `π: means of ${steps} steps`;
   } else {
     const lines = [{ values: pick((s) => s.env[0]), colour: colours.orange }];
     if (head.kind === "gaussian") {

@@ -178,7 +178,7 @@ const pictures = {
   },
 };
 
-const MARGIN = 54, TICKS = [200, 150, 100, 50, 0];      // pixels right of the curves, for numbers; steps ago that the time axis names
+const MARGIN = 54, TICKS = [200, 100, 0];           // pixels right of the curves, for numbers; steps ago that the time axis names
 
 // How many steps a column of shares stands for: as many as make it 8 pixels wide, or one more.
 const stepsOfColumn = (canvas, window) => Math.ceil(8 * window / (canvas.clientWidth - MARGIN));
@@ -212,7 +212,7 @@ function drawCurves(canvas, { lines = [], shares = [], steps = 1 }, history, win
   for (const ago of TICKS) {
     const x = right * (1 - ago / window);
     ctx.textAlign = ago === 0 ? "right" : ago === window ? "left" : "center";
-    ctx.fillText(ago === 0 ? "now" : ago === window ? `${ago} steps ago` : ago, x, bottom + 16);
+    ctx.fillText(ago === 0 ? "now" : ago === window ? `−${ago} steps` : `−${ago}`, x, bottom + 16);
     line(ctx, [[x, bottom + 1], [x, bottom + 5]], colours.line, 1);
   }
   ctx.textAlign = "left";
