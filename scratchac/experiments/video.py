@@ -147,7 +147,7 @@ def _mp4(file: IO[bytes], images: Iterator[Image.Image], fps: float) -> None:
 
 def _gif(file: IO[bytes], images: Iterator[Image.Image], fps: float) -> None:
     every = math.ceil(fps / GIF_FPS)
-    kept = (image.quantize(64) for image in islice(images, 0, None, every))
+    kept = (image.quantize(64, Image.Quantize.FASTOCTREE) for image in islice(images, 0, None, every))
     # Times are whole hundredths of a second: those at which frames end are rounded, so that errors do not add up.
     ends = np.round(100 * every / fps * np.arange(MOST_FRAMES + 1)).astype(int)
     next(kept).save(file, format="GIF", save_all=True, append_images=kept, duration=(10 * np.diff(ends)).tolist(), loop=0)
