@@ -161,7 +161,8 @@ def test_sizes_of_layers_may_be_separated_by_commas(tmp_path, monkeypatch):
     ("train a2c --env CartPole-v1 --randomise", "LunarLander only"),
     ("evaluate nowhere", "nowhere is not a run"), ("evaluate", "RUN"), ("evaluate there --episodes 0", "is not a run"),
     ("resume nowhere", "is not a run"), ("plot", "at least one run"), ("plot nowhere", "is not a run"),
-    ("video nowhere", "is not a run"),
+    ("video nowhere", "is not a run"), ("watch nowhere", "is not a run"),
+    ("video nowhere --pick best --episodes 3", "give one of the two"),
     ("play --env Ant-v5", "no keys"), ("play --env Nothing-v0", "no keys"), ("gradcheck --jsn", "did you mean --json"),
 ])
 def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):

@@ -90,7 +90,7 @@ def caption(image: Image.Image, text: str, size: int | None = None) -> None:
 
 @cache
 def _font(size: int) -> Any:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
 
 
 def standing(scene: Scene, before: str = "") -> str:

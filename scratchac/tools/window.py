@@ -96,7 +96,7 @@ class Window:
         frames.caption(image, text)
         for picture, top in (image, 0), (self.hint, self.size[1]):
             if picture.height:
-                self.surface.blit(self.pygame.image.frombytes(picture.tobytes(), picture.size, "RGB"), (0, top))
+                self.surface.blit(self.pygame.image.frombuffer(picture.tobytes(), picture.size, "RGB"), (0, top))
         self.pygame.display.flip()
         self.clock.tick(fps)
 
