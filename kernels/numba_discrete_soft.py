@@ -148,7 +148,7 @@ def _update(actor, critic, temperature, settings, memory, rows, more):
     actor_parts, critic_parts = more
     dq, losses, entropies, sums = rows[10], rows[11], rows[12], rows[13]
     K, B, n = dq.shape
-    P, pieces, chunks = len(critic[0]), len(actor_parts) + 1, len(critic_parts) + 1
+    pieces, chunks = len(actor_parts) + 1, len(critic_parts) + 1
     alpha = np.exp(log_alpha[0])
     for p in prange(pieces):
         low, high = p * B // pieces, (p + 1) * B // pieces
@@ -162,10 +162,10 @@ def _update(actor, critic, temperature, settings, memory, rows, more):
             step_of_member(critic, critic_rates, tau, K, k)
     if chunks > 1:
         for p in prange(pieces):
-            step_of_slice(critic, critic_parts, critic_rates, tau, p * P // pieces, (p + 1) * P // pieces)
+            step_of_slice(critic, critic_parts, critic_rates, tau, p, pieces)
     for p in prange(pieces):
         actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], alpha, rows, p * B // pieces, (p + 1) * B // pieces)
-    step_of_slice(actor, actor_parts, actor_rates, 0.0, 0, len(actor[0]))
+    step_of_slice(actor, actor_parts, actor_rates, 0.0, 0, 1)
     entropy = mean_of(entropies)
     if learn_alpha:
         alpha_grad[0] = alpha * (entropy - log_alpha.dtype.type(target_entropy))

@@ -153,7 +153,7 @@ def critic_rows(critic, grad, k, sums, rows, low, high):
         sums[0] += error * error
         sums[1] += values[i]
         sums[2] += abs(error)
-    backward_rows(w, grad, sizes, K, k, k, K, code, sa, q, dq[k], np.empty((0, 0), q.dtype), low, high)
+    backward_rows(w, grad, sizes, K, k, k, K, code, sa, q, dq[k], dq[k, :0], low, high)
 
 
 @jit
@@ -173,10 +173,11 @@ def step_of_member(learner, rates, tau, K, k):
 
 
 @jit
-def step_of_slice(learner, parts, rates, tau, low, high):
-    """Add the gradients of other threads to those of a slice of the parameters, then Adam and, unless τ = 0, the target's step."""
+def step_of_slice(learner, parts, rates, tau, p, pieces):
+    """Add the gradients of other threads to piece p of the gradient, then Adam and, unless τ = 0, the target network's step."""
     flat, target, grad, m, v, _, _ = learner
     lr, beta1, beta2, eps, scale = rates
+    low, high = p * flat.size // pieces, (p + 1) * flat.size // pieces
     g = grad[low:high]
     for part in parts:
         more = part[low:high]
@@ -230,9 +231,9 @@ def policy_rows(theta, sizes, code, s, y, low, high):
 def smoothed_rows(actor, noise, scale, clip, rows, low, high):
     """a′ = clip(π′(s′) + clip(scale · noise, ±c), ±1); without noise (0, A) it is π′(s′)."""
     _, theta, _, _, _, sizes, code = actor
-    s, s2, _, sa2, _, _, _, y, _, _, _, _, _ = rows
+    _, s2, _, sa2, _, _, _, y, _, _, _, _, _ = rows
     a = policy_rows(theta, sizes, code, s2, y, low, high)
-    T, O = y.dtype.type, s.shape[1]
+    T, O = y.dtype.type, s2.shape[1]
     for i in range(low, high):
         for j in range(a.shape[1]):
             if len(noise) > 0:
@@ -258,7 +259,7 @@ def deterministic_actor_rows(actor, critic, grad, rows, low, high):
     for i in range(low, high):
         for j in range(a.shape[1]):
             dy[i, j] = da[0, i, j] * (T(1) - a[i, j] * a[i, j])
-    backward_rows(theta, grad, sizes, 1, 0, 0, 1, code, s, y, dy, np.empty((0, 0), y.dtype), low, high)
+    backward_rows(theta, grad, sizes, 1, 0, 0, 1, code, s, y, dy, dy[:0], low, high)
 
 
 # -- the tanh-squashed Gaussian: SAC -----------------------------------------------------------------------------------------
@@ -327,4 +328,4 @@ def soft_actor_rows(actor, critic, grad, alpha, clamp, noise, sample, rows, low,
             d = (da[0, i, j] + da[1, i, j]) * (one - a[i, j] * a[i, j]) + dlogp * two * a[i, j]
             dy[i, A + j] = d
             dy[i, j] = (d * std[i, j] * T(noise[i, j]) - dlogp) * slope[i, j]
-    backward_rows(theta, grad, sizes, 1, 0, 0, 1, code, s, y, dy, np.empty((0, 0), y.dtype), low, high)
+    backward_rows(theta, grad, sizes, 1, 0, 0, 1, code, s, y, dy, dy[:0], low, high)

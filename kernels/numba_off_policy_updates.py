@@ -62,8 +62,9 @@ def _soft(actor, critic, temperature, settings, memory, noise, sample, rows, mor
     gamma, tau, clamp, learn_alpha, target_entropy, actor_rates, critic_rates, alpha_rates = settings
     log_alpha, alpha_grad, alpha_m, alpha_v = temperature
     actor_parts, critic_parts = more
-    y, q, dq, sums, logp = rows[7], rows[8], rows[10], rows[12], sample[3]
-    K, B, P, pieces, chunks = dq.shape[0], dq.shape[1], len(critic[0]), len(actor_parts) + 1, len(critic_parts) + 1
+    y, q, sums, logp = rows[7], rows[8], rows[12], sample[3]
+    B, pieces, chunks = len(memory[5]), len(actor_parts) + 1, len(critic_parts) + 1
+    K = len(sums) // chunks                                     # a task is a chunk of the rows for one critic
     alpha = np.exp(log_alpha[0])
     for p in prange(pieces):
         low, high = p * B // pieces, (p + 1) * B // pieces
@@ -79,17 +80,17 @@ def _soft(actor, critic, temperature, settings, memory, noise, sample, rows, mor
             step_of_member(critic, critic_rates, tau, K, k)
     if chunks > 1:
         for p in prange(pieces):
-            step_of_slice(critic, critic_parts, critic_rates, tau, p * P // pieces, (p + 1) * P // pieces)
+            step_of_slice(critic, critic_parts, critic_rates, tau, p, pieces)
     for p in prange(pieces):
         soft_actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], alpha, clamp, noise[1], sample, rows,
                         p * B // pieces, (p + 1) * B // pieces)
-    step_of_slice(actor, actor_parts, actor_rates, 0.0, 0, len(actor[0]))
+    step_of_slice(actor, actor_parts, actor_rates, 0.0, 0, 1)
     mean_logp = mean_of(logp)
     if learn_alpha:
         alpha_grad[0] = -alpha * (mean_logp + log_alpha.dtype.type(target_entropy))
         lr, beta1, beta2, eps, scale = alpha_rates
         adam(log_alpha, alpha_grad, alpha_m, alpha_v, lr, beta1, beta2, eps, scale)
-    critic_loss, mean_q, td_error = means_of(sums[: K * chunks], K, B)
+    critic_loss, mean_q, td_error = means_of(sums, K, B)
     return alpha * mean_logp - mean_least(values_of(q, critic[5], K, B)), critic_loss, -mean_logp, alpha, mean_q, td_error
 
 
@@ -97,8 +98,9 @@ def _deterministic(actor, critic, settings, memory, noise, rows, more):
     """An update of TD3 or DDPG; returns (actor loss, critic loss, mean Q, mean |TD error|), 0 for an actor that waits."""
     gamma, tau, scale, clip, trains_actor, actor_rates, critic_rates = settings
     actor_parts, critic_parts = more
-    q, dq, sums, nothing = rows[8], rows[10], rows[12], rows[4][:0]
-    K, B, P, pieces, chunks = dq.shape[0], dq.shape[1], len(critic[0]), len(actor_parts) + 1, len(critic_parts) + 1
+    q, sums, nothing = rows[8], rows[12], rows[4][:0]
+    B, pieces, chunks = len(memory[5]), len(actor_parts) + 1, len(critic_parts) + 1
+    K = len(sums) // chunks                                     # a task is a chunk of the rows for one critic
     rate = tau if trains_actor else 0.0                         # of the target networks
     for p in prange(pieces):
         low, high = p * B // pieces, (p + 1) * B // pieces
@@ -113,14 +115,14 @@ def _deterministic(actor, critic, settings, memory, noise, rows, more):
             step_of_member(critic, critic_rates, rate, K, k)
     if chunks > 1:
         for p in prange(pieces):
-            step_of_slice(critic, critic_parts, critic_rates, rate, p * P // pieces, (p + 1) * P // pieces)
-    critic_loss, mean_q, td_error = means_of(sums[: K * chunks], K, B)
+            step_of_slice(critic, critic_parts, critic_rates, rate, p, pieces)
+    critic_loss, mean_q, td_error = means_of(sums, K, B)
     if not trains_actor:
         return 0.0, critic_loss, mean_q, td_error
     for p in prange(pieces):
         deterministic_actor_rows(actor, critic, actor[2] if p == 0 else actor_parts[p - 1], rows,
                                  p * B // pieces, (p + 1) * B // pieces)
-    step_of_slice(actor, actor_parts, actor_rates, rate, 0, len(actor[0]))
+    step_of_slice(actor, actor_parts, actor_rates, rate, 0, 1)
     return -mean_of(values_of(q, critic[5], 1, B)[0]), critic_loss, mean_q, td_error
 
 

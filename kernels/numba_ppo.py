@@ -48,25 +48,24 @@ def _values(w, sizes, code, s):
 @jit
 def _next_values(w, sizes, code, s, s2, v, N):
     """V(s2) (B,). Where a row of s2 (B, O) is the row of s N further, its value is known and not computed again."""
-    B = len(s)
-    v2, rows = np.empty(B, s.dtype), np.empty(B, np.int64)
+    B = v.size
+    v2, rows = np.empty_like(v), np.empty(B, np.int64)
     m = 0
     for i in range(B):
         known = i + N < B
-        for j in range(s.shape[1]):
+        for j in range(sizes[0]):
             known = known and s2[i, j] == s[i + N, j]
         if known:
             v2[i] = v[i + N]
         else:
             rows[m] = i
             m += 1
-    if m > 0:
-        others = np.empty((m, s.shape[1]), s.dtype)
-        for k in range(m):
-            others[k] = s2[rows[k]]
-        found = _values(w, sizes, code, others)
-        for k in range(m):
-            v2[rows[k]] = found[k]
+    others = np.empty((m, sizes[0]), w.dtype)             # m ≥ N, since nothing follows the last N rows
+    for k in range(m):
+        others[k] = s2[rows[k]]
+    found = _values(w, sizes, code, others)
+    for k in range(m):
+        v2[rows[k]] = found[k]
     return v2
 
 
@@ -77,17 +76,18 @@ def estimate(actor, critic, steps, gamma, lam):
     w, _, critic_sizes, critic_code = critic
     s, s2, a, r, term, done = steps
     T, N = r.shape
-    B, n = T * N, actor_sizes[-1]
+    B = T * N
     y = np.empty(B * actor_sizes[1:].sum(), s.dtype)
     forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
     logits = output_of(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
-    log_pi, pi, logp = np.empty(n, s.dtype), np.empty(n, s.dtype), np.empty(B, s.dtype)
+    n = logits.shape[1]
+    log_pi, pi, logp = np.empty(n, y.dtype), np.empty(n, y.dtype), np.empty(B, y.dtype)
     for i in range(B):
         _log_probabilities(logits[i], log_pi, pi)
         logp[i] = log_pi[a[i // N, i % N]]
     v = _values(w, critic_sizes, critic_code, s)
     v2 = _next_values(w, critic_sizes, critic_code, s, s2, v, N)
-    advantage = np.empty(B, s.dtype)
+    advantage = np.empty_like(logp)
     for t in range(T - 1, -1, -1):
         for k in range(N):
             i = t * N + k
@@ -126,7 +126,7 @@ def _actor_gradient(theta, dtheta, sizes, code, s, a, logp_old, advantage, clip,
         entropy_sum += entropy
         kl += (ratio - 1 - log_ratio) / B
         clipped += abs(ratio - 1) > clip
-    backward_rows(theta, dtheta, sizes, 1, 0, 0, 1, code, s, y, dy, np.empty((0, 0), s.dtype), 0, B)
+    backward_rows(theta, dtheta, sizes, 1, 0, 0, 1, code, s, y, dy, dy[:0], 0, B)
     seen[ACTOR_LOSS], seen[ENTROPY], seen[KL], seen[CLIPPED] = loss, entropy_sum / B, kl, clipped / B
 
 
@@ -143,7 +143,7 @@ def _critic_gradient(w, dw, sizes, code, s, target, value_coef, seen):
         dy[i, 0] = value_coef * error / B
         loss += 0.5 * error * error / B
         total += v[i]
-    backward_rows(w, dw, sizes, 1, 0, 0, 1, code, s, y, dy, np.empty((0, 0), s.dtype), 0, B)
+    backward_rows(w, dw, sizes, 1, 0, 0, 1, code, s, y, dy, dy[:0], 0, B)
     seen[CRITIC_LOSS], seen[VALUE] = loss, total / B
 
 
@@ -154,9 +154,8 @@ def _critic_gradient(w, dw, sizes, code, s, target, value_coef, seen):
 def _step(p, g, m, v, pending):
     """Adam's step with the gradient scaled by the first number of `pending` (6,), whose others are Adam's."""
     shrink = g.dtype.type(pending[0])
-    if shrink != 1:
-        for i in range(g.size):
-            g[i] *= shrink
+    for i in range(g.size):
+        g[i] *= shrink
     adam(p, g, m, v, pending[1], pending[3], pending[4], pending[5], pending[2])
 
 

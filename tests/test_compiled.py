@@ -99,6 +99,20 @@ def test_gradient_of_ppo(rng):
                                       0, (ratio - 1 - np.log(ratio)).mean(), 0.6, v.mean()))
 
 
+def test_estimates_of_ppo(rng):
+    """log π, V and Â of the reference, also where two episodes in a row end in the same state and one goes on to the last step."""
+    agent = agent_for(PPO, PPOConfig(hidden=(5, 4)), rng)
+    s, a, r = rng.standard_normal((5, 2, 3)), rng.integers(3, size=(4, 2)), rng.standard_normal((4, 2))
+    s2, (term, done) = s[1:].copy(), np.zeros((2, 4, 2))
+    s2[1:3, 0], done[1:3, 0], term[2, 0] = 5, 1, 1
+    s, s2 = s[:-1].reshape(8, 3), s2.reshape(8, 3)
+    logp, v, adv = ppo.estimate(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8)
+    np.testing.assert_allclose(logp, agent.dist.evaluate(agent.model.policy(s), a.ravel())[0], rtol=1e-9)
+    np.testing.assert_allclose(v, agent.model.value(s)[:, 0], rtol=1e-9)
+    values, next_values = (agent.model.value(x).reshape(4, 2) for x in (s, s2))
+    np.testing.assert_allclose(adv, returns.gae(r, values, next_values, term, done, 0.9, 0.8).ravel(), rtol=1e-9)
+
+
 def test_logits_of_any_size():
     """exp of the largest is 1, and of the others 0, where exp of the logits themselves would be infinite."""
     logits, outputs, actions = np.array([-1000.0, 1000.0, 0.0]), np.empty(3), np.zeros(1, np.int64)
@@ -515,8 +529,9 @@ def test_a_run_says_which_compiled_update_trained_it(tmp_path, capsys):
         assert '"compiled": "a2c_gradient"' in (tmp_path / "run" / name).read_text()
 
 
-@pytest.mark.parametrize("options", [{}, {"max_grad_norm": 0.05}, {"target_kl": 1e-9}, {"batch_size": 12, "max_grad_norm": 0.0}],
-                         ids=["plain", "clipped", "target_kl", "one minibatch"])
+@pytest.mark.parametrize("options", [{}, {"max_grad_norm": 0.05}, {"target_kl": 1e-9}, {"target_kl": 1e9},
+                                     {"batch_size": 12, "max_grad_norm": 0.0}, {"lr": "linear:0.01:0"}],
+                         ids=["plain", "clipped", "target_kl", "target_kl that is not reached", "one minibatch", "step size 0"])
 def test_an_update_of_ppo_is_that_of_the_reference(options, rng):
     """Of rows whose successors are those of the next step or not, with endings of both kinds; minibatches of 5, and one of 2."""
     seen = {}
@@ -531,7 +546,7 @@ def test_an_update_of_ppo_is_that_of_the_reference(options, rng):
     for name in ("reference", "compiled"):
         agent = PPO(PPOConfig(**usual | options), OBSERVATIONS, ACTIONS, seed=1, dtype=np.float64)
         agent.model.flat[:] += 0.3 * start[: agent.model.flat.size]
-        metrics = (agent.learn if name == "reference" else functools.partial(ppo_update, agent))(*rows, agent.schedules(0))
+        metrics = (agent.learn if name == "reference" else functools.partial(ppo_update, agent))(*rows, agent.schedules(1))
         seen[name] = metrics, agent.model.flat, agent.optimiser.m, agent.optimiser.v, agent.optimiser.t, agent.batch_rng.random()
     (ours, *our_arrays), (metrics, *arrays) = seen["compiled"], seen["reference"]
     assert ours == pytest.approx(metrics, rel=1e-9, abs=1e-12)

@@ -36,19 +36,19 @@ COMMON = {"hidden": (7, 5), "batch_size": 12, "buffer_size": 60, "learning_start
           "tau": 0.1, "steps": 100}
 
 
-def agent_for(case, **options):
+def agent_for(case, actions=2, **options):
     """An agent in float64 with 40 transitions, some of them terminal, and with parameters and log σ of every size."""
     cls = algorithms.find(case.split(",")[0])
-    observations, actions = (gym.spaces.Box(-1, 1, (size,), np.float64) for size in (3, 2))
     whole = case.startswith("discrete")
-    actions = gym.spaces.Discrete(3, start=1) if whole else actions
-    agent = cls(cls.config_class(**COMMON | CASES[case] | options), observations, actions, seed=1, dtype=np.float64)
+    box = gym.spaces.Box(-1, 1, (actions,), np.float64)
+    agent = cls(cls.config_class(**COMMON | CASES[case] | options), gym.spaces.Box(-1, 1, (3,), np.float64),
+                gym.spaces.Discrete(3, start=1) if whole else box, seed=1, dtype=np.float64)
     rng = np.random.default_rng(0)
     agent.theta.flat[:] += 0.5 * rng.standard_normal(agent.theta.flat.size)
     agent.theta.views["b3"][0] = 2.5                                        # beyond the bound of log σ, where that is clipped
     agent.memory.add(obs=rng.standard_normal((40, 3)), rewards=rng.standard_normal(40),
                      next_obs=rng.standard_normal((40, 3)), term=(rng.random(40) < 0.3).astype(float), trunc=np.zeros(40),
-                     actions=rng.integers(3, size=40) if whole else rng.uniform(-1, 1, (40, 2)))
+                     actions=rng.integers(3, size=40) if whole else rng.uniform(-1, 1, (40, actions)))
     return agent
 
 
@@ -81,46 +81,87 @@ def assert_same(ours, theirs):
             np.testing.assert_allclose(ours[name].astype(float), x.astype(float), rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-@pytest.fixture
-def cut(monkeypatch):
-    """Two pieces of a minibatch, however small it is."""
-    monkeypatch.setattr(updates, "pieces", lambda rows, parameters: 2)
+def assert_same_updates(ours, theirs, count):
+    """Metrics of several updates, then parameters, target networks, moments, log α and generators."""
+    our_metrics, metrics = compiled(ours, count), reference(theirs, count)
+    assert_same(ours.state(), theirs.state())
+    for mine, row in zip(our_metrics, metrics, strict=True):
+        assert mine == pytest.approx(row, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_updates_are_those_of_the_reference(case):
-    """Parameters, target networks, moments, log α, generators and metrics, over several updates."""
     ours, theirs = agent_for(case), agent_for(case)
-    our_metrics, metrics = compiled(ours, 7), reference(theirs, 7)
-    assert_same(ours.state(), theirs.state())
-    for mine, row in zip(our_metrics, metrics, strict=True):
-        assert mine == pytest.approx(row, rel=1e-9, abs=1e-12)
+    assert_same_updates(ours, theirs, 7)
     other = agent_for(case, gamma=0.98)
     compiled(other, 7)
     with pytest.raises(AssertionError):                                     # and not of any other agent
         assert_same(other.state(), theirs.state())
 
 
+@pytest.mark.parametrize("case", ["sac", "td3"])
+def test_a_minibatch_of_one_row(case):
+    """It has entropy and noise, too. Some of the seven rows are not terminal."""
+    assert_same_updates(*(agent_for(case, batch_size=1) for _ in range(2)), 7)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("case", ["sac", "td3", "ddpg", "discrete-sac"])
-def test_updates_in_pieces_are_those_of_the_reference(case, cut, monkeypatch):
-    """Gradients of pieces of a minibatch add up."""
-    monkeypatch.setattr(compiled_off_policy.Faster, "way", lambda self: False)
-    ours, theirs = agent_for(case), agent_for(case)
-    compiled(ours, 4), reference(theirs, 4)
-    assert_same(ours.state(), theirs.state())
+def test_updates_in_pieces_are_those_of_the_reference(case, count, monkeypatch):
+    """Gradients of pieces of a minibatch add up: of 13 rows, 5 pieces for the actor, 2 or 5 for each critic, whose outputs are few.
+
+    The function for one thread stands in for that for several, which is called where two cores are asked for.
+    """
+    module, kind = {"sac": (updates, "_soft"), "discrete-sac": (discrete, "")}.get(case, (updates, "_deterministic"))
+    several = Mock(side_effect=getattr(module, f"{kind}_one"))
+    monkeypatch.setattr(module, f"{kind}_several", several)
+    monkeypatch.setattr(updates, "pieces", lambda rows, parameters: count)
+    monkeypatch.setattr(compiled_off_policy, "cores", lambda: 2)
+    assert_same_updates(*(agent_for(case, actions=9, batch_size=13, learning_starts=13) for _ in range(2)), 4)
+    assert several.call_count == (2 if count > 1 else 0)                    # `Faster` asks for them in turn
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["sac", "td3", "ddpg", "discrete-sac"])
-def test_two_cores_give_the_bits_of_one(case, cut, monkeypatch):
+def test_two_cores_give_the_bits_of_one(case, monkeypatch):
+    monkeypatch.setattr(updates, "pieces", lambda rows, parameters: 5)
     flat = []
     for two in (False, True):
         monkeypatch.setattr(compiled_off_policy.Faster, "way", lambda self, two=two: two)
-        agent = agent_for(case)
+        agent = agent_for(case, batch_size=13, learning_starts=13)
         metrics = compiled(agent, 4)
         parts = [agent.theta.flat, agent.w.flat, agent.critic_optimiser.v, *(list(x.values()) for x in metrics)]
         flat.append(np.concatenate(parts))
     np.testing.assert_array_equal(*flat)
+
+
+def test_an_actor_that_waits_reports_no_loss(monkeypatch):
+    returned, update = [], updates.deterministic_update
+    monkeypatch.setattr(updates, "deterministic_update", lambda *given: returned.append(update(*given)) or returned[-1])
+    compiled(agent_for("td3"), 2)
+    assert returned[0][0] == 0 != returned[1][0]
+
+
+def test_noise_and_action_of_the_target_policy_are_clipped():
+    """a′ = clip(±0.5 + clip(2 · noise, ±0.7), ±1)."""
+    agent = agent_for("td3")
+    own = compiled_off_policy.compile_for(agent)
+    own.rows[1][:] = 1
+    agent.theta_target.flat[:] = 0
+    agent.theta_target.views["b3"][:] = np.arctanh([0.5, -0.5])
+    own.noise[:3] = [[0.1, -0.1], [1, -1], [-1, 1]]
+    pieces.smoothed_rows(own.actor, own.noise, 2.0, 0.7, own.rows, 0, 3)
+    np.testing.assert_allclose(own.rows[3][:3, 3:], [[0.7, -0.7], [1, -1], [-0.2, 0.2]])
+
+
+def test_deviation_of_a_clipped_logarithm():
+    """log σ is cut to [−20, 2], where its slope is 0."""
+    own = compiled_off_policy.compile_for(agent_for("sac, log σ clipped, α on a schedule"))
+    y = np.array([[-25.0, 3.0, 0.0, 0.0], [-19.0, 1.5, 0.0, 0.0]])
+    pieces.sample_rows(y, True, np.zeros((2, 2)), own.drawn, 0, 2)
+    _, std, slope, _ = own.drawn
+    np.testing.assert_allclose(std[:2], np.exp([[-20, 2], [-19, 1.5]]))
+    assert slope[:2].tolist() == [[0, 0], [1, 1]]
 
 
 @pytest.mark.parametrize("rows, parameters, count", [

@@ -253,12 +253,14 @@ def test_one_row_is_as_many(rng):
 
 
 def test_values_that_are_known_are_not_computed_again(rng):
-    """Rows of s2 that are later rows of s have their values, others their own."""
+    """Rows of s2 that are rows of s two further have the values that are given for these, others those of the network."""
     sizes, w, s = np.array([2, 3, 1]), rng.standard_normal(13), rng.standard_normal((6, 2))
     s2 = np.concatenate([s[2:], rng.standard_normal((2, 2))])
-    s2[1] = [5, 5]
-    v = numba_ppo._values(w, sizes, 2, s)
-    np.testing.assert_allclose(numba_ppo._next_values(w, sizes, 2, s, s2, v, 2), numba_ppo._values(w, sizes, 2, s2), rtol=1e-12)
+    s2[1, 0] = s2[2, 1] = 5                                                 # half of a row is not enough
+    v = np.arange(100.0, 106.0)
+    right = numba_ppo._values(w, sizes, 2, s2)
+    right[[0, 3]] = v[[2, 5]]
+    np.testing.assert_allclose(numba_ppo._next_values(w, sizes, 2, s, s2, v, 2), right, rtol=1e-12)
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------------

@@ -49,6 +49,13 @@ def train(agent: Any, interaction: Interaction, steps: float, report: Report) ->
     train_off_policy(agent, interaction, steps, report, compiled.sample, compiled.update)
 
 
+def cores() -> int:
+    """The number of threads that Numba may use."""
+    from numba import get_num_threads
+
+    return int(get_num_threads())
+
+
 def compile_for(agent: Any) -> "Compiled":
     """The compiled methods of an agent that has a fast path."""
     if isinstance(agent.dist, Categorical):
@@ -60,8 +67,6 @@ class Compiled:
     """What stands in for two methods of an agent, with the memory for a minibatch."""
 
     def __init__(self, agent: Any):
-        from numba import get_num_threads
-
         from kernels.numba_off_policy import Memory
         from kernels.numba_off_policy_updates import pieces
 
@@ -69,7 +74,7 @@ class Compiled:
         P = pieces(agent.config.batch_size, agent.theta.flat.size + agent.w.flat.size)
         chunks = max(1, P // math.prod(agent.critic.stack))
         self.rows = self.memory_for_rows(chunks)
-        self.faster = Faster() if P > 1 and get_num_threads() > 1 else None
+        self.faster = Faster() if P > 1 and cores() > 1 else None
         self.more = self.empty(P - 1, agent.theta.flat.size), self.empty(chunks - 1, agent.w.flat.size)
         data = agent.memory.data
         self.memory = tuple(Memory(data["obs"], data["actions"], data["rewards"], data["next_obs"], data["term"], np.empty(0)))[:5]
