@@ -14,7 +14,7 @@ from scratchac.conv import Encoder, add_windows, conv2d, layer_norm, layer_norm_
 from scratchac.environments.make import make
 from scratchac.environments.spaces import space_from_json, space_to_json
 from scratchac.environments.vector import VectorEnv
-from scratchac.errors import UserError
+from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments import session
 from scratchac.nn import Parameters, side_by_side
 from scratchac.training.memory import ReplayBuffer, Rollout, Transitions
@@ -371,6 +371,22 @@ def test_frames_are_grey_small_and_stacked():
     assert obs[:, 0, 0].tolist() == [0, 0, 2] and reward == 0
     obs, reward, *_ = env.step(0)
     assert obs[:, 0, 0].tolist() == [0, 2, 4] and reward == 1
+
+
+@pytest.mark.parametrize("picture, message", [
+    (np.full((20, 24, 3), 0.7), "the value 0.7, and the dtype of its space is uint8"),
+    (np.full((20, 24, 3), 300), "the value 300"), (np.zeros((24, 20, 3), np.uint8), r"of shape \(24, 20, 3\), and its space says"),
+    (np.zeros((20, 24, 4), np.uint8), r"of shape \(20, 24, 4\)")], ids=["between", "large", "turned", "transparent"])
+def test_pictures_that_their_space_does_not_hold_are_an_error(picture, message):
+    """Grey, they would be pictures of bytes, and of the right size."""
+    class Wrong(Colours):
+        def render(self):
+            return super().render() if self.t < 2 else picture
+
+    venv = VectorEnv(Wrong, 1, 0, pixels={"size": 16, "repeat": 2})
+    venv.reset()
+    with pytest.raises(EnvironmentFailed, match=f"environment 0 at step 1 of its episode raised ValueError: .*{message}"):
+        venv.step([0])
 
 
 def test_patience_ends_episodes_of_training_alone():

@@ -155,15 +155,7 @@ def _leaves(space: gym.Space, x: Any, name: str) -> Iterator[tuple[str, gym.Spac
 
 def _vector(space: Any, x: Any, name: str) -> np.ndarray:
     """The vector of an element of one of NUMBERS, float32. Raises ValueError for anything else."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise ValueError(f"the observation{name} is a masked array, whose masked values nobody knows")
-    try:
-        x = np.asarray(x)
-    except ValueError:                                                      # a list of lists of different lengths
-        raise ValueError(f"the observation{name} is {type(x).__name__}, not numbers of shape {space.shape}") from None
-    if x.shape != space.shape or x.dtype.kind not in "fiub":
-        raise ValueError(f"the observation{name} is {x.dtype} of shape {x.shape}, and its space says {space.shape}")
-    x = without_loss(x.ravel(), space.dtype, name)
+    x = as_array(x, space.shape, space.dtype, name).ravel()
     if isinstance(space, gym.spaces.Box):
         return without_loss(x, np.dtype(np.float32), name)
     # In int64: in the space's own dtype, such as int8, differences and sums could be too large.
@@ -178,6 +170,22 @@ def _vector(space: Any, x: Any, name: str) -> np.ndarray:
     one_hot = np.zeros(sizes.sum(), np.float32)
     one_hot[np.cumsum(sizes) - sizes + x - start] = 1
     return one_hot
+
+
+def as_array(x: Any, shape: Any, dtype: Any, name: str = "") -> np.ndarray:
+    """An observation, or a part of one, as an array of the shape and the dtype of its space. Raises ValueError for anything else.
+
+    name    of the part, if it is not all of the observation
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"the observation{name} is a masked array, whose masked values nobody knows")
+    try:
+        x = np.asarray(x)
+    except ValueError:                                                      # a list of lists of different lengths
+        raise ValueError(f"the observation{name} is {type(x).__name__}, not numbers of shape {shape}") from None
+    if x.shape != shape or x.dtype.kind not in "fiub":
+        raise ValueError(f"the observation{name} is {x.dtype} of shape {x.shape}, and its space says {shape}")
+    return without_loss(x, dtype, name)
 
 
 def without_loss(x: np.ndarray, dtype: Any, name: str = "") -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.wrappers import FrameStackObservation, GrayscaleObservation, TransformObservation
 from PIL import Image
 
-from scratchac.environments.flattened import shortened
+from scratchac.environments.flattened import as_array, shortened
 from scratchac.errors import UserError, unknown
 
 MOST = 1_000                    # pixels on a side, and pictures in one observation, to limit memory
@@ -35,7 +35,10 @@ class Pixels:
 
 
 def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
-    """Wrap an environment of coloured pictures (H, W, 3). Raises UserError for settings that do not exist, or do not fit."""
+    """Wrap an environment of coloured pictures (H, W, 3), which are checked before they become grey: that would hide what is wrong.
+
+    Raises UserError for settings that do not exist, or do not fit.
+    """
     names = [field.name for field in fields(Pixels)]
     if not isinstance(settings, dict):
         raise UserError(f"pixels takes {', '.join(names)}, such as {{\"size\": 48, \"repeat\": 8}}, not {settings!r}")
@@ -55,7 +58,8 @@ def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
     if training and chosen.patience:
         env = Patience(env, chosen.patience)
     size = (chosen.size, chosen.size)
-    env = TransformObservation(GrayscaleObservation(env), lambda obs: _resized(obs, size), gym.spaces.Box(0, 255, size, np.uint8))
+    env = GrayscaleObservation(TransformObservation(env, lambda obs: as_array(obs, space.shape, space.dtype), space))
+    env = TransformObservation(env, lambda obs: _resized(obs, size), gym.spaces.Box(0, 255, size, np.uint8))
     return FrameStackObservation(env, chosen.stack)
 
 
