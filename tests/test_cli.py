@@ -128,7 +128,9 @@ def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monke
     ("linear:1e-3:0", "linear:1e-3:0"), ("1e-3:0", "1e-3:0"), ("CartPole-v1", "CartPole-v1"), ("human", "human"), ("007", "007"),
     ("2-1", "2-1"), ("f(1)", "f(1)"), ("__import__('os')", "__import__('os')"), ("[1, 2", "[1, 2"), ("1j", "1j"),
     ("{1, 2}", "{1, 2}"), ("...", "..."), ("b'x'", "b'x'"), ("1if", "1if"), ("(" * 5000, "(" * 5000), ("1" * 5000, "1" * 5000),
-    ("a=b", "a=b")])
+    ("a=b", "a=b"), ("[-inf, inf]", [-math.inf, math.inf]), ("(0, Infinity)", (0, math.inf)),
+    ("[true, (1, null)]", [True, (1, None)]),
+    ("FALSE", False), (" False", False), ("none", "none"), ("[human, 3]", "[human, 3]")])
 def test_values_of_environment_arguments(text, value):
     given = env_args_from([f"x={text}"])["x"]
     assert given == value and type(given) is type(value)

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import functools
 import io
+import math
 import re
 import warnings
 from itertools import dropwhile, takewhile
@@ -15,6 +16,8 @@ import tyro
 from scratchac.errors import UserError
 
 MOST_SEEDS = 10_000
+# names that JSON and Python do not share, in any case of letters → their values
+CONSTANTS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "true": True, "false": False, "null": None}
 Backend = Literal["auto", "numpy", "numba", "cupy"]
 
 
@@ -112,20 +115,26 @@ def _parts(text):
 
 
 def value_of(text):
-    """The value of a text in JSON or a literal of Python's (False, .5, (1, 2)), with nan and inf as numbers; else the text itself.
+    """The value of a text in JSON or a literal of Python's (False, .5, (1, 2)), also one that mixes both; else the text itself.
 
-    A literal that JSON cannot hold, such as a set, is text as well: a run keeps its arguments in config.json.
+    nan and inf are numbers. A literal that JSON cannot hold, such as a set, is text as well: a run keeps its arguments in
+    config.json.
     """
-    if re.fullmatch(r"[+-]?(nan|inf)", text, re.IGNORECASE):
-        return float(text)
     with contextlib.suppress(ValueError, RecursionError):
         return loads(text)
     with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError), warnings.catch_warnings():
         warnings.simplefilter("ignore")                     # of text that nearly is Python
-        value = ast.literal_eval(text)
+        value = ast.literal_eval(_Constants().visit(ast.parse(text.strip(), mode="eval")))
         dumps(value)
         return value
     return text
+
+
+class _Constants(ast.NodeTransformer):
+    """Puts the values of CONSTANTS in the place of their names."""
+
+    def visit_Name(self, node):
+        return ast.Constant(CONSTANTS[node.id.lower()]) if node.id.lower() in CONSTANTS else node
 
 
 def in_words(argv, flags):
