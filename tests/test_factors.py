@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from importlib.util import find_spec
 
 import gymnasium as gym
 import numpy as np
@@ -278,7 +279,12 @@ def test_the_numbers_of_a_discrete_have_its_dtype(kind, tmp_path, quick_end):
         space = Discrete(3, start=5, dtype=kind)
     except TypeError:
         pytest.skip("this Gymnasium has Discrete spaces of int64 alone")
-    agent = scratchac.train("a2c", lambda: Wanted(space), 50, hidden=(4,), out=tmp_path / "run")
+    played = []
+    agent = scratchac.train("a2c", lambda: Wanted(space, played=played), 50, hidden=(4,), out=tmp_path / "run")
+    if find_spec("numba"):                                                  # its loops have actions of int64
+        for algorithm in ("a2c", "actor-critic"):
+            scratchac.train(algorithm, lambda: Wanted(space, played=played), 50, hidden=(4,), backend="numba")
+    assert {action.dtype for action in played} == {np.dtype(kind)}
     assert space.contains(agent.act(np.ones(1))) and scratchac.load(tmp_path / "run").act(np.ones(1)).dtype == kind
     with pytest.raises(UserError, match="3 actions from 5 on"):
         scratchac.evaluate(agent, lambda: Wanted(Discrete(3, start=5)), 1)

@@ -42,10 +42,10 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
 
     loops   name → its training loop; LOOPS if not given
 
-    It supports discrete actions without a mask, in environments that are stepped in this process.
+    It supports discrete actions (int64) without a mask, in environments that are stepped in this process.
     """
     behaviour, model = agent.behaviour, agent.model
-    plain = (_has_compiled_networks(agent) and not envs.workers
+    plain = (_has_compiled_networks(agent) and not envs.workers and agent.dist.dtype == np.int64
              and agent.normaliser is None and agent.scaler is None and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is agent.dist and behaviour.rng is agent.rng)
     parts = agent.dist, behaviour, model, model.actor, model.critic, agent.schedules, envs
