@@ -1,6 +1,7 @@
 """Films: how fast they play, and what happens when none can be made."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -31,6 +32,10 @@ def broken(t):
     raise RuntimeError("no driver\nmore about it")
 
 
+def leaving(t):
+    raise SystemExit("the window was closed")
+
+
 class Still:
     def act(self, obs, explore):
         return 0
@@ -38,7 +43,7 @@ class Still:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("draw, why", [
-    (broken, "the environment cannot draw here: no driver"),
+    (broken, "the environment cannot draw here: no driver"), (leaving, "the environment cannot draw here: the window was closed"),
     (lambda t: grey(t, 20 + 2 * (t == 3)), "pictures of one size, and after 24×20 this environment drew 24×22"),
     (lambda t: None, "renders no pictures"), (lambda t: [], "renders no pictures"),
     (lambda t: np.zeros((20, 24, 7)), "cannot be encoded: TypeError")])
@@ -76,6 +81,27 @@ def test_whatever_a_film_raises_loses_nothing(tmp_path, capsys, monkeypatch, qui
     scratchac.train("reinforce", Constant, steps=50, hidden=(4,), out=tmp_path / "run", video=True)
     assert capsys.readouterr().err .startswith("scratchac: no video: MemoryError in ")
     assert json.loads((tmp_path / "run/summary.json").read_text())["eval_mean"] == 5
+
+
+class Shaky(Filmed):
+    """Each picture has a shade from NumPy's and one from Python's global generator."""
+
+    def render(self):
+        picture = grey(self.t)
+        picture[0, 0, :2] = np.random.randint(256), random.randrange(256)  # noqa: NPY002
+        return picture
+
+
+def test_the_same_seed_is_the_same_film_and_the_programs_own_draws_go_on():
+    def film(seed):
+        np.random.seed(len(seen))  # noqa: NPY002
+        seen.append(video.render(Still(), lambda render_mode: Shaky(None), seed=seed))
+        assert np.random.rand() == np.random.RandomState(len(seen) - 1).rand()  # noqa: NPY002
+
+    seen = []
+    for seed in (3, 3, 4):
+        film(seed)
+    assert np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[0], seen[2])
 
 
 @pytest.mark.parametrize("fps, seconds, frames", [

@@ -47,6 +47,8 @@ class Faulty(Counter):
             self.grow(size=size)
         if way == "passed on":
             Counter(**others)
+        if way == "exit":
+            raise SystemExit("no licence")
         if way == "silent":
             raise AssertionError
         if way == "missing":
@@ -78,6 +80,7 @@ def registered():
     ({"way": "type"}, "cannot be made: TypeError: object of type 'int' has no len()"),
     ({"way": "inner", "size": 3}, "cannot be made: TypeError: Faulty.grow() got an unexpected keyword argument 'size'"),
     ({"way": "passed on", "mass": 3}, "does not take these arguments: Counter.__init__() got an unexpected keyword argument 'ma"),
+    ({"way": "exit"}, "cannot be made: SystemExit: no licence"),
     ({"way": "silent"}, f"cannot be made: AssertionError in {__file__}, line "),
     ({"way": "missing"}, "cannot be made: TypeError: Faulty.grow() missing 1 required positional argument: 'self'; env_args, or "),
     ({"way": "id"}, "cannot be made: NameNotFound: Environment `Nope` doesn't exist."),

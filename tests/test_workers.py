@@ -53,7 +53,9 @@ class Picky(Counter):
     def __init__(self, way, parent):
         super().__init__()
         if multiprocessing.current_process().pid != parent:
-            if way == "exit":
+            if way == "dies":
+                os._exit(3)
+            if way == "leaves":
                 raise SystemExit(3)
             if way == "spaces":
                 self.observation_space = gym.spaces.Box(0, 1, (7,))
@@ -66,7 +68,8 @@ class Picky(Counter):
     ("os", r"environment \d: Picky cannot be made: FileNotFoundError: \[Errno 2\] No such file or directory: 'map.txt'$"),
     ("value", r"environment \d: Picky cannot be made: ValueError: no licence$"),
     ("silent", r"environment \d: Picky cannot be made: AssertionError in .*test_workers.py, line \d+$"),
-    ("exit", r"the process of environment 0, 1, 2 died as it made its environment"),
+    ("leaves", r"environment \d: Picky cannot be made: SystemExit: 3$"),
+    ("dies", r"the process of environment 0, 1, 2 died as it made its environment"),
     ("spaces", r"^--vector async is not possible: .*spaces"),
 ])
 @pytest.mark.slow

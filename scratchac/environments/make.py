@@ -77,7 +77,7 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     except TypeError as error:
         rejected = remedy(_rejected(error))
         raise UserError(f"{name} is {rejected}") if rejected else _of_type_error(name, error, kwargs) from error
-    except Exception as error:                                              # its constructor may raise any error
+    except (Exception, SystemExit) as error:                                # its constructor may raise any error
         raise UserError(f"{name} cannot be made: {one_line(error)}") from error
     if not isinstance(made, gym.Env):
         other = remedy(made)
@@ -85,7 +85,7 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     for space in ("observation_space", "action_space"):
         try:
             found = getattr(made, space, None)
-        except Exception as error:                                          # it may be a property
+        except (Exception, SystemExit) as error:                            # it may be a property
             raise UserError(f"the {space} of {name} raised {one_line(error)}") from error
         if not isinstance(found, gym.Space):
             raise UserError(f"the {space} of {name} is {found!r}, not one of Gymnasium's spaces")
@@ -106,7 +106,7 @@ def close(env: gym.Env) -> None:
     """Close an environment. An error of its own is only told, since nothing depends on it any more."""
     try:
         env.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         tell(f"an environment raised as it was closed: {one_line(error)}")
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scratchac.environments.games import GAMES
 from scratchac.environments.make import close, make, name_of
+from scratchac.environments.seeding import seed_global_generators
 from scratchac.errors import UserError, one_line
 
 FPS = 50                        # frames a second where an environment does not say how many it has
@@ -53,7 +54,12 @@ def rate(made: gym.Env, env: Any) -> float:
 
 
 def played(act: Act, env: gym.Env, seed: int | None, drawn: bool = True) -> Iterator[Scene]:
-    """One episode, each scene played when it is asked for; with `drawn` false the scenes have no frames."""
+    """One episode, each scene played when it is asked for; with `drawn` false the scenes have no frames.
+
+    A seed also seeds the global generators, for environments that draw from them: the same seed is the same episode.
+    """
+    if seed is not None:
+        seed_global_generators(seed)
     obs, _ = env.reset(seed=seed)
     step, total, over = 0, 0.0, False
     yield Scene(draw(env) if drawn else [], step, total, over)
@@ -70,7 +76,7 @@ def draw(env: gym.Env) -> list[np.ndarray]:
     """
     try:
         picture: Any = env.render()
-    except Exception as error:                              # drivers may raise any error
+    except (Exception, SystemExit) as error:                # drivers may raise any error
         raise UserError(f"the environment cannot draw here: {one_line(error, with_type=False)}") from None
     pictures = picture if isinstance(picture, list) else [picture]
     if not all(isinstance(x, np.ndarray) for x in pictures):

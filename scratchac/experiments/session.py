@@ -320,7 +320,7 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet:
 
         try:
             record(agent, env, run.path, **run.config["env_args"])
-        except Exception as error:                          # any: the training is finished and saved anyway
+        except (Exception, SystemExit) as error:            # any: the training is finished and saved anyway
             tell(f"no video: {one_line(error, with_type=False)}")
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
 

@@ -16,6 +16,7 @@ from scratchac.algorithms.config import whole
 from scratchac.environments.drawing import draw_without_screen
 from scratchac.environments.make import close
 from scratchac.environments.rewind import Checked
+from scratchac.environments.seeding import global_generators_kept, seed_global_generators
 from scratchac.errors import TrainingError, UserError, one_line, unknown
 from scratchac.experiments import frames
 from scratchac.experiments.files import atomic_file
@@ -74,12 +75,14 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, pick: Sequence[Pick]
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
     draw_without_screen()
-    made = Checked(frames.drawing(env, kwargs))
-    try:
-        require_fit(agent, made, env)
-        yield _limited(_shots(agent, made, episodes, seed, pick)), frames.rate(made, env)
-    finally:
-        close(made)
+    with global_generators_kept():
+        seed_global_generators(seed)                                       # for an environment that draws from them when it is made
+        made = Checked(frames.drawing(env, kwargs))
+        try:
+            require_fit(agent, made, env)
+            yield _limited(_shots(agent, made, episodes, seed, pick)), frames.rate(made, env)
+        finally:
+            close(made)
 
 
 def _shots(agent: Agent, env: Checked, episodes: int, seed: int, pick: Sequence[Pick]) -> Iterator[Shot]:
