@@ -85,8 +85,33 @@ class NoGenerator(Counter):
         raise RuntimeError("this simulator has no generator")
 
 
+class OwnKind(np.random.PCG64):
+    """A kind of generator that a run's folder does not know."""
+
+
+class OwnGenerator(Counter):
+    """Draws from a generator of its own kind."""
+
+    def reset(self, *, seed=None, options=None):
+        self.np_random = np.random.Generator(OwnKind(seed))
+        return super().reset(options=options)
+
+
+class Sealed(gym.spaces.Discrete):
+    """A space that cannot be seeded, and shows no generator."""
+
+    def seed(self):
+        raise RuntimeError("sealed")
+
+
+class OwnSpace(Counter):
+    def __init__(self):
+        super().__init__()
+        self.goals = Sealed(2)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("env", [OldGenerator, NoGenerator])
+@pytest.mark.parametrize("env", [OldGenerator, NoGenerator, OwnGenerator, OwnSpace])
 @pytest.mark.parametrize("vector", ["sync", "async"])
 def test_what_only_serves_resuming_never_ends_training(env, vector, tmp_path, capsys):
     """Later episodes of such an environment cannot be restored: on resume it begins a new one, and this is said."""

@@ -91,6 +91,31 @@ def test_spaces_are_seeded_wherever_they_are_held(inner, vector):
     assert np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[0], seen[2])
 
 
+class Careless(gym.Env):
+    """Its own reset leaves out `super().reset(seed=seed)`, and the two environments that it holds are reset without a seed."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (9,), np.float64), gym.spaces.Discrete(2)
+
+    def __init__(self):
+        self.inner = [gym.make("CartPole-v1"), gym.make("CartPole-v1")]
+
+    def reset(self, *, seed=None, options=None):
+        return np.array([self.np_random.random(), *(x for env in self.inner for x in env.reset()[0])]), {}
+
+    def step(self, action):
+        return np.zeros(9), 1.0, True, False, {}
+
+
+@pytest.mark.parametrize("vector", ["sync", "async"])
+def test_environments_that_no_reset_seeds_are_seeded(vector):
+    seen = []
+    for seed in (1, 1, 2):
+        envs = VectorEnv(Careless, 2, seed, vector)
+        seen.append(np.concatenate([envs.reset(), envs.step(np.zeros(2, int))[0]]))
+        envs.close()
+    assert np.array_equal(seen[0], seen[1]) and len(np.unique(np.concatenate(seen[1:]))) == 2 * 4 * 9
+
+
 @pytest.mark.parametrize("cls", [*map(algorithms.find, algorithms.ALGORITHMS), PixelSAC], ids=lambda cls: cls.__name__)
 def test_an_agent_has_the_seed_0_unless_another_is_given(cls):
     box, pictures = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Box(0, 255, (1, 16, 16), np.uint8)

@@ -81,6 +81,35 @@ def test_one_environment_in_two_slots_is_refused(around):
     assert len(scratchac.evaluate(agent, lambda: around(Counter()), 10)) == 10
 
 
+class OldEnv:
+    """An environment of the old package gym, or of dm_env, to which Gymnasium's classes do not belong."""
+
+    def __init__(self, spaces):
+        setattr(self, spaces, None)
+
+    def reset(self):
+        return 0
+
+    def step(self, action):
+        return 0
+
+
+class Adapter(Counter):
+    def __init__(self, old):
+        super().__init__()
+        self.old = old
+
+
+@pytest.mark.parametrize("spaces", ["action_space", "action_spec"])
+def test_one_environment_of_another_interface_in_two_slots_is_refused(spaces):
+    one = OldEnv(spaces)
+    with pytest.raises(UserError, match="must make a new one at each call"):
+        VectorEnv(lambda: Adapter(one), 2, 0)
+    VectorEnv(lambda: Adapter(OldEnv(spaces)), 2, 0).reset()
+    shared = OldEnv("curriculum")                                           # is no environment, and may be shared
+    VectorEnv(lambda: Adapter(shared), 2, 0).reset()
+
+
 @pytest.mark.parametrize("vector", ["sync", "async"])
 def test_environments_with_other_spaces_are_refused(vector, monkeypatch, tmp_path):
     """Such as those of an id that the first of them, when it was made, has registered anew."""

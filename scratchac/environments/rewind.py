@@ -7,9 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from scratchac.environments.flattened import without_loss
+from scratchac.environments.flattened import as_array
 from scratchac.environments.foreign import SEEDLESS, takes_seed
-from scratchac.environments.seeding import generators_of_spaces, global_state, seed_spaces
+from scratchac.environments.seeding import generators_of_spaces, global_state, seed_inside, seed_spaces, state_of
 from scratchac.errors import EnvironmentFailed, one_line
 from scratchac.messages import progress_bar
 
@@ -44,7 +44,7 @@ class Checked(gym.Wrapper):
         self.steps = 0
         try:
             if seed is not None:
-                seed_spaces(self.env, seed)
+                seed_inside(self.env, seed)
             came: Any = self.env.reset(seed=seed, options=options)
             if not isinstance(came, tuple | list) or len(came) != 2:
                 raise ValueError(f"reset returned {_in_words(came)}, and Gymnasium's returns (observation, info)")
@@ -74,16 +74,12 @@ class Checked(gym.Wrapper):
 
     def _valid(self, obs: Any, reward: Any, term: Any, trunc: Any) -> np.ndarray:
         """The observation as an array of the space's dtype. Raises ValueError."""
-        if isinstance(obs, np.ma.MaskedArray):
-            raise ValueError("the observation is a masked array, whose masked values nobody knows")
-        obs = np.asarray(obs)
-        if obs.shape != self.shape or obs.dtype.kind not in "fiub":
-            raise ValueError(f"the observation is {obs.dtype} of shape {obs.shape}, and its space says {self.shape}")
+        obs = as_array(obs, self.shape, self.dtype)
         for name, value, kinds in (("reward", reward, "fiub"), ("end", term, "biu"), ("end by a limit", trunc, "biu")):
             if np.ndim(value) or np.asarray(value).dtype.kind not in kinds:
                 right = "truth value" if name != "reward" else f"number{SEVERAL}" if np.ndim(value) else "number"
                 raise ValueError(f"the {name} is {value!r}, not a {right}")
-        return without_loss(obs, self.dtype)
+        return obs
 
     def _failed(self, what: str, error: BaseException) -> EnvironmentFailed:
         hint = "" if takes_seed(type(self.unwrapped)) else f"; {SEEDLESS}"
@@ -108,7 +104,7 @@ class Rewindable(Checked):
         self.world = world
         self.seed: int | None = None
         self.before: Any = None                 # states of the generators before the last reset; None if they cannot be read
-        self.draws_of_spaces: list[np.random.Generator] = []
+        self.draws_of_spaces: list[Any] = []
         self.spaces: list[Any] = []             # states of its spaces' generators before the last reset
         self.shared: Any = None                 # state of the global generators before the first reset
         self.actions: list[Any] = []            # since the last reset
@@ -121,10 +117,10 @@ class Rewindable(Checked):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """`reset` of the environment; the states of its generators are kept."""
-        self.seed, self.before, self.actions, self.rewards = seed, None, [], 0.0
-        with suppress(Exception):                           # a RandomState, or no generator at all: only resuming needs it
-            self.before = [rng.bit_generator.state for rng in self._generators(seed)]
-        self.spaces = [rng.bit_generator.state for rng in self.draws_of_spaces]
+        self.seed, self.before, self.spaces, self.actions, self.rewards = seed, None, [], [], 0.0
+        with suppress(Exception):                           # a RandomState, one of an own kind, or none: only resuming needs it
+            self.spaces = [state_of(rng) for rng in self.draws_of_spaces]
+            self.before = [state_of(rng) for rng in self._generators(seed)]
         if self.shared is None:
             self.shared = global_state()
         came = super().reset(seed=seed, options=options)
@@ -174,7 +170,7 @@ class Rewindable(Checked):
                 self.draws_of_spaces = generators_of_spaces(self.env)
                 for rng, state in zip(self.draws_of_spaces, self.saved.get("spaces", []), strict=False):
                     rng.bit_generator.state = state
-        except ValueError:                                                  # another number of generators, or of another kind
+        except (ValueError, AttributeError):                                # another number of generators, or of another kind
             return False
         return True
 

@@ -8,6 +8,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from scratchac.kinds import GENERATORS
+
 
 def seed_global_generators(seed: int) -> None:
     """Seed NumPy's and Python's global generators in this process. Agents draw from none of them."""
@@ -26,10 +28,24 @@ def global_generators_kept() -> Iterator[None]:
         random.setstate(before[1])
 
 
+def seed_inside(env: Any, seed: int) -> None:
+    """Seed what an environment and what it holds may draw from although no `reset` seeds it.
+
+    These are their spaces, for some draw by `self.action_space.sample()`, and Gymnasium's generators `np_random` that are not
+    seeded yet: those of environments whose `reset` leaves out `super().reset(seed=seed)`, or that are always reset without a seed.
+    """
+    seed_spaces(env, seed)
+    for number, held in enumerate(held_by(env)):
+        if getattr(held, "_np_random", seed) is None:                       # a wrapper has none
+            with suppress(AttributeError):                                  # np_random may be a property of its own
+                held.np_random = np.random.default_rng([seed, number])
+
+
 def seed_spaces(env: Any, seed: int) -> None:
-    """Seed the spaces of an environment and of what it holds: some environments draw by `self.action_space.sample()`."""
+    """Seed the spaces of an environment and of what it holds, as far as they can be."""
     for space in _spaces_in(env):
-        space.seed(seed)
+        with suppress(Exception):                                           # a space may have a class of its own
+            space.seed(seed)
 
 
 def held_by(env: Any) -> list[Any]:
@@ -38,21 +54,42 @@ def held_by(env: Any) -> list[Any]:
     todo = [env]
     while todo:
         held = todo.pop()
-        if isinstance(held, gym.Env) and id(held) not in found:
+        if id(held) not in found and _is_environment(held):
             found[id(held)] = held
             todo += _attributes(held)
     return list(found.values())
 
 
-def generators_of_spaces(env: Any) -> list[np.random.Generator]:
-    """The generators of the spaces that `seed_spaces` seeds, in the same order in every process."""
-    return [space.np_random for space in _spaces_in(env)]
+def generators_of_spaces(env: Any) -> list[Any]:
+    """The generators of the spaces that `seed_spaces` seeds, in the same order in every process; None for one that is not shown."""
+    generators: list[Any] = []
+    for space in _spaces_in(env):
+        generators.append(None)
+        with suppress(Exception):
+            generators[-1] = space.np_random
+    return generators
+
+
+def state_of(generator: Any) -> Any:
+    """The state of one of NumPy's generators. Raises an error for any other, whose state a checkpoint cannot hold."""
+    state = generator.bit_generator.state
+    if state["bit_generator"] not in GENERATORS:
+        raise ValueError(f"no generator of NumPy's: {state['bit_generator']}")
+    return state
 
 
 def global_state() -> tuple[Any, ...]:
     """The states of NumPy's and Python's global generators; two are equal if nobody has drawn from them in between."""
     _, keys, *rest = np.random.get_state()  # noqa: NPY002
     return np.asarray(keys).tobytes(), *rest, random.getstate()
+
+
+def _is_environment(held: Any) -> bool:
+    """Whether this is an environment: one of Gymnasium's, or of gym, dm_env or PettingZoo, which an adapter may hold."""
+    if isinstance(held, gym.Env):
+        return True
+    acts = all(callable(getattr(type(held), name, None)) for name in ("reset", "step"))
+    return acts and not {"action_space", "action_spec"}.isdisjoint(dir(held))
 
 
 def _spaces_in(env: Any) -> list[gym.Space]:
