@@ -108,6 +108,7 @@ def without(size):
     ("CartPole", {}, "unknown environment 'CartPole'; did you mean CartPole-v1"),
     ("CartPole-v7", {}, "unknown environment 'CartPole-v7'; did you mean CartPole-v1"),
     ("probes:Falty-v0", {}, "unknown environment 'probes:Falty-v0'; did you mean probes:Faulty-v0"),
+    ("gymnasium:Acrobat-v1", {}, "unknown environment 'gymnasium:Acrobat-v1'; did you mean gymnasium:Acrobot-v1"),
     ("nowhere_at_all:X-v0", {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in PYTHONPATH or the installed"),
     (Named("nowhere_at_all:X-v0"), {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in the working directory, "),
     ("tictactoe_v3", {"x": 1}, "tictactoe_v3 does not take these arguments"),

@@ -63,29 +63,32 @@ def test_the_same_seed_is_the_same_run_whatever_an_environment_draws_from(vector
 
 
 class Elsewhere(gym.Env):
-    """The goal of an episode is drawn from a space of its own, or by another environment that it holds."""
+    """The goal of an episode is drawn from a space of its own, or of its class, or by another environment that it holds."""
 
     observation_space, action_space = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Discrete(2)
 
-    def __init__(self, inner):
+    angles = gym.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, where):
         self.goal_space = gym.spaces.Dict(a=gym.spaces.Box(-1, 1, (1,)))
-        self.inner = gym.make("CartPole-v1") if inner else None
+        self.where, self.inner = where, gym.make("CartPole-v1")
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        drawn = self.goal_space.sample()["a"] if self.inner is None else self.inner.action_space.sample() - np.float32([0.5])
+        drawn = {"itself": lambda: self.goal_space.sample()["a"], "class": self.angles.sample,
+                 "inner": lambda: self.inner.action_space.sample() - np.float32([0.5])}[self.where]()
         return drawn.astype(np.float32), {}
 
     def step(self, action):
         return np.zeros(1, np.float32), 1.0, True, False, {}
 
 
-@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("where", ["itself", "class", "inner"])
 @pytest.mark.parametrize("vector", ["sync", "async"])
-def test_spaces_are_seeded_wherever_they_are_held(inner, vector):
+def test_spaces_are_seeded_wherever_they_are_held(where, vector):
     seen = []
     for seed in (1, 1, 2):
-        envs = VectorEnv(lambda: Elsewhere(inner), 2, seed, vector)
+        envs = VectorEnv(lambda: Elsewhere(where), 2, seed, vector)
         seen.append(np.concatenate([envs.reset(), *(envs.step(np.zeros(2, int))[0] for _ in range(8))]))
         envs.close()
     assert np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[0], seen[2])

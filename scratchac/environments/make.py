@@ -198,7 +198,8 @@ def _of_unknown(env: str, module: str, name: str) -> UserError:
     if not module:
         return UserError(f"{unknown('environment', env, sorted({*gym.registry, *GAMES}), 'none is like it')} (one that a package "
                          "registers is MODULE:ID, which imports MODULE first)")
-    its_own = sorted(f"{module}:{id}" for id, spec in gym.registry.items() if not _is_gymnasiums(spec))
+    among_its_own = f"{module}.".startswith("gymnasium.")
+    its_own = sorted(f"{module}:{id}" for id, spec in gym.registry.items() if among_its_own or not _is_gymnasiums(spec))
     return unknown("environment", env, its_own, f"the module {module} registers {'others' if its_own else 'none with Gymnasium'}")
 
 

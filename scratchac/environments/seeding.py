@@ -93,14 +93,14 @@ def _is_environment(held: Any) -> bool:
 
 
 def _spaces_in(env: Any) -> list[gym.Space]:
-    """The spaces that an environment and what it holds have in their attributes, and those that these consist of."""
+    """The spaces in attributes of an environment, of what it holds, and of their classes, and those that these consist of."""
     found: dict[int, gym.Space] = {}
     todo = []
     for held in held_by(env):
-        for name in ("action_space", "observation_space"):                  # they may belong to the class, or be properties
+        for name in ("action_space", "observation_space"):                  # they may be properties
             with suppress(Exception):
                 todo.append(getattr(held, name))
-        todo += _attributes(held)
+        todo += _attributes(held) + [value for above in type(held).__mro__ for value in vars(above).values()]
     while todo:
         space = todo.pop(0)
         if isinstance(space, gym.Space) and id(space) not in found:
