@@ -66,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         tell(str(error))
         return 2
     except TrainingError as error:
-        tell(f"training stopped: {error}")
+        what = {"evaluate": "the evaluation", "video": "the film"}.get(argv[0], "training")
+        tell(f"{what} stopped: {error}")
         return 1
     except OSError as error:                    # of stdout: commands raise a WriteError, a UserError, for other files
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 from probes import Breaking, Constant, summary_of
 
 import scratchac
+from scratchac.__main__ import main
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments.run import Run
 from scratchac.training import evaluation
@@ -97,3 +99,25 @@ def test_observations_that_are_not_finite_are_an_error():
         agent.act([np.nan])
     with pytest.raises(UserError, match="observations are numbers of shape"):
         agent.act([[1], [1, 2]])
+
+
+def test_an_evaluation_that_fails_says_that_the_training_is_saved(tmp_path, quick_end):
+    path, one = tmp_path / "run", Constant()
+    with pytest.raises(EnvironmentFailed, match=r"^all 4 steps are saved, not evaluated: environment 0 at step 5 of its episode"):
+        scratchac.train("actor-critic", Breaking, 4, out=path, hidden=(4,), eval_episodes=12)
+    assert scratchac.load(path).step == 4
+    with pytest.raises(UserError, match=r"^all 5 steps are saved, not evaluated: <lambda> gives the same environment each time"):
+        scratchac.train("reinforce", lambda: one, 5, out=tmp_path / "one", hidden=(4,), eval_episodes=2)
+    scratchac.resume(tmp_path / "one", env=Constant)
+    assert summary_of(tmp_path / "one")["eval_mean"] == 5
+
+
+def test_what_stopped_is_told(tmp_path, capsys, monkeypatch, quick_end):
+    """Of a run whose environment fails once it is trained."""
+    assert main(["train", "a2c", "--env", "CartPole-v1", "--steps", "40", "--quiet", "--no-video", "--hidden", "4", "--out",
+                 str(tmp_path / "run")]) == 0
+    monkeypatch.setattr(CartPoleEnv, "step", lambda env, action: len(action))
+    for command, words in ((["evaluate", "--quiet"], "the evaluation stopped: "), (["video"], "the film stopped: "),
+                           (["resume", "--quiet", "--steps", "80", "--no-video"], "training stopped: ")):
+        assert main([command[0], str(tmp_path / "run"), *command[1:]]) == 1
+        assert f"\nscratchac: {words}environment 0 at " in f"\n{capsys.readouterr().err}"

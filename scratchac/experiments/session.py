@@ -301,12 +301,20 @@ def evaluation_of(config: dict[str, Any], episodes: Any) -> int:
 
 
 def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
-    """Evaluate a trained agent, and write summary, plots and, if requested, a video. Signals stop it as Ctrl-C does."""
+    """Evaluate a trained agent, and write summary, plots and, if requested, a video. Signals stop it as Ctrl-C does.
+
+    Raises EnvironmentFailed or UserError, with the word that the training is saved, if the evaluation is not possible.
+    """
+    saved = f"all {agent.step} steps are saved, not evaluated"
     try:
         with signals_as_interrupts():
             _conclude(agent, run, env, progress, quiet, video, eval_episodes)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"all {agent.step} steps are saved, not evaluated; for that: scratchac resume {run.path}") from None
+        raise KeyboardInterrupt(f"{saved}; for that: scratchac resume {run.path}") from None
+    except WriteError:
+        raise
+    except (EnvironmentFailed, UserError) as error:
+        raise type(error)(f"{saved}: {error}") from error
 
 
 def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
