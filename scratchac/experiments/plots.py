@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
@@ -15,27 +16,42 @@ from scratchac.experiments.run import Run
 PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
           ("actor_loss", "actor loss"), ("critic_loss", "critic loss"), ("entropy", "entropy"), ("alpha", "temperature α"),
           ("td_error", "mean size of the TD error"),
-          ("q_promised", "discounted return of an episode: Q at its start")]
+          ("q_promised", "Q at the start of an episode")]
 Spread = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 COLOURS = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
 def curves(run: Run, path: Any) -> None:
-    """Plot the metrics of PANELS that the run has measured, over steps; the return with its spread over episodes."""
+    """Plot the metrics of PANELS that the run has measured, over steps; the return is in the largest panel, with its spread.
+
+    Evaluations during training are points with their standard deviations in the panel of the return.
+    """
     metrics = run.metrics()
-    figure, axes = _panels(metrics)
-    for ax, (name, _) in zip(axes, [p for p in PANELS if p[0] in metrics], strict=True):
+    shown = [panel for panel in PANELS if panel[0] in metrics]
+    figure, axes = _one_large(shown)
+    for ax, (name, _) in zip(axes, shown, strict=True):
         ax.plot(metrics["step"], metrics[name], color=COLOURS[0], lw=1.2)
         if name == "return_mean" and "return_std" in metrics:
             low, high = (metrics[name] + sign * metrics["return_std"] for sign in (-1, 1))
             ax.fill_between(metrics["step"], low, high, color=COLOURS[0], alpha=0.2, lw=0)
-            ax.set_title("return: last 100 episodes, mean ± standard deviation", fontsize=9)
+            ax.set_title("return: last 100 episodes of training, mean ± standard deviation", fontsize=10, loc="left")
+            _evaluations(ax, metrics)
         elif name == "q_promised" and "q_realised" in metrics:
-            ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="what followed")
+            ax.plot(metrics["step"], metrics["q_realised"], color="grey", lw=1.2, label="discounted return that followed")
             ax.legend(fontsize=8)
     config = run.config
     figure.suptitle(f"{config['algorithm']} on {config['env']}, seed {config['seed']}")
     save(figure, path)
+
+
+def _evaluations(ax: Any, metrics: dict[str, np.ndarray]) -> None:
+    """Draw the means of evaluations during training, and their standard deviations as bars, if there are any."""
+    means = metrics.get("eval_mean", np.array([np.nan]))
+    there = np.isfinite(means)
+    if there.any():
+        ax.errorbar(metrics["step"][there], means[there], metrics["eval_std"][there], fmt="o", ms=4, lw=0.8, color=COLOURS[1],
+                    label="evaluations, without exploration")
+        ax.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)       # above the panel, where no data are
 
 
 def compare(paths: Sequence[Any], out: Any) -> Path:
@@ -108,6 +124,31 @@ def save(figure: Figure, path: Any) -> None:
 def _legend(ax: Any) -> None:
     if ax.get_legend_handles_labels()[1]:                   # matplotlib warns of a legend without entries
         ax.legend(fontsize=8)
+
+
+def _one_large(shown: Sequence[tuple[str, str]]) -> tuple[Figure, list[Any]]:
+    """A figure with the first panel over its whole width, and the others below it, three in a row."""
+    columns, below = min(3, max(1, len(shown) - 1)), len(shown) - 1
+    rows = -(-below // columns)
+    figure = Figure(figsize=(9.6, 3.6 + 2.2 * rows), layout="constrained")
+    grid = figure.add_gridspec(1 + rows, columns, height_ratios=[1.7] + [1] * rows)
+    axes = [figure.add_subplot(grid[0, :]), *(figure.add_subplot(grid[1 + i // columns, i % columns]) for i in range(below))]
+    for i, (ax, (_, title)) in enumerate(zip(axes, shown, strict=True)):
+        ax.set_title(title, fontsize=10 if i == 0 else 9, loc="left")
+        ax.set_xlabel("environment steps", fontsize=9)
+        ax.tick_params(labelsize=8)
+        ax.xaxis.set_major_locator(MaxNLocator(8 if i == 0 else 4))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(_in_full)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _in_full(value: float, _: float = 0) -> str:
+    """The label of a tick, with all its digits: matplotlib would write a common factor, such as 1e6, beside the axis."""
+    text = f"{value / 1e6:.6g}M" if 1e6 <= abs(value) < 1e9 else f"{value:,.6g}"
+    return text.replace("-", "−")
 
 
 def _panels(names: Collection[str]) -> tuple[Figure, Any]:
