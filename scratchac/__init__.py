@@ -4,6 +4,7 @@
     returns = scratchac.evaluate(agent, "CartPole-v1", episodes=100)
     agent = scratchac.load("runs/a2c-CartPole-v1-seed0")
     action = agent.act(obs)
+    agent.save("my-agent")
 """
 
 import sys
@@ -24,9 +25,9 @@ if not getattr(kernels, "SCRATCHAC_KERNELS", False):
 from scratchac.version import __version__
 
 if TYPE_CHECKING:
-    from scratchac.api import evaluate, load, make_agent, resume, train
+    from scratchac.api import Callback, evaluate, load, make_agent, resume, train
 
-__all__ = ["__version__", "evaluate", "load", "make_agent", "resume", "train"]
+__all__ = ["Callback", "__version__", "evaluate", "load", "make_agent", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,24 +1,31 @@
 """The functions that a user imports: train, resume, load, evaluate and make_agent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import gymnasium as gym
 import numpy as np
 
+import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
+from scratchac.environments.instance import Instance, maker_of
 from scratchac.environments.make import check_arguments, close, make, name_of
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
+from scratchac.experiments import callbacks as calls
 from scratchac.experiments import session
+from scratchac.experiments.callbacks import Callback as Callback
+from scratchac.experiments.evaluations import Plan
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run
 from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
+from scratchac.schedules import written
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
 
@@ -60,18 +67,19 @@ def train(algorithm: Literal["discrete-sac"], *args: Any, **options: Any) -> "Di
 def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 
-def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
+def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
           vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False,
           preset: str | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
           checkpoint_every: int | None = None, stop_after: int | None = None,
-          eval_episodes: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
-          **hyperparameters: Any) -> Any:
+          eval_episodes: int | None = None, eval_every: int | None = None, stop_at: float | None = None,
+          patience: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
+          callbacks: Sequence[Callback] = (), **hyperparameters: Any) -> Any:
     """Train an agent and return it.
 
     Args:
         algorithm: a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
-        env: Gymnasium id, a game's name, or a callable that returns an environment; the algorithm's default if not given
+        env: Gymnasium id, a game's name, a callable that makes environments, or one environment; else the algorithm's default
         steps: environment steps; the preset's number if not given
         seed: seed of all random numbers
         backend: auto, numpy, numba or cupy; if not given, $SCRATCHAC_BACKEND or auto
@@ -87,12 +95,16 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
         stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
         eval_episodes: with `out`, episodes of the evaluation at the end, 0 for none; 100 if not given
+        eval_every: environment steps between evaluations during training, each of 10 episodes; the best policy is kept, too
+        stop_at: with eval_every, end training at the first evaluation with at least this mean return
+        patience: with eval_every, end training after so many evaluations in a row without a better mean
         init: agent, or folder of a run, from whose parameters training starts; of the same algorithm, with the same networks
         on_row: function that is called with each new row of metrics, a dict; return True to end training
-        hyperparameters: fields of the algorithm's Config; they override the preset of (algorithm, env)
+        callbacks: objects of subclasses of `scratchac.Callback`, which see the agent as it trains and may end training
+        hyperparameters: fields of the algorithm's Config, which override the preset; a rate may be a function of progress in [0, 1]
 
-    A run whose training `on_row` has ended is saved and evaluated as at its planned end. The evaluation begins no further episode
-    after 1,000,000 steps, and cuts one that has not ended after 100,000.
+    A run whose training a callback or an evaluation has ended is saved and evaluated as at its planned end. The evaluation begins
+    no further episode after 1,000,000 steps, and cuts one that has not ended after 100,000.
 
     Ctrl-C raises KeyboardInterrupt; with `out` the update under way is finished and the run saved before. In a notebook
     (Kernel → Interrupt) the update is finished and the agent returned as trained so far; with `out` it is saved and not evaluated.
@@ -104,16 +116,16 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     end_if_unguarded()
     quiet = not in_notebook() if quiet is None else quiet
     agent_class = algorithms.find(algorithm)
-    env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
-    tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
+    env = maker_of(env if env is not None else algorithms.ALGORITHMS[algorithm].env)
+    tuned, tuned_env_args = _preset(algorithm, env, preset)
     given = tuned | hyperparameters | ({} if steps is None else {"steps": steps})
     config = configure(agent_class.config_class, algorithm, given)
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
     eval_episodes = session.evaluation_of({}, eval_episodes)
-    if on_row is not None and not callable(on_row):
-        raise UserError(f"on_row must be a function of a row of metrics, not {on_row!r}")
+    plan = Plan.of({"eval_every": eval_every, "stop_at": stop_at, "patience": patience})
+    called = calls.checked(on_row, callbacks)
     if not isinstance(vector, str):
         raise UserError(f"--vector is sync, async, compiled, envpool or auto, not {vector!r}")
     if not isinstance(randomise, bool):
@@ -124,26 +136,23 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
         settings: dict[str, Any] = {"randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
-                                    "checkpoint_every": checkpoint_every, "eval_episodes": eval_episodes}
+                                    "checkpoint_every": checkpoint_every, "eval_episodes": eval_episodes, **plan.settings()}
         settings = {"vector": session.vector_mode(vector, agent_class, env, settings, quiet)} | settings
         agent_envs = session.vector_env(agent_class, config, env, seed, settings)
         try:
             agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)
+            session.require_functions(agent)
             if init is not None:
                 session.start_from(init, agent, agent_envs, env)
             session.meet(agent_envs, agent)
             fast = agent.fast_path(agent_envs)
-            run = None if out is None else Run.create(out, {
-                "algorithm": algorithm, "env": name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
-                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init),
-                "hyperparameters": asdict(config),
-                "observation_space": space_to_json(agent_envs.observation_space),
-                "action_space": space_to_json(agent_envs.action_space),
-            })
+            agent.about = _about(algorithm, env, seed, config, agent_envs, {
+                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init)})
+            run = None if out is None else Run.create(out, agent.about)
             try:
                 with run.claimed() if run else nullcontext():
-                    session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, on_row=on_row,
-                                  stop_after=stop_after)
+                    session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, callbacks=called,
+                                  plan=plan, stop_after=stop_after)
             except (UserError, KeyboardInterrupt) as error:
                 if run:
                     run.discard(*(() if isinstance(error, UserError) else ("metrics.csv",)))
@@ -154,7 +163,8 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
 
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool | None = None, video: bool = False,
-           env: str | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False) -> Agent:
+           env: str | gym.Env | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False,
+           callbacks: Sequence[Callback] = ()) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
@@ -164,7 +174,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
     `eval_episodes` are the episodes of the evaluation at the end, what the run was started with if not given.
-    `quiet` and Ctrl-C are as in `train`.
+    `quiet`, `callbacks` and Ctrl-C are as in `train`; evaluations during training go on as the run was started.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
@@ -172,7 +182,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     quiet = not in_notebook() if quiet is None else quiet
     run = Run.open(run_dir)
     config = run.config
-    env = session.environment_of(config, env, f"scratchac.resume({str(run_dir)!r}, env=…)")
+    env = session.environment_of(config, maker_of(env), f"scratchac.resume({str(run_dir)!r}, env=…)")
+    called = calls.checked(None, callbacks)
     eval_episodes = session.evaluation_of(config, eval_episodes)
     if not isinstance(new_episodes, bool):
         raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
@@ -183,7 +194,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             under_way = under_way | {"new_episodes": True}
         run.check_metrics()
         session.check_device(active, type(agent), config["algorithm"])
-        # A run whose training on_row has ended is complete.
+        # A run whose training a callback or an evaluation has ended is complete.
         meant = agent.step if progress.get("ended") == agent.step else max(progress["target"], agent.config.steps)
         target = meant if steps is None else whole("--steps", steps, 1)
         if agent.step >= target:
@@ -194,6 +205,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             # It was stopped between its last step and its evaluation.
             session.conclude(agent, run, env, progress, quiet, video, eval_episodes)
             return session.to_host(agent, *run.spaces())
+        session.require_functions(agent)
         # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
         agent_envs = session.vector_env(type(agent), agent.config, env, [config["seed"], agent.step], config)
         try:
@@ -202,40 +214,62 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             session.meet(agent_envs, agent)
             if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
                 run.note(resumed=[*config.get("resumed", []), [agent.step, name_of(env)]])
-            session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way))
+            session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way),
+                          callbacks=called, plan=Plan.of(config))
         finally:
             agent_envs.close()
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
-def load(run_dir: Any) -> Agent:
-    """The agent of a run, restored from its folder alone. Raises UserError or CheckpointError."""
-    return session.restore(Run.open(run_dir))[0]
+def load(run_dir: Any, best: bool = False) -> Agent:
+    """The agent of a run, restored from its folder alone: the last one or, with `best`, the best one of its evaluations.
+
+    Only runs with `eval_every` keep the best one, without its replay buffer. Raises UserError or CheckpointError.
+    """
+    return session.restore(Run.open(run_dir), best)[0]
 
 
-def evaluate(agent: Any, env: str | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
+def evaluate(agent: Any, env: str | gym.Env | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
              **env_args: Any) -> np.ndarray:
     """The returns (episodes,) of new episodes, episode i seeded with seed + i; deterministic unless `explore`.
 
     agent    anything with a method `act(obs, explore)`, as agents have
+    env      Gymnasium id, a game's name, a callable that makes environments, or one environment
 
     Raises UserError for an environment that the agent does not fit, and EnvironmentFailed for one that raises an error.
     """
     if not callable(getattr(agent, "act", None)):
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
     episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
-    return evaluation.evaluate(agent, env, episodes, seed, explore, **env_args)
+    return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **env_args)
 
 
-def make_agent(algorithm: str, env: str | Callable[..., Any], seed: int = 0, *, env_args: dict[str, Any] | None = None,
+def make_agent(algorithm: str, env: str | gym.Env | Callable[..., Any], seed: int = 0, *, env_args: dict[str, Any] | None = None,
                preset: str | None = None, **hyperparameters: Any) -> Agent:
-    """An untrained agent for an environment (id or callable), with the preset and the hyperparameters that `train` would use.
+    """An untrained agent for an environment (id, callable or object), with the preset and hyperparameters that `train` would use.
 
     Raises UserError as `train` does.
     """
-    agent_class = algorithms.find(algorithm)
-    tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
+    agent_class, env, seed = algorithms.find(algorithm), maker_of(env), whole("--seed", seed, 0)
+    tuned, tuned_env_args = _preset(algorithm, env, preset)
     config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)
-    made = make(env, **tuned_env_args | check_arguments(env_args))
+    env_args = tuned_env_args | check_arguments(env_args)
+    made = make(env, **env_args)
     close(made)
-    return algorithms.make(algorithm, config, made.observation_space, made.action_space, whole("--seed", seed, 0))
+    agent = algorithms.make(algorithm, config, made.observation_space, made.action_space, seed)
+    agent.about = _about(algorithm, env, seed, config, made, {
+        "backend": kernels.backend.name, "vector": "sync", "randomise": False, "env_args": env_args})
+    return agent
+
+
+def _preset(algorithm: str, env: Any, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The hyperparameters and the environment's arguments of a preset. An environment that is made already takes no arguments."""
+    tuned, env_args = find_preset(algorithm, name_of(env), name)
+    return tuned, {} if isinstance(env, Instance) else env_args
+
+
+def _about(algorithm: str, env: Any, seed: int, config: Any, made: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says of a training in environments with the spaces of `made`."""
+    return {"algorithm": algorithm, "env": name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed, **settings,
+            "hyperparameters": {name: written(x) for name, x in asdict(config).items()},
+            "observation_space": space_to_json(made.observation_space), "action_space": space_to_json(made.action_space)}

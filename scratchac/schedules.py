@@ -1,5 +1,7 @@
-"""Schedules of hyperparameters over training: constant, linear or exponential."""
+"""Schedules of hyperparameters over training: constant, linear, exponential, or a function from Python."""
 
+import math
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -18,16 +20,23 @@ Config = TypeVar("Config")
 class Schedule:
     """A hyperparameter over training: `schedule(progress)` for progress in [0, 1], constant outside of it.
 
-    Written as a number (constant), "linear:START:END", or "exponential:START:END" (a straight line in log space).
-    Raises ValueError for any other text.
+    Written as a number (constant), "linear:START:END", or "exponential:START:END" (a straight line in log space). From Python it
+    may be a function of progress. What a file has of that, "function:NAME:START:END", has no values in between: they are NaN.
+
+    Raises ValueError for any other text, and for a function that gives no numbers.
     """
 
     def __init__(self, text: object):
+        self.function: Callable[[float], object] | None = None
+        if callable(text):
+            self.kind, self.function = "function", text
+            self.start, self.end = self(0), self(1)
+            return
         kind, *values = str(text).split(":")
         try:
-            if kind not in ("linear", "exponential"):
+            if kind not in ("linear", "exponential", "function"):
                 kind, values = "constant", [kind, kind, *values]
-            self.start, self.end = (float(x) for x in values)
+            self.start, self.end = (float(x) for x in (values[-2:] if kind == "function" else values))
         except ValueError:
             raise ValueError(f"{text!r} is neither a number nor linear:START:END nor exponential:START:END") from None
         if kind == "exponential" and min(self.start, self.end) <= 0:
@@ -37,15 +46,35 @@ class Schedule:
     def __call__(self, progress: float) -> float:
         """The value at that point of training."""
         progress = 0.0 if progress < 0 else 1.0 if progress > 1 else progress
+        if self.kind == "function":
+            return self._of_function(progress)
         if self.kind == "exponential":
             return self.start * (self.end / self.start) ** progress
         return self.start + (self.end - self.start) * progress
 
     def over(self, progress: np.ndarray) -> np.ndarray:
         """The values at several points of training, (T,), each the number that a call gives."""
-        if self.kind == "exponential":                      # NumPy's power may round differently
+        if self.kind in ("exponential", "function"):        # NumPy's power may round differently
             return np.array([self(x) for x in progress.tolist()])
         return self.start + (self.end - self.start) * np.clip(progress, 0.0, 1.0)
+
+    def _of_function(self, progress: float) -> float:
+        if self.function is None:
+            return self.start if progress == 0 else self.end if progress == 1 else math.nan
+        try:
+            return float(self.function(progress))  # type: ignore[arg-type]
+        except Exception as error:                          # any: it is the user's
+            raise ValueError(f"the function {name_of(self.function)} of progress raised {type(error).__name__}: {error}") from None
+
+
+def name_of(function: Any) -> str:
+    """The name of a function, or the class of another callable."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def written(value: Any) -> Any:
+    """A hyperparameter as a file can hold it: "function:NAME:START:END" for a function, which is all that a file knows of it."""
+    return f"function:{name_of(value)}:{Schedule(value).start!r}:{Schedule(value).end!r}" if callable(value) else value
 
 
 class Hyperparameters(Generic[Config]):
@@ -75,6 +104,10 @@ class Hyperparameters(Generic[Config]):
         for name, schedule in self.moving.items():
             values[name] = schedule(progress)
         return self._config(values)
+
+    def lost(self) -> list[str]:
+        """The fields that followed a function of which only a file is left."""
+        return [name for name, schedule in self.moving.items() if schedule.kind == "function" and schedule.function is None]
 
     def _config(self, values: dict[str, Any]) -> Config:
         # Without the constructor, which takes ten times as long: an agent may call this at every environment step.

@@ -1,7 +1,8 @@
 """Hyperparameters: the values that are allowed, and the fields that several algorithms share.
 
 Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive
-and NonNegative take a number or a schedule, "linear:START:END" or "exponential:START:END" (see schedules.py).
+and NonNegative take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from Python, a function of progress
+in [0, 1] (see schedules.py).
 """
 
 import math
@@ -13,9 +14,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import numpy as np
 
 from scratchac.errors import UserError, unknown
-from scratchac.schedules import Schedule, Scheduled
+from scratchac.schedules import Schedule, Scheduled, name_of
 
 Config = TypeVar("Config")
+POINTS = 100                    # of training at which the values of a function are checked
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,15 @@ def check(config: Any) -> None:
                 raise UserError(f"{flag} must be a whole number, not {value!r}")
             try:
                 schedule = Schedule(value)
+                between = [schedule(i / POINTS) for i in range(1, POINTS)] if schedule.function else []
             except ValueError as error:
                 raise UserError(f"{flag}: {error}") from None
             ends_at_limit = schedule.kind != "constant" and schedule.end == allowed.low     # a rate may fall to 0
             if schedule.start not in allowed or not (schedule.end in allowed or ends_at_limit):
                 raise UserError(f"{flag} must be {allowed}, not {value!r}")
+            for x in between:
+                if x not in allowed and x != allowed.low:
+                    raise UserError(f"{flag} must be {allowed}, and {name_of(value)} gives {x:g}")
         elif hint is bool and not isinstance(value, bool):
             raise UserError(f"{flag} must be true or false, not {value!r}")
         elif hint == Layers and not (isinstance(value, tuple) and all(type(x) is int and x > 0 for x in value)):
@@ -211,7 +217,8 @@ def configure(config_class: type[Config], algorithm: str, given: Mapping[str, An
     for name in given:
         if name not in names:
             raise unknown(f"hyperparameter of {algorithm}", name, names)
-    config = config_class(**{name: _plain(x) for name, x in given.items()})
+    types = get_type_hints(config_class)
+    config = config_class(**{name: _plain(x, types[name] == Layers) for name, x in given.items()})
     check(config)
     if isinstance(config, OffPolicy) and "learning_starts" not in given:
         sooner = min(config.learning_starts, config.steps // 10)
@@ -219,8 +226,10 @@ def configure(config_class: type[Config], algorithm: str, given: Mapping[str, An
     return config
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's, lists as tuples."""
+def _plain(value: Any, layers: bool = False) -> Any:
+    """NumPy's numbers as Python's, lists as tuples; the size of a single hidden layer, with `layers`, as a tuple, too."""
+    if layers and isinstance(value, Integral) and not isinstance(value, bool):
+        return (int(value),)
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
     return value.item() if isinstance(value, np.generic) else value

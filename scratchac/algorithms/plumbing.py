@@ -4,6 +4,8 @@ Nothing here learns. Each algorithm's file holds its whole learning step.
 """
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import gymnasium as gym
@@ -42,6 +44,8 @@ class Plumbing(Generic[Config]):
     normaliser: ObservationNormaliser | None = None
     scaler: RewardScaler | None = None
     dist: Any
+    about: dict[str, Any] | None = None     # what config.json says of its training, if `train` or `make_agent` has made it
+    writer: ClassVar[Callable[[Any, Any], Path]]    # writes an agent into a folder; experiments/session.py, a layer above, sets it
 
     def __init__(self, config: Config, observation_space: gym.Space, dtype: DTypeLike, pictures: bool = False):
         check_observation_space(observation_space, pictures)
@@ -52,6 +56,19 @@ class Plumbing(Generic[Config]):
         self.observation_space = observation_space
         self.observation_shape: tuple[int, ...] = observation_space.shape or ()
         self.flattened = observation_space if isinstance(observation_space, Flattened) else None
+
+    def __repr__(self) -> str:
+        on = f" on {self.about['env']}" if self.about else ""
+        steps = f"{self.step:,} of {self.config.steps:,} steps"
+        return f"<{type(self).__name__}{on}: {steps}, hidden layers {list(self.config.hidden)}>"
+
+    def save(self, folder: Any) -> Path:
+        """Write the agent into a new folder, which `scratchac.load` and the commands read; returns its path.
+
+        Training can be resumed from there, with new episodes. Raises UserError if the folder exists, or for an agent that knows no
+        environment, and WriteError.
+        """
+        return type(self).writer(self, folder)
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
         """Actions for the environment, for one observation or several: with exploration, or the most likely ones.

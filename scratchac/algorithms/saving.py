@@ -118,6 +118,15 @@ def not_finite(saved: Any, name: str = "") -> str | None:
     return name if isinstance(saved, np.ndarray) and not np.isfinite(saved).all() else None
 
 
+def without_transitions(agent: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    """The state of an agent without the transitions in its replay buffer, which are most of it: to act, none is needed."""
+    memory = agent.memory
+    if memory is None:
+        return saved
+    kept = {name: rows[:0] if name in memory.data else rows for name, rows in saved["memory"].items()}
+    return saved | {"memory": kept | {"cursor": 0}}
+
+
 def _state_of(part: Any) -> Any:
     if isinstance(part, np.random.Generator):
         return part.bit_generator.state

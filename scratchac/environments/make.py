@@ -21,6 +21,7 @@ from scratchac.environments.drawing import draw_without_screen, hear_mujoco
 from scratchac.environments.flattened import Flattened, alike, observed
 from scratchac.environments.foreign import elsewhere, remedy
 from scratchac.environments.games import GAMES, Game
+from scratchac.environments.instance import Instance
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
 from scratchac.environments.seeding import held_by
@@ -32,7 +33,7 @@ INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip instal
 
 # names of parameters beside which the arguments of an environment are passed
 TAKEN = {"self", "step_timeout", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent",
-         "episodes", "explore", "parallel", "folder", "pick"}
+         "episodes", "explore", "parallel", "folder", "pick", "stem"}
 WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
 
 
@@ -114,6 +115,9 @@ def require_copies(envs: list[Any], env: Any) -> None:
     """Raise UserError unless these environments have the same spaces, and none holds another's object: their episodes would mix."""
     seen: set[int] = set()
     first = envs[0]
+    if isinstance(env, Instance) and len(envs) > 1:
+        raise UserError(f"this {name_of(env)} is one environment, and more are needed here: a callable must make a new one at each "
+                        "call, or where only the number of environments asks for more, --envs 1")
     for made in envs:
         one, other = first.observation_space, made.observation_space
         seen_alike = alike(one, other) and one.dtype == other.dtype

@@ -1,4 +1,6 @@
-"""The file checkpoint.npz: arrays, and a JSON manifest for everything else. It has no pickles, so reading it runs no code.
+"""The files checkpoint.npz and best.npz: arrays, and a JSON manifest for everything else.
+
+There are no pickles in them, so reading them runs no code.
 
     format              the version of this format; this page describes version 4
     algorithm, observation_space, action_space          as in config.json
@@ -29,10 +31,10 @@ MOST_ARRAYS = 10_000
 BELONGS_TO = ("algorithm", "observation_space", "action_space")         # what a checkpoint and config.json must agree on
 
 
-def write(path: Path, config: dict[str, Any], state: Any) -> None:
+def write(path: Path, config: dict[str, Any], state: Any, keep: bool = True) -> None:
     """Replace the checkpoint `path` by a new one with `state`: nested dicts and lists with arrays, numbers and text.
 
-    The previous checkpoint is kept at `previous(path)`. Arrays are written one after the other and are not copied.
+    With `keep` the previous checkpoint is kept at `previous(path)`. Arrays are written one after the other and are not copied.
     Raises WriteError; `path` then still has the previous checkpoint.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -43,7 +45,7 @@ def write(path: Path, config: dict[str, Any], state: Any) -> None:
                      "python": platform.python_version()},
     }
     text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
-    with atomic_file(path, keep=previous(path)) as file:
+    with atomic_file(path, keep=previous(path) if keep else None) as file:
         write_arrays(file, {"manifest": text, **arrays})
 
 

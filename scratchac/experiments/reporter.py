@@ -1,18 +1,20 @@
-"""What happens between two updates of a run: the progress bar, rows of metrics, checkpoints, and Ctrl-C."""
+"""What happens between two updates of a run: the progress bar, rows of metrics, evaluations, checkpoints, callbacks, and Ctrl-C."""
 
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 import kernels
-from scratchac.algorithms.saving import not_finite
+from scratchac.algorithms.saving import not_finite, without_transitions
 from scratchac.errors import TrainingError, WriteError
+from scratchac.experiments.callbacks import Callback, call
+from scratchac.experiments.evaluations import Evaluations
 from scratchac.experiments.notebook import LearningCurve
 from scratchac.experiments.run import Run
 from scratchac.messages import in_notebook, progress_bar, tell
@@ -45,26 +47,31 @@ class Reporter:
     """The `report` of a training loop; also a context manager around it.
 
     run          the Run to write to, or None to write nothing
+    agent        the agent that is trained
     target       environment steps at which training ends
     history      the progress saved in a checkpoint, when a run is resumed
     quiet        show no progress bar and, in a notebook, no learning curve
-    on_row       called with each row of metrics, or None; training ends when it returns True
+    callbacks    see callbacks.py
+    evaluations  those during training, or None
     stop_after   environment steps after which training stops as after Ctrl-C, or None
     save_every   environment steps between checkpoints; a twentieth of the whole if None
 
     Raises TrainingError for parameters and losses that are not finite: no such checkpoint is written.
     """
 
-    def __init__(self, run: Run | None, target: int, start: int = 0, history: dict[str, Any] | None = None, quiet: bool = False,
-                 on_row: Callable[[dict[str, Any]], object] | None = None, stop_after: int | None = None,
+    def __init__(self, run: Run | None, agent: Agent, target: int, history: dict[str, Any] | None = None, quiet: bool = False,
+                 callbacks: Sequence[Callback] = (), evaluations: Evaluations | None = None, stop_after: int | None = None,
                  save_every: int | None = None):
+        start = agent.step
         self.run = run
+        self.agent = agent
         self.target = target
         self.interrupted = False
-        self.ended = False                                  # by on_row
+        self.ended = False                                  # by a callback or an evaluation
         self.told = ""                                      # what could not be written last
         self.notice: threading.Timer | None = None
-        self.on_row = on_row
+        self.callbacks = callbacks
+        self.evaluations = evaluations
         self.stop_after = stop_after
         self.progress: dict[str, Any] = COUNTERS | (history or {}) | {"target": target}
         self.interaction: Interaction | None = None
@@ -102,6 +109,13 @@ class Reporter:
             self.notice.cancel()
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+        call(self.callbacks, "on_end", self.agent)
+
+    def call(self, name: str, *arguments: Any) -> bool:
+        """Call this method of all callbacks; returns whether one of them ends training."""
+        ends = call(self.callbacks, name, self.agent, *arguments)
+        self.ended = self.ended or ends
+        return ends
 
     def interrupt(self, *_: object) -> None:
         """Handle Ctrl-C: after the first one the step is finished and the run saved; the second one aborts at once."""
@@ -122,7 +136,7 @@ class Reporter:
         if self.resumed and self.run is not None:           # not earlier: up to here nothing in the folder has been changed
             self.run.forget_rows_after(self.start)
             self.resumed = False
-        progress["episodes"] = interaction.episodes.finished
+        new, progress["episodes"] = interaction.episodes.finished - progress["episodes"], interaction.episodes.finished
         progress["updates"] += updates
         progress["update_s"] += update_seconds
         progress["wall_s"] = self.wall_s_before + time.perf_counter() - self.started
@@ -131,14 +145,30 @@ class Reporter:
             self.sums[name] = total + value, n + 1
         if self.curve:
             self.curve.follow(agent.step, interaction.episodes.recent)
+        if new and self.callbacks:
+            for total, length in list(interaction.episodes.recent)[-new:]:
+                self.call("on_episode", total, length)
+        evaluated = self.evaluate(agent) if self.evaluations and self.evaluations.due(agent.step) else {}
+        if evaluated or agent.step >= self.next_row:
+            self.write_row(agent, interaction, evaluated)
         if agent.step >= self.next_row:
-            self.write_row(agent, interaction)
             self.next_row = min(agent.step + self.row_every, self.target) if agent.step < self.target else np.inf
         if self.run is not None and agent.step >= self.next_save:
             self.or_later(self.save, agent)
             self.next_save = agent.step + self.save_every
         self.interrupted = self.interrupted or (self.stop_after is not None and agent.step >= self.stop_after)
         return self.interrupted or self.ended
+
+    def evaluate(self, agent: Agent) -> dict[str, float]:
+        """Evaluate the agent, and keep it in best.npz if it is the best so far; returns what the row of metrics says of it."""
+        assert self.evaluations is not None
+        started = time.perf_counter()
+        evaluated = self.evaluations(agent)
+        if self.evaluations.improved and self.run is not None:
+            self.or_later(self.save_best, agent)
+        self.ended = self.ended or self.evaluations.enough
+        self.started += time.perf_counter() - started       # it is no training
+        return evaluated
 
     def or_later(self, write: Callable[..., None], *arguments: Any) -> None:
         """Write something; if that fails, tell the error once and continue: the disk may have space when the next one is due."""
@@ -150,8 +180,8 @@ class Reporter:
                 tell(f"{error}; training goes on")
             self.told = str(error)
 
-    def write_row(self, agent: Agent, interaction: Interaction) -> None:
-        """Write one row: episode statistics over the last 100 episodes, metrics averaged since the previous row."""
+    def write_row(self, agent: Agent, interaction: Interaction, evaluated: dict[str, float]) -> None:
+        """Write one row: episode statistics over the last 100 episodes, metrics averaged since the previous row, the evaluation."""
         row = {"step": agent.step, "episodes": self.progress["episodes"], "return_mean": "", "length_mean": "",
                "wall_s": self.progress["wall_s"], "return_std": "", **dict.fromkeys(agent.metrics, "")}
         if interaction.episodes.recent:
@@ -160,6 +190,8 @@ class Reporter:
             self.bar.set_postfix_str(f"return {returns.mean():.1f}", refresh=False)
         row |= {name: float(kernels.backend.to_numpy(total / n)) for name, (total, n) in self.sums.items()}
         row |= interaction.envs.metrics()
+        if self.evaluations:
+            row |= {"eval_mean": "", "eval_std": ""} | evaluated
         self.sums = {}
         self.bar.update(min(agent.step, self.target) - self.bar.n)
         for name, value in row.items():
@@ -169,9 +201,7 @@ class Reporter:
             self.or_later(self.run.log, row)
         if self.curve:
             self.curve.mark()
-        if self.on_row is not None:
-            answer = self.on_row(row)
-            self.ended = self.ended or (isinstance(answer, (bool, np.bool_)) and bool(answer))
+        self.call("on_row", row)
 
     def finish(self, agent: Agent) -> None:
         """Write the rows that still wait, and a checkpoint unless one has just been written. Raises WriteError."""
@@ -181,17 +211,29 @@ class Reporter:
         if not self.saved or (self.interaction is not None and self.interaction.elsewhere):
             self.save(agent)
 
+    def save_best(self, agent: Agent) -> None:
+        """Write best.npz. Raises WriteError."""
+        assert self.run is not None and self.evaluations is not None and self.evaluations.best is not None
+        self.run.save_best(without_transitions(agent, _finite_state(agent)), self.evaluations.best)
+
     def save(self, agent: Agent, failed: bool = False) -> None:
         """Write a checkpoint, after the waiting rows: a resumed run does not make the rows before it again. Raises WriteError."""
         assert self.run is not None
         self.run.write_rows()
-        state = agent.state()
-        if name := not_finite(state):
-            raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
+        state = _finite_state(agent)
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
+        if self.evaluations:
+            progress["evaluations"] = self.evaluations.state()
         if self.ended:
             progress["ended"] = agent.step                  # a resumed run knows by this that it is complete
         self.run.save(state, progress, self.interaction.state(failed) if self.interaction is not None else None)
-        self.saved = True
+        self.saved = not self.call("on_checkpoint", self.run.path / "checkpoint.npz")       # the last one must know that it ends
+
+
+def _finite_state(agent: Agent) -> dict[str, Any]:
+    state = agent.state()
+    if name := not_finite(state):
+        raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
+    return state

@@ -3,6 +3,7 @@
     config.json      algorithm, environment, spaces, seed, hyperparameters
     metrics.csv      one row at regular intervals
     checkpoint.npz   the agent and the state of training (see checkpoints.py); checkpoint.previous.npz is the previous one
+    best.npz         the agent that was the best in an evaluation during training, without its replay buffer
     summary.json     the results, written at the end
     curves.png, video.mp4 or .gif
 """
@@ -30,12 +31,13 @@ except ImportError:             # Windows
 
 from scratchac.environments.make import check_arguments
 from scratchac.environments.spaces import observation_space_from_json, space_from_json
-from scratchac.errors import UserError, WriteError
+from scratchac.errors import CheckpointError, UserError, WriteError
 from scratchac.experiments import checkpoints
 from scratchac.experiments.files import MOST_BYTES, append, atomic_file, open_file, read_json, remove_unfinished
 from scratchac.experiments.schema import CONFIG, FIRST_COLUMNS, metrics_from
 from scratchac.messages import tell
 
+BEST = "best.npz"
 MOST_ROWS = 100_000             # of metrics.csv that are read
 LONGEST_NAME = 200              # bytes of a folder's name; file systems take 255
 DEVICE = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
@@ -180,7 +182,8 @@ class Run:
             claim = _identity(path)
             _claims.add(claim)
         try:
-            remove_unfinished(self.path / "checkpoint.npz")
+            for name in ("checkpoint.npz", BEST):
+                remove_unfinished(self.path / name)
             yield
         finally:
             with _claiming:
@@ -277,9 +280,17 @@ class Run:
         state = {"agent": agent, "progress": progress, "interaction": interaction}
         checkpoints.write(self.path / "checkpoint.npz", self.config, state)
 
-    def restore(self) -> tuple[Any, Any, Any]:
-        """The states of (agent, progress, interaction) from checkpoint.npz. Raises CheckpointError."""
-        state = checkpoints.read(self.path / "checkpoint.npz", self.config)
+    def save_best(self, agent: dict[str, Any], evaluation: dict[str, Any]) -> None:
+        """Replace best.npz with the state of an agent and what its evaluation was. Raises WriteError."""
+        checkpoints.write(self.path / BEST, self.config, {"agent": agent, "progress": evaluation, "interaction": None}, keep=False)
+
+    def restore(self, name: str = "checkpoint.npz") -> tuple[Any, Any, Any]:
+        """The states of (agent, progress, interaction) from checkpoint.npz, or from best.npz. Raises CheckpointError."""
+        path = self.path / name
+        if name == BEST and not path.exists():
+            raise CheckpointError(f"{path} does not exist: only a run that is evaluated as it trains (--eval-every) keeps its best "
+                                  "policy, from the first evaluation on")
+        state = checkpoints.read(path, self.config)
         return state["agent"], state["progress"], state["interaction"]
 
 

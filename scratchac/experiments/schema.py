@@ -1,7 +1,8 @@
 """What each file of a run may hold: the kind of every entry, in one place. Whatever else is there is refused before it is used.
 
 config.json       CONFIG; the hyperparameters' kinds are the types of the algorithm's Config
-checkpoint.npz    MANIFEST and STATE; the agent's state is like that of a new agent (algorithms/saving.py)
+checkpoint.npz    MANIFEST and STATE, and `check_state`; the agent's state is like that of a new agent (algorithms/saving.py)
+best.npz          MANIFEST and STATE, and `check_best`; the agent's state as in checkpoint.npz
 metrics.csv       `metrics_from`
 """
 
@@ -76,7 +77,7 @@ CONFIG = Record(
      "vector": OneOf(("sync", "async", "compiled", "envpool")), "randomise": FLAG, "env_args": Arguments(),
      "hyperparameters": Named(Anything()), "observation_space": _SPACE, "action_space": _SPACE},
     {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
-     "step_timeout": Maybe(Number(0)),
+     "step_timeout": Maybe(Number(0)), "eval_every": Maybe(Whole(1)), "stop_at": Maybe(Number()), "patience": Maybe(Whole(1)),
      "init": Maybe(Text(r"(?s).*", printable=False)), "resumed": Many(Row((Whole(), Text())))})
 
 # -- checkpoint.npz ------------------------------------------------------------------------------------------------------
@@ -96,6 +97,17 @@ def check_state(progress: Any, interaction: Any, agent: Any, config: dict[str, A
     _interaction(interaction, agent, config, spaces).check(interaction, "interaction")
 
 
+# An evaluation during training: of which step's policy, the mean and standard deviation of its returns, and how many there are.
+_EVALUATION = Record({"step": Whole(), "mean": Number(), "std": Number(0), "episodes": Whole(1)})
+
+
+def check_best(progress: Any, interaction: Any, agent: Any) -> None:
+    """Raise ValueError unless these are what best.npz has besides the state of an agent, whose step the evaluation names."""
+    _EVALUATION.check(progress, "progress")
+    NOTHING.check(interaction, "interaction")
+    OneOf((agent.get("step") if isinstance(agent, dict) else None,)).check(progress["step"], "progress.step")
+
+
 def _progress(found: Any) -> Kind:
     target = found.get("target") if isinstance(found, dict) else None
     total = Row((Array(None, (), finite=False), Whole(1)))
@@ -103,7 +115,8 @@ def _progress(found: Any) -> Kind:
         {"episodes": Whole(), "updates": Whole(), "update_s": Number(0), "wall_s": Number(0), "target": Whole(1),
          "sums": Named(total)},
         {"next_row": Maybe(Whole(1, target if type(target) is int else MOST)), "ended": Whole(),
-         "computed_by": Record({"backend": Text(), "compiled": Maybe(Text())})})
+         "computed_by": Record({"backend": Text(), "compiled": Maybe(Text())}),
+         "evaluations": Record({"next": Maybe(Whole(1)), "without": Whole(), "best": Maybe(_EVALUATION)})})
 
 
 def _interaction(found: Any, agent: Any, config: dict[str, Any], spaces: tuple[Any, Any]) -> Kind:

@@ -4,9 +4,10 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -20,14 +21,16 @@ from scratchac.algorithms.saving import adopt
 from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
-from scratchac.environments.make import name_of
+from scratchac.environments.make import close, make, name_of, require_copies
 from scratchac.environments.pool import PoolEnv
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
-from scratchac.experiments.reporter import Reporter, signals_as_interrupts
-from scratchac.experiments.run import Run
-from scratchac.experiments.schema import MOST_EPISODES, check_state
+from scratchac.experiments.callbacks import Callback
+from scratchac.experiments.evaluations import Evaluations, Plan
+from scratchac.experiments.reporter import COUNTERS, Reporter, signals_as_interrupts
+from scratchac.experiments.run import BEST, Run
+from scratchac.experiments.schema import MOST_EPISODES, check_best, check_state
 from scratchac.messages import in_notebook, tell
 from scratchac.parallel.workers import check_engine
 from scratchac.training import evaluation, loops
@@ -97,10 +100,11 @@ def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space)
     """The agent, or a copy with its arrays on the host, so that it can act with whatever backend is active later."""
     if kernels.backend.device == "cpu":
         return agent
-    kept = agent.state()
+    kept, about = agent.state(), agent.about
     with kernels.using("numpy"):
         agent = type(agent)(agent.config, observation_space, action_space)  # type: ignore[call-arg]
         agent.load_state(kept)
+        agent.about = about
     return agent
 
 
@@ -156,6 +160,15 @@ def start_from(init: Any, agent: Agent, agent_envs: Environments, env: Any) -> N
     adopt(agent, other)
 
 
+def require_functions(agent: Any) -> None:
+    """Raise UserError if a hyperparameter followed a function, of which a file has nothing but the name and both ends."""
+    for name in agent.schedules.lost():
+        _, *words, start, end = getattr(agent.config, name).split(":")
+        flag = f"--{name.replace('_', '-')}"
+        raise UserError(f"{flag} was the function {':'.join(words)!r} of progress, from {start} to {end}, and no "
+                        "file has the function itself: training cannot go on from here, but a new one can start from it (--init)")
+
+
 def origin(init: Any) -> str | None:
     """What config.json says about the parameters that training has started from."""
     return type(init).__name__ if isinstance(init, Plumbing) else init and str(init)
@@ -172,6 +185,14 @@ def meet(agent_envs: Environments, agent: Agent) -> None:
         agent_envs.meet(agent)
     elif isinstance(agent.memory, HindsightBuffer):
         agent.memory.meet(agent_envs.members[0].unwrapped)
+
+
+def require_separate(agent_envs: Environments, env: Any, env_args: dict[str, Any]) -> None:
+    """Raise UserError if what makes environments gives one that is trained in: evaluations would play within its episodes."""
+    if isinstance(agent_envs, VectorEnv) and not isinstance(env, str):
+        made = make(env, **env_args)
+        require_copies([agent_envs.members[0], made], env)
+        close(made)
 
 
 def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
@@ -202,8 +223,8 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def restore(run: Run) -> tuple[Agent, Any, Any]:
-    """The agent, progress and interaction of a run's checkpoint.
+def restore(run: Run, best: bool = False) -> tuple[Agent, Any, Any]:
+    """The agent, progress and interaction of a run's checkpoint; with `best` of best.npz, whose progress is the evaluation.
 
     Raises UserError for an invalid config.json, and CheckpointError for an invalid checkpoint.
     """
@@ -214,17 +235,38 @@ def restore(run: Run) -> tuple[Agent, Any, Any]:
         given.setdefault("scale_actions", False)            # before there was a choice, actions were in the box's own units
     hyperparameters = configure(agent_class.config_class, config["algorithm"], given)
     spaces = run.spaces()
-    state, progress, interaction = run.restore()
-    misfit = f"{run.path / 'checkpoint.npz'} does not fit the agent of config.json"
+    name = BEST if best else "checkpoint.npz"
+    state, progress, interaction = run.restore(name)
+    misfit = f"{run.path / name} does not fit the agent of config.json"
     if _weights_of(hyperparameters.hidden) > _numbers_in(state):            # to initialise very large networks takes hours
         raise CheckpointError(f"{misfit}: it has fewer numbers than networks with {list(hyperparameters.hidden)} hidden units")
     agent = algorithms.make(config["algorithm"], hyperparameters, *spaces, config["seed"])
+    agent.about = config
     try:
-        check_state(progress, interaction, agent, config, spaces)
+        if best:
+            check_best(progress, interaction, state)
+        else:
+            check_state(progress, interaction, agent, config, spaces)
         agent.load_state(state)
     except ValueError as error:
         raise CheckpointError(f"{misfit}: {error}") from None
     return agent, progress, interaction
+
+
+def save_agent(agent: Agent, folder: Any) -> Path:
+    """Write an agent into a new folder, as a run that was stopped between two episodes. Raises UserError and WriteError."""
+    if agent.about is None:
+        raise UserError("only agents of scratchac.train, load, resume and make_agent know their environment, and can be saved")
+    run = Run.create(folder, agent.about)
+    try:
+        run.save(agent.state(), COUNTERS | {"target": max(agent.step, agent.config.steps), "sums": {}}, None)
+    except WriteError:
+        run.discard()
+        raise
+    return run.path
+
+
+Plumbing.writer = save_agent
 
 
 def _weights_of(hidden: tuple[int, ...]) -> int:
@@ -238,7 +280,7 @@ def _numbers_in(state: Any) -> int:
 
 
 def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
-          eval_episodes: int, history: tuple[Any, Any] = (None, None), on_row: Callable[[dict[str, Any]], object] | None = None,
+          eval_episodes: int, history: tuple[Any, Any] = (None, None), callbacks: Sequence[Callback] = (), plan: Plan | None = None,
           stop_after: int | None = None) -> None:
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots.
 
@@ -256,13 +298,21 @@ def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, tar
     elif worlds and not quiet:
         tell(f"--vector compiled runs the compiled steps of {name_of(env)}; --vector sync runs Gymnasium's")
     save_every = run.config.get("checkpoint_every") if run else None
-    reporter = Reporter(run, target, agent.step, progress, quiet, on_row, stop_after, save_every)
+    evaluations = None
+    if plan and plan.every:
+        assert agent.about is not None
+        env_args, before = agent.about["env_args"], progress or {}
+        require_separate(agent_envs, env, env_args)
+        evaluations = Evaluations(plan, env, env_args, agent.step, target, before.get("evaluations"),
+                                  before.get("ended") == agent.step)
+    reporter = Reporter(run, agent, target, progress, quiet, callbacks, evaluations, stop_after, save_every)
     reporter.progress["computed_by"] = {"backend": kernels.backend.name, "compiled": fast and fast.name}     # last, if resumed
     if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
         tell(f"a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
              f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept")
     try:
         with reporter:
+            reporter.call("on_start", run and run.path)
             loops.train(agent, agent_envs, target, reporter, under_way)
             if run:
                 reporter.finish(agent)
@@ -319,6 +369,7 @@ def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: 
 
 def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
     summary = _summary(agent, run.config, progress) | _evaluated(agent, env, run.config["env_args"], eval_episodes, quiet)
+    summary |= _best_evaluated(run, env, summary, eval_episodes, quiet)
     # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
     from scratchac.experiments import plots
 
@@ -326,6 +377,8 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet:
     if video:
         from scratchac.experiments.video import record
 
+        if not quiet:
+            tell("recording a video of one episode")
         try:
             record(agent, env, run.path, **run.config["env_args"])
         except (Exception, SystemExit) as error:            # any: the training is finished and saved anyway
@@ -346,10 +399,27 @@ def _rate(count: int, seconds: float) -> float:
     return count / seconds if seconds > 0 else 0.0
 
 
-def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, quiet: bool) -> dict[str, Any]:
+def _best_evaluated(run: Run, env: Any, last: dict[str, Any], episodes: int, quiet: bool) -> dict[str, Any]:
+    """What summary.json says about the policy in best.npz, beside what it says about the last one; nothing if there is none."""
+    if not run.config.get("eval_every") or not (run.path / BEST).exists():
+        return {}
+    try:
+        best, _, _ = restore(run, best=True)
+    except CheckpointError as error:
+        tell(f"the best policy is not evaluated: {error}")
+        return {}
+    same = {name: x for name, x in last.items() if name.startswith("eval_")}
+    came = same if best.step == last["steps"] else _evaluated(best, env, run.config["env_args"], episodes, quiet, "the best policy")
+    return {"best_step": best.step} | {f"best_{name}": x for name, x in came.items()}
+
+
+def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, quiet: bool,
+               what: str = "the last policy") -> dict[str, Any]:
     """What summary.json says about the evaluation: its mean return is left out if there are no episodes."""
     if not episodes:
         return {"eval_episodes": 0}
+    if not quiet:
+        tell(f"evaluating {what} over {episodes} episode{'s' if episodes > 1 else ''}")
     returns, cut = evaluation.play(agent, env, env_args, episodes, budget=evaluation.BUDGET, cuts=True, quiet=quiet)
     if cut:
         tell(f"{cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "

@@ -34,13 +34,15 @@ Pick = Literal["best", "median", "worst"]
 Shot = tuple[np.ndarray, str]   # a frame and its caption
 
 
-def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, pick: Sequence[Pick] = (), **kwargs: Any) -> Path:
+def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, pick: Sequence[Pick] = (),
+           stem: str = "video", **kwargs: Any) -> Path:
     """Play deterministically and write the video into `folder`; it replaces an earlier one when it is complete. Returns its path.
 
     A corner shows step and return.
 
     pick    film the best, the median or the worst of CANDIDATES episodes, or several of these, instead of the first `episodes`; the
             file's name then says which. The median is the lower of the two in the middle.
+    stem    the file's name without that and without .mp4 or .gif
 
     Raises UserError if the environment cannot render, or its frames cannot be encoded, and EnvironmentFailed.
     """
@@ -48,7 +50,7 @@ def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0
         if name not in get_args(Pick):
             raise unknown("pick", name, list(get_args(Pick)))
     encode, kind = (_mp4, "mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "gif")
-    path = Path(folder) / f"{'-'.join(['video', *pick])}.{kind}"
+    path = Path(folder) / f"{'-'.join([stem, *pick])}.{kind}"
     with _film(agent, env, episodes, seed, pick, kwargs) as (shots, fps), atomic_file(path) as file:
         try:
             encode(file, _images(shots), fps)

@@ -23,7 +23,7 @@ def named(config, env, trust):
 
 
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
-             quiet: bool = False, env: str | None = None, trust: bool = False) -> None:
+             quiet: bool = False, env: str | None = None, trust: bool = False, best: bool = False) -> None:
     """Play new episodes with a trained policy and print its returns.
 
     Args:
@@ -35,6 +35,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
         quiet: show no progress bar
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
+        best: the best policy of the evaluations during training instead of the last one
     """
     import numpy as np
 
@@ -47,15 +48,17 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
     config = Run.open(run).config
     made_of = session.environment_of(config, named(config, env, trust), f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
     episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
-    returns, _ = evaluation.play(api.load(run), made_of, config["env_args"], episodes, seed, stochastic, quiet=quiet)
-    result = {"algorithm": config["algorithm"], "env": config["env"], "episodes": episodes,
+    agent = api.load(run, best)
+    returns, _ = evaluation.play(agent, made_of, config["env_args"], episodes, seed, stochastic, quiet=quiet)
+    policy = "best" if best else "last"
+    result = {"algorithm": config["algorithm"], "env": config["env"], "policy": policy, "step": agent.step, "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
               "returns": returns.tolist()}
     if json:
         print(dumps(result))
     else:
-        print("{algorithm} on {env}, {episodes} episodes: mean {mean:.1f} ± {std:.1f}, median {median:.1f}, "
-              "from {min:.1f} to {max:.1f}".format(**result))
+        print("{algorithm} on {env}, {policy} policy (step {step:,}), {episodes} episodes: mean {mean:.1f} ± {std:.1f}, "
+              "median {median:.1f}, from {min:.1f} to {max:.1f}".format(**result))
 
 
 def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
@@ -76,10 +79,11 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
     """
     from scratchac import api
     from scratchac.experiments.run import Run
+    from scratchac.tools import outcome
 
-    api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes, new_episodes=new_episodes,
-               env=named(Run.open(run).config, env, trust))
-    print(run)
+    agent = api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes,
+                       new_episodes=new_episodes, env=named(Run.open(run).config, env, trust))
+    outcome.show(run, agent.step, quiet)
 
 
 def sweep(
@@ -147,7 +151,7 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
 
 
 def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal["best", "median", "worst"], ...] = (),
-          env: str | None = None, trust: bool = False) -> None:
+          env: str | None = None, trust: bool = False, best: bool = False) -> None:
     """Record a video of a trained policy into the run's folder.
 
     Args:
@@ -157,6 +161,7 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
         pick: play ten episodes and record only the best, the median or the worst, or several of these in this order
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
+        best: the best policy of the evaluations during training instead of the last one; the file is best.mp4, or best.gif
     """
     from scratchac import api
     from scratchac.experiments import session
@@ -166,13 +171,15 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
     if pick and episodes != 1:
         raise UserError("--pick chooses from ten episodes, and --episodes records several: give one of the two")
     config = Run.open(run).config
-    call = f"from scratchac.experiments.video import record; record(scratchac.load({str(run)!r}), …, {str(run)!r})"
+    agent = f"scratchac.load({str(run)!r}{', best=True' if best else ''})"
+    call = f"from scratchac.experiments.video import record; record({agent}, …, {str(run)!r})"
     made_of = session.environment_of(config, named(config, env, trust), call)
-    print(film.record(api.load(run), made_of, run, episodes, seed, pick, **config["env_args"]))
+    stem = "best" if best else "video"
+    print(film.record(api.load(run, best), made_of, run, episodes, seed, pick, stem, **config["env_args"]))
 
 
 def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic: bool = False, env: str | None = None,
-          trust: bool = False) -> None:
+          trust: bool = False, best: bool = False) -> None:
     """Watch a trained policy play in a window, until it is closed or left with Escape.
 
     Args:
@@ -182,6 +189,7 @@ def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic
         stochastic: sample actions instead of taking the most likely one
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
+        best: the best policy of the evaluations during training instead of the last one
     """
     from scratchac import api
     from scratchac.experiments import session
@@ -191,7 +199,7 @@ def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic
     config = Run.open(run).config
     call = f"from scratchac.tools.window import watch; watch(scratchac.load({str(run)!r}), …)"
     made_of = session.environment_of(config, named(config, env, trust), call)
-    print_mean(window.watch(api.load(run), made_of, episodes, seed, stochastic, **config["env_args"]))
+    print_mean(window.watch(api.load(run, best), made_of, episodes, seed, stochastic, **config["env_args"]))
 
 
 def print_mean(returns):
@@ -200,17 +208,18 @@ def print_mean(returns):
         print(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.1f}")
 
 
-def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path | None = None) -> None:
+def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path | None = None, best: bool = False) -> None:
     """Turn a trained policy into a web page that plays it, or into an ONNX graph.
 
     Args:
         run: folder of a run
         format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; or onnx, for all
-        out: new file; policy.html or policy.onnx in the run's folder if not given
+        out: new file; policy.html or policy.onnx in the run's folder if not given, with --best best.html or best.onnx
+        best: the best policy of the evaluations during training instead of the last one
     """
     from scratchac.tools.export import export as write
 
-    print(write(run, format, out))
+    print(write(run, format, out, best))
 
 
 def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None, env: str | None = None,

@@ -29,19 +29,21 @@ PAGES = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0")
 INSTALL = "pip install onnx onnxruntime"
 
 
-def export(run_dir: Any, kind: str = "html", out: Any = None) -> Path:
+def export(run_dir: Any, kind: str = "html", out: Any = None, best: bool = False) -> Path:
     """Write the policy of a run as "html" or "onnx" into the new file `out`, RUN/policy.KIND if not given; return its path.
+
+    best    the best policy of the run's evaluations instead of the last one; the file is then RUN/best.KIND
 
     Raises UserError for a folder that is no run, a file that exists, and a policy that this format cannot hold.
     """
     run = Run.open(run_dir)
-    out = Path(out or run.path / f"policy.{kind}")
+    out = Path(out or run.path / f"{'best' if best else 'policy'}.{kind}")
     if out.exists():
         raise UserError(f"{out} exists already, and nothing is overwritten: name another file with --out")
     space, _ = run.spaces()
     if is_picture(space):
         raise UserError(f"a policy that sees pictures, here of shape {space.shape}, cannot be exported")
-    content = {"html": web_page, "onnx": onnx_graph}[kind](run)
+    content = {"html": web_page, "onnx": onnx_graph}[kind](run, best)
     with atomic_file(out) as file:
         file.write(content)
     return out
@@ -114,12 +116,12 @@ def _numbers(x: Any) -> list[Any]:
 # -- a web page ------------------------------------------------------------------------------------------------------
 
 
-def web_page(run: Run) -> bytes:
+def web_page(run: Run, best: bool = False) -> bytes:
     """The bytes of the page. Raises UserError for an environment whose physics the page does not have."""
     config = run.config
     if config["env"] not in PAGES:
         raise UserError(f"{config['env']} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
-    agent = api.load(run.path)
+    agent = api.load(run.path, best)
     data = {"env": config["env"], "env_args": config["env_args"], **policy_of(agent)}
     return filled("page.html", policy=in_script(data), algorithm=escape(config["algorithm"]), env=escape(config["env"]),
                   facts=f"seed {config['seed']} · {agent.step:,} steps · scratchac {__version__}")
@@ -134,7 +136,7 @@ def filled(page: str, **parts: str) -> bytes:
 # -- an ONNX graph ---------------------------------------------------------------------------------------------------
 
 
-def onnx_graph(run: Run) -> bytes:
+def onnx_graph(run: Run, best: bool = False) -> bytes:
     """The bytes of a graph obs (batch, O) → action (batch, …shape): `agent.act(obs, explore=False)`.
 
     Actions are float32, or int64 where they are whole numbers. Where observations are flattened, `obs` has the vectors that
@@ -149,7 +151,7 @@ def onnx_graph(run: Run) -> bytes:
         import onnxruntime
     except ImportError:
         raise UserError(f"--format onnx needs packages that are missing: {INSTALL}") from None
-    agent = api.load(run.path)
+    agent = api.load(run.path, best)
     policy = policy_of(agent)
     model = _graph(onnx, policy, run.config, agent.step)
     onnx.checker.check_model(model, full_check=True)

@@ -26,7 +26,7 @@ ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "video": (bool, True, "record a video of the final policy"),
     "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value in JSON or Python; other values are text"),
 }
-NOT_THERE = {"steps", "on_row", "hyperparameters"}      # `steps` is a hyperparameter here
+NOT_THERE = {"steps", "on_row", "callbacks", "hyperparameters"}      # `steps` is a hyperparameter here
 
 
 def train(argv: list[str]) -> None:
@@ -37,6 +37,7 @@ def train(argv: list[str]) -> None:
     from scratchac.environments.make import Named
     from scratchac.experiments.presets import find_preset
     from scratchac.experiments.run import new_folder
+    from scratchac.tools import outcome
 
     names = ", ".join(algorithms.ALGORITHMS)
     algorithm = argv[0] if argv and not argv[0].startswith("-") else None
@@ -69,8 +70,8 @@ def train(argv: list[str]) -> None:
     # Only what the user has changed: `api.train` knows the preset, and some defaults depend on other values.
     default = asdict(config)
     given = {name: value for name, value in asdict(parsed.hyperparameters).items() if value != default[name]}
-    api.train(**options, out=out, **given)
-    print(out)
+    agent = api.train(**options, out=out, **given)
+    outcome.show(out, agent.step, options["quiet"])
 
 
 def options_of(function: Any) -> Any:

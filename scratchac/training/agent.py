@@ -1,6 +1,7 @@
 """The interface of agents: everything that training, evaluation, saving and export may use of an agent."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import gymnasium as gym
@@ -54,6 +55,8 @@ class Agent(Protocol):
     scaler: RewardScaler | None
     """Scaler of the rewards."""
     memory: ReplayBuffer | None
+    about: dict[str, Any] | None
+    """What config.json says of the training that it is from: algorithm, environment, spaces, settings; None if it is from none."""
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
         """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
@@ -78,6 +81,9 @@ class Agent(Protocol):
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue exactly: nested dicts of arrays, numbers and text."""
+
+    def save(self, folder: Any) -> Path:
+        """Write the agent into a new folder, which `scratchac.load` reads."""
 
     def load_state(self, saved: dict[str, Any]) -> None:
         """Restore a state. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""

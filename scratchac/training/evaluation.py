@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from scratchac.environments.instance import Instance
 from scratchac.environments.make import close, make, require_copies
 from scratchac.environments.rewind import Checked
 from scratchac.environments.seeding import global_generators_kept, seed_global_generators
@@ -36,7 +37,7 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
 
     The environments are new, and nothing in the agent changes except, with `explore`, its random generator. `parallel`
     environments take one episode after another and play each to its end: to count the first ones that *finish* would favour short
-    ones.
+    ones. An environment that is given as an object plays them all.
 
     budget  environment steps after which no further episode is begun; those begun are finished, for the same reason
     cuts    an episode that has not ended after LONGEST steps is cut, and counts with its return so far
@@ -45,6 +46,7 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
     environment raises an error, a return is not finite or, without `cuts`, an episode never ends.
     """
     seed_global_generators(seed)                        # for environments that draw from them
+    parallel = 1 if isinstance(env, Instance) else parallel
     envs = [Checked(make(env, **env_args), i) for i in range(min(parallel, episodes))]
     try:
         require_copies(envs, env)
