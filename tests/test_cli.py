@@ -63,7 +63,7 @@ def test_train_writes_the_folder(run, tmp_path):
 def test_evaluate_json(run, capsys):
     assert main(["evaluate", run, "--episodes", "4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert list(result) == ["algorithm", "env", "episodes", "mean", "std", "median", "min", "max", "returns"]
+    assert list(result) == ["algorithm", "env", "policy", "step", "episodes", "mean", "std", "median", "min", "max", "returns"]
     assert len(result["returns"]) == result["episodes"] == 4
     assert main(["evaluate", run, "--episodes", "4"]) == 0
     captured = capsys.readouterr()

@@ -62,7 +62,8 @@ def test_a_preset_by_name():
     ({"envs": 0}, r"in \[1, 10000\]"), ({"envs": 10**9}, r"in \[1, 10000\]"),
     ({"gamma": float("inf")}, r"in \[0, 1\]"), ({"kappa": float("inf")}, "at least 0"),
     ({"actor_lr": 0}, "above 0"), ({"actor_lr": -1e-3}, "above 0"),
-    ({"advantage": "gea"}, "did you mean gae"), ({"hidden": (64, 0)}, "above 0"), ({"hidden": 64}, "whole numbers"),
+    ({"advantage": "gea"}, "did you mean gae"), ({"hidden": (64, 0)}, "above 0"), ({"hidden": "64"}, "whole numbers"),
+    ({"hidden": 0}, "above 0"),
     ({"shared_body": "yes"}, "true or false"), ({"entropy_coef": "linear:0.1:-1"}, "at least 0"),
 ])
 def test_bad_values(given, message):

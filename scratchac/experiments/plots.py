@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import Formatter, MaxNLocator
 
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
@@ -139,16 +139,23 @@ def _one_large(shown: Sequence[tuple[str, str]]) -> tuple[Figure, list[Any]]:
         ax.tick_params(labelsize=8)
         ax.xaxis.set_major_locator(MaxNLocator(8 if i == 0 else 4))
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(_in_full)
+            axis.set_major_formatter(InFull())
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _in_full(value: float, _: float = 0) -> str:
-    """The label of a tick, with all its digits: matplotlib would write a common factor, such as 1e6, beside the axis."""
-    text = f"{value / 1e6:.6g}M" if 1e6 <= abs(value) < 1e9 else f"{value:,.6g}"
-    return text.replace("-", "−")
+class InFull(Formatter):
+    """Labels of ticks with all their digits: matplotlib would write a common factor, such as 1e6, beside the axis."""
+
+    def format_ticks(self, values: Any) -> list[str]:
+        """The labels of all ticks of an axis, in millions if one of them is at least a million."""
+        millions = 1e6 <= max(map(abs, values), default=0) < 1e10
+        return [(f"{x / 1e6:.6g}M" if millions and x else f"{x:,.6g}").replace("-", "−") for x in values]
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """The label of one tick alone."""
+        return self.format_ticks([value])[0]
 
 
 def _panels(names: Collection[str]) -> tuple[Figure, Any]:
