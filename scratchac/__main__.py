@@ -19,6 +19,7 @@ try:
     from scratchac.tools.learn import learn
     from scratchac.tools.museum import hunt, museum
     from scratchac.tools.train import train
+    from scratchac.wording import command_line
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
     print("scratchac: stopped", file=sys.stderr)
     sys.exit(130)
@@ -50,6 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     degrade()
+    with command_line():
+        return _main(argv)
+
+
+def _main(argv: list[str]) -> int:
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print("usage: scratchac COMMAND [options]\n\nActor-critic reinforcement learning, from scratch.\n")

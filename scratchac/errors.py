@@ -4,9 +4,14 @@ import difflib
 import traceback
 from types import FrameType
 
+from scratchac.wording import spoken
+
 
 class UserError(ValueError):
     """A request cannot be fulfilled; the message says what would be right."""
+
+    def __init__(self, message: object = ""):
+        super().__init__(spoken(str(message)))
 
 
 class CheckpointError(UserError):
@@ -19,6 +24,9 @@ class WriteError(UserError):
 
 class TrainingError(RuntimeError):
     """Training stopped: on NaN or infinity in an observation, an action, a reward or a gradient, or for a reason of a subclass."""
+
+    def __init__(self, message: object = ""):
+        super().__init__(spoken(str(message)))
 
 
 class EnvironmentFailed(TrainingError):

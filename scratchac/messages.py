@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from scratchac.wording import spoken
+
 # What an output that is not Unicode shows instead of the characters that are used here; ? for all others.
 PLAIN = {"±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "·": "*", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "✓": "ok",
          "✗": "x", "│": "|", "─": "-", "█": "#", "′": "'", "∇": "grad ", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta",
@@ -60,7 +62,7 @@ def progress_bar(bar_format: str, **options: Any) -> tqdm:
 
 def tell(text: str) -> None:
     """A line on stderr; if there is a progress bar, it goes on below."""
-    tqdm.write(f"scratchac: {text}", file=STDERR)
+    tqdm.write(f"scratchac: {spoken(text)}", file=STDERR)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -330,7 +330,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
 def test_bad_input():
     with pytest.raises(UserError, match="cannot be sent to another process"):
         scratchac.train("a3c", lambda: Bandit(), 100)
-    with pytest.raises(UserError, match="--vector sync"):
+    with pytest.raises(UserError, match='vector="sync"'):
         scratchac.train("a3c", "CartPole-v1", 100, vector="async")
     with pytest.raises(UserError, match="processes"):
         scratchac.train("a3c", "CartPole-v1", 100, engine="procesess")

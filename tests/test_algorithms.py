@@ -121,7 +121,7 @@ def test_the_advantages_of_ppo_by_hand(scale, unit):
 
 
 def test_a_minibatch_larger_than_the_rollout():
-    with pytest.raises(UserError, match=r"--batch-size 64 is more than the 40 rows"):
+    with pytest.raises(UserError, match=r"batch_size=64 is more than the 40 rows"):
         scratchac.make_agent("ppo", Match, envs=8, rollout=5)
 
 

@@ -39,7 +39,7 @@ def test_checkpoints_come_as_often_as_asked_for(tmp_path, monkeypatch, quick_end
     assert saved == [160, 320, 400]                                         # a rollout is 40 steps; the last one is the end's
     scratchac.resume(tmp_path / "run", steps=800)
     assert saved[3:] == [560, 720, 800]
-    with pytest.raises(UserError, match="--checkpoint-every must be"):
+    with pytest.raises(UserError, match="checkpoint_every must be"):
         scratchac.train("a2c", "CartPole-v1", 400, checkpoint_every=0)
 
 
@@ -60,7 +60,7 @@ def test_a_large_checkpoint_is_announced(tmp_path, capsys, monkeypatch, quick_en
     monkeypatch.setattr(session, "LARGE", 1000)
     options = {"learning_starts": 100, "batch_size": 8, "hidden": (4,), "buffer_size": 100_000}
     scratchac.train("sac", "Pendulum-v1", 100, out=tmp_path / "run", quiet=False, checkpoint_every=50, **options)
-    assert "there is one every 50 steps (--checkpoint-every)" in capsys.readouterr().err
+    assert "there is one every 50 steps (checkpoint_every)" in capsys.readouterr().err
 
 
 # -- what earlier versions wrote -------------------------------------------------------------------------------------------

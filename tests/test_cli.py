@@ -67,7 +67,7 @@ def test_evaluate_json(run, capsys):
     assert len(result["returns"]) == result["episodes"] == 4
     assert main(["evaluate", run, "--episodes", "4"]) == 0
     captured = capsys.readouterr()
-    assert f"mean {result['mean']:.1f}" in captured.out and "4/4 episodes" in captured.err
+    assert f" on CartPole-v1, 4 episodes: mean {result['mean']:.1f}" in captured.out and "4/4 episodes" in captured.err
     assert main(["evaluate", run, "--episodes", "4", "--quiet"]) == 0 and capsys.readouterr().err == ""
 
 

@@ -524,7 +524,7 @@ def test_a_run_says_which_compiled_update_trained_it(tmp_path, capsys):
     scratchac.train("a2c", "CartPole-v1", 200, backend="numba", out=tmp_path / "run", quiet=False, hidden=(8,))
     first = capsys.readouterr().err.splitlines()[0]
     assert first == ("scratchac: backend numba runs the compiled a2c_gradient in place of A2C.update; "
-                     "--backend numpy runs that code itself")
+                     'backend="numpy" runs that code itself')
     for name in ("config.json", "summary.json"):
         assert '"compiled": "a2c_gradient"' in (tmp_path / "run" / name).read_text()
 

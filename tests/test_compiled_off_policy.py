@@ -389,4 +389,4 @@ def test_a_run_says_which_compiled_update_trains_it(algorithm, method, capsys):
     scratchac.train(algorithm, env_for(algorithm), 22, backend="numba", quiet=False, hidden=(8,), learning_starts=20, batch_size=20)
     assert capsys.readouterr().err.splitlines()[0] == (
         f"scratchac: backend numba runs the compiled {algorithm.replace('-', '_')}_update in place of {method}.update; "
-        "--backend numpy runs that code itself")
+        'backend="numpy" runs that code itself')

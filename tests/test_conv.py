@@ -453,7 +453,7 @@ def test_what_is_no_picture_is_told():
         if algorithm not in ("ppo", "sac"):
             with pytest.raises(UserError, match="ppo and sac"):
                 scratchac.make_agent(algorithm, Spot)
-    with pytest.raises(UserError, match="--normalise-obs"):
+    with pytest.raises(UserError, match="normalise_obs"):
         scratchac.make_agent("ppo", Spot, normalise_obs=True)
 
 

@@ -25,7 +25,7 @@ class Lengths(Constant):
 @pytest.mark.slow
 def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys):
     path = tmp_path / "run"
-    with pytest.raises(UserError, match=r"--eval-episodes must be a whole number in .*, not -1"):
+    with pytest.raises(UserError, match=r"eval_episodes must be a whole number in .*, not -1"):
         scratchac.train("reinforce", Constant, 50, out=path, eval_episodes=-1)
     scratchac.train("reinforce", Constant, 50, out=path, hidden=(4,), eval_episodes=7)
     assert Run.open(path).config["eval_episodes"] == summary_of(path)["eval_episodes"] == 7

@@ -271,7 +271,7 @@ def test_resumed_with_new_episodes(anew, steps, episodes, tmp_path, monkeypatch,
     assert (Counted.steps, again.step, agent.step) == (steps, 800, 400)
     assert json.loads((path / "summary.json").read_text())["episodes"] == episodes
     assert not np.array_equal(again.model.flat, agent.model.flat) and capsys.readouterr().err == ""
-    with pytest.raises(UserError, match="--new-episodes is true or false, not 1"):
+    with pytest.raises(UserError, match="new_episodes is true or false, not 1"):
         scratchac.resume(path, 1200, env=Constant, new_episodes=1)
 
 
@@ -489,9 +489,9 @@ def test_an_episode_that_never_ends():
     with pytest.MonkeyPatch.context() as patch:
         for module in (loops, evaluation):
             patch.setattr(module, "LONGEST", 1000)
-        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*--env-args max_episode_steps=N.*TimeLimit"):
+        with pytest.raises(EnvironmentFailed, match=r'an episode has not ended.*env_args=\{"max_episode_steps": N\}.*TimeLimit'):
             scratchac.evaluate(agent, Endless, 2)
-        with pytest.raises(EnvironmentFailed, match=r"an episode has not ended.*--env-args max_episode_steps=N.*TimeLimit"):
+        with pytest.raises(EnvironmentFailed, match=r'an episode has not ended.*env_args=\{"max_episode_steps": N\}.*TimeLimit'):
             scratchac.train("reinforce", Endless, 5000, **SMALL)
 
 

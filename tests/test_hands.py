@@ -272,14 +272,14 @@ class Hangs(Constant):
 
 @pytest.mark.slow
 def test_a_step_without_an_end_is_an_error_after_the_limit(tmp_path):
-    with pytest.raises(TrainingError, match=r"environment 0 has not answered for 1 s \(--step-timeout\); the last checkpoint is"):
+    with pytest.raises(TrainingError, match=r"environment 0 has not answered for 1 s \(step_timeout\); the last checkpoint is"):
         scratchac.train("a2c", Hangs, 100, envs=2, vector="async", step_timeout=1, out=tmp_path / "run", rollout=1, hidden=(4,),
                         checkpoint_every=2)
     assert scratchac.load(tmp_path / "run").step == 4
-    with pytest.raises(UserError, match="--step-timeout needs --vector async"):
+    with pytest.raises(UserError, match='step_timeout needs vector="async"'):
         scratchac.train("a2c", Constant, 100, step_timeout=1)
     for wrong in (0, -1, "1", True):
-        with pytest.raises(UserError, match="--step-timeout is a number of seconds above 0"):
+        with pytest.raises(UserError, match="step_timeout is a number of seconds above 0"):
             scratchac.train("a2c", Constant, 100, vector="async", step_timeout=wrong)
 
 

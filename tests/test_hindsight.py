@@ -348,7 +348,7 @@ def test_environments_without_goals_are_refused_before_there_is_a_folder(env, me
 
 @pytest.mark.parametrize("k", [-1, 0.5, True])
 def test_a_number_of_goals_that_is_none(k):
-    with pytest.raises(UserError, match="--hindsight must be"):
+    with pytest.raises(UserError, match="hindsight must be"):
         scratchac.make_agent("td3", Reach, hindsight=k)
 
 

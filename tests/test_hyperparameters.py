@@ -91,9 +91,9 @@ def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"algorithm": "a2d"}, "did you mean a2c"), ({"env": "CartPol-v1"}, "CartPole-v1"), ({"steps": 0}, "--steps"),
-    ({"seed": -1}, "--seed"),
-    ({"seed": 1.5}, "--seed"), ({"backend": "nunpy"}, "no backend"),
+    ({"algorithm": "a2d"}, "did you mean a2c"), ({"env": "CartPol-v1"}, "CartPole-v1"), ({"steps": 0}, "^steps"),
+    ({"seed": -1}, "^seed"),
+    ({"seed": 1.5}, "^seed"), ({"backend": "nunpy"}, "no backend"),
     ({"env": "FrozenLake-v1", "algorithm": "sac"}, "needs continuous actions"),
 ])
 def test_bad_arguments_of_train(arguments, message):

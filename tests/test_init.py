@@ -91,10 +91,10 @@ def test_the_command_line(tmp_path, monkeypatch, capsys, quick_end):
 
 
 @pytest.mark.parametrize("algorithm, options, message", [
-    ("ppo", {}, "--init is a A2C, not a PPO"), ("a2c", {"hidden": (5,)}, r"--init was trained with --hidden \(4,\), not \(5,\)"),
-    ("a2c", {"activation": "relu"}, "--activation tanh, not relu"), ("a2c", {"shared_body": True}, "--shared-body False, not True"),
-    ("a2c", {"normalise_obs": True}, "--normalise-obs False, not True"), ("a2c", {"scale_rewards": True}, "--scale-rewards"),
-    ("a2c", {"advantage": "qv"}, "--advantage gae, not qv"),
+    ("ppo", {}, "^init is a A2C, not a PPO"), ("a2c", {"hidden": (5,)}, r"^init was trained with hidden \(4,\), not \(5,\)"),
+    ("a2c", {"activation": "relu"}, " activation tanh, not relu"), ("a2c", {"shared_body": True}, " shared_body False, not True"),
+    ("a2c", {"normalise_obs": True}, " normalise_obs False, not True"), ("a2c", {"scale_rewards": True}, " scale_rewards"),
+    ("a2c", {"advantage": "qv"}, " advantage gae, not qv"),
     ("a2c", {"env": "Acrobot-v1"}, "was made for observations Box"),
     ("a2c", {"env": lambda: gym.wrappers.TransformAction(gym.make("CartPole-v1"), int, gym.spaces.Discrete(3))},
      "2 actions from 0"),
@@ -211,7 +211,7 @@ def test_pictures_are_not_normalised():
         observation_space, action_space = gym.spaces.Box(0, 255, (16, 16, 3), np.uint8), gym.spaces.Box(-1, 1, (1,))
 
     for algorithm in ("sac", "ppo"):
-        with pytest.raises(UserError, match="--normalise-obs is for vectors"):
+        with pytest.raises(UserError, match="normalise_obs is for vectors"):
             scratchac.make_agent(algorithm, Drawn, normalise_obs=True)
 
 

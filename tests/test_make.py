@@ -82,7 +82,7 @@ def registered():
     ({"way": "passed on", "mass": 3}, "does not take these arguments: Counter.__init__() got an unexpected keyword argument 'ma"),
     ({"way": "exit"}, "cannot be made: SystemExit: no licence"),
     ({"way": "silent"}, f"cannot be made: AssertionError in {__file__}, line "),
-    ({"way": "missing"}, "cannot be made: TypeError: Faulty.grow() missing 1 required positional argument: 'self'; env_args, or "),
+    ({"way": "missing"}, "cannot be made: TypeError: Faulty.grow() missing 1 required positional argument: 'self'; env_args={"),
     ({"way": "id"}, "cannot be made: NameNotFound: Environment `Nope` doesn't exist."),
     ({"way": "import"}, "cannot be made: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
     ({"way": "their hint"}, "needs a package that is missing: MuJoCo is missing, run `pip install theirs[mujoco]`"),
@@ -99,7 +99,7 @@ def without(size):
 
 
 @pytest.mark.parametrize("env, arguments, message", [
-    (without, {}, "without needs other arguments than none (env_args, or --env-args NAME=VALUE): without() missing 1 required"),
+    (without, {}, 'without needs other arguments than none (env_args={"NAME": VALUE}): without() missing 1 required'),
     ("Needy-v0", {}, "Needy-v0 needs other arguments than none"), ("Needy-v0", {"x": 1}, "Needy-v0 does not take these arguments"),
     (without, {"x": 1}, "without does not take these arguments: without() got an unexpected keyword argument 'x'"),
     (partial(gym.make, "CartPole-v1"), {"x": 1}, "partial does not take these arguments: CartPoleEnv.__init__() got an unexpected"),

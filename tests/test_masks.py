@@ -98,7 +98,7 @@ def test_masks_that_are_none(mask):
 
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
 @pytest.mark.parametrize("env, options, message", [
-    ("Pendulum-v1", {}, "must be Discrete"), ("CartPole-v1", {"normalise_obs": True}, "--normalise-obs would change them"),
+    ("Pendulum-v1", {}, "must be Discrete"), ("CartPole-v1", {"normalise_obs": True}, "normalise_obs would change them"),
     (lambda: Narrow(), {}, r"its shape is \(3,\)"),
 ], ids=["continuous", "normalised", "narrow"])
 def test_where_there_can_be_no_mask(algorithm, env, options, message):

@@ -7,6 +7,9 @@ import sys
 import pytest
 
 import scratchac
+from scratchac import wording
+from scratchac.__main__ import main
+from scratchac.errors import TrainingError, UserError
 from scratchac.experiments.run import Run
 from scratchac.messages import STDERR, tell
 
@@ -83,3 +86,38 @@ def test_every_output_in_any_encoding(words, encoding, tmp_path):
     text = done.stdout.decode(encoding)
     if words[0] == "evaluate":
         assert ("+-" if encoding == "ascii" else "±") in text
+
+
+# -- flags and arguments -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags, arguments", [
+    ("--batch-size 64 is more than the 40 rows (--envs 4 × --rollout 10)",
+     "batch_size=64 is more than the 40 rows (envs=4 × rollout=10)"),
+    ("--steps must be a whole number, not 'x'", "steps must be a whole number, not 'x'"),
+    ("--gamma 0.99, --actor-lr 1e-3; --lam -1", "gamma=0.99, actor_lr=1e-3; lam=-1"),
+    ("--vector sync needs none; --vector is sync or async", 'vector="sync" needs none; vector is sync or async'),
+    ("--backend auto, --no-scale-actions acts in its own units", 'backend="auto", scale_actions=False acts in its own units'),
+    ("--steps N with a larger N", "steps=N with a larger N"),
+    ("(for an id --env-args max_episode_steps=N, for a callable)", '(for an id env_args={"max_episode_steps": N}, for a callable)'),
+    ("--env-args id=Old-v0", 'env_args={"id": "Old-v0"}'),
+    ("go on with: scratchac resume run --steps 3; --steps must be more",
+     "go on with: scratchac resume run --steps 3; steps must be more"),
+    ("e--mail and well-known - -x", "e--mail and well-known - -x")])
+def test_messages_speak_of_arguments_in_python_and_of_flags_on_the_command_line(flags, arguments, capsys):
+    assert str(UserError(flags)) == str(TrainingError(UserError(flags))) == arguments
+    with wording.command_line():
+        assert str(UserError(flags)) == flags
+        tell(flags)
+    tell(flags)
+    assert capsys.readouterr().err == f"scratchac: {flags}\nscratchac: {arguments}\n"
+
+
+def test_both_sides_of_one_mistake(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^actor_lr must be above 0, not -1$"):
+        scratchac.train("a2c", "CartPole-v1", 10, actor_lr=-1)
+    assert main(["train", "a2c", "--env", "CartPole-v1", "--steps", "10", "--actor-lr=-1"]) == 2
+    assert "--actor-lr must be above 0, not -1" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"^stop_at and patience look at evaluations during training: they need eval_every, too$"):
+        scratchac.train("a2c", "CartPole-v1", 10, patience=2)

@@ -320,8 +320,8 @@ class Switches(Match):
     *[(algorithm, "CartPole-v1", {}, "discrete-sac") for algorithm in CONTINUOUS],
     ("discrete-sac", "Pendulum-v1", {}, "needs Discrete actions, .*; sac takes these"),
     ("discrete-sac", Switches, {}, "needs Discrete actions, .*; a2c and ppo take these"),
-    ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 100}, "learning-starts"),
-    ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 1000, "buffer_size": 100}, "buffer-size"),
+    ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 100}, "learning_starts"),
+    ("sac", "Pendulum-v1", {"batch_size": 512, "learning_starts": 1000, "buffer_size": 100}, "buffer_size"),
     ("td3", "Pendulum-v1", {"buffer_size": 10**12}, "GiB"),
     ("td3", "Pendulum-v1", {"action_noise_clip": 0.5}, "unknown hyperparameter"),
     ("td3", "Pendulum-v1", {"tau": 1.5}, "tau"),
@@ -359,9 +359,9 @@ def test_a_short_training_learns(algorithm, env, capsys):
     assert 1 <= short.config.learning_starts <= 500
     agent = scratchac.train(algorithm, env, 300, hidden=(4,), batch_size=8, learning_starts=300 // 10)
     assert agent.actor_optimiser.t > 0
-    with pytest.raises(UserError, match="--steps 300 end before --learning-starts 301: there would be no update"):
+    with pytest.raises(UserError, match="steps=300 end before learning_starts=301: there would be no update"):
         scratchac.train(algorithm, env, 300, batch_size=8, learning_starts=301)
-    with pytest.raises(UserError, match="--steps 300 end before --train-every 301: there would be no update"):
+    with pytest.raises(UserError, match="steps=300 end before train_every=301: there would be no update"):
         scratchac.train(algorithm, env, 300, batch_size=8, learning_starts=8, train_every=301)
     assert main(["train", algorithm, "--env", env, "--steps", "300", "--learning-starts", "301", "--batch-size", "8"]) != 0
     assert "there would be no update" in capsys.readouterr().err
@@ -370,13 +370,15 @@ def test_a_short_training_learns(algorithm, env, capsys):
 def test_the_default_is_the_same_from_a_shell(monkeypatch):
     """The command line hands on what was given alone, so that defaults which depend on it are made once."""
     import functools
+    from types import SimpleNamespace
 
     from scratchac import api
     from scratchac.__main__ import main
 
     given = {}
-    monkeypatch.setattr(api, "train", functools.wraps(api.train)(lambda **options: given.update(options)))
-    main(["train", "sac", "--env", "MountainCarContinuous-v0", "--steps", "2000", "--batch-size", "64"])
+    monkeypatch.setattr(api, "train", functools.wraps(api.train)(
+        lambda **options: given.update(options) or SimpleNamespace(step=2000)))
+    main(["train", "sac", "--env", "MountainCarContinuous-v0", "--steps", "2000", "--batch-size", "64", "--quiet"])
     assert {"steps": 2000, "batch_size": 64}.items() <= given.items() and "learning_starts" not in given
     assert scratchac.make_agent("sac", "MountainCarContinuous-v0", steps=2_000, batch_size=64).config.learning_starts == 200
     assert scratchac.make_agent("sac", "MountainCarContinuous-v0").config.learning_starts == 10_000

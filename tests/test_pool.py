@@ -223,16 +223,16 @@ def test_pictures_are_those_of_the_wrappers(patience, limit, ends):
 
 @pytest.mark.parametrize("env, kwargs, message", [
     ("CartPol-v1", {}, "did you mean CartPole-v1"), ("Taxi-v4", {}, "EnvPool has no Taxi-v4"),
-    ("mymod:Mine-v0", {}, "--vector envpool takes ids of Gymnasium's own environments, not mymod:Mine-v0"),
-    (lambda: make("CartPole-v1"), {}, "own environments, not <lambda>; --vector sync does"),
+    ("mymod:Mine-v0", {}, 'vector="envpool" takes ids of Gymnasium.s own environments, not mymod:Mine-v0'),
+    (lambda: make("CartPole-v1"), {}, 'own environments, not <lambda>; vector="sync" does'),
     ("Blackjack-v1", {}, r"the observations of EnvPool's Blackjack-v1 are Box.* and Gymnasium's Tuple"),
     ("LunarLander-v3", {"gravity": -5}, "unknown argument of EnvPool's LunarLander-v3 'gravity'; there are: max_episode_steps"),
     ("CarRacing-v3", {"lap_complete_procent": 0.5}, "CarRacing-v3 does not take these arguments"),
     ("CarRacing-v3", {"continuous": False}, "unknown argument of EnvPool's CarRacing-v3 'continuous'; there are: lap_complete_"),
     ("BipedalWalker-v3", {"hardcore": "maybe"}, "EnvPool's BipedalWalker-v3 does not take these arguments"),
     ("HalfCheetah-v5", {"xml_file": "half_cheetah.xml"}, "unknown argument of EnvPool's HalfCheetah-v5 'xml_file'"),
-    ("LunarLander-v3", {"randomise": True}, "--randomise needs --vector sync or async"),
-    ("CartPole-v1", {"step_timeout": 1.0}, "--step-timeout needs --vector async"),
+    ("LunarLander-v3", {"randomise": True}, 'randomise needs vector="sync" or async'),
+    ("CartPole-v1", {"step_timeout": 1.0}, 'step_timeout needs vector="async"'),
     ("CartPole-v1", {"pixels": {"repeat": 2}}, "pixels needs coloured pictures")])
 def test_what_is_refused_is_one_line(env, kwargs, message):
     if env == "HalfCheetah-v5":
@@ -260,7 +260,7 @@ def test_the_command_line_refuses_it_too(words, message, capsys, tmp_path):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "envpool", None)
-    with pytest.raises(UserError, match="--vector envpool needs a package that is missing: ") as caught:
+    with pytest.raises(UserError, match='vector="envpool" needs a package that is missing: ') as caught:
         scratchac.train("a2c", "CartPole-v1", 40, vector="envpool")
     assert INSTALL in str(caught.value)
 

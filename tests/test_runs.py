@@ -159,7 +159,7 @@ def test_on_row_ends_training(algorithm, options, tmp_path, quick_end):
     assert len(seen) == 3 and seen[-1] == agent.step < 4000
     assert summary_of(path)["steps"] == agent.step == scratchac.load(path).step and summary_of(path)["eval_episodes"] == 1
     assert Run.open(path).metrics()["step"].tolist() == seen and Run.open(path).config["hyperparameters"]["steps"] == 4000
-    with pytest.raises(UserError, match=f"has finished its {agent.step} steps; --steps N with a larger N extends it"):
+    with pytest.raises(UserError, match=f"has finished its {agent.step} steps; steps=N with a larger N extends it"):
         scratchac.resume(path)
     again = scratchac.resume(path, agent.step + 1000)                       # the same as if training had not been ended
     assert again.step >= agent.step + 1000 and summary_of(path)["steps"] == again.step

@@ -84,7 +84,7 @@ def test_a_space_that_processes_do_not_take():
     class Own(Counter):
         observation_space = gym.Space((1,), float)
 
-    with pytest.raises(UserError, match=r"^--vector async is not possible: "):
+    with pytest.raises(UserError, match=r'^vector="async" is not possible: '):
         VectorEnv(Own, 2, 0, "async")
 
 

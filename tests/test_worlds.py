@@ -102,31 +102,31 @@ def test_time_limits(env, limit):
 @pytest.mark.parametrize("env, options, said", [
     ("LunarLander-v3", {}, "LunarLander-v3 is none of CartPole-v1, Acrobot-v1"),
     (CartPoleEnv, {}, "CartPoleEnv is none of CartPole-v1"),
-    ("CartPole-v1", {"env_args": {"max_episode_steps": 9}}, "it takes no --env-args"),
-    ("CartPole-v1", {"step_timeout": 2.0}, "it takes no --step-timeout"),
-    ("CartPole-v1", {"randomise": True}, "it takes no --randomise")])
+    ("CartPole-v1", {"env_args": {"max_episode_steps": 9}}, "it takes no env_args"),
+    ("CartPole-v1", {"step_timeout": 2.0}, "it takes no step_timeout"),
+    ("CartPole-v1", {"randomise": True}, "it takes no randomise")])
 def test_what_is_not_compiled_is_refused_in_one_line(env, options, said, capsys):
-    with pytest.raises(UserError, match=f"^--vector compiled: {said}") as caught:
+    with pytest.raises(UserError, match=f'^vector="compiled": {said}') as caught:
         scratchac.train("a2c", env, 100, vector="compiled", **options)
     assert "\n" not in str(caught.value)
     if options != {"randomise": True}:
         kept = {"step_timeout": None}                                       # sync takes none
         scratchac.train("a2c", env if env is not CartPoleEnv else "CartPole-v1", 10, vector="auto", backend="numpy", quiet=False,
                         hidden=(2,), **options | kept)
-        assert "--vector auto is sync here: backend numpy compiles nothing" in capsys.readouterr().err
+        assert 'vector="auto" is sync here: backend numpy compiles nothing' in capsys.readouterr().err
 
 
 def test_workers_of_their_own_and_games_take_none():
     for algorithm, env in (("a3c", "CartPole-v1"), ("ppo", "tictactoe_v3")):
         if algorithm == "ppo":
             pytest.importorskip("pettingzoo")
-        with pytest.raises(UserError, match="--vector"):
+        with pytest.raises(UserError, match="vector"):
             scratchac.train(algorithm, env, 100, vector="compiled")
 
 
 def test_without_numba_there_are_none(monkeypatch):
     monkeypatch.setitem(kernels.BACKENDS, "numba", ("not_there", "Backend", "pip install numba scipy"))
-    with pytest.raises(UserError, match=r"^--vector compiled: backend numba cannot run here .*pip install numba scipy$"):
+    with pytest.raises(UserError, match=r'^vector="compiled": backend numba cannot run here .*pip install numba scipy$'):
         scratchac.train("a2c", "CartPole-v1", 100, vector="compiled")
     assert scratchac.train("a2c", "CartPole-v1", 10, vector="auto", hidden=(2,), envs=1).step == 10
 
@@ -147,11 +147,11 @@ def test_another_environment_under_a_known_id_is_noticed(monkeypatch, capsys):
     monkeypatch.setitem(gym.registry, "CartPole-v1", made("CartPole-v1", shipped, max_episode_steps=9))
     assert CompiledWorlds("CartPole-v1", 1, 0).worlds.limit == 9            # the registered one
     monkeypatch.setitem(gym.registry, "CartPole-v1", made("CartPole-v1", Heavier, max_episode_steps=500))
-    with pytest.raises(UserError, match=r"^--vector compiled: the registered CartPole-v1 does not do what the compiled one does"):
+    with pytest.raises(UserError, match=r'^vector="compiled": the registered CartPole-v1 does not do what the compiled one does'):
         scratchac.train("a2c", "CartPole-v1", 100, vector="compiled")
     agent = scratchac.train("a2c", "CartPole-v1", 10, vector="auto", backend="numba", quiet=False, hidden=(2,), envs=1)
     assert agent.step == 10
-    assert "--vector auto is sync here: --vector compiled: the registered" in capsys.readouterr().err
+    assert 'vector="auto" is sync here: vector="compiled": the registered' in capsys.readouterr().err
 
 
 # -- training ----------------------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def test_a_run_says_and_keeps_what_auto_was(tmp_path, capsys, quick_end):
     scratchac.train("a2c", "CartPole-v1", 200, backend="numba", vector="auto", out=tmp_path / "run", quiet=False, hidden=(8,))
     assert capsys.readouterr().err.splitlines()[0] == (
         "scratchac: backend numba runs the compiled a2c_rollout in place of A2C.update and the compiled steps of CartPole-v1; "
-        "--backend numpy --vector sync runs that code itself")
+        'backend="numpy" vector="sync" runs that code itself')
     assert json.loads((tmp_path / "run" / "config.json").read_text())["vector"] == "compiled"
 
 

@@ -230,10 +230,10 @@ def _of_type_error(name: str, error: BaseException, kwargs: dict[str, Any]) -> U
     missing = re.search(r"missing \d+ required", text)
     if inside or by_gymnasium or "abstract" in text:
         passes_on = missing and inside and inside[0].f_code.co_flags & inspect.CO_VARKEYWORDS
-        hint = "; env_args, or --env-args NAME=VALUE, are passed on" if passes_on else ""
+        hint = "; --env-args NAME=VALUE is passed on" if passes_on else ""
         return UserError(f"{name} cannot be made: {one_line(error)}{hint}")
     if missing:
-        return UserError(f"{name} needs other arguments than {kwargs or 'none'} (env_args, or --env-args NAME=VALUE): {text}")
+        return UserError(f"{name} needs other arguments than {kwargs or 'none'} (--env-args NAME=VALUE): {text}")
     return UserError(f"{name} does not take these arguments: {text}")
 
 

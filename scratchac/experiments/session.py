@@ -38,6 +38,7 @@ from scratchac.training.agent import Agent
 from scratchac.training.checks import check_rollout, require_fit
 from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.selfplay import SelfPlay
+from scratchac.wording import either
 
 EVALUATION_EPISODES = 100       # at the end of a run
 MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
@@ -207,8 +208,8 @@ def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
         raise UserError(f"this run was trained on the callable {config['env']}; from Python: {call}")
     named = [config["env"], *_texts(config["env_args"])] if env is None else []
     if module := next((text for text in named if MODULE_ID.fullmatch(text)), None):
-        raise UserError(f"config.json names {module}, and a module is code of whoever made this folder: if you trust it, say "
-                        f"--trust or --env {config['env']} (in Python env={config['env']!r})")
+        say = either(f"--trust or --env {config['env']}", f"env={config['env']!r}")
+        raise UserError(f"config.json names {module}, and a module is code of whoever made this folder: if you trust it, say {say}")
     if env is not None and not config["env_is_callable"] and env != config["env"]:
         raise UserError(f"this run was trained on {config['env']}, not on {name_of(env)}: start a new run there")
     return config["env"] if env is None else env

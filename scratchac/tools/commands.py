@@ -50,15 +50,16 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
     episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
     agent = api.load(run, best)
     returns, _ = evaluation.play(agent, made_of, config["env_args"], episodes, seed, stochastic, quiet=quiet)
-    policy = "best" if best else "last"
-    result = {"algorithm": config["algorithm"], "env": config["env"], "policy": policy, "step": agent.step, "episodes": episodes,
+    result = {"algorithm": config["algorithm"], "env": config["env"], "policy": "best" if best else "last", "step": agent.step,
+              "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
               "returns": returns.tolist()}
     if json:
         print(dumps(result))
     else:
-        print("{algorithm} on {env}, {policy} policy (step {step:,}), {episodes} episodes: mean {mean:.1f} ± {std:.1f}, "
-              "median {median:.1f}, from {min:.1f} to {max:.1f}".format(**result))
+        which = f", best policy (of step {agent.step:,})" if best else ""
+        print("{algorithm} on {env}{which}, {episodes} episodes: mean {mean:.1f} ± {std:.1f}, median {median:.1f}, "
+              "from {min:.1f} to {max:.1f}".format(which=which, **result))
 
 
 def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
