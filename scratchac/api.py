@@ -226,6 +226,8 @@ def load(run_dir: Any, best: bool = False) -> Agent:
 
     Only runs with `eval_every` keep the best one, without its replay buffer. Raises UserError or CheckpointError.
     """
+    if not isinstance(best, bool):
+        raise UserError(f"--best is true or false, not {best!r}")
     return session.restore(Run.open(run_dir), best)[0]
 
 

@@ -192,10 +192,11 @@ def function_calls(examples):
              "evaluate": {"agent": agent, "env": "CartPole-v1", "episodes": 2}, "load": {"run_dir": "nowhere"},
              "resume": {"run_dir": "nowhere"}, "act": {"obs": np.zeros(4)}}
     names = {"train": ["seed", "backend", "out", "vector", "randomise", "env_args", "preset", "on_row", "stop_after",
-                       "checkpoint_every", "eval_episodes", "gamma", "lam", "actor_lr", "optimiser", "shared_body",
+                       "checkpoint_every", "eval_episodes", "eval_every", "stop_at", "patience", "callbacks",
+                       "gamma", "lam", "actor_lr", "optimiser", "shared_body",
                        "max_grad_norm", "nonsense"],
              "make_agent": ["seed", "env_args", "preset", "tau", "log_std", "nonsense"], "evaluate": ["seed", "nonsense"],
-             "load": [], "resume": ["steps", "backend", "env", "eval_episodes", "new_episodes"], "act": []}
+             "load": ["best"], "resume": ["steps", "backend", "env", "eval_episodes", "new_episodes", "callbacks"], "act": []}
 
     def check(data):
         name = data.draw(st.sampled_from(sorted(sound)))

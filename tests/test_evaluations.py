@@ -115,12 +115,15 @@ def test_a_resumed_run_has_the_same_evaluations_and_the_same_best_policy(killed,
     assert {name: x for name, x in ours.items() if "_s" not in name} == {name: x for name, x in theirs.items() if "_s" not in name}
 
 
-def test_training_ends_at_a_return_and_without_improvement(tmp_path, quick_end):
+def test_training_ends_at_a_return_and_without_improvement(tmp_path, quick_end, capsys):
     options = {"hidden": (4,), "envs": 1, "rollout": 10, "eval_every": 100}
     assert scratchac.train("a2c", Constant, 1000, stop_at=5, **options).step == 100             # each episode pays 5
     assert scratchac.train("a2c", Constant, 1000, stop_at=5.1, **options).step == 1000
     path = tmp_path / "run"
-    assert scratchac.train("a2c", Constant, 1000, patience=3, out=path, **options).step == 400
+    assert scratchac.train("a2c", Constant, 1000, patience=3, stop_at=6, out=path, quiet=False, **options).step == 400
+    said = capsys.readouterr().err
+    assert "step 100: evaluated without exploration, mean return 5.0 ± 0.0, the best so far\n" in said
+    assert "step 400: evaluated without exploration, mean return 5.0 ± 0.0; training ends: no better one in 3 evaluations\n" in said
     assert summary_of(path)["steps"] == 400 and summary_of(path)["best_step"] == 100
     with pytest.raises(UserError, match="has finished its 400 steps"):
         scratchac.resume(path, env=Constant)
@@ -241,8 +244,9 @@ def test_commands_say_what_came_out(tmp_path, monkeypatch, capsys):
     assert lines[1].startswith(f"best policy, of step {summary['best_step']}: mean return {summary['best_eval_mean']:.1f}")
     assert lines[2] == "next: scratchac evaluate run" and "scratchac evaluate run --best" in came.out and lines[-1] == "run"
     assert "evaluating the last policy over 3 episodes" in came.err
-    assert main(["train", *words, "--quiet", "--out", "quiet"]) == 0
-    assert capsys.readouterr().out == "quiet\n"                             # what a script reads
+    assert f"step 800: evaluated without exploration, mean return {Run.open('run').metrics()['eval_mean'][-1]:.1f}" in came.err
+    assert main(["train", *words, "--eval-every", "80", "--stop-at", "1", "--patience", "3", "--quiet", "--out", "quiet"]) == 0
+    assert capsys.readouterr().out == "quiet\n" and summary_of(tmp_path / "quiet")["steps"] == 80      # what a script reads
     assert main(["train", *words, "--stop-after", "400", "--out", "half"]) == 0
     assert capsys.readouterr().out == "stopped at step 400 and saved\nnext: scratchac resume half\nhalf\n"
     assert main(["resume", "half", "--no-video"]) == 0

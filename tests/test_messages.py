@@ -57,7 +57,7 @@ def test_a_training_whose_log_cannot_be_written_is_saved_and_evaluated(how, tmp_
     options = {"preexec_fn": lambda: os.close(2)} if how == "closed" else {"stderr": writer}
     done = scratch(TRAIN, cwd=tmp_path, stdout=subprocess.PIPE, **options)
     os.close(writer)
-    assert done.returncode == 0 and done.stdout == b"run\n"
+    assert done.returncode == 0 and done.stdout.endswith(b"\nrun\n")
     assert (tmp_path / "run" / "summary.json").exists() and (tmp_path / "run" / "curves.png").exists()
     assert len(Run.open(tmp_path / "run").metrics()["step"]) > 1
 

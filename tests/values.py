@@ -25,6 +25,7 @@ SECONDS = 20                                        # in which a command must ha
 OFF = {"learning_starts": 20, "batch_size": 8, "buffer_size": 200, "hidden": (4,)}
 RUNS = {                                            # algorithm, environment and options of the runs that are altered
     "a2c": ("a2c", "CartPole-v1", {"hidden": (4, 4), "normalise_obs": True, "scale_rewards": True, "optimiser": "adam"}),
+    "a2c, evaluated": ("a2c", "CartPole-v1", {"hidden": (4,), "eval_every": 100, "stop_at": 1e6, "patience": 9}),
     "a2c, lander": ("a2c", "LunarLander-v3", {"hidden": (4,), "envs": 2, "rollout": 5, "randomise": True}),
     "reinforce": ("reinforce", "CartPole-v1", {"hidden": (4,)}),
     "actor-critic": ("actor-critic", "Acrobot-v1", {"hidden": (4,)}),

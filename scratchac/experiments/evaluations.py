@@ -94,6 +94,14 @@ class Evaluations:
                        or (self.plan.patience is not None and self.without >= self.plan.patience))
         return {"eval_mean": mean, "eval_std": std}
 
+    def told(self, step: int, eval_mean: float, eval_std: float) -> str:
+        """The last evaluation in words, and why training ends if it does."""
+        best = ", the best so far" if self.improved else ""
+        reached = self.plan.stop_at is not None and eval_mean >= self.plan.stop_at
+        why = f"the mean has reached {self.plan.stop_at:g}" if reached else f"no better one in {self.without} evaluations"
+        ends = f"; training ends: {why}" if self.enough else ""
+        return f"step {step:,}: evaluated without exploration, mean return {eval_mean:.1f} ± {eval_std:.1f}{best}{ends}"
+
     def _after(self, step: int) -> int:
         return (step // self.every + 1) * self.every
 

@@ -65,6 +65,7 @@ class Reporter:
         start = agent.step
         self.run = run
         self.agent = agent
+        self.quiet = quiet
         self.target = target
         self.interrupted = False
         self.ended = False                                  # by a callback or an evaluation
@@ -166,6 +167,8 @@ class Reporter:
         evaluated = self.evaluations(agent)
         if self.evaluations.improved and self.run is not None:
             self.or_later(self.save_best, agent)
+        if evaluated and not self.quiet:
+            tell(self.evaluations.told(agent.step, **evaluated))
         self.ended = self.ended or self.evaluations.enough
         self.started += time.perf_counter() - started       # it is no training
         return evaluated
