@@ -186,6 +186,7 @@ def train(one, seed):
     from scratchac import algorithms
     from scratchac.algorithms.config import configure
     from scratchac.experiments import session
+    from scratchac.experiments.callbacks import OnRow
     from scratchac.experiments.presets import find_preset
 
     agent_class = algorithms.find(one.algorithm)
@@ -198,7 +199,8 @@ def train(one, seed):
         try:
             agent = algorithms.make(one.algorithm, config, envs.observation_space, envs.action_space, seed)
             session.meet(envs, agent)
-            session.learn(agent, envs, None, one.env, config.steps, True, False, 0, on_row=lambda _: watch(agent.step, agent))
+            watching = OnRow(lambda _: watch(agent.step, agent))
+            session.learn(agent, envs, None, one.env, config.steps, True, False, 0, callbacks=[watching])
         finally:
             envs.close()
     return agent
