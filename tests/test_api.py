@@ -97,7 +97,8 @@ def test_the_end_comes_after_an_error_too():
     assert diary.said == [("start", None), ("end",)]
 
 
-@pytest.mark.parametrize("given", [print, [print], [Diary], Diary(), {}, None], ids=repr)
+@pytest.mark.parametrize("given", [print, [print], [Diary], Diary(), {}, None],
+                         ids=["function", "functions", "classes", "no list", "mapping", "nothing"])
 def test_what_is_no_callback(given):
     with pytest.raises(UserError, match=r"callbacks must be a list of objects of subclasses of scratchac\.Callback"):
         scratchac.train("a2c", Constant, 40, callbacks=given)
