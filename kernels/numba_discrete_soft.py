@@ -114,13 +114,13 @@ def critic_rows(critic, grad, k, sums, rows, low, high):
         dq[k, i, a[i]] = error * rate
         sums[0] += error * error
         sums[2] += abs(error)
-    backward_rows(w, grad, sizes, K, k, k, K, code, s, q, dq[k], np.empty((0, 0), q.dtype), low, high)
+    backward_rows(w, grad, sizes, K, k, k, K, code, s, q, dq[k], dq[k, :0], low, high)
 
 
 @jit
 def actor_rows(actor, critic, grad, alpha, rows, low, high):
     """Write the gradient of L = mean Σᵢ πᵢfᵢ, fᵢ = α log πᵢ − min_k Qₖᵢ, these rows' part of it, to `grad`."""
-    theta, actor_sizes, actor_code = actor[0], actor[5], actor[6]
+    theta, _, _, _, _, actor_sizes, actor_code = actor
     w, sizes, code = critic[0], critic[5], critic[6]
     s, _, _, _, _, _, log_pi, y, q, dy, dq, losses, entropies, _ = rows
     K, B, n = dq.shape
@@ -138,7 +138,7 @@ def actor_rows(actor, critic, grad, alpha, rows, low, high):
         for j in range(n):
             dy[i, j] = np.exp(log_pi[i, j]) * (dy[i, j] - mean) * rate
         losses[i], entropies[i] = mean, entropy
-    backward_rows(theta, grad, actor_sizes, 1, 0, 0, 1, actor_code, s, y, dy, np.empty((0, 0), y.dtype), low, high)
+    backward_rows(theta, grad, actor_sizes, 1, 0, 0, 1, actor_code, s, y, dy, dy[:0], low, high)
 
 
 def _update(actor, critic, temperature, settings, memory, rows, more):

@@ -237,6 +237,15 @@ def test_gradients_with_discrete_actions():
     agrees(agent.dtheta.flat, actor, agent.theta.flat)
 
 
+def test_actions_without_probability():
+    """exp of the differences between these logits overflows, unless the largest is subtracted."""
+    ours, theirs = agent_for("discrete-sac"), agent_for("discrete-sac")
+    for agent in (ours, theirs):
+        agent.theta.views["b3"][:] = [0, 900, -900]
+    assert_same_updates(ours, theirs, 3)
+    assert np.isfinite(ours.theta.flat).all()
+
+
 def agrees(grad, loss, parameters):
     assert relative_error(grad.copy(), numerical_gradient(loss, parameters)) < TOLERANCE
     assert relative_error(grad.copy(), numerical_gradient(lambda: loss(6), parameters)) > 0.01
