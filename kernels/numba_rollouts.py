@@ -59,18 +59,19 @@ def rollout(worlds, actor, outputs, u, kept, episodes, t):
     """
     theta, _, sizes, code = actor
     s, a, r, s2, term, done = kept
+    _, _, _, _, _, obs, starts, _, used = worlds
     T, N = u.shape
-    obs, starts, used = worlds[5], worlds[6], worlds[8]
-    next_obs = np.empty(obs.shape[1], obs.dtype)
+    O = obs.shape[1]
+    next_obs = np.empty(O, obs.dtype)
     while t < T and not lacks_starts(used, starts.shape[1]):
         for i in range(N):
-            for j in range(s.shape[2]):
+            for j in range(O):
                 s[t, i, j] = obs[i, j]
         act(theta, sizes, outputs, code, s[t], u[t], a[t])
         for i in range(N):
             reward, terminated, truncated = step_world(worlds, i, a[t, i], next_obs)
             over = terminated or truncated
-            for j in range(s2.shape[2]):
+            for j in range(O):
                 s2[t, i, j] = next_obs[j]
             r[t, i], term[t, i], done[t, i] = reward, terminated, over
             _count_step(episodes, i, reward, over)
@@ -88,16 +89,17 @@ def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, 
     """
     theta, _, sizes, code, z_theta, y = actor
     w, _, critic_sizes, critic_code, z_w, v = critic
-    obs, starts, used = worlds[5][0], worlds[6], worlds[8]
-    lengths, n = episodes[1], sizes[-1]
-    next_obs, s, s2 = np.empty_like(obs), obs.astype(theta.dtype), np.empty(obs.size, theta.dtype)
-    log_pi, dy, one = np.empty(n, theta.dtype), np.empty(n, theta.dtype), np.ones(1, theta.dtype)
+    _, _, _, _, _, observations, starts, _, used = worlds
+    obs, lengths, n, dtype = observations[0], episodes[1], sizes[-1], theta.dtype
+    O = obs.size
+    next_obs, s, s2 = np.empty_like(obs), obs.astype(dtype), np.empty(O, dtype)
+    log_pi, dy, one = np.empty(n, dtype), np.empty(n, dtype), np.ones(1, dtype)
     while t < len(u) and not lacks_starts(used, starts.shape[1]):
         forward_row(theta, sizes, code, s, y)
         action, entropy = draw(y[y.size - n:], u[t], log_pi)
         length = lengths[0]
         reward, terminated, truncated = step_world(worlds, 0, action, next_obs)
-        for j in range(s2.size):
+        for j in range(O):
             s2[j] = next_obs[j]
         over = terminated or truncated
         gamma = rates[t, 0]
@@ -121,7 +123,7 @@ def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, 
         sums[3] += delta
         sums[4] += value
         _count_step(episodes, 0, reward, over)
-        for j in range(s.size):
+        for j in range(O):
             s[j] = obs[j]
         t += 1
     return t

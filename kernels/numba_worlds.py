@@ -55,18 +55,20 @@ def cartpole(state, action, obs):
 
 @jit
 def _accelerations(theta1, theta2, dtheta1, dtheta2, torque, two):
-    """Of both links of the acrobot (Sutton & Barto 2018, section 11.6's equations as in their Java program)."""
-    m1 = m2 = l1 = I1 = I2 = 1.0
-    lc1 = lc2 = 0.5
-    g = 9.8
-    d1 = m1 * (lc1 * lc1) + m2 * (l1 * l1 + lc2 * lc2 + 2 * l1 * lc2 * math.cos(theta2)) + I1 + I2
-    d2 = m2 * (lc2 * lc2 + l1 * lc2 * math.cos(theta2)) + I2
-    phi2 = m2 * lc2 * g * math.cos(theta1 + theta2 - math.pi / 2.0)
-    phi1 = (-m2 * l1 * lc2 * math.pow(dtheta2, two) * math.sin(theta2)
-            - 2 * m2 * l1 * lc2 * dtheta2 * dtheta1 * math.sin(theta2)
-            + (m1 * lc1 + m2 * l1) * g * math.cos(theta1 - math.pi / 2) + phi2)
-    ddtheta2 = ((torque + d2 / d1 * phi1 - m2 * l1 * lc2 * math.pow(dtheta1, two) * math.sin(theta2) - phi2)
-                / (m2 * (lc2 * lc2) + I2 - math.pow(d2, two) / d1))
+    """Of both links of the acrobot (Sutton & Barto 2018, section 11.6's equations as in their Java program).
+
+    Masses, lengths and moments of inertia are 1 and left out, since a product with 1 has the same bits; lc is the distance of a
+    link's centre of mass.
+    """
+    lc, g = 0.5, 9.8
+    d1 = lc * lc + (1.0 + lc * lc + 2 * lc * math.cos(theta2)) + 1.0 + 1.0
+    d2 = (lc * lc + lc * math.cos(theta2)) + 1.0
+    phi2 = lc * g * math.cos(theta1 + theta2 - math.pi / 2.0)
+    phi1 = (-lc * math.pow(dtheta2, two) * math.sin(theta2)
+            - 2 * lc * dtheta2 * dtheta1 * math.sin(theta2)
+            + (lc + 1.0) * g * math.cos(theta1 - math.pi / 2) + phi2)
+    ddtheta2 = ((torque + d2 / d1 * phi1 - lc * math.pow(dtheta1, two) * math.sin(theta2) - phi2)
+                / (lc * lc + 1.0 - math.pow(d2, two) / d1))
     return -(d2 * ddtheta2 + phi1) / d1, ddtheta2
 
 

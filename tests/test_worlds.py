@@ -1,8 +1,6 @@
-"""Compiled worlds: Gymnasium's numbers from the same states and actions, the same episodes from the same seeds, exact resumes."""
+"""Compiled worlds: the same episodes from the same seeds as Gymnasium's, when they are possible, training in them, exact resumes."""
 
 import json
-import math
-from itertools import count, islice
 
 import gymnasium as gym
 import numpy as np
@@ -21,52 +19,8 @@ from scratchac.training import compiled
 from scratchac.training.compiled_rollouts import LOOPS
 from scratchac.training.loops import train
 
-numba_worlds = pytest.importorskip("kernels.numba_worlds", reason="Numba is not installed")
-from kernels import numba_one_row, numba_ppo, numba_updates  # noqa: E402  only with Numba
-
-ANGLES = np.linspace(-3, 3, 500)
-# Bits are asked for where NumPy's sine and cosine are the C library's, which the compiler calls; else the last digits may differ.
-EXACT = all(np.array_equal(ours(ANGLES), [theirs(x) for x in ANGLES]) for ours, theirs in ((np.cos, math.cos), (np.sin, math.sin)))
-TOLERANCE = 0.0 if EXACT else 1e-5
-
-
-def random_actions(space, n):
-    """Random for a while, then at full force one way and the other, so that cars reach their walls and goals."""
-    highest = np.asarray(space.n - 1 if isinstance(space, gym.spaces.Discrete) else space.high)
-    for k in count():
-        random = k // 300 % 2 == 0
-        yield np.stack([np.asarray(space.sample()) if random else highest * (k // 25 % 2) for _ in range(n)])
-
-
-@pytest.mark.parametrize("steps", [400, pytest.param(5_000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("env", PHYSICS)
-def test_steps_are_those_of_gymnasium(env, steps):
-    """Observations, rewards and endings of two worlds, and the first states of all episodes, with their dtypes."""
-    worlds, envs, ends = CompiledWorlds(env, 2, 7), VectorEnv(env, 2, 7), 0
-    assert worlds.seeds == envs.seeds and worlds.observation_space == envs.observation_space
-    np.testing.assert_array_equal(worlds.reset(), envs.reset())
-    envs.action_space.seed(1)
-    for actions in islice(random_actions(envs.action_space, 2), steps):
-        came, right = worlds.step(actions), envs.step(actions)
-        ends += right[3].sum() + right[4].sum()
-        for x, y in zip(came, right, strict=True):
-            assert x.dtype == y.dtype
-            np.testing.assert_allclose(x, y, TOLERANCE, TOLERANCE)
-    assert ends >= 2 * (steps // 1_000)
-
-
-def test_a_force_beyond_the_limits_of_the_car():
-    """It is cut by Python's min and max, whose result is a number of Python's and makes the next sum another one."""
-    env, rng = gym.make("MountainCarContinuous-v0").unwrapped, np.random.default_rng(1)
-    env.reset(seed=3)
-    state, obs, first = np.array(env.state), np.empty(2, np.float32), True
-    for _ in range(300):
-        action = np.array([rng.normal(0, 2)], np.float32)
-        seen, reward, terminated, _, _ = env.step(action)
-        came = numba_worlds.mountain_car_continuous(state, float(action[0]), obs, first)
-        np.testing.assert_array_equal(obs, seen)
-        assert came == (reward, terminated)
-        first = False
+pytest.importorskip("kernels.numba_worlds", reason="Numba is not installed")
+from kernels import numba_ppo  # noqa: E402  only with Numba
 
 
 @pytest.mark.parametrize("env", PHYSICS)
@@ -236,20 +190,6 @@ def test_an_infinite_td_error_ends_the_actor_critic():
         agent = scratchac.make_agent("actor-critic", "CartPole-v1", 0, critic_lr=1e6)
         with pytest.raises(TrainingError, match=r"at step \d+: the TD error is not finite: lower the step sizes"):
             train(agent, CompiledWorlds("CartPole-v1", 1, 0), 2_000, lambda *_: False)
-
-
-def test_one_row_is_as_many(rng):
-    """Outputs and actions of one row, for layers of one, few and many units."""
-    sizes = np.array([3, 9, 4, 1])
-    flat, x = rng.standard_normal(4 * 9 + 10 * 4 + 5), rng.standard_normal((1, 3))
-    for code in (1, 2):
-        y, right = np.empty(14), np.empty(14)
-        numba_one_row.forward_row(flat, sizes, code, x[0], y)
-        numba_updates.forward_rows(flat, sizes, 1, 0, 0, 1, code, x, right, 0, 1)
-        np.testing.assert_allclose(y, right, rtol=1e-12)
-    log_pi = np.empty(3)
-    drawn = [numba_one_row.draw(np.log([0.2, 0.3, 0.5]), u, log_pi)[0] for u in (0.0, 0.19, 0.21, 0.49, 0.51)]
-    assert drawn == [0, 0, 1, 1, 2] and np.exp(log_pi) == pytest.approx([0.2, 0.3, 0.5])
 
 
 def test_values_that_are_known_are_not_computed_again(rng):
