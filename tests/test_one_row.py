@@ -19,7 +19,8 @@ from kernels import numba_rollouts  # noqa: E402  only with Numba
 from kernels.numba_networks import CODES  # noqa: E402
 
 # layers of one, two, few and many units, which have loops of their own, in different places
-NETWORKS = [(sizes, activation) for sizes in ((3, 1), (3, 9, 2, 1), (2, 7, 8, 3), (5, 1, 8, 4, 2)) for activation in ("relu", "tanh")]
+NETWORKS = [(sizes, activation) for sizes in ((3, 1), (3, 9, 2, 1), (2, 7, 8, 3), (5, 1, 8, 4, 2))
+            for activation in ("relu", "tanh")]
 
 
 def network(sizes, activation, rng):
@@ -116,7 +117,8 @@ def test_a_rollout_is_acting_and_stepping_in_turn(rng):
         actions = Categorical(2).sample(mlp.forward(params, obs.astype(np.float64))[0], u[t])
         seen, (obs, rewards, next_obs, terminated, truncated) = obs, twin.step(actions)
         right.add(rewards, terminated | truncated)
-        for x, y in zip((s, a, r, s2, term, done), (seen, actions, rewards, next_obs, terminated, terminated | truncated), strict=True):
+        came = seen, actions, rewards, next_obs, terminated, terminated | truncated
+        for x, y in zip((s, a, r, s2, term, done), came, strict=True):
             np.testing.assert_array_equal(x[t], y)
     same_episodes(episodes, right)
     assert len(ends) == 3 and 0 < term.sum() < done.sum() < T * N
@@ -127,9 +129,10 @@ def test_steps_of_the_actor_critic_in_one_call(discount_actor, rng):
     """The parameters, traces, sums of metrics and episodes of the reference."""
     T = 60
     (worlds, twin), episodes, right, ends = twins(1, 3), Episodes(1), Episodes(1), [0]
-    options = {"hidden": (9, 2), "gamma": 0.9, "lam_actor": 0.5, "lam_critic": 0.7, "actor_lr": 0.02, "critic_lr": 0.05,
+    options = {"hidden": (2, 9), "gamma": 0.9, "lam_actor": 0.5, "lam_critic": 0.7, "actor_lr": 0.02, "critic_lr": 0.05,
                "activation": "tanh", "discount_actor": discount_actor}
-    agent, reference = (ActorCritic(Config(**options), twin.observation_space, gym.spaces.Discrete(2), 1, np.float64) for _ in range(2))
+    agent, reference = (ActorCritic(Config(**options), twin.observation_space, gym.spaces.Discrete(2), 1, np.float64)
+                        for _ in range(2))
     agent.model.flat[:] = reference.model.flat[:] = rng.standard_normal(agent.model.flat.size)
     u, sums, metrics = rng.random(T), np.zeros(6), np.zeros(5)
     ended, rates = Ended(episodes, T), np.tile([0.9, 0.45, 0.02, 0.63, 0.05], (T, 1))

@@ -1,4 +1,4 @@
-"""Compiled worlds: the same episodes from the same seeds as Gymnasium's, when they are possible, training in them, exact resumes."""
+"""Compiled worlds: the same episodes from the same seeds as Gymnasium's, when they are possible, training in them, resumes."""
 
 import json
 
@@ -20,7 +20,7 @@ from scratchac.training.compiled_rollouts import LOOPS
 from scratchac.training.loops import train
 
 pytest.importorskip("kernels.numba_worlds", reason="Numba is not installed")
-from kernels import numba_ppo  # noqa: E402  only with Numba
+from kernels import numba_ppo
 
 
 @pytest.mark.parametrize("env", PHYSICS)
