@@ -88,6 +88,8 @@ def test_returns_and_lengths_of_episodes_by_hand():
     for one in (episodes, restored):
         assert list(one.recent) == [(3.0, 2), (4.0, 1), (0.875, 3)] and one.finished == 3
         assert one.returns.tolist() == [8, 16] and one.lengths.tolist() == [1, 1]
+    episodes.record(np.array([[5.5, 2.0], [6.0, 7.0]]))                     # as a compiled loop has added them up
+    assert list(episodes.recent)[3:] == [(5.5, 2), (6.0, 7)] and episodes.finished == 5
 
 
 def test_the_last_hundred_episodes_are_kept():

@@ -425,7 +425,7 @@ def test_promises_by_hand():
     assert list(promises.kept) == [(3, 2), (5, 4)] and promises.metrics() == {"q_promised": 4, "q_realised": 3}
     promises.begin(np.array([False, True]), obs, np.ones((2, 1)))           # the next episode begins with nothing
     promises.add(np.array([0.0, 6.0]), obs, np.array([0, 1]), np.array([0, 1]))
-    assert promises.kept[-1] == (5, 6)
+    assert promises.kept[-1] == (5, 6) and promises.metrics() == {"q_promised": 13 / 3, "q_realised": 4}
     promises.begin(np.array([True, True]), obs, np.ones((2, 1)))
     promises.add(np.array([1.0, 1.0]), obs, np.zeros(2), np.zeros(2))
     restored = Promises(Critic(), 2)
@@ -437,6 +437,8 @@ def test_promises_by_hand():
         one.begin(np.array([True, False]), obs, np.ones((2, 1)))
         one.add(np.array([7.0, 0.0]), obs, np.array([1, 0]), np.array([1, 0]))
     assert one.metrics() == {"q_promised": 3, "q_realised": 7}
+    one.load_state(one.state() | {"kept": np.ones((20, 2))})
+    assert one.metrics() == {"q_promised": 1, "q_realised": 1}
 
 
 def test_noise_with_inertia_starts_at_zero():
