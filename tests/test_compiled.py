@@ -24,6 +24,7 @@ from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
 from scratchac.algorithms.ppo import PPO
 from scratchac.algorithms.ppo import Config as PPOConfig
 from scratchac.distributions import Categorical
+from scratchac.environments.compiled_worlds import CompiledWorlds
 from scratchac.environments.vector import VectorEnv
 from scratchac.gradcheck import TOLERANCE, numerical_gradient
 from scratchac.gradcheck.differences import relative_error
@@ -206,6 +207,7 @@ def test_the_shipped_agent_has_a_fast_path(algorithm):
     agent, envs = made(algorithm)
     with kernels.using("numba"):
         assert agent.fast_path(envs).method.startswith(AGENTS[algorithm][1])
+        assert agent.fast_path(CompiledWorlds("CartPole-v1", agent.n_envs, 0)).name.endswith("rollout")
     with kernels.using("numpy"):
         assert agent.fast_path(envs) is None
 
