@@ -1,5 +1,6 @@
 """The functions that a user imports: train, resume, load, evaluate and make_agent."""
 
+import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -10,13 +11,14 @@ import numpy as np
 
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
-from scratchac.environments.make import check_arguments, close, make, name_of
+from scratchac.environments.make import check_arguments, close, make, name_of, versioned
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
 from scratchac.experiments import session
+from scratchac.experiments.origin import origin
 from scratchac.experiments.presets import find_preset
-from scratchac.experiments.run import Run
+from scratchac.experiments.run import Run, as_path
 from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.training import evaluation
@@ -63,7 +65,7 @@ def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
           vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False,
-          preset: str | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
+          preset: str | dict[str, Any] | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
           checkpoint_every: int | None = None, stop_after: int | None = None,
           eval_episodes: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
           **hyperparameters: Any) -> Any:
@@ -82,7 +84,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
             envpool in C++ on threads (extra envpool); auto is compiled where that is possible, else sync
         step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
         randomise: LunarLander only: new gravity, wind and turbulence for each training episode
-        preset: name of an additional preset; `scratchac presets` lists them
+        preset: name of an additional preset, which `scratchac presets` lists, or a dict in the place of one
         env_args: arguments of the environment, besides those of the preset
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
         stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
@@ -103,11 +105,12 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
     """
     end_if_unguarded()
     quiet = not in_notebook() if quiet is None else quiet
+    algorithm = algorithms.spelt(algorithm)
     agent_class = algorithms.find(algorithm)
-    env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
+    env = session.meant(algorithm, env, preset, quiet)
     tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
     given = tuned | hyperparameters | ({} if steps is None else {"steps": steps})
-    config = configure(agent_class.config_class, algorithm, given)
+    config = configure(agent_class.config_class, algorithm, given, besides=inspect.signature(train).parameters)
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
@@ -136,7 +139,7 @@ def train(algorithm: str, env: str | Callable[..., Any] | None = None, steps: in
             run = None if out is None else Run.create(out, {
                 "algorithm": algorithm, "env": name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed,
                 "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init),
-                "hyperparameters": asdict(config),
+                "hyperparameters": asdict(config), "made": origin(),
                 "observation_space": space_to_json(agent_envs.observation_space),
                 "action_space": space_to_json(agent_envs.action_space),
             })
@@ -208,9 +211,12 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
-def load(run_dir: Any) -> Agent:
-    """The agent of a run, restored from its folder alone. Raises UserError or CheckpointError."""
-    return session.restore(Run.open(run_dir))[0]
+def load(run_dir: Any, checkpoint: Any = None) -> Agent:
+    """The agent of a run, restored from its folder alone. Raises UserError or CheckpointError.
+
+    checkpoint      a file to take instead of checkpoint.npz, such as checkpoint.previous.npz
+    """
+    return session.restore(Run.open(run_dir), None if checkpoint is None else as_path(checkpoint))[0]
 
 
 def evaluate(agent: Any, env: str | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
@@ -233,6 +239,7 @@ def make_agent(algorithm: str, env: str | Callable[..., Any], seed: int = 0, *, 
 
     Raises UserError as `train` does.
     """
+    algorithm, env = algorithms.spelt(algorithm), versioned(env)
     agent_class = algorithms.find(algorithm)
     tuned, tuned_env_args = find_preset(algorithm, name_of(env), preset)
     config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)

@@ -270,9 +270,9 @@ class Run:
         state = {"agent": agent, "progress": progress, "interaction": interaction}
         checkpoints.write(self.path / "checkpoint.npz", self.config, state)
 
-    def restore(self) -> tuple[Any, Any, Any]:
-        """The states of (agent, progress, interaction) from checkpoint.npz. Raises CheckpointError."""
-        state = checkpoints.read(self.path / "checkpoint.npz", self.config)
+    def restore(self, checkpoint: Path | None = None) -> tuple[Any, Any, Any]:
+        """The states of (agent, progress, interaction) from checkpoint.npz, or another file. Raises CheckpointError."""
+        state = checkpoints.read(checkpoint or self.path / "checkpoint.npz", self.config)
         return state["agent"], state["progress"], state["interaction"]
 
 
