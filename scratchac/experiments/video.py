@@ -31,20 +31,30 @@ GIF_FPS = 30                    # a GIF can play at most 50 frames a second and 
 MOST_FRAMES = 5_000             # of one film: an episode may never end, and the frames of a GIF stay in memory until its end
 
 
-def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> Path:
-    """Play deterministically and write the video into `folder`; it replaces an earlier one when it is complete. Returns its path.
+def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, explore: bool = False, out: Any = None,
+           **kwargs: Any) -> Path:
+    """Play and write the video into `folder`, where it replaces an earlier one when it is complete. Returns its path.
+
+    explore     sample actions; otherwise the policy is deterministic
+    out         a new file .gif or .mp4 instead; nothing is overwritten
 
     Raises UserError if the environment cannot render, or its frames cannot be encoded, and EnvironmentFailed.
     """
-    encode, name = (_mp4, "video.mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "video.gif")
-    path = Path(folder) / name
-    with _film(agent, env, episodes, seed, kwargs) as (frames, fps), atomic_file(path) as file:
+    able = importlib.util.find_spec("imageio_ffmpeg") is not None
+    path = Path(folder) / f"video.{'mp4' if able else 'gif'}" if out is None else Path(out)
+    if path.suffix not in (".gif", ".mp4"):
+        raise UserError(f"a film is a file .gif or .mp4, not {path}")
+    if path.suffix == ".mp4" and not able:
+        raise UserError(f"{path} needs a package that is missing: pip install 'imageio[ffmpeg]>=2.31'; a .gif needs none")
+    if out is not None and path.exists():
+        raise UserError(f"{path} exists already, and nothing is overwritten: name another file, or remove it")
+    with _film(agent, env, episodes, seed, kwargs, explore) as (frames, fps), atomic_file(path) as file:
         try:
-            encode(file, _images(frames), fps)
+            (_mp4 if path.suffix == ".mp4" else _gif)(file, _images(frames), fps)
         except (UserError, TrainingError):
             raise
         except Exception as error:                          # the encoders raise many different ones
-            raise UserError(f"{name} cannot be encoded: {one_line(error)}") from error
+            raise UserError(f"{path.name} cannot be encoded: {one_line(error)}") from error
     return path
 
 
@@ -58,8 +68,9 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
 
 
 @contextmanager
-def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, Any]) -> Iterator[tuple[Iterator[np.ndarray], float]]:
-    """The frames of some deterministic episodes, each drawn when it is asked for, and how many of them make a second."""
+def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, Any],
+          explore: bool = False) -> Iterator[tuple[Iterator[np.ndarray], float]]:
+    """The frames of some episodes, each drawn when it is asked for, and how many of them make a second."""
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
     draw_without_screen()
@@ -67,7 +78,7 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, kwargs: dict[str, An
     try:
         require_fit(agent, made, env)
         fps = 1 if name_of(env) in GAMES else _fps(made)                   # each position on a board is shown for a second
-        yield _limited(_played(agent, made, episodes, seed)), fps
+        yield _limited(_played(agent, made, episodes, seed, explore)), fps
     finally:
         close(made)
 
@@ -92,13 +103,13 @@ def _fps(env: gym.Env) -> float:
     return float(fps) if isinstance(fps, Real) and not isinstance(fps, bool) and SLOWEST <= float(fps) <= FASTEST else FPS
 
 
-def _played(agent: Agent, env: gym.Env, episodes: int, seed: int) -> Iterator[np.ndarray]:
+def _played(agent: Agent, env: gym.Env, episodes: int, seed: int, explore: bool) -> Iterator[np.ndarray]:
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
         over = False
         while not over:
             yield from _draw(env)
-            obs, _, term, trunc, _ = env.step(agent.act(obs, explore=False))
+            obs, _, term, trunc, _ = env.step(agent.act(obs, explore=explore))
             over = term or trunc
         yield from _draw(env)
 
