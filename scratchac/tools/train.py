@@ -103,11 +103,11 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     parsed = parse(options_class, argv, f"scratchac train {algorithm}", about,
                    [f.name for part in (run_class, config_class) for f in fields(part) if f.name != "algorithm"])
     options = {name: value for name, value in vars(parsed.run).items() if name != "config"}
-    options |= {"env": Named(env) if first.env else env, "preset": preset}
+    options |= {"env": Named(first.env) if first.env else env, "preset": preset}       # `api.train` says which version it takes
     options["env_args"] = env_args if options["env_args"] == words else env_args | env_args_from(options["env_args"])
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         tell(f"the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}")
-    out = options.pop("out") or new_folder(algorithm, options["env"], options["seed"])
+    out = options.pop("out") or new_folder(algorithm, env, options["seed"])
     # Only what the user has changed: `api.train` knows the preset, and some defaults depend on other values.
     default = asdict(config)
     changed = {name: value for name, value in asdict(parsed.hyperparameters).items() if value != default[name]}
