@@ -102,7 +102,7 @@ def without(size):
     (partial(gym.make, "CartPole-v1"), {"x": 1}, "partial does not take these arguments: CartPoleEnv.__init__() got an unexpected"),
     (lambda: gym.make("CartPole-v1", x=1), {}, "<lambda> cannot be made: TypeError: CartPoleEnv.__init__() got an unexpected"),
     (lambda: gym.make("Nope-v0"), {}, "<lambda> cannot be made: NameNotFound"),
-    ("CartPole", {}, "unknown environment 'CartPole'; did you mean CartPole-v1"),
+    ("CartPol", {}, "unknown environment 'CartPol'; did you mean CartPole-v1"),
     ("CartPole-v7", {}, "unknown environment 'CartPole-v7'; did you mean CartPole-v1"),
     ("probes:Falty-v0", {}, "unknown environment 'probes:Falty-v0'; did you mean probes:Faulty-v0"),
     ("nowhere_at_all:X-v0", {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in PYTHONPATH or the installed"),
