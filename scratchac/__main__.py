@@ -13,17 +13,34 @@ try:
     from scratchac.errors import TrainingError, UserError, unknown
     from scratchac.messages import degrade, tell
     from scratchac.tools import commands
+    from scratchac.tools.completion import Shell, script
     from scratchac.tools.docs import docs
     from scratchac.tools.exercise import exercise
     from scratchac.tools.flags import run
     from scratchac.tools.learn import learn
     from scratchac.tools.museum import hunt, museum
     from scratchac.tools.train import train
+    from scratchac.version import __version__
     from scratchac.wording import command_line
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
     print("scratchac: stopped", file=sys.stderr)
     sys.exit(130)
 
+
+def completion(shell: Shell) -> None:
+    """Print a script that completes commands, algorithms, options, environments and presets in a shell.
+
+    For bash, into ~/.bashrc: source <(scratchac completion bash). For zsh, into a folder of $fpath: scratchac completion zsh >
+    _scratchac. For fish: scratchac completion fish > ~/.config/fish/completions/scratchac.fish.
+
+    Args:
+        shell: bash, zsh or fish
+    """
+    print(script(shell, {name: command for name, (command, _) in COMMANDS.items()}))
+
+
+# tyro has subcommands of its own, which the script for a shell is made of. Here the first word chooses one: tyro would read the
+# signatures and docstrings of all of them, and of all algorithms, each time.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train a2c"),
     "sweep": (commands.sweep, "many runs in parallel, over seeds and values of hyperparameters"),
@@ -44,6 +61,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "bench": (commands.bench, "time kernels, updates and training, and how long until an environment is solved"),
     "presets": (commands.presets, "tuned hyperparameters"),
     "doctor": (commands.doctor, "versions, and packages that are missing"),
+    "completion": (completion, "a script that completes all of these in a shell"),
 }
 
 
@@ -60,7 +78,9 @@ def _main(argv: list[str]) -> int:
         if not argv or argv[0] in ("-h", "--help"):
             print("usage: scratchac COMMAND [options]\n\nActor-critic reinforcement learning, from scratch.\n")
             print("\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()))
-            print("\n`scratchac COMMAND --help` lists the options of a command.")
+            print("\n`scratchac COMMAND --help` lists the options of a command, `scratchac --version` prints the version.")
+        elif argv[0] in ("-V", "--version"):
+            print(f"scratchac {__version__}")
         elif argv[0] not in COMMANDS:
             raise unknown("command", argv[0], list(COMMANDS))
         elif argv[0] in ("train", "exercise"):

@@ -1,5 +1,6 @@
 """The functions that a user imports: train, resume, load, evaluate and make_agent."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
 from scratchac.environments.instance import Instance, maker_of
-from scratchac.environments.make import check_arguments, close, make, name_of
+from scratchac.environments.make import check_arguments, close, make, name_of, versioned
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
@@ -21,8 +22,9 @@ from scratchac.experiments import callbacks as calls
 from scratchac.experiments import session
 from scratchac.experiments.callbacks import Callback as Callback
 from scratchac.experiments.evaluations import Plan
+from scratchac.experiments.origin import origin
 from scratchac.experiments.presets import find_preset
-from scratchac.experiments.run import Run
+from scratchac.experiments.run import Run, as_path
 from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.schedules import written
@@ -70,7 +72,7 @@ def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
           vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False,
-          preset: str | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
+          preset: str | dict[str, Any] | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
           checkpoint_every: int | None = None, stop_after: int | None = None,
           eval_episodes: int | None = None, eval_every: int | None = None, stop_at: float | None = None,
           patience: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
@@ -90,7 +92,7 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
             envpool in C++ on threads (extra envpool); auto is compiled where that is possible, else sync
         step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
         randomise: LunarLander only: new gravity, wind and turbulence for each training episode
-        preset: name of an additional preset; `scratchac presets` lists them
+        preset: name of an additional preset, which `scratchac presets` lists, or a dict in the place of one
         env_args: arguments of the environment, besides those of the preset
         checkpoint_every: environment steps between checkpoints; a twentieth of all steps if not given
         stop_after: stop after this many environment steps, as Ctrl-C does: the run is saved to be resumed, and not evaluated
@@ -115,11 +117,12 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
     """
     end_if_unguarded()
     quiet = not in_notebook() if quiet is None else quiet
+    algorithm = algorithms.spelt(algorithm)
     agent_class = algorithms.find(algorithm)
-    env = maker_of(env if env is not None else algorithms.ALGORITHMS[algorithm].env)
+    env = session.meant(algorithm, maker_of(env), preset, quiet)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     given = tuned | hyperparameters | ({} if steps is None else {"steps": steps})
-    config = configure(agent_class.config_class, algorithm, given)
+    config = configure(agent_class.config_class, algorithm, given, besides=inspect.signature(train).parameters)
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
@@ -147,7 +150,7 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
             session.meet(agent_envs, agent)
             fast = agent.fast_path(agent_envs)
             agent.about = _about(algorithm, env, seed, config, agent_envs, {
-                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init)})
+                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init), "made": origin()})
             run = None if out is None else Run.create(out, agent.about)
             try:
                 with run.claimed() if run else nullcontext():
@@ -221,14 +224,18 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
-def load(run_dir: Any, best: bool = False) -> Agent:
+def load(run_dir: Any, best: bool = False, checkpoint: Any = None) -> Agent:
     """The agent of a run, restored from its folder alone: the last one or, with `best`, the best one of its evaluations.
+
+    checkpoint      a file to take instead of checkpoint.npz, such as checkpoint.previous.npz
 
     Only runs with `eval_every` keep the best one, without its replay buffer. Raises UserError or CheckpointError.
     """
     if not isinstance(best, bool):
         raise UserError(f"--best is true or false, not {best!r}")
-    return session.restore(Run.open(run_dir), best)[0]
+    if best and checkpoint is not None:
+        raise UserError("--best names one file and --checkpoint another: give one of the two")
+    return session.restore(Run.open(run_dir), best, None if checkpoint is None else as_path(checkpoint))[0]
 
 
 def evaluate(agent: Any, env: str | gym.Env | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
@@ -252,7 +259,8 @@ def make_agent(algorithm: str, env: str | gym.Env | Callable[..., Any], seed: in
 
     Raises UserError as `train` does.
     """
-    agent_class, env, seed = algorithms.find(algorithm), maker_of(env), whole("--seed", seed, 0)
+    algorithm, env = algorithms.spelt(algorithm), versioned(maker_of(env))
+    agent_class, seed = algorithms.find(algorithm), whole("--seed", seed, 0)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)
     env_args = tuned_env_args | check_arguments(env_args)
@@ -264,7 +272,7 @@ def make_agent(algorithm: str, env: str | gym.Env | Callable[..., Any], seed: in
     return agent
 
 
-def _preset(algorithm: str, env: Any, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _preset(algorithm: str, env: Any, name: str | dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The hyperparameters and the environment's arguments of a preset. An environment that is made already takes no arguments."""
     tuned, env_args = find_preset(algorithm, name_of(env), name)
     return tuned, {} if isinstance(env, Instance) else env_args

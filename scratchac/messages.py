@@ -1,6 +1,7 @@
 """Messages and progress bars. Telling something never ends what it tells about, whatever has become of stderr."""
 
 import codecs
+import shutil
 import sys
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from scratchac.wording import spoken
 PLAIN = {"±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "·": "*", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "✓": "ok",
          "✗": "x", "│": "|", "─": "-", "█": "#", "′": "'", "∇": "grad ", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta",
          "ε": "eps", "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau"}
+WIDEST = 100                    # columns of a progress bar
 GONE = OSError, ValueError, AttributeError      # what writing raises if stderr is full or has no reader, is closed, is None
 
 
@@ -34,6 +36,12 @@ class Stderr:
         with suppress(*GONE):
             sys.stderr.flush()
 
+    def isatty(self) -> bool:
+        """Whether somebody may be looking."""
+        with suppress(*GONE):
+            return bool(sys.stderr.isatty())
+        return False
+
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
 
@@ -48,16 +56,36 @@ def in_notebook() -> bool:
 
 
 def progress_bar(bar_format: str, **options: Any) -> tqdm:
-    """A progress bar of tqdm: in a notebook a widget, if ipywidgets is installed, and otherwise text on stderr.
+    """A progress bar of tqdm: in a notebook a widget, if ipywidgets is installed, and otherwise text on a terminal.
 
-    bar_format    as tqdm takes it, with {bar:30} for the bar
+    bar_format    as tqdm takes it; {bar} takes what the terminal has left, up to WIDEST columns in all
+
+    There is none where stderr is not a terminal, such as a file.
     """
     if in_notebook() and not options.get("disable"):
         import tqdm.notebook as widgets
 
         if widgets.IProgress is not None:
-            return widgets.tqdm(bar_format=bar_format.replace("{bar:30}", "{bar}"), **options)
-    return tqdm(bar_format=bar_format, file=STDERR, **options)
+            return widgets.tqdm(bar_format=bar_format, **options)
+    elif not STDERR.isatty():
+        options["disable"] = True
+    return tqdm(bar_format=bar_format, file=STDERR, ncols=min(shutil.get_terminal_size().columns, WIDEST), **options)
+
+
+def columns() -> int:
+    """The columns of the terminal that stdout writes to, or $COLUMNS; 0 where it is neither, so that lines may have any length."""
+    return shutil.get_terminal_size((0, 0)).columns
+
+
+def filled(parts: list[str], width: int, indent: str = "    ") -> str:
+    """Parts with two spaces between them, in lines of at most `width` columns if that is not 0; no part is broken."""
+    lines = [indent + parts[0]] if parts else []
+    for part in parts[1:]:
+        if width and len(lines[-1]) + 2 + len(part) > width:
+            lines.append(indent + part)
+        else:
+            lines[-1] += f"  {part}"
+    return "\n".join(lines)
 
 
 def tell(text: str) -> None:

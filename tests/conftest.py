@@ -39,6 +39,13 @@ def quick_end(monkeypatch):
     monkeypatch.setattr(plots, "curves", lambda run, path: None)
 
 
+@pytest.fixture
+def terminal(monkeypatch):
+    """stderr counts as a terminal of 100 columns, so that there are progress bars."""
+    monkeypatch.setattr("scratchac.messages.Stderr.isatty", lambda self: True)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A small run of A2C with every option that has a state."""

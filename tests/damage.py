@@ -11,7 +11,7 @@ import numpy as np
 from scratchac.errors import CheckpointError
 from scratchac.experiments.run import Run
 
-CLOCKS = {"wall_s", "update_s"}
+CLOCKS = {"wall_s", "update_s", "compile_s"}
 
 
 # -- the same, bit by bit ------------------------------------------------------------------------------------------------

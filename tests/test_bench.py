@@ -82,7 +82,7 @@ def test_a_table_is_printed_before_the_next_is_timed(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--only", "kernel"], "invalid choice"), (["--onyl", "kernels"], "did you mean --only?"),
+    (["--only", "kernel"], "invalid choice"), (["--onyl", "kernels"], "did you mean --only"),
     (["--profile", "--solve"], "a measurement of its own"), (["--profile", "--peers"], "a measurement of its own")])
 def test_bad_words_give_one_line(words, message, capsys):
     assert main(["bench", *words]) == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scratchac.__main__ import main
-from scratchac.tools.flags import env_args_from, in_words
+from scratchac.tools.flags import env_args_from
 
 FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
 
@@ -60,7 +60,7 @@ def test_train_writes_the_folder(run, tmp_path):
                      ".lock"}
 
 
-def test_evaluate_json(run, capsys):
+def test_evaluate_json(run, capsys, terminal):
     assert main(["evaluate", run, "--episodes", "4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert list(result) == ["algorithm", "env", "policy", "step", "episodes", "mean", "std", "median", "min", "max", "returns"]
@@ -145,13 +145,12 @@ def test_sizes_of_layers_may_be_separated_by_commas(tmp_path, monkeypatch):
     for i, words in enumerate((["8", "4"], ["8,4"], ["[8, 4]"], ["(8,4)"], ["8,", "4"])):
         assert main(["train", "a2c", *FAST, "--stop-after", "40", "--out", str(i), "--hidden", *words, "--seed", "1"]) == 0
         assert json.loads((tmp_path / str(i) / "config.json").read_text())["hyperparameters"]["hidden"] == [8, 4]
-    assert in_words(["--hidden=8,4", "--seed", "1,2"], {"--hidden"}) == ["--hidden", "8", "4", "--seed", "1,2"]
 
 
 @pytest.mark.parametrize("arguments, message", [
     ("trian a2c", "did you mean train"), ("train", "needs an algorithm"), ("train a2d", "did you mean a2c"),
     ("train a2c --env CartPol-v1", "CartPole-v1"),
-    ("train a2c --env CartPole", "did you mean CartPole-v1"), ("train a2c --env nowhere_at_all:X-v0", "no module nowhere_at_all"),
+    ("train a2c --env nowhere_at_all:X-v0", "no module nowhere_at_all"),
     ("train a2c --gama 0.9", "did you mean --gamma"),
     ("train a2c --gamma 1.5", r"in [0, 1]"), ("train a2c --gamma", "gamma"), ("train a2c --hidden 8,,x", "8,,x"),
     ("train a2c --hidden 8,0", "such as [64, 64]"), ("train a2c --steps 0", "--steps must be at least 1"),
@@ -185,7 +184,7 @@ def test_the_main_job_is_a2c_on_the_lander():
 
 
 @pytest.mark.slow
-def test_resume_says_on_stderr_what_it_does_and_records_what_computed(tmp_path, capsys):
+def test_resume_says_on_stderr_what_it_does_and_records_what_computed(tmp_path, capsys, terminal):
     pytest.importorskip("numba", reason="Numba is not installed")
     run = str(tmp_path / "run")
     arguments = ["train", "a2c", "--env", "CartPole-v1", "--steps", "800", "--hidden", "4", "--no-video", "--out", run]

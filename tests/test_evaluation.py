@@ -23,7 +23,7 @@ class Lengths(Constant):
 
 
 @pytest.mark.slow
-def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys):
+def test_the_number_of_episodes_is_kept_and_can_be_changed(tmp_path, capsys, terminal):
     path = tmp_path / "run"
     with pytest.raises(UserError, match=r"eval_episodes must be a whole number in .*, not -1"):
         scratchac.train("reinforce", Constant, 50, out=path, eval_episodes=-1)

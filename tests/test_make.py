@@ -105,7 +105,7 @@ def without(size):
     (partial(gym.make, "CartPole-v1"), {"x": 1}, "partial does not take these arguments: CartPoleEnv.__init__() got an unexpected"),
     (lambda: gym.make("CartPole-v1", x=1), {}, "<lambda> cannot be made: TypeError: CartPoleEnv.__init__() got an unexpected"),
     (lambda: gym.make("Nope-v0"), {}, "<lambda> cannot be made: NameNotFound"),
-    ("CartPole", {}, "unknown environment 'CartPole'; did you mean CartPole-v1"),
+    ("CartPol", {}, "unknown environment 'CartPol'; did you mean CartPole-v1"),
     ("CartPole-v7", {}, "unknown environment 'CartPole-v7'; did you mean CartPole-v1"),
     ("probes:Falty-v0", {}, "unknown environment 'probes:Falty-v0'; did you mean probes:Faulty-v0"),
     ("gymnasium:Acrobat-v1", {}, "unknown environment 'gymnasium:Acrobat-v1'; did you mean gymnasium:Acrobot-v1"),

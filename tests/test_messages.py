@@ -27,6 +27,9 @@ class Broken:
     def __init__(self, error):
         self.error = error
 
+    def isatty(self):
+        return True
+
     def write(self, text):
         raise self.error
 

@@ -150,7 +150,7 @@ def test_what_an_environment_draws_in_secret_is_restored_or_a_message_says_that_
     said = capsys.readouterr().err
     assert np.array_equal(whole.model.flat, resumed.model.flat) == exact
     assert ("the same actions do not restore environment 0" in said) != exact
-def test_a_message_has_a_line_of_its_own_beside_the_progress_bar(tmp_path, capsys, quick_end):
+def test_a_message_has_a_line_of_its_own_beside_the_progress_bar(tmp_path, capsys, quick_end, terminal):
     scratchac.train("a2c", NoGenerator, 120, out=tmp_path / "run", stop_after=50, envs=1, rollout=5, hidden=(4,))
     scratchac.resume(tmp_path / "run", env=NoGenerator, quiet=False)
     lines = capsys.readouterr().err.splitlines()

@@ -36,17 +36,23 @@ ALGORITHMS = {
 }
 
 
+def spelt(name: Any) -> str:
+    """The name as ALGORITHMS has it of an algorithm in capitals, or with another dash. Raises UserError for an unknown one."""
+    plain = name.lower().replace("_", "-").replace(" ", "-") if isinstance(name, str) else name
+    if not isinstance(plain, str) or plain not in ALGORITHMS:
+        raise unknown("algorithm", plain, list(ALGORITHMS))
+    return plain
+
+
 def find(name: Any) -> Any:
     """The agent class of an algorithm. Raises UserError for an unknown name."""
-    if not isinstance(name, str) or name not in ALGORITHMS:
-        raise unknown("algorithm", name, list(ALGORITHMS))
-    algorithm = ALGORITHMS[name]
+    algorithm = ALGORITHMS[spelt(name)]
     return _load(algorithm.module, algorithm.agent)
 
 
 def make(name: str, config: Any, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0) -> Agent:
     """An untrained agent. Raises UserError for spaces that the algorithm does not support."""
-    agent_class, pictures = find(name), ALGORITHMS[name].for_pictures
+    agent_class, pictures = find(name), ALGORITHMS[spelt(name)].for_pictures
     if pictures and is_picture(observation_space):
         agent_class = _load(*pictures)
     return agent_class(config, observation_space, action_space, seed)

@@ -6,13 +6,14 @@ in [0, 1] (see schedules.py).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from scratchac.algorithms.names import unknown_name
 from scratchac.errors import UserError, unknown
 from scratchac.schedules import Schedule, Scheduled, name_of
 
@@ -155,7 +156,8 @@ class OffPolicy:
 
 
 def whole(flag: str, value: Any, low: int, high: float = math.inf) -> int:
-    """A whole number, which may be NumPy's, as an int. Raises UserError for anything else and for a number out of range."""
+    """A whole number, which may be NumPy's or 1e6, as an int. Raises UserError for anything else and for one out of range."""
+    value = _whole(value)
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise UserError(f"{flag} must be a whole number {Range(low, high)}, not {value!r}")
     return int(value)
@@ -206,19 +208,21 @@ def check_off_policy(config: OffPolicy) -> None:
         raise UserError(f"--batch-size {config.batch_size} is more than the --buffer-size {config.buffer_size} transitions kept")
 
 
-def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any]) -> Config:
+def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any], besides: Collection[str] = ()) -> Config:
     """A config with the values `given`, such as those of a preset and of the user, and the class's defaults for the other fields.
 
-    If it is not given, learning starts within the first tenth of all steps.
+    If it is not given, learning starts within the first tenth of all steps. `besides` are further names that the caller knows, for
+    the message about one that is unknown.
 
     Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
     """
     names = [f.name for f in fields(config_class)]  # type: ignore[arg-type]
     for name in given:
         if name not in names:
-            raise unknown(f"hyperparameter of {algorithm}", name, names)
+            raise unknown_name(f"hyperparameter of {algorithm}", name, [*names, *besides])
     types = get_type_hints(config_class)
-    config = config_class(**{name: _plain(x, types[name] == Layers) for name, x in given.items()})
+    plain = {name: _plain(x, types[name] == Layers) for name, x in given.items()}
+    config = config_class(**{name: _whole(x) if types[name] is int else x for name, x in plain.items()})
     check(config)
     if isinstance(config, OffPolicy) and "learning_starts" not in given:
         sooner = min(config.learning_starts, config.steps // 10)
@@ -233,3 +237,8 @@ def _plain(value: Any, layers: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _whole(value: Any) -> Any:
+    """A float such as 1e6 as an int; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

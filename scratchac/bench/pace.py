@@ -6,7 +6,7 @@ from typing import Any
 
 from scratchac.messages import progress_bar
 
-BAR = "{desc} {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt}{postfix}"
+BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Pace:
 
     def each(self, table: str, titles: Collection[str]) -> Iterator[str]:
         """The titles of a table's rows, one after another, with a bar on stderr where that is a terminal."""
-        with progress_bar(BAR, desc=table, total=len(titles), disable=None, leave=False, dynamic_ncols=True) as self.bar:
+        with progress_bar(BAR, desc=table, total=len(titles), leave=False) as self.bar:
             for title in titles:
                 self.say(title)
                 yield title

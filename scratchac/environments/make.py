@@ -33,7 +33,7 @@ INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip instal
 
 # names of parameters beside which the arguments of an environment are passed
 TAKEN = {"self", "step_timeout", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent",
-         "episodes", "explore", "parallel", "folder", "pick", "stem"}
+         "episodes", "explore", "parallel", "folder", "pick", "stem", "out"}
 WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
 
 
@@ -50,6 +50,27 @@ class Named(str):
 def name_of(env: Any) -> str:
     """The id of an environment, or the name of the callable that makes it."""
     return str(env) if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
+
+
+def versioned(env: Any) -> Any:
+    """The id with the latest version that is registered, for one without a version, such as CartPole; anything else as it is."""
+    if not isinstance(env, str) or ":" in env or env in gym.registry or env in GAMES:
+        return env
+    with suppress(gym.error.Error):
+        namespace, name, version = registration.parse_env_id(env)
+        latest = registration.find_highest_version(namespace, name)
+        if version is None and latest is not None:
+            return Named(registration.get_env_id(namespace, name, latest))
+    return env
+
+
+def versions_of(env: str) -> list[str]:
+    """All registered versions of an id, this one included, the latest first."""
+    with suppress(gym.error.Error):
+        namespace, name, _ = registration.parse_env_id(env)
+        alike = (x for x in gym.registry.values() if (x.namespace, x.name) == (namespace, name) and x.version is not None)
+        return [x.id for x in sorted(alike, key=lambda x: -int(x.version or 0))]
+    return []
 
 
 def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[str, Any] | None = None, training: bool = False,
@@ -140,6 +161,7 @@ def _from_id(env: str, kwargs: dict[str, Any]) -> gym.Env:
         if env in GAMES:
             made: gym.Env = Game(env, **kwargs)
         else:
+            env = versioned(env)
             _find(env)
             made = gym.make(env, **kwargs)
     for warning in caught:

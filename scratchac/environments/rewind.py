@@ -15,7 +15,7 @@ from scratchac.messages import progress_bar
 
 LONGEST = 100_000           # most actions of an episode that are kept, to limit memory; a longer episode is not restored
 SLOW = 1.0                  # seconds after which a message on stderr says that episodes are being restored
-BAR = "restoring episodes {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {remaining} left"
+BAR = "restoring episodes {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left"
 
 SEVERAL = " (a wrapper has to make one of several, as mo_gymnasium.wrappers.LinearReward does)"
 NUMBERS, FLAGS = {float, int, np.float64, np.float32}, {bool, np.bool_}

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scratchac.environments.make import versions_of
 from scratchac.errors import unknown
 
 
@@ -15,15 +16,23 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
         return tomllib.load(file)
 
 
-def find_preset(algorithm: str, env: str, name: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def find_preset(algorithm: str, env: str, name: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The hyperparameters and the environment's arguments of a preset; both are empty if (algorithm, env) has no preset.
 
-    Raises UserError for a `name` that does not exist.
+    name    of an additional preset, or a dict that is used instead, as a table of one's own
+
+    Raises UserError for a name that does not exist.
     """
     values = _table(algorithm, env, name)
     env_args = values.pop("env_args", {})
     values.pop("tuning_seeds", None)
     return values, env_args
+
+
+def other_version(algorithm: str, env: str) -> str | None:
+    """Another version of the environment, which has a preset where this one has none; None if there is no such version."""
+    tables = presets().get(algorithm, {})
+    return None if env in tables else next((x for x in versions_of(env) if x in tables), None)
 
 
 def tuning_seeds(algorithm: str, env: str, name: str | None = None) -> str | None:
@@ -34,7 +43,9 @@ def tuning_seeds(algorithm: str, env: str, name: str | None = None) -> str | Non
     return _table(algorithm, env, name).get("tuning_seeds")
 
 
-def _table(algorithm: str, env: str, name: str | None) -> dict[str, Any]:
+def _table(algorithm: str, env: str, name: Any) -> dict[str, Any]:
+    if isinstance(name, dict):
+        return dict(name)
     tables = presets().get(algorithm, {})
     if name is not None and f"{env}:{name}" not in tables:
         raise unknown(f"preset of {algorithm} for {env}", name, [key.removeprefix(f"{env}:") for key in tables

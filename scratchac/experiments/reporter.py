@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import kernels
+from kernels.compilation import Compilation
 from scratchac.algorithms.saving import not_finite, without_transitions
 from scratchac.errors import TrainingError, WriteError
 from scratchac.experiments.callbacks import Callback, call
@@ -24,7 +25,7 @@ from scratchac.training.interaction import Interaction
 ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
 PATIENCE = 10.0                 # seconds from Ctrl-C to a message, if the step is not finished by then
-COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0}
+COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0, "compile_s": 0.0}
 # Ctrl-C, the signal of a cluster before it takes a machine away, and that of a terminal that is closed (not on Windows)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
@@ -80,14 +81,19 @@ class Reporter:
         self.resumed = history is not None
         self.saved = False
         self.handlers: dict[int, Any] = {}
+        self.quiet = quiet
+        self.told_compiling = False
         self.wall_s_before = self.progress["wall_s"]
+        self.compile_s_before = self.progress["compile_s"]
+        self.compilation = Compilation(self.compiling)
+        self.compiled = 0.0                                 # seconds of compilation that have been counted
         self.row_every = max(1, target // ROWS)
         self.save_every = save_every or max(1, target // CHECKPOINTS)
         self.next_row = min(self.progress.get("next_row") or start + self.row_every, target)
         self.next_save = start + self.save_every
         # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
-        self.bar = progress_bar("{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}",
+        self.bar = progress_bar("{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}",
                                 total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
                                 smoothing=0.05)
         self.notebook = in_notebook()
@@ -95,6 +101,7 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         self.started = time.perf_counter()
+        self.compilation.begin()
         # Only the main thread may set a signal handler. A run with a folder has something to save, and in a notebook the agent as
         # it is then becomes the value of the cell.
         catches = SIGNALS if self.run is not None else SIGNALS[:1] if self.notebook else ()
@@ -103,6 +110,7 @@ class Reporter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.compilation.end()
         self.bar.close()
         if self.curve:
             self.curve.show()
@@ -139,8 +147,12 @@ class Reporter:
             self.resumed = False
         new, progress["episodes"] = interaction.episodes.finished - progress["episodes"], interaction.episodes.finished
         progress["updates"] += updates
-        progress["update_s"] += update_seconds
-        progress["wall_s"] = self.wall_s_before + time.perf_counter() - self.started
+        compiled = self.compilation.seconds - self.compiled
+        progress["update_s"] += max(0.0, update_seconds - compiled)
+        progress["wall_s"] = self.wall_s_before + time.perf_counter() - self.started - self.compilation.seconds
+        progress["compile_s"] = self.compile_s_before + self.compilation.seconds
+        if compiled:
+            self.leave_out(compiled)
         for name, value in metrics.items():
             total, n = self.sums.get(name, (0, 0))
             self.sums[name] = total + value, n + 1
@@ -172,6 +184,19 @@ class Reporter:
         self.ended = self.ended or self.evaluations.enough
         self.started += time.perf_counter() - started       # it is no training
         return evaluated
+
+    def compiling(self) -> None:
+        """Say that Numba compiles, which takes seconds before the first update and is kept on disk."""
+        if not self.quiet and not self.told_compiling:
+            self.told_compiling = True
+            tell("compiling (once) …")
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count these seconds as training, neither for rates nor for the time that is left."""
+        self.compiled += seconds
+        if not self.bar.disable:
+            self.bar.start_t += seconds
+            self.bar.last_print_t += seconds
 
     def or_later(self, write: Callable[..., None], *arguments: Any) -> None:
         """Write something; if that fails, tell the error once and continue: the disk may have space when the next one is due."""

@@ -284,10 +284,10 @@ class Run:
         """Replace best.npz with the state of an agent and what its evaluation was. Raises WriteError."""
         checkpoints.write(self.path / BEST, self.config, {"agent": agent, "progress": evaluation, "interaction": None}, keep=False)
 
-    def restore(self, name: str = "checkpoint.npz") -> tuple[Any, Any, Any]:
-        """The states of (agent, progress, interaction) from checkpoint.npz, or from best.npz. Raises CheckpointError."""
-        path = self.path / name
-        if name == BEST and not path.exists():
+    def restore(self, path: Path | None = None) -> tuple[Any, Any, Any]:
+        """The states of (agent, progress, interaction) from checkpoint.npz, or another file. Raises CheckpointError."""
+        path = path or self.path / "checkpoint.npz"
+        if path == self.path / BEST and not path.exists():
             raise CheckpointError(f"{path} does not exist: only a run that is evaluated as it trains (--eval-every) keeps its best "
                                   "policy, from the first evaluation on")
         state = checkpoints.read(path, self.config)

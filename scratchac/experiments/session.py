@@ -21,13 +21,14 @@ from scratchac.algorithms.saving import adopt
 from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
-from scratchac.environments.make import close, make, name_of, require_copies
+from scratchac.environments.make import close, make, name_of, require_copies, versioned
 from scratchac.environments.pool import PoolEnv
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
 from scratchac.experiments.callbacks import Callback
 from scratchac.experiments.evaluations import Evaluations, Plan
+from scratchac.experiments.presets import other_version
 from scratchac.experiments.reporter import COUNTERS, Reporter, signals_as_interrupts
 from scratchac.experiments.run import BEST, Run
 from scratchac.experiments.schema import MOST_EPISODES, check_best, check_state
@@ -88,6 +89,21 @@ def backend(name: str | None) -> Iterator[kernels.Backend]:
                 kernels.use(within)
             elif not _computing[me]:
                 del _computing[me]
+
+
+def meant(algorithm: str, env: Any, preset: Any, quiet: bool) -> Any:
+    """The environment to train in: the algorithm's default for None, the latest version of an id without one.
+
+    Messages on stderr say which version that is, and if another version has the preset that this one lacks.
+    """
+    env = versioned(named := algorithms.ALGORITHMS[algorithm].env if env is None else env)
+    if quiet or not isinstance(env, str):
+        return env
+    if env != named:
+        tell(f"{named} is {env} here, the latest version")
+    if preset is None and (other := other_version(algorithm, env)):
+        tell(f"there is no preset of {algorithm} for {env}, so the algorithm's defaults are used; there is one for {other}")
+    return env
 
 
 def check_device(active: kernels.Backend, agent_class: Any, algorithm: str) -> None:
@@ -206,13 +222,17 @@ def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
     """
     if env is None and config["env_is_callable"]:
         raise UserError(f"this run was trained on the callable {config['env']}; from Python: {call}")
-    named = [config["env"], *_texts(config["env_args"])] if env is None else []
-    if module := next((text for text in named if MODULE_ID.fullmatch(text)), None):
+    if env is None and (module := module_in(config["env"], config["env_args"])):
         say = either(f"--trust or --env {config['env']}", f"env={config['env']!r}")
         raise UserError(f"config.json names {module}, and a module is code of whoever made this folder: if you trust it, say {say}")
     if env is not None and not config["env_is_callable"] and env != config["env"]:
         raise UserError(f"this run was trained on {config['env']}, not on {name_of(env)}: start a new run there")
     return config["env"] if env is None else env
+
+
+def module_in(*values: Any) -> str | None:
+    """The first MODULE:ID among the texts in these values: making such an environment imports the module."""
+    return next((text for text in _texts(list(values)) if MODULE_ID.fullmatch(text)), None)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -224,21 +244,28 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def restore(run: Run, best: bool = False) -> tuple[Agent, Any, Any]:
-    """The agent, progress and interaction of a run's checkpoint; with `best` of best.npz, whose progress is the evaluation.
+def hyperparameters_of(config: dict[str, Any]) -> Any:
+    """The algorithm's Config that config.json describes, also that of an earlier version. Raises UserError."""
+    config_class = algorithms.find(config["algorithm"]).config_class
+    given = {RENAMED.get(name, name): value for name, value in config["hyperparameters"].items()}
+    if hasattr(config_class, "scale_actions"):
+        given.setdefault("scale_actions", False)            # before there was a choice, actions were in the box's own units
+    return configure(config_class, config["algorithm"], given)
+
+
+def restore(run: Run, best: bool = False, checkpoint: Path | None = None) -> tuple[Agent, Any, Any]:
+    """The agent, progress and interaction of a run's checkpoint, of another file with one, or with `best` of best.npz.
+
+    The progress of best.npz is what its evaluation was.
 
     Raises UserError for an invalid config.json, and CheckpointError for an invalid checkpoint.
     """
     config = run.config
-    agent_class = algorithms.find(config["algorithm"])
-    given = {RENAMED.get(name, name): value for name, value in config["hyperparameters"].items()}
-    if hasattr(agent_class.config_class, "scale_actions"):
-        given.setdefault("scale_actions", False)            # before there was a choice, actions were in the box's own units
-    hyperparameters = configure(agent_class.config_class, config["algorithm"], given)
+    hyperparameters = hyperparameters_of(config)
     spaces = run.spaces()
-    name = BEST if best else "checkpoint.npz"
-    state, progress, interaction = run.restore(name)
-    misfit = f"{run.path / name} does not fit the agent of config.json"
+    path = run.path / BEST if best else checkpoint or run.path / "checkpoint.npz"
+    state, progress, interaction = run.restore(path)
+    misfit = f"{path} does not fit the agent of config.json"
     if _weights_of(hyperparameters.hidden) > _numbers_in(state):            # to initialise very large networks takes hours
         raise CheckpointError(f"{misfit}: it has fewer numbers than networks with {list(hyperparameters.hidden)} hidden units")
     agent = algorithms.make(config["algorithm"], hyperparameters, *spaces, config["seed"])
@@ -391,6 +418,7 @@ def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> 
     return {
         **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
         "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
+        "compile_s": progress.get("compile_s", 0.0),
         "steps_per_s": _rate(agent.step, progress["wall_s"]), "updates": progress["updates"],
         "updates_per_s": _rate(progress["updates"], progress["update_s"]),
     }

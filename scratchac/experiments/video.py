@@ -35,25 +35,33 @@ Shot = tuple[np.ndarray, str]   # a frame and its caption
 
 
 def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, pick: Sequence[Pick] = (),
-           stem: str = "video", **kwargs: Any) -> Path:
-    """Play deterministically and write the video into `folder`; it replaces an earlier one when it is complete. Returns its path.
+           stem: str = "video", explore: bool = False, out: Any = None, **kwargs: Any) -> Path:
+    """Play and write the video into `folder`, where it replaces an earlier one when it is complete. Returns its path.
 
     A corner shows step and return.
 
     pick    film the best, the median or the worst of CANDIDATES episodes, or several of these, instead of the first `episodes`; the
             file's name then says which. The median is the lower of the two in the middle.
     stem    the file's name without that and without .mp4 or .gif
+    explore     sample actions; otherwise the policy is deterministic
+    out         a new file .gif or .mp4 instead; nothing is overwritten
 
     Raises UserError if the environment cannot render, or its frames cannot be encoded, and EnvironmentFailed.
     """
     for name in pick:
         if name not in get_args(Pick):
             raise unknown("pick", name, list(get_args(Pick)))
-    encode, kind = (_mp4, "mp4") if importlib.util.find_spec("imageio_ffmpeg") else (_gif, "gif")
-    path = Path(folder) / f"{'-'.join([stem, *pick])}.{kind}"
-    with _film(agent, env, episodes, seed, pick, kwargs) as (shots, fps), atomic_file(path) as file:
+    able = importlib.util.find_spec("imageio_ffmpeg") is not None
+    path = Path(folder) / f"{'-'.join([stem, *pick])}.{'mp4' if able else 'gif'}" if out is None else Path(out)
+    if path.suffix not in (".gif", ".mp4"):
+        raise UserError(f"a film is a file .gif or .mp4, not {path}")
+    if path.suffix == ".mp4" and not able:
+        raise UserError(f"{path} needs a package that is missing: pip install 'imageio[ffmpeg]>=2.31'; a .gif needs none")
+    if out is not None and path.exists():
+        raise UserError(f"{path} exists already, and nothing is overwritten: name another file, or remove it")
+    with _film(agent, env, episodes, seed, pick, kwargs, explore) as (shots, fps), atomic_file(path) as file:
         try:
-            encode(file, _images(shots), fps)
+            (_mp4 if path.suffix == ".mp4" else _gif)(file, _images(shots), fps)
         except (UserError, TrainingError):
             raise
         except Exception as error:                          # the encoders raise many different ones
@@ -72,8 +80,8 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
 
 @contextmanager
 def _film(agent: Agent, env: Any, episodes: int, seed: int, pick: Sequence[Pick],
-          kwargs: dict[str, Any]) -> Iterator[tuple[Iterator[Shot], float]]:
-    """The shots of some deterministic episodes, each drawn when it is asked for, and how many of them make a second."""
+          kwargs: dict[str, Any], explore: bool = False) -> Iterator[tuple[Iterator[Shot], float]]:
+    """The shots of some episodes, each drawn when it is asked for, and how many of them make a second."""
     episodes, seed = whole("--episodes", episodes, 1), whole("--seed", seed, 0)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")                      # frames in memory need no screen
     draw_without_screen()
@@ -82,14 +90,14 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, pick: Sequence[Pick]
         made = Checked(frames.drawing(env, kwargs))
         try:
             require_fit(agent, made, env)
-            yield _limited(_shots(agent, made, episodes, seed, pick)), frames.rate(made, env)
+            yield _limited(_shots(agent, made, episodes, seed, pick, explore)), frames.rate(made, env)
         finally:
             close(made)
 
 
-def _shots(agent: Agent, env: Checked, episodes: int, seed: int, pick: Sequence[Pick]) -> Iterator[Shot]:
+def _shots(agent: Agent, env: Checked, episodes: int, seed: int, pick: Sequence[Pick], explore: bool) -> Iterator[Shot]:
     def act(obs: np.ndarray) -> Any:
-        return agent.act(obs, explore=False)
+        return agent.act(obs, explore=explore)
 
     parts = [(seed + i, f"episode {i + 1}: " if episodes > 1 else "") for i in range(episodes)]
     if pick:

@@ -6,6 +6,7 @@ A check must be able to fail, so each has a negative control: a spoilt gradient 
 flipped sign, a missing term), which the same comparison must catch.
 """
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -108,16 +109,26 @@ def run_all(seed: int = 0) -> list[Result]:
     return [run(name, seed) for name in CHECKS]
 
 
-def table(results: list[Result]) -> str:
-    """The results as a table, and a verdict under it."""
+def table(results: list[Result], columns: int = 0) -> str:
+    """The results as a table and a verdict; if it is wider than `columns`, which is not 0, some lines for each check."""
     width, wide = (max(len(getattr(r, field)) for r in results) for field in ("name", "mistake"))
     header = f"{'gradient of':{width}}  coordinates  largest error      {'with this mistake in it':{wide}}  error"
     lines = [header, "─" * (len(header) + 9)]
     for r in results:
         lines.append(f"{r.name:{width}}  {r.coordinates:11d}  {r.error:13.1e} {'✓' if r.error < TOLERANCE else '✗'}    "
                      f"{r.mistake:{wide}}  {r.control_error:5.0e} {'caught' if r.control_error > TOLERANCE else 'MISSED'}")
+    if 0 < columns < max(map(len, lines)):
+        lines = ["\n".join(_in_lines(r, columns)) for r in results]
     good = sum(r.passed for r in results)
     lines.append(f"\n{good} of {len(results)} gradients agree with central differences (h = {H:g}, float64) "
                  f"to {TOLERANCE:g}, and every spoilt one was caught." if good == len(results) else
                  f"\n{len(results) - good} of {len(results)} checks FAILED.")
     return "\n".join(lines)
+
+
+def _in_lines(r: Result, columns: int) -> list[str]:
+    about = (f"{r.coordinates} coordinates, largest error {r.error:.1e} {'✓' if r.error < TOLERANCE else '✗'}",
+             f"with {r.mistake}: {r.control_error:.0e} {'caught' if r.control_error > TOLERANCE else 'MISSED'}")
+    first, later = " " * 4, " " * 6
+    return [*textwrap.wrap(r.name, columns, subsequent_indent=later),
+            *(line for text in about for line in textwrap.wrap(text, columns, initial_indent=first, subsequent_indent=later))]

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from scratchac.errors import UserError
+from scratchac.errors import UserError, unknown
+from scratchac.messages import columns, filled
 from scratchac.tools.flags import Backend, choices_from, env_args_from, seeds_from
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -16,14 +17,15 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 def named(config, env, trust):
     """The id that the user's own command names or allows, whose module may be in the working directory; None without."""
-    from scratchac.environments.make import Named
+    from scratchac.environments.make import Named, versioned
 
     env = config["env"] if trust and env is None and not config["env_is_callable"] else env
-    return None if env is None else Named(env)
+    return None if env is None else Named(versioned(env))
 
 
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
-             quiet: bool = False, env: str | None = None, trust: bool = False, best: bool = False) -> None:
+             quiet: bool = False, env: str | None = None, env_args: tuple[str, ...] = (), trust: bool = False,
+             best: bool = False) -> None:
     """Play new episodes with a trained policy and print its returns.
 
     Args:
@@ -33,7 +35,9 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
         stochastic: sample actions instead of taking the most likely one
         json: print one JSON object
         quiet: show no progress bar
-        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
+        env: another environment with the same spaces, or the run's own: its MODULE:ID has to be given, for a folder does not decide
+            what is imported
+        env_args: arguments of the environment, as name=value, besides those of the run or, with another --env, in their place
         trust: import the module that the folder names
         best: the best policy of the evaluations during training instead of the last one
     """
@@ -41,16 +45,21 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
     from scratchac import api
     from scratchac.algorithms.config import whole
+    from scratchac.environments.make import Named, check_arguments, name_of, versioned
     from scratchac.experiments import session
     from scratchac.experiments.run import Run
     from scratchac.training import evaluation
 
     config = Run.open(run).config
-    made_of = session.environment_of(config, named(config, env, trust), f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
+    if env is not None and versioned(env) != config["env"]:
+        made_of, arguments = Named(versioned(env)), env_args_from(env_args)
+    else:
+        made_of = session.environment_of(config, named(config, env, trust), f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
+        arguments = config["env_args"] | env_args_from(env_args)
     episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
     agent = api.load(run, best)
-    returns, _ = evaluation.play(agent, made_of, config["env_args"], episodes, seed, stochastic, quiet=quiet)
-    result = {"algorithm": config["algorithm"], "env": config["env"], "policy": "best" if best else "last", "step": agent.step,
+    returns, _ = evaluation.play(agent, made_of, check_arguments(arguments), episodes, seed, stochastic, quiet=quiet)
+    result = {"algorithm": config["algorithm"], "env": name_of(made_of), "policy": "best" if best else "last", "step": agent.step,
               "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
               "returns": returns.tolist()}
@@ -118,12 +127,12 @@ def sweep(
         quiet: show no progress bar
     """
     from scratchac import algorithms
-    from scratchac.environments.make import Named
+    from scratchac.environments.make import Named, versioned
     from scratchac.experiments.run import folder_name, free_folder
     from scratchac.tools.sweep import Sweep
 
-    algorithms.find(algorithm)
-    env = algorithms.ALGORITHMS[algorithm].env if env is None else env
+    algorithm = algorithms.spelt(algorithm)
+    env = algorithms.ALGORITHMS[algorithm].env if env is None else versioned(env)
     out = out or free_folder(Path("sweeps") / folder_name(f"{algorithm}-{env}"))
     made = Sweep(algorithm, Named(env), seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps,
                  backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
@@ -152,14 +161,18 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
 
 
 def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal["best", "median", "worst"], ...] = (),
-          env: str | None = None, trust: bool = False, best: bool = False) -> None:
-    """Record a video of a trained policy into the run's folder.
+          stochastic: bool = False, out: Path | None = None, checkpoint: Path | None = None, env: str | None = None,
+          trust: bool = False, best: bool = False) -> None:
+    """Record a video of a trained policy.
 
     Args:
         run: folder of a run
         episodes: number of episodes to record
         seed: seed of the first episode
         pick: play ten episodes and record only the best, the median or the worst, or several of these in this order
+        stochastic: sample actions instead of taking the most likely one
+        out: new file .gif or, with the extra video, .mp4; if not given, video.mp4 or .gif in the run's folder, which is replaced
+        checkpoint: play the policy of this file, such as RUN/checkpoint.previous.npz
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
         best: the best policy of the evaluations during training instead of the last one; the file is best.mp4, or best.gif
@@ -172,11 +185,12 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
     if pick and episodes != 1:
         raise UserError("--pick chooses from ten episodes, and --episodes records several: give one of the two")
     config = Run.open(run).config
-    agent = f"scratchac.load({str(run)!r}{', best=True' if best else ''})"
-    call = f"from scratchac.experiments.video import record; record({agent}, …, {str(run)!r})"
+    loaded = f"scratchac.load({str(run)!r}{', best=True' if best else ''})"
+    call = f"from scratchac.experiments.video import record; record({loaded}, …, {str(run)!r})"
     made_of = session.environment_of(config, named(config, env, trust), call)
     stem = "best" if best else "video"
-    print(film.record(api.load(run, best), made_of, run, episodes, seed, pick, stem, **config["env_args"]))
+    agent = api.load(run, best, checkpoint)
+    print(film.record(agent, made_of, run, episodes, seed, pick, stem, stochastic, out, **config["env_args"]))
 
 
 def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic: bool = False, env: str | None = None,
@@ -290,7 +304,7 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
         print(breaks.report(broken))
         return
     results = checks.run_all()
-    print(dumps([asdict(r) | {"passed": r.passed} for r in results]) if json else checks.table(results))
+    print(dumps([asdict(r) | {"passed": r.passed} for r in results]) if json else checks.table(results, columns()))
     if not all(r.passed for r in results):
         raise SystemExit(1)
 
@@ -359,16 +373,28 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
         print(dumps(timing.circumstances() | results, indent=1))
 
 
-def presets() -> None:
-    """List the tuned presets."""
+def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ALGO]")] = None,
+            env: str | None = None) -> None:
+    """List the tuned presets.
+
+    Args:
+        algorithm: only those of this algorithm
+        env: only those for this environment
+    """
+    from scratchac import algorithms
+    from scratchac.environments.make import versioned
     from scratchac.experiments.presets import presets as tables
 
-    for algorithm, by_env in tables().items():
-        for env, values in by_env.items():
-            env, _, name = env.partition(":")
-            seeds = f" (tuned on seeds {values['tuning_seeds']})" if "tuning_seeds" in values else ""
-            print(f"{algorithm} on {env}" + (f", --preset {name}" if name else "") + seeds)
-            print("    " + "  ".join(f"{name}={value}" for name, value in values.items() if name != "tuning_seeds"))
+    wanted = None if algorithm is None else algorithms.spelt(algorithm)
+    found = [(name, *key.partition(":")[::2], values) for name, by_env in tables().items() for key, values in by_env.items()
+             if wanted in (None, name) and (env is None or versioned(env) == key.partition(":")[0])]
+    if not found:
+        known = sorted({key.partition(":")[0] for name, by_env in tables().items() for key in by_env if wanted in (None, name)})
+        raise unknown(f"environment of a preset{f' of {wanted}' if wanted else ''}", env, known)
+    for one, on, name, values in found:
+        seeds = f" (tuned on seeds {values['tuning_seeds']})" if "tuning_seeds" in values else ""
+        print(f"{one} on {on}" + (f", --preset {name}" if name else "") + seeds)
+        print(filled([f"{name}={value}".replace(", ", ",") for name, value in values.items() if name != "tuning_seeds"], columns()))
 
 
 def doctor(env: str = "") -> None:

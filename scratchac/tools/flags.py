@@ -1,15 +1,16 @@
-"""Reads flags with tyro, and shortens its messages to one line each."""
+"""Reads flags with tyro, and says in one line what is wrong with them."""
 
 import ast
 import contextlib
 import functools
+import inspect
 import io
 import math
 import re
 import warnings
 from itertools import dropwhile, takewhile
 from json import dumps, loads
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 import tyro
 
@@ -18,7 +19,30 @@ from scratchac.errors import UserError
 MOST_SEEDS = 10_000
 # names that JSON and Python do not share, in any case of letters → their values
 CONSTANTS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "true": True, "false": False, "null": None}
+SHORT = {"-n": ("steps", "episodes"), "-s": ("seed", "seeds")}         # each the first of these that a command has
 Backend = Literal["auto", "numpy", "numba", "cupy"]
+RULES = tyro.constructors.ConstructorRegistry()
+
+
+@RULES.primitive_rule
+def _whole_numbers(kind):
+    """200, 1_000 and 1e6 as a whole number."""
+    if kind.type is not int:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1, metavar="INT", instance_from_str=lambda words: whole_from(words[0]), is_instance=lambda x: type(x) is int,
+        str_from_instance=lambda x: [str(x)])
+
+
+@RULES.primitive_rule
+def _sizes(kind):
+    """64 64, 64,64 and [64, 64] as sizes of layers."""
+    if get_args(kind.type) != (int, ...):
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*", metavar="INT [INT ...]", instance_from_str=sizes_from,
+        is_instance=lambda x: isinstance(x, tuple) and all(type(size) is int for size in x),
+        str_from_instance=lambda sizes: list(map(str, sizes)))
 
 
 def run(command, argv, prog):
@@ -31,36 +55,84 @@ def run(command, argv, prog):
     parse(later, argv, prog)()                              # not within `parse`, which captures what is printed to stderr
 
 
-def parse(target, argv, prog, description=None):
-    """tyro.cli, with its boxed error messages cut down to one line."""
-    messages = io.StringIO()
+def parse(target, argv, prog, description=None, flags=None, others=None):
+    """What tyro.cli makes of the arguments, and of a mistake a UserError of one line.
+
+    flags   names of all options, without dashes; those of the function `target` if not given
+    others  a list that takes the arguments which are none of them; if it is None, there must be none
+    """
+    names, messages = names_of(target) if flags is None else flags, io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            return tyro.cli(target, args=argv, prog=prog, description=description)
+            read, left = tyro.cli(target, args=spelt_out(argv, names), prog=prog, description=description, return_unknown_args=True,
+                                  add_help=others is None, registry=RULES)
     except SystemExit as stop:
         if stop.code != 2 or not messages.getvalue():
             raise
-    # tyro prints a box: title, message, rule, hints, rule, more. Its frame consists of lines or, without UTF-8, of dashes.
-    rows = [row.strip("│╭╮╰╯ ") for row in messages.getvalue().splitlines()[1:]]
-    body = list(dropwhile(_is_rule, rows))
-    what = " ".join(takewhile(lambda row: not _is_rule(row), body))
-    near = [row.split()[0].rstrip(",") for row in rows if row.startswith("--") and not _is_rule(row)]
-    meant = f"; did you mean {' or '.join(near)}?" if near and what.startswith("Unrecognized") else ""
-    raise UserError(f"{what}{meant} ({prog} --help lists the options)")
+        raise UserError(f"{_what_is_wrong(messages.getvalue())} ({prog} --help lists the options)") from None
+    if others is not None:
+        others += left
+    elif left and left[0].startswith("-"):
+        from scratchac.algorithms.names import unknown_name
+
+        raise unknown_name("option", left[0].partition("=")[0], names, flags=True, otherwise=f"{prog} --help lists the options")
+    elif left:
+        raise UserError(f"{prog} takes no further {left[0]!r} ({prog} --help lists the options)")
+    return read
+
+
+def _what_is_wrong(box):
+    """The sentence in the box that tyro draws: title, message, rule, hints, rule, more, within lines or, without UTF-8, dashes.
+
+    tyro has a hook for errors, `_errors.on_parse_error`, but it is private, came with 1.0.14, and asks those who use it to require
+    one exact version. So this depends on the layout of four messages (a value that does not fit, one that is missing, an argument
+    that is missing, a choice that there is not), and a test holds each of them. Options that nobody knows do not come here.
+    """
+    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines()[1:]]
+    return " ".join(takewhile(lambda row: not _is_rule(row), dropwhile(_is_rule, rows)))
 
 
 def _is_rule(row):
     return not row.strip("─-")
 
 
-def value_after(flag, argv, otherwise=None):
-    """The value given to a flag as `--flag VALUE` or `--flag=VALUE`; `otherwise` if it is not given."""
-    for word, following in zip(argv, [*argv[1:], otherwise], strict=True):
-        if word == flag:
-            return following
-        if word.startswith(f"{flag}="):
-            return word.split("=", 1)[1]
-    return otherwise
+def names_of(function):
+    """The names of a function's options, as on the command line but without dashes."""
+    hints = get_type_hints(function, include_extras=True)
+    names = []
+    for name in inspect.signature(function).parameters:
+        marks = get_args(hints.get(name, ()))[1:]
+        if tyro.conf.Positional not in marks:
+            names.append(next((mark.name for mark in marks if getattr(mark, "name", None)), name))
+    return names
+
+
+def spelt_out(argv, names):
+    """The command line with long options in place of those of SHORT: -s 3, -s=3 and -s3 as --seed 3."""
+    words = []
+    for word in argv:
+        found = re.fullmatch(r"(-[a-z])(?:=(.+)|([0-9].*))?", word)
+        long = found and next((name for name in SHORT.get(found[1], ()) if name in names), None)
+        words += [f"--{long}", *filter(None, found.groups()[1:])] if long else [word]
+    return words
+
+
+def whole_from(text):
+    """A whole number, also as 1_000 or 1e6. Raises ValueError."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        if float(text).is_integer():
+            return int(float(text))
+    raise ValueError(f"{text!r} is not a whole number, such as 200 or 1e6")
+
+
+def sizes_from(words):
+    """["64", "64"], ["64,64"] and ["[64,", "64]"] as (64, 64). Raises ValueError."""
+    text = " ".join(words)
+    if not re.fullmatch(r"[\[(]? *\d+( *[ ,] *\d+)* *,? *[\])]?", text):
+        raise ValueError(f"{text!r} are not sizes of layers, such as 64 64")
+    return tuple(map(int, re.findall(r"\d+", text)))
 
 
 def env_args_from(words):
@@ -130,23 +202,9 @@ def value_of(text):
     return text
 
 
+
 class _Constants(ast.NodeTransformer):
     """Puts the values of CONSTANTS in the place of their names."""
 
     def visit_Name(self, node):
         return ast.Constant(CONSTANTS[node.id.lower()]) if node.id.lower() in CONSTANTS else node
-
-
-def in_words(argv, flags):
-    """The command line with `--hidden 32,32` or `--hidden [32,32]` as `--hidden 32 32`, for flags that take several numbers."""
-    words, listed = [], False
-    for word in argv:
-        flag, equals, value = word.partition("=")
-        if word.startswith("--"):
-            listed = flag in flags
-            if listed and equals:
-                words.append(flag)
-                word = value
-        several = listed and re.fullmatch(r"[\[(]? *\d+( *, *\d+)* *,? *[\])]?", word)
-        words += re.findall(r"\d+", word) if several else [word]
-    return words

@@ -17,7 +17,7 @@ from scratchac.training.agent import Agent
 from scratchac.training.checks import LONGEST, NEVER_ENDS, require_fit
 from scratchac.training.loops import one_blas_thread
 
-BAR = "evaluation {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} episodes{postfix}"
+BAR = "evaluation {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} episodes{postfix}"
 BUDGET = 1_000_000              # environment steps after which the evaluation at the end of a run begins no further episode
 
 
