@@ -4,6 +4,7 @@ import functools
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,9 +32,11 @@ def asked(tmp_path, monkeypatch):
         @functools.wraps(api.train)
         def instead(algorithm, **arguments):
             seen.update(arguments, algorithm=algorithm)
+            return SimpleNamespace(step=0)
 
         with monkeypatch.context() as patch:
             patch.setattr(api, "train", instead)
+            patch.setattr("scratchac.tools.outcome.show", lambda *_: None)
             assert main(["train", *(words.split() if isinstance(words, str) else words)]) == 0
         return seen
 
@@ -122,7 +125,7 @@ def test_numbers_as_people_write_them():
 def test_whole_floats_in_python_too():
     agent = scratchac.make_agent("ppo", "CartPole-v1", rollout=16.0, batch_size=np.float64(16), hidden=(4,))
     assert agent.config.rollout == 16 and type(agent.config.rollout) is type(agent.config.batch_size) is int
-    with pytest.raises(UserError, match="--steps must be a whole number"):
+    with pytest.raises(UserError, match="steps must be a whole number"):
         scratchac.make_agent("ppo", "CartPole-v1", steps=1.5)
 
 
@@ -239,7 +242,7 @@ def test_a_run_on_a_callable_is_not_given_back_without_an_environment(tmp_path, 
     import gymnasium
 
     scratchac.train("a2c", lambda **kwargs: gymnasium.make("CartPole-v1", **kwargs), 40, out=tmp_path / "run", hidden=(4,))
-    with pytest.raises(UserError, match="on the callable <lambda>: --env names another"):
+    with pytest.raises(UserError, match="on the callable <lambda>: env names another"):
         arguments_from(tmp_path / "run")
     assert arguments_from(tmp_path / "run", env="CartPole-v1")["hidden"] == (4,)
 
@@ -264,6 +267,7 @@ def test_a_run_says_how_it_was_made(run, tmp_path, monkeypatch, quick_end):
 # -- evaluating and filming ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*out of date:DeprecationWarning")
 def test_evaluating_elsewhere(run, capsys):
     def evaluated(words):
         capsys.readouterr()
@@ -383,7 +387,7 @@ def test_compiling_is_counted_apart_and_told_once(capsys, monkeypatch):
     import time
 
     began = time.perf_counter()
-    with Reporter(None, 100, quiet=False) as reporter:
+    with Reporter(None, Agent, 100, quiet=False) as reporter:
         outer(1)
         outer(1.5)
         compiled = reporter.compilation.seconds
@@ -404,7 +408,7 @@ def test_compiling_moves_the_clock_of_the_bar(monkeypatch):
     from scratchac.experiments.reporter import Reporter
 
     monkeypatch.setattr(sys, "stderr", Terminal(True))
-    reporter = Reporter(None, 100)
+    reporter = Reporter(None, SimpleNamespace(step=0), 100)
     began = reporter.bar.start_t
     reporter.leave_out(3.0)
     assert reporter.bar.start_t == began + 3 and reporter.compiled == 3

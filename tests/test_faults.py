@@ -283,7 +283,7 @@ def test_off_policy_resumed_with_new_episodes(tmp_path):
 
 
 @pytest.mark.parametrize("slow, quiet, said", [(0, False, True), (0, True, False), (1000, False, False)])
-def test_restoring_episodes_shows_that_it_goes_on(slow, quiet, said, tmp_path, monkeypatch, capsys):
+def test_restoring_episodes_shows_that_it_goes_on(slow, quiet, said, tmp_path, monkeypatch, capsys, terminal):
     monkeypatch.setattr(rewind, "SLOW", slow)
     scratchac.train("a2c", lambda: Constant(30), 800, out=tmp_path / "run", stop_after=400, **SMALL)
     scratchac.resume(tmp_path / "run", env=lambda: Constant(30), quiet=quiet)
