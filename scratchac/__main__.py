@@ -18,6 +18,7 @@ try:
     from scratchac.tools.flags import run
     from scratchac.tools.learn import learn
     from scratchac.tools.museum import hunt, museum
+    from scratchac.tools.sweep_flags import sweep
     from scratchac.tools.train import train
     from scratchac.wording import command_line
 except KeyboardInterrupt:                       # Ctrl-C in the first moment, while packages are loaded
@@ -26,10 +27,10 @@ except KeyboardInterrupt:                       # Ctrl-C in the first moment, wh
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train a2c"),
-    "sweep": (commands.sweep, "many runs in parallel, over seeds and values of hyperparameters"),
+    "sweep": (sweep, "many runs in parallel, over algorithms, environments, seeds and values of hyperparameters"),
     "evaluate": (commands.evaluate, "returns of a trained policy"),
     "resume": (commands.resume, "continue a run from its last checkpoint"),
-    "plot": (commands.plot, "learning curves of one run or several"),
+    "plot": (commands.plot, "learning curves of one run, or of settings side by side; which is better"),
     "video": (commands.video, "record a video of a trained policy"),
     "watch": (commands.watch, "watch a trained policy play in a window"),
     "export": (commands.export, "a trained policy as a web page, or as an ONNX graph"),
@@ -63,7 +64,7 @@ def _main(argv: list[str]) -> int:
             print("\n`scratchac COMMAND --help` lists the options of a command.")
         elif argv[0] not in COMMANDS:
             raise unknown("command", argv[0], list(COMMANDS))
-        elif argv[0] in ("train", "exercise"):
+        elif argv[0] in ("train", "sweep", "exercise"):
             COMMANDS[argv[0]][0](argv[1:])
         else:
             run(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
