@@ -19,6 +19,7 @@ try:
     from scratchac.tools.flags import run
     from scratchac.tools.learn import learn
     from scratchac.tools.museum import hunt, museum
+    from scratchac.tools.sweep_flags import sweep
     from scratchac.tools.train import train
     from scratchac.version import __version__
     from scratchac.wording import command_line
@@ -43,10 +44,10 @@ def completion(shell: Shell) -> None:
 # signatures and docstrings of all of them, and of all algorithms, each time.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train a2c"),
-    "sweep": (commands.sweep, "many runs in parallel, over seeds and values of hyperparameters"),
+    "sweep": (sweep, "many runs in parallel, over algorithms, environments, seeds and values of hyperparameters"),
     "evaluate": (commands.evaluate, "returns of a trained policy"),
     "resume": (commands.resume, "continue a run from its last checkpoint"),
-    "plot": (commands.plot, "learning curves of one run or several"),
+    "plot": (commands.plot, "learning curves of one run, or of settings side by side; which is better"),
     "video": (commands.video, "record a video of a trained policy"),
     "watch": (commands.watch, "watch a trained policy play in a window"),
     "export": (commands.export, "a trained policy as a web page, or as an ONNX graph"),
@@ -83,7 +84,7 @@ def _main(argv: list[str]) -> int:
             print(f"scratchac {__version__}")
         elif argv[0] not in COMMANDS:
             raise unknown("command", argv[0], list(COMMANDS))
-        elif argv[0] in ("train", "exercise"):
+        elif argv[0] in ("train", "sweep", "exercise"):
             COMMANDS[argv[0]][0](argv[1:])
         else:
             run(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")

@@ -77,7 +77,8 @@ def test_resume_plot_and_video(run, tmp_path, capsys):
     assert json.loads((tmp_path / run / "summary.json").read_text())["eval_episodes"] == 3
     assert main(["plot", run]) == 0
     assert main(["plot", run, run, "--out", "two.png"]) == 0 and (tmp_path / "two.png").exists()
-    assert main(["plot", run, run, "--out", "two.png"]) == 2                # nothing is overwritten
+    (tmp_path / "note.png").write_text("mine")
+    assert main(["plot", run, run, "--out", "note.png"]) == 2               # only a picture of its own is replaced
     assert main(["video", run]) == 0
     assert list((tmp_path / run).glob("video.*"))
 

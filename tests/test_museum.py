@@ -189,8 +189,8 @@ def test_blind_draws_both_curves_without_names(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(figure))
     assert main(["museum", "--blind", "--seed", "1", "--out", str(tmp_path / "blind.png")]) == 0
     ax, = drawn[0].axes
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["A", "B"]
-    assert not [name for name in EXHIBITS if name in ax.get_title()] and "blind.png" in capsys.readouterr().out
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()][:2] == ["A", "B"]
+    assert not [name for name in EXHIBITS if name in ax.get_title(loc="left")] and "blind.png" in capsys.readouterr().out
 
 
 def test_blind_without_figures_is_one_line(monkeypatch, tmp_path):

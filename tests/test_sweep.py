@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,26 +16,53 @@ import scratchac
 from scratchac.__main__ import main
 from scratchac.errors import TrainingError, UserError
 from scratchac.tools.flags import choices_from, seeds_from
-from scratchac.tools.sweep import Sweep, interquartile_mean, spread
+from scratchac.tools.sweep import Sweep
+from scratchac.tools.sweep_flags import with_choices
+from scratchac.tools.tables import aligned, one_digit
 
 FAST = {"steps": 200, "backend": "numpy"}
 
 
-def test_interquartile_mean():
-    assert interquartile_mean(np.array([100.0, 2, 1, 3])) == 2.5            # 1 and 100 are left out
-    assert interquartile_mean(np.array([0.0, 10, 20, 30, 999])) == 20       # a quarter of five, rounded down: one at each end
-    assert interquartile_mean(np.array([1.0, 2, 6])) == 3                   # nothing to leave out
-    assert interquartile_mean(np.array([[1.0, 5], [2, 6], [3, 7], [9, 0]]), axis=0).tolist() == [2.5, 5.5]
+def test_a_table_is_aligned_and_has_no_negative_zero():
+    assert aligned([["setting", "seeds", "mean"], ["λ = 1", "3", one_digit(-0.04)], ["preset", "10", one_digit(-12.34)]]) == (
+        "| setting | seeds |  mean |\n"
+        "|---------|------:|------:|\n"
+        "| λ = 1   |     3 |   0.0 |\n"
+        "| preset  |    10 | -12.3 |")
 
 
-def test_bootstrap_interval():
-    rng = np.random.default_rng(0)
-    assert spread(np.full(5, 3.0), rng) == (3, 3, 3)
-    covered = 0
-    for _ in range(200):                                                    # of 200 intervals around samples of N(0, 1) …
-        _, low, high = spread(rng.standard_normal(20), rng)
-        covered += low < 0 < high
-    assert 0.87 < covered / 200 < 0.99                                      # … about 95% hold the true mean
+@pytest.mark.parametrize("words, choices", [
+    ("a2c --lam 0.9,0.95 --seeds 0-4", {"lam": [0.9, 0.95]}), ("a2c --lam=1 --actor-lr linear:1e-3:0,0.001", {
+        "lam": [1], "actor_lr": ["linear:1e-3:0", 0.001]}),
+    ("a2c --hidden 64,64 --envs 4", {"hidden": [[64, 64]], "envs": [4]}), ("a2c --hidden 64 64", {"hidden": [[64, 64]]}),
+    ("a2c --hidden 32", {"hidden": [[32]]}), ("a2c --hidden=[64,64],[32]", {"hidden": [[64, 64], [32]]}),
+    ("a2c --shared-body --no-normalise-obs", {"shared_body": [True], "normalise_obs": [False]}),
+    ("a2c --shared-body true,false --quiet", {"shared_body": [True, False]}),
+    ("a2c,ppo --clip 0.1,0.2", {"clip": [0.1, 0.2]}), ("a2c --set lam=0.5 --gamma .9", {"lam": [0.5], "gamma": [0.9]})])
+def test_hyperparameters_have_plain_flags(words, choices):
+    given = with_choices(words.split())
+    sets = [following for word, following in pairwise(given) if word == "--set"]
+    assert choices_from(sets) == choices
+    assert [word for word in given if word not in sets and word != "--set"] == [
+        word for word in words.split() if word in ("a2c", "a2c,ppo", "--seeds", "0-4", "--quiet")]
+
+
+def test_flags_of_the_command_itself_stay():
+    words = ["a2c", "--steps", "100", "--env-args", "x=1", "--env", "CartPole-v1", "--out", "there", "--no-quiet", "--help"]
+    assert with_choices(words) == words and with_choices(["--help"]) == ["--help"] and with_choices([]) == []
+
+
+def test_several_algorithms_and_environments(tmp_path):
+    """What differs is in the name of a setting; in the picture environments have panels of their own."""
+    envs = ["CartPole-v1", "Acrobot-v1"]
+    sweep = Sweep(["a2c", "ppo"], envs, [0], {"lam": [0.9]}, tmp_path / "sweep", steps=2000, backend="numpy")
+    assert list(sweep.settings) == ["a2c CartPole-v1 lam=0.9", "a2c Acrobot-v1 lam=0.9", "ppo CartPole-v1 lam=0.9",
+                                    "ppo Acrobot-v1 lam=0.9"]
+    assert {setting.line for setting in sweep.settings.values()} == {"a2c lam=0.9", "ppo lam=0.9"}
+    assert sweep.folder("ppo Acrobot-v1 lam=0.9", 3).name == "ppo_Acrobot-v1_lam=0.9-seed3" and sweep.target == 4 * 2000
+    assert list(Sweep("a2c", envs, [0], {}, tmp_path / "sweep", steps=500).settings) == envs
+    with pytest.raises(UserError, match="hyperparameter of sac"):
+        Sweep(["a2c", "sac"], "Pendulum-v1", [0], {"lam": [0.9]}, tmp_path / "sweep", steps=500)
 
 
 def test_flags():
@@ -81,7 +109,7 @@ def test_a_run_that_dies_twice_is_given_up(tmp_path):
     sweep = Sweep("a2c", Breaking, [4], choices, tmp_path / "sweep", jobs=2, **FAST | {"steps": 60, "envs": 1})
     with pytest.raises(TrainingError, match="died twice: rollout=5, seed 4; rollout=3, seed 4"):
         sweep.run(quiet=True)
-    assert "| rollout=5 | 0 |" in (tmp_path / "sweep" / "sweep.md").read_text()
+    assert "| rollout=5 |     0 |" in (tmp_path / "sweep" / "sweep.md").read_text()
 
 
 @pytest.mark.slow
@@ -99,7 +127,7 @@ def test_on_a_ray_cluster(tmp_path, capsys):
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["sweep", "a2c", "--env", "CartPole-v1", "--seeds", "0", "--steps", "200", "--quiet", "--backend", "numpy"]
-    assert main([*arguments, "--set", "lam=0.8,0.9"]) == 0
+    assert main([*arguments, "--lam", "0.8,0.9"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1] == "sweeps/a2c-CartPole-v1" and sum("lam=" in line for line in shown) == 2
     before = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*"))
@@ -111,8 +139,9 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("words, message", [
     (["--set", "lamm=1"], "did you mean lam"), (["--set", "lam"], "--set takes"), (["--set", "lam=0.9,2"], "--lam must be in"),
     (["--set", "hidden=x,64"], "--hidden must be whole numbers above 0, such as [64, 64], not 'x'"),
+    (["--lamm", "1"], "unknown option '--lamm'; did you mean --lam"), (["--lam"], "--lam takes a value"),
     (["--jobs", "0"], "--jobs must be"), (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
-    (["--set", "advantage=gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset")])
+    (["--advantage", "gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset")])
 def test_bad_input_leaves_no_folder(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", "a2c", "--env", "CartPole-v1", *words]) == 2

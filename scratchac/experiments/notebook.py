@@ -45,15 +45,12 @@ class LearningCurve:
 
     def figure(self) -> Any:
         """The curve as a figure of matplotlib."""
-        from matplotlib.figure import Figure  # takes longer to load than a short training without a curve
+        from scratchac import style  # matplotlib takes longer to load than a short training without a curve
 
-        figure = Figure(figsize=(5.2, 2.8), layout="constrained")
-        ax = figure.subplots()
-        ax.plot(*zip(*self.points, strict=True), "." if len(self.points) == 1 else "-", lw=1.2)
-        ax.set_title("return: mean of the last 100 episodes", fontsize=9)
-        ax.set_xlabel("environment steps")
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        figure, (ax,) = style.panels(1, height=2.8)
+        ax.plot(*zip(*self.points, strict=True), "." if len(self.points) == 1 else "-", lw=style.LINE, color=style.COLOURS[0])
+        style.frame(ax, "return: mean of the last 100 episodes")
+        style.steps(ax)
         return figure
 
 

@@ -8,6 +8,7 @@ import inspect
 import numpy as np
 from matplotlib.figure import Figure
 
+from scratchac import style
 from scratchac.gradcheck.differences import CHECKS, TOLERANCE, Numbers, numerical_gradient, relative_error, relative_errors
 
 STEPS = tuple(10.0**-k for k in range(1, 13))       # h, from 0.1 to 1e-12
@@ -46,14 +47,18 @@ def errors_over_h(seen: Numbers) -> list[tuple[float, float]]:
 
 def picture(seen: Numbers) -> Figure:
     """The error of one check over h, both logarithmic."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    ax = figure.subplots()
-    ax.loglog(*zip(*errors_over_h(seen), strict=True), marker=".", label=seen.name)
-    h = np.array(STEPS)
-    ax.loglog(h, h**2, color="grey", lw=0.8, ls="--", label="h²")
-    ax.loglog(h, 1e-16 / h, color="grey", lw=0.8, ls=":", label="1e-16 / h")
-    ax.axhline(TOLERANCE, color="tab:red", lw=0.8, label="tolerance of the checks")
-    ax.axvline(1e-5, color="tab:red", lw=0.8, ls="--", label="h of the checks")
-    ax.set(xlabel="step h of the central differences", ylabel="largest relative error", ylim=(1e-14, 30))
-    ax.legend(fontsize=7)
+    figure, (ax,) = style.panels(1, width=7, height=4)
+    style.frame(ax, seen.name, "step h of the central differences", "largest relative error")
+    h, grey, red = np.array(STEPS), style.COLOURS[7], style.COLOURS[3]
+    drawn = {"gradient by hand against differences": {"color": style.COLOURS[0], "marker": "."},
+             "h²": {"color": grey, "ls": "--"}, "1e-16 / h": {"color": grey, "ls": ":"},
+             "tolerance of the checks": {"color": red}, "h of the checks": {"color": red, "ls": "--"}}
+    by_hand, truncation, rounding, tolerance, usual = drawn.values()
+    ax.loglog(*zip(*errors_over_h(seen), strict=True), lw=style.LINE, **by_hand)
+    ax.loglog(h, h**2, lw=style.LINE, **truncation)
+    ax.loglog(h, 1e-16 / h, lw=style.LINE, **rounding)
+    ax.axhline(TOLERANCE, lw=style.LINE, **tolerance)
+    ax.axvline(1e-5, lw=style.LINE, **usual)
+    ax.set_ylim(1e-14, 30)
+    style.legend(figure, drawn)
     return figure

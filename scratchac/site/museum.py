@@ -83,14 +83,12 @@ def curves(name: str, seen: dict[str, Any]) -> str:
     """Learning curves of both: the median over seeds, and their range. Empty if there are none."""
     figure = figures.figure(5.2, 2.6)
     ax = figure.subplots()
-    for side, colour in (("right", figures.COLOURS[0]), ("wrong", figures.COLOURS[3])):
+    for side, colour, dashes in (("right", figures.COLOURS[0], "-"), ("wrong", figures.COLOURS[3], "--")):
         runs = [np.array(run, float) for run in seen.get(side, {}).get("curves", []) if run]
-        plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], side, colour, median_and_range, points=60)
+        plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], side, colour, median_and_range, points=60,
+                   dashes=dashes)
     if not ax.lines:
         return ""
-    for line in ax.lines:
-        if line.get_label() == "wrong":
-            line.set_linestyle("--")
     ax.set_xlabel("steps")
     ax.set_ylabel("return")
     ax.legend()

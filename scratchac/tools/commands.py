@@ -97,7 +97,7 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
 
 
 def sweep(
-    algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")],
+    algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO[,ALGO…]")],
     env: str | None = None,
     seeds: str = "0-4",
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
@@ -112,11 +112,13 @@ def sweep(
 ) -> None:
     """Train with many seeds and several values of hyperparameters in parallel, and make one table and one plot of all runs.
 
+    Hyperparameters have the flags that `train` has and take several values, as in --lam 0.9,0.95 --hidden [64,64],[32,32].
+
     Args:
-        algorithm: algorithm to train
-        env: Gymnasium id of the environment, or MODULE:ID; the algorithm's default if not given
+        algorithm: algorithms to train
+        env: Gymnasium ids of the environments, or MODULE:ID, with commas between; the algorithm's default if not given
         seeds: seeds, such as 0-9 or 0,2,5-7
-        set: hyperparameters and the values to try, as name=v1,v2 other=[1,2],[3,4]; every combination is run
+        set: the same as flags of hyperparameters, as name=v1,v2 other=[1,2],[3,4]; every combination is run
         steps: environment steps of each run; the preset's number if not given
         engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that is started automatically
         jobs: number of runs at a time; as many as there are cores if not given
@@ -131,33 +133,52 @@ def sweep(
     from scratchac.experiments.run import folder_name, free_folder
     from scratchac.tools.sweep import Sweep
 
-    algorithm = algorithms.spelt(algorithm)
-    env = algorithms.ALGORITHMS[algorithm].env if env is None else versioned(env)
-    out = out or free_folder(Path("sweeps") / folder_name(f"{algorithm}-{env}"))
-    made = Sweep(algorithm, Named(env), seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps,
+    names = [algorithms.spelt(name) for name in algorithm.split(",")]
+    for name in names:
+        algorithms.find(name)
+    own = list(dict.fromkeys(algorithms.ALGORITHMS[name].env for name in names))
+    if env is None and len(own) > 1:
+        raise UserError(f"{algorithm} have different default environments, {' and '.join(own)}: name one with --env")
+    envs = own if env is None else [versioned(one) for one in env.split(",")]
+    out = out or free_folder(Path("sweeps") / folder_name(f"{'+'.join(names)}-{'+'.join(envs)}")[:200])
+    made = Sweep(names, [Named(one) for one in envs], seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps,
                  backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(quiet)
     print(f"{made.table()}\n\n{out}")
 
 
-def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None) -> None:
-    """Plot the learning curves of one run, or compare several runs.
+def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None,
+         by: tuple[str, ...] = (), versus: bool = False) -> None:
+    """Plot the learning curves of one run, or of several: a line for each setting, over its seeds. A sweep stands for all its runs.
 
     Args:
-        runs: folders of runs
-        out: file of the plot; if not given, curves.png in the run's folder for one run, comparison.png for several
+        runs: folders of runs and of sweeps
+        out: file of the plot, which replaces a plot made before; if not given, curves.png or sweep.png in the folder for one run or
+            sweep, and comparison.png or versus.png for several
+        by: entries of config.json to group runs by, such as lam; if not given, all in which they differ but for the seed
+        versus: draw performance profiles of the last policies and print how often one setting is better than another
     """
-    from scratchac.experiments import plots
+    from scratchac.experiments import plots, settings
     from scratchac.experiments.run import Run
 
     if not runs:
         raise UserError("plot needs at least one run's folder")
-    if len(runs) == 1 and out is None:
+    alone = len(runs) == 1
+    if versus:
+        from scratchac.experiments import versus as contest
+        from scratchac.tools.tables import aligned
+
+        found = contest.compared(runs, by)
+        path = contest.picture(found, out or Path("versus.png"))
+        print(f"{aligned(contest.table(found))}\n\n{path}")
+    elif alone and settings.is_sweep(runs[0]):
+        print(plots.compare(runs, out or runs[0] / "sweep.png", by))
+    elif alone and out is None and not by:
         out = Path(runs[0]) / "curves.png"
         plots.curves(Run.open(runs[0]), out)
         print(out)
     else:
-        print(plots.compare(runs, out or Path("comparison.png")))
+        print(plots.compare(runs, out or Path("comparison.png"), by))
 
 
 def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal["best", "median", "worst"], ...] = (),

@@ -126,31 +126,27 @@ def section(*names: str) -> str:
 
 def picture(micro: Microscope, lam: float, batch: int, path: Path) -> None:
     """Draw the unbiased estimators' variances, and bias² and variance of a batch over λ for critics with several errors."""
-    from matplotlib.figure import Figure
+    from scratchac import style
 
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(2, width=6, height=4)
+    style.frame(left, "REINFORCE: exact variance of one episode's gradient", "tr Cov[ĝ]")
+    style.frame(right, f"GAE(λ): bias² + variance, batches of {batch} episodes", "λ", "E‖mean of ĝ − ∇J‖²")
     names, bars = zip(*next(iter(estimates(micro, lam).values())).items(), strict=True)
-    left.barh(names, [e.variance for e in bars], color=plots.COLOURS[0])
+    left.barh(names, [e.variance for e in bars], color=style.COLOURS[0])
     for i, e in enumerate(bars):
-        left.text(e.variance, i, f" {e.variance:.3f}", va="center", fontsize=8)
+        left.text(e.variance, i, f" {e.variance:.3f}", va="center", fontsize=style.SMALL)
     left.invert_yaxis()
     left.margins(x=0.12)
-    left.set(title="REINFORCE: exact variance of one episode's gradient", xlabel="tr Cov[ĝ]")
-    for error, colour in zip(sorted({0.0, micro.critic_error, 2 * micro.critic_error}), plots.COLOURS, strict=False):
+    entries = {}
+    for error, colour in zip(sorted({0.0, micro.critic_error, 2 * micro.critic_error}), style.COLOURS, strict=False):
         bias2, variance = curve(micro, error)
         total = bias2 + variance / batch
-        right.plot(CURVE, total, color=colour, label=f"V̂ = V + {error:g} ε(s)" if error else "true V")
+        right.plot(CURVE, total, color=colour, lw=style.LINE)
         right.plot(CURVE, bias2, color=colour, ls=":", lw=1.2)
         right.plot(CURVE[total.argmin()], total.min(), "o", color=colour)
-    right.plot([], [], color="grey", ls=":", label="bias² alone")
-    right.set(title=f"GAE(λ): bias² + variance, batches of {batch} episodes", xlabel="λ", ylabel="E‖mean of ĝ − ∇J‖²",
-              ylim=(0, None))
-    right.legend(fontsize=8)
-    for ax in (left, right):
-        ax.grid(alpha=0.3)
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        entries[f"V̂ = V + {error:g} ε(s)" if error else "true V"] = {"color": colour}
+    right.set_ylim(0, None)
+    style.legend(figure, entries | {"bias² alone": {"color": "0.4", "ls": ":"}, "least": {"color": "0.4", "marker": "o", "ls": ""}})
     plots.save(figure, path)
 
 

@@ -69,19 +69,18 @@ def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> No
 
 def draw(title: str, sides: dict[str, dict[str, Any]], out: Path) -> None:
     """Write the learning curves of both versions, with the range over seeds, and print the file's name."""
-    from matplotlib.figure import Figure
-
+    from scratchac import style
     from scratchac.experiments import plots
 
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    ax = figure.subplots()
-    for (label, side), colour in zip(sides.items(), (plots.COLOURS[0], plots.COLOURS[3]), strict=True):
+    figure, (ax,) = style.panels(1, width=6.4, height=3.6)
+    style.frame(ax, title, y="return: mean and range over seeds")
+    style.steps(ax)
+    entries = {label: {"color": colour} for label, colour in zip(sides, (style.COLOURS[0], style.COLOURS[3]), strict=True)}
+    for label, side in sides.items():
         runs = [np.array(curve, float) for curve in side["curves"] if curve]
-        plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], label, colour)
-    ax.set_title(title, fontsize=9)
-    ax.set_xlabel("environment steps")
-    ax.set_ylabel("return: mean and range over seeds")
-    ax.legend(fontsize=8)
+        if plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], label, entries[label]["color"]):
+            entries |= {plots.PARTLY: {"color": "0.4", "ls": ":"}}
+    style.legend(figure, entries)
     plots.save(figure, out)
     print(out)
 

@@ -3,7 +3,7 @@
 The folder of a sweep contains the folder of each run and
 
     sweep.json       the request and, for each setting, the mean return of each seed's last policy
-    sweep.md         these returns as a table, with the interquartile mean and its bootstrap interval
+    sweep.md         these returns as a table, with their mean and its interval
     sweep.png        learning curves with both
 """
 
@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,64 +29,56 @@ from scratchac.experiments.files import read_json
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.run import Run
+from scratchac.experiments.statistics import FEWEST, LEVEL, interquartile_mean, interval
 from scratchac.messages import STDERR
 from scratchac.parallel.workers import engine
+from scratchac.tools.tables import aligned, one_digit
 
 ATTEMPTS = 2                    # a run that dies is started again, once
-RESAMPLES = 2000
 
 
-def interquartile_mean(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The mean without the lowest and the highest quarter of the values (each rounded down to whole values).
+@dataclass(frozen=True)
+class Setting:
+    """What all seeds of one row of the table have in common; its hyperparameters are those that the sweep chooses."""
 
-    One failed seed changes it less than the mean, and chance changes it less than the median (Agarwal et al. 2021, section 4.3).
-    """
-    x = np.sort(x, axis=axis)
-    cut = x.shape[axis] // 4
-    return np.take(x, range(cut, x.shape[axis] - cut), axis=axis).mean(axis=axis)
-
-
-def spread(x: np.ndarray, rng: np.random.Generator, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(interquartile mean, low, high) of x (S, …) over its S seeds, by the bootstrap's percentile method (Efron 1979).
-
-    The seeds are resampled many times with replacement; a share `level` of the resulting means lies between low and high.
-    """
-    drawn = x[rng.integers(len(x), size=(RESAMPLES, len(x)))]                # (R, S, …)
-    low, high = np.quantile(interquartile_mean(drawn, axis=1), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return interquartile_mean(x, axis=0), low, high
+    algorithm: str
+    env: Any
+    hyperparameters: dict[str, Any]
+    line: str                   # its name in the picture, where environments have a panel each
 
 
 class Sweep:
     """A sweep. Raises UserError, before the first run starts, for anything misspelt, out of range or unfit for the environment.
 
-    choices     {hyperparameter: values to try}; every combination is a setting
+    algorithm   a name, or a list of names
+    env         an environment, or a list of them; None stands for each algorithm's own
+    choices     {hyperparameter: values to try}; every combination, with every algorithm and environment, is a setting
     out         new folder
     jobs        runs at a time; if not given, as many as there are cores for them
     options     further arguments of `scratchac.train`: steps, backend, preset, env_args
     """
 
-    def __init__(self, algorithm: str, env: Any, seeds: Iterable[int], choices: dict[str, list[Any]], out: Any,
+    def __init__(self, algorithm: Any, env: Any, seeds: Iterable[int], choices: dict[str, list[Any]], out: Any,
                  engine_name: str = "processes", jobs: int | None = None, **options: Any):
-        self.algorithm = algorithm
         self.seeds = list(seeds)
         self.out = Path(out)
         self.engine_name = engine_name
         self.jobs = jobs
-        self.agent_class = algorithms.find(algorithm)
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs must be at least 1, not {jobs}")
-        self.env = env if env is not None else algorithms.ALGORITHMS[algorithm].env
         self.options = {name: value for name, value in options.items() if value is not None}
-        self.settings = {" ".join(f"{name}={value}" for name, value in zip(choices, values, strict=True)) or "preset":
-                         dict(zip(choices, values, strict=True)) for values in product(*choices.values())}
-        tuned, _ = find_preset(algorithm, name_of(self.env), options.get("preset"))
+        self.settings = settings_of(_listed(algorithm), _listed(env), choices)
+        self.cores = 1                                                      # that a run keeps busy
         self.target = 0                                                     # environment steps of all runs
-        for chosen in self.settings.values():
-            given = {name: x for name, x in (self.options | chosen).items() if name != "backend"}
-            api.make_agent(algorithm, self.env, **given)
+        for setting in self.settings.values():
+            given = {name: x for name, x in (self.options | setting.hyperparameters).items() if name != "backend"}
+            api.make_agent(setting.algorithm, setting.env, **given)
+            tuned, _ = find_preset(setting.algorithm, name_of(setting.env), options.get("preset"))
             given = {name: x for name, x in given.items() if name not in ("preset", "env_args")}
-            self.config = configure(self.agent_class.config_class, algorithm, tuned | given)
-            self.target += self.config.steps * len(self.seeds)
+            agent_class = algorithms.find(setting.algorithm)
+            config = configure(agent_class.config_class, setting.algorithm, tuned | given)
+            self.cores = max(self.cores, config.envs if agent_class.family == "asynchronous" else 1)
+            self.target += config.steps * len(self.seeds)
         self.results = {label: dict.fromkeys(self.seeds) for label in self.settings}        # setting → seed → mean return
 
     def run(self, quiet: bool = False) -> None:
@@ -112,8 +105,7 @@ class Sweep:
 
     def work_through(self, workers: Any, bar: tqdm) -> None:
         """Start runs as workers become free, and start a run again when it dies for the first time."""
-        cores = self.config.envs if self.agent_class.family == "asynchronous" else 1          # that a run keeps busy
-        jobs = self.jobs or max(1, workers.capacity // cores)
+        jobs = self.jobs or max(1, workers.capacity // self.cores)
         waiting = deque((label, seed, 1) for seed in self.seeds for label in self.settings)
         running: dict[int, tuple[str, int, int]] = {}
         steps: dict[tuple[str, int], int] = {}                                             # worker → run; run → its steps so far
@@ -143,11 +135,12 @@ class Sweep:
 
     def task(self, label: str, seed: int) -> tuple[Any, ...]:
         """The arguments of `run_one`. On a cluster a worker may not see this folder, so it sends the files."""
-        given = self.options | self.settings[label]
-        if self.engine_name == "ray" and self.agent_class.family == "asynchronous":
+        setting = self.settings[label]
+        given = self.options | setting.hyperparameters
+        if self.engine_name == "ray" and algorithms.find(setting.algorithm).family == "asynchronous":
             given["engine"] = "ray"
         folder = None if self.engine_name == "ray" else self.folder(label, seed)
-        return self.algorithm, self.env, registration_of(self.env), seed, given, folder
+        return setting.algorithm, setting.env, registration_of(setting.env), seed, given, folder
 
     def keep(self, label: str, seed: int, files: dict[str, bytes] | None) -> None:
         """Take what a run returned: its mean return and, from a cluster, its files."""
@@ -168,33 +161,61 @@ class Sweep:
 
     def write(self) -> None:
         """Write sweep.json, sweep.md and sweep.png."""
+        settings = {label: {"algorithm": x.algorithm, "env": name_of(x.env), "hyperparameters": x.hyperparameters}
+                    for label, x in self.settings.items()}
         rows = {label: {str(seed): x for seed, x in by_seed.items()} for label, by_seed in self.results.items()}
-        (self.out / "sweep.json").write_text(json.dumps({
-            "algorithm": self.algorithm, "env": name_of(self.env), "seeds": self.seeds, "settings": self.settings,
-            "options": self.options, "evaluations": rows}, indent=1) + "\n", encoding="utf-8")
+        (self.out / "sweep.json").write_text(json.dumps(
+            {"seeds": self.seeds, "settings": settings, "options": self.options, "evaluations": rows}, indent=1) + "\n",
+            encoding="utf-8")
         (self.out / "sweep.md").write_text(self.table() + "\n", encoding="utf-8")
-        runs = {label: [Run.open(self.folder(label, seed)).metrics() for seed, x in by_seed.items() if x is not None]
-                for label, by_seed in self.results.items()}
-        plots.spreads({label: metrics for label, metrics in runs.items() if metrics}, spread_of_curves,
-                      f"{self.algorithm} on {name_of(self.env)}", self.out / "sweep.png")
+        curves: dict[str, dict[str, list[Any]]] = {}                        # environment → line → metrics of its runs
+        for label, by_seed in self.results.items():
+            env, line = name_of(self.settings[label].env), self.settings[label].line
+            for seed in (seed for seed, x in by_seed.items() if x is not None):
+                curves.setdefault(env, {}).setdefault(line, []).append(Run.open(self.folder(label, seed)).metrics())
+        if curves:
+            names = dict.fromkeys(setting.algorithm for setting in self.settings.values())
+            plots.save(plots.lines(curves, " and ".join(names)), self.out / "sweep.png")
 
     def table(self) -> str:
-        """The evaluation of each run's last policy: for each setting the interquartile mean over seeds and its interval."""
-        lines = ["| setting | seeds | interquartile mean | 95% interval | lowest … highest |", "|---|---|---|---|---|"]
+        """The evaluation of each run's last policy: for each setting the mean over seeds and its interval."""
+        rows = [["setting", "seeds", "mean", f"{LEVEL:.0%} interval", "interquartile mean", "lowest … highest"]]
         for label, by_seed in self.results.items():
             x = np.array([value for value in by_seed.values() if value is not None])
             if not len(x):
-                lines.append(f"| {label} | 0 | | | |")
+                rows.append([label, "0", "", "", "", ""])
                 continue
-            mean, low, high = spread(x, np.random.default_rng(0))
-            interval = f"{low:.1f} … {high:.1f}" if len(x) > 2 else ""      # one or two seeds do not show a spread
-            lines.append(f"| {label} | {len(x)} | {mean:.1f} | {interval} | {x.min():.1f} … {x.max():.1f} |")
-        return "\n".join(lines)
+            rows.append([label, str(len(x)), one_digit(x.mean()), _interval(x), one_digit(float(interquartile_mean(x))),
+                         f"{one_digit(x.min())} … {one_digit(x.max())}"])
+        return aligned(rows)
 
 
-def spread_of_curves(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`spread` with the same random draws at every call."""
-    return spread(lines, np.random.default_rng(0))
+def settings_of(names: list[str], envs: list[Any], choices: dict[str, list[Any]]) -> dict[str, Setting]:
+    """All combinations, by the words in which they differ; "preset" if there is one. Raises UserError for an unknown algorithm."""
+    for name in names:
+        algorithms.find(name)
+    settings = {}
+    for name, env, values in product(names, envs, product(*choices.values())):
+        env = algorithms.ALGORITHMS[name].env if env is None else env
+        chosen = [f"{choice}={value}" for choice, value in zip(choices, values, strict=True)]
+        algorithm = [name] if len(names) > 1 else []
+        label = " ".join([*algorithm, *([name_of(env)] if len(envs) > 1 else []), *chosen]) or "preset"
+        line = " ".join([*algorithm, *chosen]) or name
+        settings[label] = Setting(name, env, dict(zip(choices, values, strict=True)), line)
+    return settings
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _interval(x: np.ndarray) -> str:
+    """The interval of a row of the table; empty where there are too few seeds for one, or no SciPy."""
+    try:
+        _, low, high = interval(x)
+    except UserError:
+        return ""
+    return f"{one_digit(float(low))} … {one_digit(float(high))}" if len(x) >= FEWEST else ""
 
 
 def run_one(send: Callable[[Any], None], algorithm: str, env: Any, known: Any, seed: int, options: dict[str, Any],
