@@ -306,7 +306,7 @@ def test_playing_in_the_terminal(run, monkeypatch, capsys):
     assert "You play X, and X begins." in said and "You play O, and X begins." in said
     outcomes = [said.count(f"You {how}.") for how in ("win", "lose")] + [said.count("A draw.")]
     assert sum(outcomes) >= 1 and said.endswith(f"{outcomes[0]} won, {outcomes[2]} drawn, {outcomes[1]} lost\n")
-    assert re.search(r"\n. . . [XO] . . .\n1 2 3 4 5 6 7\ncolumn \(q leaves\): \n0 won, 0 drawn, 0 lost\n", play("4\nq\n"))
+    assert re.search(r"\n. . . [XO] . . .\n1 2 3 4 5 6 7\ncolumn \(q leaves\): \n0 won, 0 drawn, 0 lost, 1 left\n", play("4\nq\n"))
     assert play("").endswith("0 won, 0 drawn, 0 lost\n")
 
 
