@@ -70,7 +70,7 @@ class Picky(Counter):
     ("silent", r"environment \d: Picky cannot be made: AssertionError in .*test_workers.py, line \d+$"),
     ("leaves", r"environment \d: Picky cannot be made: SystemExit: 3$"),
     ("dies", r"the process of environment 0, 1, 2 died as it made its environment"),
-    ("spaces", r"^vector="async" is not possible: .*spaces"),
+    ("spaces", r'^vector="async" is not possible: .*spaces'),
 ])
 @pytest.mark.slow
 def test_a_worker_that_cannot_make_its_environment(way, message):
