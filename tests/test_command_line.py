@@ -292,7 +292,7 @@ def test_filming_elsewhere(run, capsys):
                         ("random.gif", "--stochastic")):
         capsys.readouterr()
         assert main(["video", "run", "--out", name, *words.split()]) == 0 and capsys.readouterr().out == f"{name}\n"
-    assert scratchac.load(run).step == 160 and scratchac.load(run, "first.npz").step == 80
+    assert scratchac.load(run).step == 160 and scratchac.load(run, checkpoint="first.npz").step == 80
     assert (run.parent / "new.gif").read_bytes() != (run.parent / "random.gif").read_bytes()
     assert not list(run.glob("video.*"))
     assert "exists already" in refused("video run --out new.gif", capsys)
