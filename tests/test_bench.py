@@ -140,6 +140,7 @@ def test_growth(monkeypatch):
 # -- solve -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_clock_stops_at_the_first_evaluation_that_is_good_enough(monkeypatch):
     """The process that is measured has the threshold of the table, and the one that measures has an easier one."""
     monkeypatch.setitem(solve.THRESHOLDS, "CartPole-v1", 5)

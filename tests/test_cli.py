@@ -23,6 +23,7 @@ def run(tmp_path, monkeypatch, capsys):
     return "run"
 
 
+@pytest.mark.slow
 def test_help_is_quick():
     """The best of three takes less than half a second of processor time, which does not depend on the load of the machine."""
     resource = pytest.importorskip("resource", reason="Windows has none")

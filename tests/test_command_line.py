@@ -177,6 +177,7 @@ def run(tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_from_its_config_has_the_same_bytes(run, tmp_path):
     assert main(["train", "--config", "run/config.json", "--quiet", "--no-video", "--out", "again"]) == 0
     same(run, tmp_path / "again")

@@ -130,6 +130,7 @@ def test_a_demo_changes_no_tracked_file():
     assert {"demos/out/", "sweeps/", "comparison.png", "runs/"} <= set((DEMOS.parent / ".gitignore").read_text().split("\n"))
 
 
+@pytest.mark.slow
 def test_a_demo_that_lacks_something_ends_in_one_line(tmp_path):
     done = subprocess.run([sys.executable, DEMOS / "20_pixels.py"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""

@@ -142,6 +142,7 @@ def test_an_environment_that_fails_in_an_evaluation_does_not_end_training(tmp_pa
     assert "no evaluation at step 200" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_seconds_of_evaluation_are_not_counted_as_training(tmp_path, monkeypatch, quick_end):
     def slow(*_, **__):
         time.sleep(0.2)
@@ -232,6 +233,7 @@ def test_a_run_without_evaluations_has_no_best_policy(finished):
 # -- on the command line -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_commands_say_what_came_out(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(session, "EVALUATION_EPISODES", 3)

@@ -285,6 +285,7 @@ def test_start_never_overwrites(folder, capsys):
     assert (folder / "03_gae.py").read_text() == RIGHT
 
 
+@pytest.mark.slow
 def test_check_marks_one_and_says_what_it_is(folder, capsys):
     (folder / "03_gae.py").write_text(RIGHT)
     assert code_of(["exercise", "check", "mine", "gae"]) == 0

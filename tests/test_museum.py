@@ -64,6 +64,7 @@ def test_several_edits_are_noticed_together():
     assert both < {one.check for one in noticed(backward)}
 
 
+@pytest.mark.slow
 def test_a_row_of_the_matrix():
     """What is outside the range over seeds counts, what is inside does not, and what was not measured is absent."""
     seen = {"right": {"return": [1, 3], "value": [0, 2]}, "wrong": {"return": [0, 0.5], "value": [1, 1], "alpha": [1, 1]}}
@@ -96,6 +97,7 @@ def test_the_right_code_passes_a_probe(probe):
     assert probe.passes(probe.run(seed=5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, failing", [("terminal-bootstrapped", {"walk"}), ("gae-last-row", {"clock", "walk"})])
 def test_a_bug_fails_the_probe_of_its_kind(name, failing):
     one = EXHIBITS[name]
@@ -200,6 +202,7 @@ def test_blind_without_figures_is_one_line(monkeypatch, tmp_path):
         museum.guess(0, None, None)
 
 
+@pytest.mark.slow
 def test_a_hunt(capsys):
     """No action names the bug; its line is right by any tail of the path, another line and another file are not."""
     one = museum.hunted(1)

@@ -102,6 +102,7 @@ def test_an_interrupt_returns_the_agent_as_trained_so_far(kernel, capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_saved_and_goes_on(kernel, tmp_path, capsys):
     scratchac.train("a2c", lambda: Interrupting(30), 100, out=tmp_path / "run", envs=1, rollout=20, **SMALL)
     assert f"stopped at step 40 and saved; go on with: scratchac resume {tmp_path / 'run'}" in capsys.readouterr().err

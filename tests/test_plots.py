@@ -162,6 +162,7 @@ def test_a_picture_is_replaced_and_another_file_is_not(make, tmp_path, kind):
     assert out.read_bytes() == b"a photograph by Software scratchac"
 
 
+@pytest.mark.slow
 def test_the_command(make, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make("a", lam=0.9), make("b", lam=1, seed=1)

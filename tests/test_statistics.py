@@ -39,6 +39,7 @@ def test_an_interval_by_hand():
         assert middle == np.mean(few) and np.isnan(low) and np.isnan(high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 5, 20])
 def test_intervals_are_those_of_scipy(count):
     stats = pytest.importorskip("scipy.stats")

@@ -82,6 +82,7 @@ def test_what_the_users_own_command_allows_is_imported(words, run, monkeypatch, 
 # -- links -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_links_are_replaced_and_not_followed(run, tmp_path, capsys):
     """At each name that a command writes there is a link to a file of the user's, which stays as it was."""
     victim = tmp_path / "victim"
@@ -155,6 +156,7 @@ def array(shape, data=b"", dtype="<f4"):
     return file.getvalue() + data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members, options, message", [
     ([("a.npy", array((10**7,), bytes(4 * 10**7)))], {"compression": zipfile.ZIP_DEFLATED}, "compressed"),
     ([("a.npy", array((10**12,)))], {}, "another size than its header says"),

@@ -73,6 +73,7 @@ def test_a_window_is_closed_or_left_in_an_episode(leaves, seen, capsys, monkeypa
     assert not pygame.display.get_init()
 
 
+@pytest.mark.slow
 def test_a_run_is_watched(tmp_path, seen, capsys):
     scratchac.train("reinforce", "CartPole-v1", 100, hidden=(4,), out=tmp_path / "run", eval_episodes=0)
     assert main(["watch", str(tmp_path / "run"), "--episodes", "2", "--seed", "3"]) == 0
@@ -150,6 +151,7 @@ def test_every_key_is_an_action_of_the_environment_and_is_named(name):
     assert np.asarray(image).max() == 255                   # it fits
 
 
+@pytest.mark.slow
 def test_a_game_that_is_left_counts_as_left(monkeypatch, capsys, tmp_path):
     pytest.importorskip("pettingzoo", reason="the extra `games` is not installed")
     scratchac.train("ppo", "tictactoe_v3", 200, envs=4, rollout=50, batch_size=50, out=tmp_path / "run", eval_episodes=0)
