@@ -12,7 +12,7 @@ from numba import prange
 from kernels.backend import Update
 from kernels.numba_jit import jit
 from kernels.numba_networks import backward_rows, forward_rows, output_of
-from kernels.numba_off_policy import mean_of, means_of, step_of_member, step_of_slice
+from kernels.numba_off_policy import evaluate_rows, mean_of, means_of, step_of_member, step_of_slice
 from kernels.numba_optimisers import adam
 
 
@@ -87,8 +87,7 @@ def bootstrap_rows(actor, critic, gamma, alpha, rows, low, high):
     _, s2, _, r, term, target, log_pi, y, q, _, dq, _, _, _ = rows
     K, B, n = dq.shape
     policy_rows(actor, s2, y, log_pi, low, high)
-    for k in range(K):
-        forward_rows(w, sizes, K, k, k, K, code, s2, q, low, high)
+    evaluate_rows(w, sizes, K, K, code, s2, q, low, high)
     one, discount = r.dtype.type(1), r.dtype.type(gamma)
     for i in range(low, high):
         value = r.dtype.type(0)
@@ -125,8 +124,7 @@ def actor_rows(actor, critic, grad, alpha, rows, low, high):
     s, _, _, _, _, _, log_pi, y, q, dy, dq, losses, entropies, _ = rows
     K, B, n = dq.shape
     policy_rows(actor, s, y, log_pi, low, high)
-    for k in range(K):
-        forward_rows(w, sizes, K, k, k, K, code, s, q, low, high)
+    evaluate_rows(w, sizes, K, K, code, s, q, low, high)
     rate, zero = y.dtype.type(1 / B), y.dtype.type(0)
     for i in range(low, high):
         mean = entropy = zero

@@ -55,6 +55,9 @@ def in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
+STEPS_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}"      # of environment steps
+
+
 def progress_bar(bar_format: str, **options: Any) -> tqdm:
     """A progress bar of tqdm: in a notebook a widget, if ipywidgets is installed, and otherwise text on a terminal.
 

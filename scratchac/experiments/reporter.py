@@ -18,7 +18,7 @@ from scratchac.experiments.callbacks import Callback, call
 from scratchac.experiments.evaluations import Evaluations
 from scratchac.experiments.notebook import LearningCurve
 from scratchac.experiments.run import Run
-from scratchac.messages import in_notebook, progress_bar, tell
+from scratchac.messages import STEPS_BAR, in_notebook, progress_bar, tell
 from scratchac.training.agent import Agent, Metrics
 from scratchac.training.interaction import Interaction
 
@@ -93,9 +93,8 @@ class Reporter:
         self.next_save = start + self.save_every
         # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
-        self.bar = progress_bar("{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}",
-                                total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet, mininterval=0.2,
-                                smoothing=0.05)
+        self.bar = progress_bar(STEPS_BAR, total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet,
+                                mininterval=0.2, smoothing=0.05)
         self.notebook = in_notebook()
         self.curve = LearningCurve() if self.notebook and not quiet else None
 

@@ -30,11 +30,10 @@ from scratchac.experiments.presets import find_preset
 from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.run import Run
 from scratchac.experiments.statistics import FEWEST, LEVEL, interquartile_mean, interval
-from scratchac.messages import STDERR, progress_bar
+from scratchac.messages import STDERR, STEPS_BAR, progress_bar
 from scratchac.parallel.workers import engine
 from scratchac.tools.tables import aligned, one_digit
 
-BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}, {remaining} left{postfix}"
 ATTEMPTS = 2                    # a run that dies is started again, once
 
 
@@ -88,7 +87,7 @@ class Sweep:
         Raises TrainingError if a run has died twice; the others are finished by then.
         """
         with (engine(self.engine_name) as workers,
-              progress_bar(BAR, total=self.target, unit=" steps", unit_scale=True, disable=quiet) as bar):
+              progress_bar(STEPS_BAR, total=self.target, unit=" steps", unit_scale=True, disable=quiet) as bar):
             try:
                 self.out.mkdir(parents=True)
             except FileExistsError:

@@ -178,6 +178,13 @@ def a2c_step(agent: DiscreteAgent, actor: Any, critic: Any, rows: tuple[np.ndarr
             "advantage_std": spread}
 
 
+def cores() -> int:
+    """The number of threads that Numba may use."""
+    from numba import get_num_threads
+
+    return int(get_num_threads())
+
+
 class Faster:
     """Which of two ways to compute the same bits is faster at present, on one core or on two: a busy machine has none to spare.
 
@@ -211,8 +218,6 @@ _faster = Faster()
 def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
                h: Any) -> Metrics:
     """What `PPO.learn` does, for a model with separate bodies and discrete actions. Raises FloatingPointError as it does."""
-    from numba import get_num_threads
-
     from kernels.numba_ppo import estimate, learn
 
     model, adam, config, B = agent.model, agent.optimiser, agent.config, r.size
@@ -222,7 +227,7 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
     logp, v, adv = estimate(actor, critic, (s, s2, a.reshape(r.shape), r, term, done), h.gamma, h.lam)
     each = -(-B // config.batch_size)                                       # minibatches of an epoch
     seen, taken = np.empty((config.epochs * each, 7)), 0
-    pays = get_num_threads() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
+    pays = cores() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
     parallel, started = pays and _faster.way(), time.perf_counter()
     at_once = 1 if h.target_kl > 0 else config.epochs                       # a pass may be the last, and then no other is drawn
     for _ in range(0, config.epochs, at_once):

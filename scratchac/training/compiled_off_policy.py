@@ -17,7 +17,7 @@ from scratchac.distributions import Categorical, TanhGaussian
 from scratchac.nn import MLP, Parameters
 from scratchac.optim import Adam
 from scratchac.training.agent import FastPath, Metrics
-from scratchac.training.compiled import Faster
+from scratchac.training.compiled import Faster, cores
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report, train_off_policy
 
@@ -47,13 +47,6 @@ def train(agent: Any, interaction: Interaction, steps: float, report: Report) ->
     """`train_off_policy` with the compiled `update` and `sample` of this agent."""
     compiled = compile_for(agent)
     train_off_policy(agent, interaction, steps, report, compiled.sample, compiled.update)
-
-
-def cores() -> int:
-    """The number of threads that Numba may use."""
-    from numba import get_num_threads
-
-    return int(get_num_threads())
 
 
 def compile_for(agent: Any) -> "Compiled":
