@@ -19,12 +19,13 @@ from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
 from scratchac.experiments import callbacks as calls
-from scratchac.experiments import session
+from scratchac.experiments import conclusion, restoring, session
 from scratchac.experiments.callbacks import Callback as Callback
 from scratchac.experiments.evaluations import Plan
 from scratchac.experiments.origin import origin
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run, as_path
+from scratchac.experiments.schema import MOST_EPISODES
 from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.schedules import written
@@ -126,7 +127,7 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
-    eval_episodes = session.evaluation_of({}, eval_episodes)
+    eval_episodes = conclusion.evaluation_of({}, eval_episodes)
     plan = Plan.of({"eval_every": eval_every, "stop_at": stop_at, "patience": patience})
     called = calls.checked(on_row, callbacks)
     if not isinstance(vector, str):
@@ -185,14 +186,14 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     quiet = not in_notebook() if quiet is None else quiet
     run = Run.open(run_dir)
     config = run.config
-    env = session.environment_of(config, maker_of(env), f"scratchac.resume({str(run_dir)!r}, env=…)")
+    env = restoring.environment_of(config, maker_of(env), f"scratchac.resume({str(run_dir)!r}, env=…)")
     called = calls.checked(None, callbacks)
-    eval_episodes = session.evaluation_of(config, eval_episodes)
+    eval_episodes = conclusion.evaluation_of(config, eval_episodes)
     if not isinstance(new_episodes, bool):
         raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
     # First the claim: what is restored must be what nobody else goes on from.
     with run.claimed(), session.backend(config["backend"] if backend is None else backend) as active, global_generators_kept():
-        agent, progress, under_way = session.restore(run)
+        agent, progress, under_way = restoring.restore(run)
         if new_episodes and isinstance(under_way, dict):
             under_way = under_way | {"new_episodes": True}
         run.check_metrics()
@@ -206,7 +207,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
             # It was stopped between its last step and its evaluation.
-            session.conclude(agent, run, env, progress, quiet, video, eval_episodes)
+            conclusion.conclude(agent, run, env, progress, quiet, video, eval_episodes)
             return session.to_host(agent, *run.spaces())
         session.require_functions(agent)
         # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
@@ -235,7 +236,7 @@ def load(run_dir: Any, best: bool = False, checkpoint: Any = None) -> Agent:
         raise UserError(f"--best is true or false, not {best!r}")
     if best and checkpoint is not None:
         raise UserError("--best names one file and --checkpoint another: give one of the two")
-    return session.restore(Run.open(run_dir), best, None if checkpoint is None else as_path(checkpoint))[0]
+    return restoring.restore(Run.open(run_dir), best, None if checkpoint is None else as_path(checkpoint))[0]
 
 
 def evaluate(agent: Any, env: str | gym.Env | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
@@ -249,7 +250,7 @@ def evaluate(agent: Any, env: str | gym.Env | Callable[..., Any], episodes: int 
     """
     if not callable(getattr(agent, "act", None)):
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
-    episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
+    episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
     return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **env_args)
 
 

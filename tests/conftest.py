@@ -33,9 +33,9 @@ def rng():
 @pytest.fixture
 def quick_end(monkeypatch):
     """A run in this process ends with one episode of evaluation and without a picture of its curves."""
-    from scratchac.experiments import plots, session
+    from scratchac.experiments import conclusion, plots
 
-    monkeypatch.setattr(session, "EVALUATION_EPISODES", 1)
+    monkeypatch.setattr(conclusion, "EVALUATION_EPISODES", 1)
     monkeypatch.setattr(plots, "curves", lambda run, path: None)
 
 

@@ -33,7 +33,7 @@ FILE = Path(__file__).parents[1] / "demos" / "results" / "reliability.json"
 
 # What makes any preset's run short, without changing what has to be brought back.
 SHORT = {"rollout": 32, "batch_size": 32, "learning_starts": 100, "buffer_size": 400, "epochs": 2, "hidden": (16, 16)}
-COMMAND = "import sys; from scratchac.experiments import session; session.EVALUATION_EPISODES = 1; " \
+COMMAND = "import sys; from scratchac.experiments import conclusion; conclusion.EVALUATION_EPISODES = 1; " \
           "from scratchac.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 

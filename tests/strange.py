@@ -28,7 +28,7 @@ from scratchac import algorithms
 from scratchac.__main__ import main
 from scratchac.algorithms.config import OffPolicy
 from scratchac.errors import TrainingError, UserError
-from scratchac.experiments import plots, session
+from scratchac.experiments import conclusion, plots
 
 SECONDS = 60                                        # in which an example must have ended
 
@@ -48,7 +48,7 @@ def elsewhere():
 
     before, handler = Path.cwd(), signal.signal(signal.SIGALRM, hangs)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), \
-            mock.patch.object(session, "EVALUATION_EPISODES", 1), mock.patch.object(plots, "save", lambda figure, path: None), \
+            mock.patch.object(conclusion, "EVALUATION_EPISODES", 1), mock.patch.object(plots, "save", lambda figure, path: None), \
             mock.patch.object(sys, "stdin", io.StringIO()):
         warnings.simplefilter("ignore")                                     # of overflows, where learning rates are absurd
         os.chdir(folder)

@@ -294,6 +294,11 @@ def test_filming_elsewhere(run, capsys):
         capsys.readouterr()
         assert main(["video", "run", "--out", name, *words.split()]) == 0 and capsys.readouterr().out == f"{name}\n"
     assert scratchac.load(run).step == 160 and scratchac.load(run, checkpoint="first.npz").step == 80
+    assert main(["evaluate", "run", "-n", "1", "--json", "--checkpoint", "first.npz"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert (evaluated["policy"], evaluated["step"]) == ("first.npz", 80)
+    assert main(["evaluate", "run", "-n", "1", "--checkpoint", "first.npz"]) == 0
+    assert "a2c on CartPole-v1, first.npz (of step 80), 1 episodes" in capsys.readouterr().out
     assert (run.parent / "new.gif").read_bytes() != (run.parent / "random.gif").read_bytes()
     assert not list(run.glob("video.*"))
     assert "exists already" in refused("video run --out new.gif", capsys)

@@ -15,7 +15,7 @@ from scratchac.environments.make import make
 from scratchac.environments.spaces import space_from_json, space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
-from scratchac.experiments import session
+from scratchac.experiments import conclusion
 from scratchac.nn import Parameters, side_by_side
 from scratchac.training.memory import ReplayBuffer, Rollout, Transitions
 
@@ -351,7 +351,7 @@ def test_pictures_on_a_device(monkeypatch):
 def test_a_run_on_pictures_is_resumed(tmp_path, monkeypatch):
     """The folder alone brings back the settings of the pictures, the parameters and the replay buffer of bytes."""
     pytest.importorskip("Box2D")
-    monkeypatch.setattr(session, "EVALUATION_EPISODES", 1)
+    monkeypatch.setattr(conclusion, "EVALUATION_EPISODES", 1)
     options = {"batch_size": 8, "learning_starts": 10, "buffer_size": 60, "hidden": (8,)}
     pixels = {"size": 16, "stack": 2, "repeat": 50}
     scratchac.train("sac", "CarRacing-v3", steps=14, out=tmp_path / "run", env_args={"pixels": pixels}, **options)

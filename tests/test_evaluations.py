@@ -14,7 +14,7 @@ from probes import Constant, summary_of
 import scratchac
 from scratchac.__main__ import main
 from scratchac.errors import CheckpointError, UserError
-from scratchac.experiments import plots, session
+from scratchac.experiments import conclusion, plots
 from scratchac.experiments.evaluations import EPISODES, FIRST_SEED
 from scratchac.experiments.run import Run
 from scratchac.training import evaluation
@@ -236,7 +236,7 @@ def test_a_run_without_evaluations_has_no_best_policy(finished):
 @pytest.mark.slow
 def test_commands_say_what_came_out(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "EVALUATION_EPISODES", 3)
+    monkeypatch.setattr(conclusion, "EVALUATION_EPISODES", 3)
     words = ["a2c", "--env", "CartPole-v1", "--steps", "800", "--hidden", "4", "--no-video", "--backend", "numpy"]
     assert main(["train", *words, "--eval-every", "400", "--out", "run"]) == 0
     came = capsys.readouterr()

@@ -17,8 +17,8 @@ import kernels
 import scratchac
 from scratchac.__main__ import main
 from scratchac.errors import TrainingError, UserError, WriteError
+from scratchac.experiments import restoring, session
 from scratchac.experiments import run as runs
-from scratchac.experiments import session
 from scratchac.experiments.run import Run
 
 SMALL = {"hidden": (4,), "eval_episodes": 0}
@@ -93,8 +93,8 @@ def _locked_elsewhere(path):
 def test_what_is_resumed_is_claimed_before_it_is_read(tmp_path, monkeypatch):
     """Else it could go on from a checkpoint that another process has replaced meanwhile."""
     scratchac.train("reinforce", Constant, 100, out=tmp_path / "run", **SMALL)
-    restore, claims = session.restore, []
-    monkeypatch.setattr(session, "restore", lambda run: (claims.append(_locked_elsewhere(run.path)), restore(run))[1])
+    restore, claims = restoring.restore, []
+    monkeypatch.setattr(restoring, "restore", lambda run: (claims.append(_locked_elsewhere(run.path)), restore(run))[1])
     scratchac.resume(tmp_path / "run", 200, env=Constant)
     assert claims == ["another process trains"]
 

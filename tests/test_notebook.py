@@ -114,7 +114,7 @@ def test_an_interrupted_evaluation_returns_the_agent(kernel, tmp_path, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scratchac.experiments.session._conclude", interrupted)
+    monkeypatch.setattr("scratchac.experiments.conclusion._conclude", interrupted)
     assert scratchac.train("reinforce", "CartPole-v1", 100, out=tmp_path / "run", quiet=True, **SMALL).step >= 100
     assert "steps are saved, not evaluated" in capsys.readouterr().err
 

@@ -64,7 +64,7 @@ def test_many_altered_values(tmp_path):
 
 def test_what_is_altered_badly_would_be_noticed(made, monkeypatch):
     """Without the check of the state, an alteration of the sums of metrics ends in another error."""
-    monkeypatch.setattr("scratchac.experiments.session.check_state", lambda *_: None)
+    monkeypatch.setattr("scratchac.experiments.restoring.check_state", lambda *_: None)
     monkeypatch.setattr(values, "ALTER", {"manifest": values._manifest})
     with pytest.raises(AssertionError, match="raised"):
         values.alter(made, 1, first=25)

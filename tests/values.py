@@ -18,7 +18,7 @@ import numpy as np
 import scratchac
 from scratchac.__main__ import main
 from scratchac.errors import UserError
-from scratchac.experiments import plots, session
+from scratchac.experiments import conclusion, plots
 from scratchac.experiments.run import Run
 
 SECONDS = 20                                        # in which a command must have ended
@@ -99,7 +99,7 @@ def _outcome(command, path):
     before, said, draw = _contents(path), io.StringIO(), command == "plot"
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), \
             mock.patch("scratchac.messages.STDERR", said), mock.patch.object(sys, "stdin", io.StringIO()), \
-            mock.patch.object(session.evaluation, "BUDGET", 1000), \
+            mock.patch.object(conclusion.evaluation, "BUDGET", 1000), \
             mock.patch.object(plots, "save", lambda figure, path: draw and figure.savefig(io.BytesIO(), dpi=20)), _limited():
         warnings.simplefilter("ignore")             # of overflows, where parameters are absurd
         try:

@@ -45,7 +45,7 @@ class Plumbing(Generic[Config]):
     scaler: RewardScaler | None = None
     dist: Any
     about: dict[str, Any] | None = None     # what config.json says of its training, if `train` or `make_agent` has made it
-    writer: ClassVar[Callable[[Any, Any], Path]]    # writes an agent into a folder; experiments/session.py, a layer above, sets it
+    writer: ClassVar[Callable[[Any, Any], Path]]    # writes an agent into a folder; set a layer above, in restoring.py
 
     def __init__(self, config: Config, observation_space: gym.Space, dtype: DTypeLike, pictures: bool = False):
         check_observation_space(observation_space, pictures)

@@ -16,9 +16,9 @@ from scratchac import algorithms
 from scratchac.environments.make import check_arguments, versioned
 from scratchac.errors import UserError
 from scratchac.experiments.files import MOST_BYTES, open_file, read_json
+from scratchac.experiments.restoring import hyperparameters_of, module_in
 from scratchac.experiments.run import from_json
 from scratchac.experiments.schema import CONFIG
-from scratchac.experiments.session import hyperparameters_of, module_in
 
 # Entries of config.json that are arguments of `train`; the others describe what the run was made of.
 KEPT = ("algorithm", "env", "seed", "vector", "randomise", "step_timeout", "env_args", "checkpoint_every", "eval_episodes", "init",

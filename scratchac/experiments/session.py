@@ -1,21 +1,16 @@
-"""The steps of a run that `train`, `resume` and the other commands share: those before the first update and after the last one."""
+"""What `train` and `resume` share: backend and environments of a training, what it starts from, and training itself."""
 
 import os
-import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 import kernels
 from scratchac import algorithms
-from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.plumbing import Plumbing
 from scratchac.algorithms.saving import adopt
 from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
@@ -25,24 +20,22 @@ from scratchac.environments.make import close, make, name_of, require_copies, ve
 from scratchac.environments.pool import PoolEnv
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
-from scratchac.errors import CheckpointError, EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError, one_line
+from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.experiments.callbacks import Callback
+from scratchac.experiments.conclusion import conclude
 from scratchac.experiments.evaluations import Evaluations, Plan
 from scratchac.experiments.presets import other_version
-from scratchac.experiments.reporter import COUNTERS, Reporter, signals_as_interrupts
-from scratchac.experiments.run import BEST, Run
-from scratchac.experiments.schema import MOST_EPISODES, check_best, check_state
+from scratchac.experiments.reporter import Reporter
+from scratchac.experiments.restoring import restore
+from scratchac.experiments.run import Run
 from scratchac.messages import in_notebook, tell
 from scratchac.parallel.workers import check_engine
-from scratchac.training import evaluation, loops
+from scratchac.training import loops
 from scratchac.training.agent import Agent
 from scratchac.training.checks import check_rollout, require_fit
 from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.selfplay import SelfPlay
-from scratchac.wording import either
 
-EVALUATION_EPISODES = 100       # at the end of a run
-MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
 Environments = VectorEnv | CompiledWorlds | SelfPlay      # those of a training
@@ -50,9 +43,6 @@ Environments = VectorEnv | CompiledWorlds | SelfPlay      # those of a training
 _entering = threading.Lock()
 _computing: Counter[int] = Counter()        # thread → blocks of `backend` that it is in
 _before: list[str] = []                     # the backend that was active before all of them
-
-# Old name → name of hyperparameters: config.json of an older run may have the names of earlier versions.
-RENAMED = {"n": "n_step"}
 
 
 @contextmanager
@@ -212,101 +202,6 @@ def require_separate(agent_envs: Environments, env: Any, env_args: dict[str, Any
         close(made)
 
 
-def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
-    """The environment of a run, or the one that is given.
-
-    Raises UserError for a run on a callable if none is given, and for a run on an id if another environment is given. What a file
-    names is not imported: an id with a module, which is also possible in the arguments of an environment, has to be given.
-
-    call    what does the same in Python, where a callable can be given
-    """
-    if env is None and config["env_is_callable"]:
-        raise UserError(f"this run was trained on the callable {config['env']}; from Python: {call}")
-    if env is None and (module := module_in(config["env"], config["env_args"])):
-        say = either(f"--trust or --env {config['env']}", f"env={config['env']!r}")
-        raise UserError(f"config.json names {module}, and a module is code of whoever made this folder: if you trust it, say {say}")
-    if env is not None and not config["env_is_callable"] and env != config["env"]:
-        raise UserError(f"this run was trained on {config['env']}, not on {name_of(env)}: start a new run there")
-    return config["env"] if env is None else env
-
-
-def module_in(*values: Any) -> str | None:
-    """The first MODULE:ID among the texts in these values: making such an environment imports the module."""
-    return next((text for text in _texts(list(values)) if MODULE_ID.fullmatch(text)), None)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in nested dicts and lists."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
-
-
-def hyperparameters_of(config: dict[str, Any]) -> Any:
-    """The algorithm's Config that config.json describes, also that of an earlier version. Raises UserError."""
-    config_class = algorithms.find(config["algorithm"]).config_class
-    given = {RENAMED.get(name, name): value for name, value in config["hyperparameters"].items()}
-    if hasattr(config_class, "scale_actions"):
-        given.setdefault("scale_actions", False)            # before there was a choice, actions were in the box's own units
-    return configure(config_class, config["algorithm"], given)
-
-
-def restore(run: Run, best: bool = False, checkpoint: Path | None = None) -> tuple[Agent, Any, Any]:
-    """The agent, progress and interaction of a run's checkpoint, of another file with one, or with `best` of best.npz.
-
-    The progress of best.npz is what its evaluation was.
-
-    Raises UserError for an invalid config.json, and CheckpointError for an invalid checkpoint.
-    """
-    config = run.config
-    hyperparameters = hyperparameters_of(config)
-    spaces = run.spaces()
-    path = run.path / BEST if best else checkpoint or run.path / "checkpoint.npz"
-    state, progress, interaction = run.restore(path)
-    misfit = f"{path} does not fit the agent of config.json"
-    if _weights_of(hyperparameters.hidden) > _numbers_in(state):            # to initialise very large networks takes hours
-        raise CheckpointError(f"{misfit}: it has fewer numbers than networks with {list(hyperparameters.hidden)} hidden units")
-    agent = algorithms.make(config["algorithm"], hyperparameters, *spaces, config["seed"])
-    agent.about = config
-    try:
-        if best:
-            check_best(progress, interaction, state)
-        else:
-            check_state(progress, interaction, agent, config, spaces)
-        agent.load_state(state)
-    except ValueError as error:
-        raise CheckpointError(f"{misfit}: {error}") from None
-    return agent, progress, interaction
-
-
-def save_agent(agent: Agent, folder: Any) -> Path:
-    """Write an agent into a new folder, as a run that was stopped between two episodes. Raises UserError and WriteError."""
-    if agent.about is None:
-        raise UserError("only agents of scratchac.train, load, resume and make_agent know their environment, and can be saved")
-    run = Run.create(folder, agent.about)
-    try:
-        run.save(agent.state(), COUNTERS | {"target": max(agent.step, agent.config.steps), "sums": {}}, None)
-    except WriteError:
-        run.discard()
-        raise
-    return run.path
-
-
-Plumbing.writer = save_agent
-
-
-def _weights_of(hidden: tuple[int, ...]) -> int:
-    """The least number of weights in networks with these hidden layers."""
-    return sum(hidden) + sum(a * b for a, b in pairwise(hidden))
-
-
-def _numbers_in(state: Any) -> int:
-    """The numbers in all arrays of a state."""
-    return sum(map(_numbers_in, state.values())) if isinstance(state, dict) else state.size if isinstance(state, np.ndarray) else 0
-
-
 def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
           eval_episodes: int, history: tuple[Any, Any] = (None, None), callbacks: Sequence[Callback] = (), plan: Plan | None = None,
           stop_after: int | None = None) -> None:
@@ -369,91 +264,3 @@ def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, tar
         if not in_notebook():
             raise
         tell(f"{stop}. The agent is returned as trained so far")
-
-
-def evaluation_of(config: dict[str, Any], episodes: Any) -> int:
-    """The episodes of a run's evaluation: what is given or, for None, what the run was started with. Raises UserError."""
-    if episodes is None:
-        episodes = config.get("eval_episodes", EVALUATION_EPISODES)        # runs of version 0.1.0 do not say it
-    return whole("--eval-episodes", episodes, 0, MOST_EPISODES)
-
-
-def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
-    """Evaluate a trained agent, and write summary, plots and, if requested, a video. Signals stop it as Ctrl-C does.
-
-    Raises EnvironmentFailed or UserError, with the word that the training is saved, if the evaluation is not possible.
-    """
-    saved = f"all {agent.step} steps are saved, not evaluated"
-    try:
-        with signals_as_interrupts():
-            _conclude(agent, run, env, progress, quiet, video, eval_episodes)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{saved}; for that: scratchac resume {run.path}") from None
-    except WriteError:
-        raise
-    except (EnvironmentFailed, UserError) as error:
-        raise type(error)(f"{saved}: {error}") from error
-
-
-def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
-    summary = _summary(agent, run.config, progress) | _evaluated(agent, env, run.config["env_args"], eval_episodes, quiet)
-    summary |= _best_evaluated(run, env, summary, eval_episodes, quiet)
-    # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
-    from scratchac.experiments import plots
-
-    plots.curves(run, run.path / "curves.png")
-    if video:
-        from scratchac.experiments.video import record
-
-        if not quiet:
-            tell("recording a video of one episode")
-        try:
-            record(agent, env, run.path, **run.config["env_args"])
-        except (Exception, SystemExit) as error:            # any: the training is finished and saved anyway
-            tell(f"no video: {one_line(error, with_type=False)}")
-    run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
-
-
-def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
-        "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
-        "compile_s": progress.get("compile_s", 0.0),
-        "steps_per_s": _rate(agent.step, progress["wall_s"]), "updates": progress["updates"],
-        "updates_per_s": _rate(progress["updates"], progress["update_s"]),
-    }
-
-
-def _rate(count: int, seconds: float) -> float:
-    return count / seconds if seconds > 0 else 0.0
-
-
-def _best_evaluated(run: Run, env: Any, last: dict[str, Any], episodes: int, quiet: bool) -> dict[str, Any]:
-    """What summary.json says about the policy in best.npz, beside what it says about the last one; nothing if there is none."""
-    if not run.config.get("eval_every") or not (run.path / BEST).exists():
-        return {}
-    try:
-        best, _, _ = restore(run, best=True)
-    except CheckpointError as error:
-        tell(f"the best policy is not evaluated: {error}")
-        return {}
-    same = {name: x for name, x in last.items() if name.startswith("eval_")}
-    came = same if best.step == last["steps"] else _evaluated(best, env, run.config["env_args"], episodes, quiet, "the best policy")
-    return {"best_step": best.step} | {f"best_{name}": x for name, x in came.items()}
-
-
-def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, quiet: bool,
-               what: str = "the last policy") -> dict[str, Any]:
-    """What summary.json says about the evaluation: its mean return is left out if there are no episodes."""
-    if not episodes:
-        return {"eval_episodes": 0}
-    if not quiet:
-        tell(f"evaluating {what} over {episodes} episode{'s' if episodes > 1 else ''}")
-    returns, cut = evaluation.play(agent, env, env_args, episodes, budget=evaluation.BUDGET, cuts=True, quiet=quiet)
-    if cut:
-        tell(f"{cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "
-             "they are cut there and count with their returns so far")
-    if len(returns) < episodes:
-        tell(f"the evaluation has {len(returns)} of {episodes} episodes: it begins no more after "
-             f"{evaluation.BUDGET:,} steps")
-    return {"eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns), "eval_cut": cut}

@@ -25,7 +25,7 @@ def named(config, env, trust):
 
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
              quiet: bool = False, env: str | None = None, env_args: tuple[str, ...] = (), trust: bool = False,
-             best: bool = False) -> None:
+             best: bool = False, checkpoint: Path | None = None) -> None:
     """Play new episodes with a trained policy and print its returns.
 
     Args:
@@ -40,33 +40,36 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
         env_args: arguments of the environment, as name=value, besides those of the run or, with another --env, in their place
         trust: import the module that the folder names
         best: the best policy of the evaluations during training instead of the last one
+        checkpoint: play the policy of this file, such as RUN/checkpoint.previous.npz
     """
     import numpy as np
 
     from scratchac import api
     from scratchac.algorithms.config import whole
     from scratchac.environments.make import Named, check_arguments, name_of, versioned
-    from scratchac.experiments import session
+    from scratchac.experiments import restoring
     from scratchac.experiments.run import Run
+    from scratchac.experiments.schema import MOST_EPISODES
     from scratchac.training import evaluation
 
     config = Run.open(run).config
     if env is not None and versioned(env) != config["env"]:
         made_of, arguments = Named(versioned(env)), env_args_from(env_args)
     else:
-        made_of = session.environment_of(config, named(config, env, trust), f"scratchac.evaluate(scratchac.load({str(run)!r}), …)")
+        call = f"scratchac.evaluate(scratchac.load({str(run)!r}), …)"
+        made_of = restoring.environment_of(config, named(config, env, trust), call)
         arguments = config["env_args"] | env_args_from(env_args)
-    episodes, seed = whole("--episodes", episodes, 1, session.MOST_EPISODES), whole("--seed", seed, 0)
-    agent = api.load(run, best)
+    episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
+    agent = api.load(run, best, checkpoint)
     returns, _ = evaluation.play(agent, made_of, check_arguments(arguments), episodes, seed, stochastic, quiet=quiet)
-    result = {"algorithm": config["algorithm"], "env": name_of(made_of), "policy": "best" if best else "last", "step": agent.step,
-              "episodes": episodes,
+    policy = "best" if best else "last" if checkpoint is None else str(checkpoint)
+    result = {"algorithm": config["algorithm"], "env": name_of(made_of), "policy": policy, "step": agent.step, "episodes": episodes,
               **{name: float(getattr(np, name)(returns)) for name in ("mean", "std", "median", "min", "max")},
               "returns": returns.tolist()}
     if json:
         print(dumps(result))
     else:
-        which = f", best policy (of step {agent.step:,})" if best else ""
+        which = "" if policy == "last" else f", {'best policy' if best else checkpoint} (of step {agent.step:,})"
         print("{algorithm} on {env}{which}, {episodes} episodes: mean {mean:.1f} ± {std:.1f}, median {median:.1f}, "
               "from {min:.1f} to {max:.1f}".format(which=which, **result))
 
@@ -199,7 +202,7 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
         best: the best policy of the evaluations during training instead of the last one; the file is best.mp4, or best.gif
     """
     from scratchac import api
-    from scratchac.experiments import session
+    from scratchac.experiments import restoring
     from scratchac.experiments import video as film
     from scratchac.experiments.run import Run
 
@@ -208,14 +211,14 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
     config = Run.open(run).config
     loaded = f"scratchac.load({str(run)!r}{', best=True' if best else ''})"
     call = f"from scratchac.experiments.video import record; record({loaded}, …, {str(run)!r})"
-    made_of = session.environment_of(config, named(config, env, trust), call)
+    made_of = restoring.environment_of(config, named(config, env, trust), call)
     stem = "best" if best else "video"
     agent = api.load(run, best, checkpoint)
     print(film.record(agent, made_of, run, episodes, seed, pick, stem, stochastic, out, **config["env_args"]))
 
 
 def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic: bool = False, env: str | None = None,
-          trust: bool = False, best: bool = False) -> None:
+          trust: bool = False, best: bool = False, checkpoint: Path | None = None) -> None:
     """Watch a trained policy play in a window, until it is closed or left with Escape.
 
     Args:
@@ -226,16 +229,17 @@ def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
         best: the best policy of the evaluations during training instead of the last one
+        checkpoint: play the policy of this file, such as RUN/checkpoint.previous.npz
     """
     from scratchac import api
-    from scratchac.experiments import session
+    from scratchac.experiments import restoring
     from scratchac.experiments.run import Run
     from scratchac.tools import window
 
     config = Run.open(run).config
     call = f"from scratchac.tools.window import watch; watch(scratchac.load({str(run)!r}), …)"
-    made_of = session.environment_of(config, named(config, env, trust), call)
-    print_mean(window.watch(api.load(run, best), made_of, episodes, seed, stochastic, **config["env_args"]))
+    made_of = restoring.environment_of(config, named(config, env, trust), call)
+    print_mean(window.watch(api.load(run, best, checkpoint), made_of, episodes, seed, stochastic, **config["env_args"]))
 
 
 def print_mean(returns):

@@ -1,0 +1,103 @@
+"""The end of a run: its evaluation, summary, plots and video."""
+
+from typing import Any
+
+from scratchac.algorithms.config import whole
+from scratchac.errors import CheckpointError, EnvironmentFailed, UserError, WriteError, one_line
+from scratchac.experiments.reporter import signals_as_interrupts
+from scratchac.experiments.restoring import restore
+from scratchac.experiments.run import BEST, Run
+from scratchac.experiments.schema import MOST_EPISODES
+from scratchac.messages import tell
+from scratchac.training import evaluation
+from scratchac.training.agent import Agent
+
+EVALUATION_EPISODES = 100       # at the end of a run
+
+
+def evaluation_of(config: dict[str, Any], episodes: Any) -> int:
+    """The episodes of a run's evaluation: what is given or, for None, what the run was started with. Raises UserError."""
+    if episodes is None:
+        episodes = config.get("eval_episodes", EVALUATION_EPISODES)        # runs of version 0.1.0 do not say it
+    return whole("--eval-episodes", episodes, 0, MOST_EPISODES)
+
+
+def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
+    """Evaluate a trained agent, and write summary, plots and, if requested, a video. Signals stop it as Ctrl-C does.
+
+    Raises EnvironmentFailed or UserError, with the word that the training is saved, if the evaluation is not possible.
+    """
+    saved = f"all {agent.step} steps are saved, not evaluated"
+    try:
+        with signals_as_interrupts():
+            _conclude(agent, run, env, progress, quiet, video, eval_episodes)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{saved}; for that: scratchac resume {run.path}") from None
+    except WriteError:
+        raise
+    except (EnvironmentFailed, UserError) as error:
+        raise type(error)(f"{saved}: {error}") from error
+
+
+def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
+    summary = _summary(agent, run.config, progress) | _evaluated(agent, env, run.config["env_args"], eval_episodes, quiet)
+    summary |= _best_evaluated(run, env, summary, eval_episodes, quiet)
+    # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
+    from scratchac.experiments import plots
+
+    plots.curves(run, run.path / "curves.png")
+    if video:
+        from scratchac.experiments.video import record
+
+        if not quiet:
+            tell("recording a video of one episode")
+        try:
+            record(agent, env, run.path, **run.config["env_args"])
+        except (Exception, SystemExit) as error:            # any: the training is finished and saved anyway
+            tell(f"no video: {one_line(error, with_type=False)}")
+    run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
+
+
+def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
+        "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
+        "compile_s": progress.get("compile_s", 0.0),
+        "steps_per_s": _rate(agent.step, progress["wall_s"]), "updates": progress["updates"],
+        "updates_per_s": _rate(progress["updates"], progress["update_s"]),
+    }
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 else 0.0
+
+
+def _best_evaluated(run: Run, env: Any, last: dict[str, Any], episodes: int, quiet: bool) -> dict[str, Any]:
+    """What summary.json says about the policy in best.npz, beside what it says about the last one; nothing if there is none."""
+    if not run.config.get("eval_every") or not (run.path / BEST).exists():
+        return {}
+    try:
+        best, _, _ = restore(run, best=True)
+    except CheckpointError as error:
+        tell(f"the best policy is not evaluated: {error}")
+        return {}
+    same = {name: x for name, x in last.items() if name.startswith("eval_")}
+    came = same if best.step == last["steps"] else _evaluated(best, env, run.config["env_args"], episodes, quiet, "the best policy")
+    return {"best_step": best.step} | {f"best_{name}": x for name, x in came.items()}
+
+
+def _evaluated(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, quiet: bool,
+               what: str = "the last policy") -> dict[str, Any]:
+    """What summary.json says about the evaluation: its mean return is left out if there are no episodes."""
+    if not episodes:
+        return {"eval_episodes": 0}
+    if not quiet:
+        tell(f"evaluating {what} over {episodes} episode{'s' if episodes > 1 else ''}")
+    returns, cut = evaluation.play(agent, env, env_args, episodes, budget=evaluation.BUDGET, cuts=True, quiet=quiet)
+    if cut:
+        tell(f"{cut} of {len(returns)} episodes of the evaluation had not ended after {evaluation.LONGEST:,} steps; "
+             "they are cut there and count with their returns so far")
+    if len(returns) < episodes:
+        tell(f"the evaluation has {len(returns)} of {episodes} episodes: it begins no more after "
+             f"{evaluation.BUDGET:,} steps")
+    return {"eval_mean": float(returns.mean()), "eval_std": float(returns.std()), "eval_episodes": len(returns), "eval_cut": cut}
