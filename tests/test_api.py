@@ -1,6 +1,5 @@
-"""The library as a program or a notebook uses it: callbacks, agents that are saved, an environment as an object, functions."""
+"""The library as a program or a notebook uses it: callbacks, agents that are saved, an environment as an object."""
 
-import json
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +12,6 @@ from scratchac.algorithms.a2c import A2C, Config
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments import plots
 from scratchac.experiments.run import Run
-from scratchac.schedules import Schedule
 
 SMALL = {"hidden": (4,), "envs": 1, "rollout": 10}
 
@@ -164,49 +162,6 @@ def test_an_object_where_more_environments_are_needed():
         scratchac.train("a2c", one, 40, env_args={"limit": 3}, **SMALL)
 
 
-# -- functions of progress ---------------------------------------------------------------------------------------------------
-
-
-def falling(progress):
-    return 1e-2 * (1 - progress)
-
-
-def test_a_rate_as_a_function(tmp_path, quick_end):
-    path = tmp_path / "run"
-    agent = scratchac.train("a2c", "CartPole-v1", 400, out=path, actor_lr=falling, stop_after=200, **SMALL)
-    text = scratchac.train("a2c", "CartPole-v1", 400, actor_lr="linear:1e-2:0", stop_after=200, **SMALL)
-    np.testing.assert_allclose(parameters(agent), parameters(text), rtol=1e-5)
-    assert Run.open(path).config["hyperparameters"]["actor_lr"] == "function:falling:0.01:0.0"
-    assert scratchac.load(path).act(np.zeros(4, np.float32), explore=False) in (0, 1)
-    with pytest.raises(UserError, match=r"was the function 'falling' of progress, from 0\.01 to 0\.0, and no file has"):
-        scratchac.resume(path)
-    with pytest.raises(UserError, match="was the function 'falling'"):
-        scratchac.train("a2c", "CartPole-v1", 400, actor_lr="function:falling:0.01:0.0", **SMALL)
-    assert scratchac.train("a2c", "CartPole-v1", 40, init=path, **SMALL).step == 40
-
-
-@pytest.mark.parametrize("function, message", [
-    (lambda p: -1e-3 if 0.4 < p < 0.6 else 1e-3, "must be above 0, and <lambda> gives -0.001"),
-    (lambda p: 1 - p if p < 1 else -1, "must be above 0, not"), (lambda p: "x", "<lambda> of progress raised ValueError"),
-    (lambda: 1e-3, "<lambda> of progress raised TypeError"), (lambda p: p / 0, "raised ZeroDivisionError"),
-    (lambda p: float("nan"), "must be above 0")])
-def test_bad_functions(function, message):
-    with pytest.raises(UserError, match=message):
-        scratchac.train("a2c", "CartPole-v1", 40, actor_lr=function, **SMALL)
-
-
-def test_a_count_is_no_function():
-    with pytest.raises(UserError, match="whole number"):
-        scratchac.train("a2c", "CartPole-v1", 40, **SMALL | {"rollout": lambda p: 3})
-
-
-def test_a_function_at_several_points():
-    """What a compiled loop asks for; of a function in a file only the ends are known."""
-    points = np.array([-1, 0, 0.25, 1, 2])
-    np.testing.assert_array_equal(Schedule(falling).over(points), [1e-2, 1e-2, 7.5e-3, 0, 0])
-    np.testing.assert_array_equal(Schedule("function:falling:0.01:0").over(points), [0.01, 0.01, np.nan, 0, 0])
-
-
 # -- curves.png --------------------------------------------------------------------------------------------------------------
 
 
@@ -232,8 +187,3 @@ def test_curves(finished, tmp_path, monkeypatch):
         for axis in (ax.xaxis, ax.yaxis):
             assert axis.get_offset_text().get_text() == "" and "e+" not in "".join(x.get_text() for x in axis.get_ticklabels())
     assert [x.get_text() for x in first.get_xticklabels()][:3] == ["0", "0.3M", "0.6M"]
-
-
-def test_summary_is_json(tmp_path, quick_end):
-    scratchac.train("a2c", Constant, 40, out=tmp_path / "run", gamma=lambda p: 0.9, **SMALL)
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["hyperparameters"]["gamma"] == "function:<lambda>:0.9:0.9"

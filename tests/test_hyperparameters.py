@@ -9,7 +9,6 @@ from scratchac import algorithms
 from scratchac.algorithms.config import configure
 from scratchac.errors import UserError
 from scratchac.experiments.presets import find_preset, presets
-from scratchac.schedules import Hyperparameters
 
 A2C = algorithms.find("a2c")
 
@@ -69,19 +68,6 @@ def test_a_preset_by_name():
 def test_bad_values(given, message):
     with pytest.raises(UserError, match=message):
         configure(A2C.config_class, "a2c", given)
-
-
-def test_every_float_follows_a_schedule():
-    config = configure(A2C.config_class, "a2c", {"gamma": "linear:0.9:1", "actor_lr": "exponential:1e-2:1e-4", "steps": 10})
-    schedules = Hyperparameters(config)
-    assert (schedules(0).gamma, schedules(0.5).gamma, schedules(1).gamma) == pytest.approx((0.9, 0.95, 1.0))
-    assert schedules(0.5).actor_lr == pytest.approx(1e-3) and schedules(0.5).lam == config.lam
-
-
-def test_text_of_a_number_becomes_one():
-    for others in ({}, {"lam": "linear:1:0"}):
-        gamma = Hyperparameters(A2C.config_class(gamma="0.25", **others))(0.5).gamma
-        assert gamma == 0.25 and isinstance(gamma, float)
 
 
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():

@@ -1,4 +1,4 @@
-"""Optimisers, clipping and the proximal step agree with numbers computed by hand; schedules."""
+"""Optimisers, clipping and the proximal step agree with numbers computed by hand."""
 
 import math
 
@@ -7,7 +7,6 @@ import pytest
 
 from scratchac import optim
 from scratchac.optim import SGD, Adam, RMSprop
-from scratchac.schedules import Schedule
 
 
 def test_adam_by_hand():
@@ -107,21 +106,6 @@ def test_proximal_step_of_one_gradient_step(rng):
     w = w_old - 0.1 * g
     optim.proximal_step(w, w_old, 0.1, 0.0)
     np.testing.assert_allclose(w, w_old - 0.1 * g)
-
-
-def test_schedules():
-    assert [Schedule(0.5)(x) for x in (0, 0.5, 1)] == [0.5, 0.5, 0.5]
-    assert [Schedule("linear:1:0")(x) for x in (0, 0.25, 1, 2, -1)] == [1.0, 0.75, 0.0, 0.0, 1.0]
-    assert [Schedule("exponential:1:0.01")(x) for x in (0, 0.5, 1, 9)] == pytest.approx([1, 0.1, 0.01, 0.01])
-    points = np.linspace(-0.5, 1.5, 41)
-    for text in (0.5, "linear:1e-3:0", "exponential:1:0.01"):
-        assert Schedule(text).over(points).tolist() == [Schedule(text)(x) for x in points.tolist()]
-
-
-@pytest.mark.parametrize("text", ["cubic:1:0", "linear:1", "linear:a:b", "", "linear:1:2:3", "exponential:1:0", None])
-def test_bad_schedules(text):
-    with pytest.raises(ValueError):
-        Schedule(text)
 
 
 def test_rmsprops_defaults():
