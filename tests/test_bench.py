@@ -69,7 +69,7 @@ def test_a_wrong_kernel_is_an_error(monkeypatch):
 
 
 def test_a_table_is_printed_before_the_next_is_timed(monkeypatch, capsys):
-    def tables(wanted, pace, peers):
+    def tables(wanted, pace, peers, solved):
         assert set(wanted) == {"updates", "growth"}
         yield "First", [{"what": "a row", "numpy": 2.0, "numba": 8.0}], "rate", max
         assert "| a row | 2.0 | 8.0 (4.0×) |" in capsys.readouterr().out
@@ -83,7 +83,9 @@ def test_a_table_is_printed_before_the_next_is_timed(monkeypatch, capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["--only", "kernel"], "invalid choice"), (["--onyl", "kernels"], "did you mean --only"),
-    (["--profile", "--solve"], "a measurement of its own"), (["--profile", "--peers"], "a measurement of its own")])
+    (["--profile", "--solve"], "a measurement of its own"), (["--env", "CartPole-v1"], "--env is for bench --solve"),
+    (["--solve", "--env", "Hopper-v5"], "unknown environment of bench --solve"),
+    (["--profile", "--peers"], "a measurement of its own")])
 def test_bad_words_give_one_line(words, message, capsys):
     assert main(["bench", *words]) == 2
     out, err = capsys.readouterr()
@@ -162,11 +164,13 @@ def test_what_is_not_solved_and_what_fails(monkeypatch, capsys):
         return None if seed == 21 else (seed / 2, 100 * seed)
 
     monkeypatch.setattr(solve, "run", run)
-    monkeypatch.setattr(solve, "contestants", lambda peers, quick: [
+    monkeypatch.setattr(solve, "contestants", lambda peers, quick, only: [
         solve.OURS[0], solve.Contestant("scratchac", "a2c", "CartPole-v1", empty=True)])
     (row,) = solve.rows(SHORT)
     assert row == {"what": solve.OURS[0].title, "seconds": 11.0, "environment steps": 2_200, "solved": "2 of 3",
                    "runs": [(10.0, 2_000), None, (11.0, 2_200)]}
+    monkeypatch.setattr(solve, "run", lambda one, seed, pace, warms=False: None)
+    assert [len(row["runs"]) for row in solve.rows(SHORT)] == [2, 2]            # these decide the median
     assert solve.medians([None, None, (1.0, 5)]) == {"seconds": None, "environment steps": None, "solved": "1 of 3"}
     assert "nothing compiled before: no space left" in capsys.readouterr().err
 

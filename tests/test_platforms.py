@@ -25,7 +25,7 @@ import asyncio, concurrent.futures, multiprocessing.shared_memory, subprocess, t
 import gymnasium, matplotlib.figure, numpy
 builtins.__import__ = without
 for name in ("fork", "forkpty", "killpg", "getpgid", "setsid", "sched_getaffinity", "sysconf", "getuid", "geteuid", "getloadavg",
-             "uname", "nice", "mkfifo", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "fchmod", "chown"):
+             "nice", "mkfifo", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "fchmod", "chown"):
     delattr(os, name)
 for name in ("SIGHUP", "SIGKILL", "SIGALRM", "SIGUSR1", "alarm", "setitimer", "pthread_sigmask", "sigwait"):
     delattr(signal, name)

@@ -88,6 +88,12 @@ def test_a_function_at_several_points():
     np.testing.assert_array_equal(Schedule("function:falling:0.01:0").over(points), [0.01, 0.01, np.nan, 0, 0])
 
 
+def test_a_function_is_lost_in_a_file_alone():
+    for rate, lost in ((falling, []), ("function:falling:0.01:0", ["actor_lr"])):
+        config = configure(A2C.config_class, "a2c", {"actor_lr": rate, "critic_lr": "linear:1e-3:0"})
+        assert Hyperparameters(config).lost() == lost
+
+
 def test_summary_is_json(tmp_path, quick_end):
     scratchac.train("a2c", Constant, 40, out=tmp_path / "run", gamma=lambda p: 0.9, **SMALL)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["hyperparameters"]["gamma"] == "function:<lambda>:0.9:0.9"

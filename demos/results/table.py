@@ -1,5 +1,5 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, solve.json, growth.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json,
+pixels.json, hindsight.json, solve-*.json, growth.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json,
 versions.json, engines.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
@@ -158,7 +158,7 @@ def games_table():
 
 
 def solve_table():
-    """Seconds until a policy solves its environment, from `scratchac bench --solve --peers --json`, the fastest first."""
+    """Seconds until a policy solves its environment, from `scratchac bench --solve --peers --env ENV --json`, the fastest first."""
     lines = ["| environment | mean return | | seconds | environment steps | seeds |", "|---|---|---|---:|---:|---|"]
     for env, rows in solved().items():
         for threshold, who, row in sorted(rows, key=lambda row: row[2]["seconds"] or float("inf")):
@@ -168,13 +168,14 @@ def solve_table():
 
 
 def solved():
-    """{environment: [(threshold, library and algorithm, row)]} of solve.json."""
+    """{environment: [(threshold, library and algorithm, row)]} of solve-ENV.json."""
     found = {}
-    for _, rows, _ in measured("solve.json"):
-        for row in rows:
-            task, who = row["what"].split(": ")
-            env, threshold = task.split(", ")
-            found.setdefault(env, []).append((threshold, who, row))
+    for path in sorted(HERE.glob("solve-*.json")):
+        for _, rows, _ in measured(path.name):
+            for row in rows:
+                task, who = row["what"].split(": ")
+                env, threshold = task.split(", ")
+                found.setdefault(env, []).append((threshold, who, row))
     return found
 
 

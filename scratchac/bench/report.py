@@ -3,7 +3,7 @@
     scratchac bench                 every kernel on every backend that can run here, then updates and steps per second
     scratchac bench --quick         the most telling rows of these, in about a minute
     scratchac bench --only NAME …   some of TABLES
-    scratchac bench --solve         seconds until a policy solves its environment
+    scratchac bench --solve         seconds until a policy solves its environment; --env for one of them
     scratchac bench --growth        what more environments, wider networks, larger batches and buffers, and more processes change
     scratchac bench --profile       where the time of a training loop goes
     scratchac bench --peers         also other libraries, where they are installed
@@ -68,8 +68,8 @@ def number(x: Any) -> str:
     return f"{x:,}" if isinstance(x, int) else f"{x:,.{0 if x >= 100 else 1 if x >= 0.1 else 4}f}"
 
 
-def tables(wanted: Collection[str], pace: Pace, peers: bool = False) -> Iterator[Table]:
-    """Some of TABLES, each as soon as it is complete."""
+def tables(wanted: Collection[str], pace: Pace, peers: bool = False, solved: str | None = None) -> Iterator[Table]:
+    """Some of TABLES, each as soon as it is complete. `solved` is the only environment of "solve", if not all are wanted."""
     names = available()
     if "kernels" in wanted:
         yield "Kernels", kernel_times(names, pace), "µs", min
@@ -80,7 +80,7 @@ def tables(wanted: Collection[str], pace: Pace, peers: bool = False) -> Iterator
     if "training" in wanted:
         yield "Training", trainings.training_rates(names, pace, peers), "environment steps per second", max
     if "solve" in wanted:
-        yield solve.TITLE, solve.rows(pace, peers), "mean return of 20 episodes", None
+        yield solve.TITLE, solve.rows(pace, peers, solved), "mean return of 20 episodes", None
     if "growth" in wanted:
         yield from growth.tables([name for name in names if kernels.load(name).device == "cpu"], pace)
 

@@ -370,13 +370,15 @@ def microscope(gamma: float = 0.9, lam: float = 0.7, critic_error: float = 0.3, 
 
 
 def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "training", "solve", "growth"], ...] = (),
-          solve: bool = False, growth: bool = False, profile: bool = False, peers: bool = False, json: bool = False) -> None:
+          solve: bool = False, env: str | None = None, growth: bool = False, profile: bool = False, peers: bool = False,
+          json: bool = False) -> None:
     """Time every kernel on every backend, then updates and training; the machine should do nothing else.
 
     Args:
         quick: only the most telling rows, timed for a shorter time: about a minute
         only: tables to make: kernels, updates, training, solve, growth; the first three if not given
         solve: seconds from the start of a process to a policy that solves its environment, compilation included
+        env: with --solve, only this environment
         growth: rates over environments, width and batch, memory over the replay buffer, a sweep over processes
         profile: show where the time of a training loop goes instead
         peers: also time other libraries, where they are installed
@@ -384,13 +386,21 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
     """
     from scratchac.bench import pace as paces
     from scratchac.bench import report as timing
+    from scratchac.bench.solve import THRESHOLDS
+    from scratchac.environments.make import versioned
+    from scratchac.errors import find_name
 
     wanted = {*only, *(name for name, asked in (("solve", solve), ("growth", growth)) if asked)}
+    if env is not None:
+        env = find_name("environment of bench --solve", versioned(env), list(THRESHOLDS))
+        if "solve" not in wanted:
+            raise UserError("--env is for bench --solve")
     if profile and (wanted or peers):
         raise UserError("bench --profile is a measurement of its own: it takes --quick and --json")
     pace = paces.quick() if quick else paces.Pace()
     results = {}
-    for title, rows, unit, better in timing.profiles(pace) if profile else timing.tables(wanted or timing.USUAL, pace, peers):
+    tables = timing.profiles(pace) if profile else timing.tables(wanted or timing.USUAL, pace, peers, env)
+    for title, rows, unit, better in tables:
         results[title] = {"unit": unit, "rows": rows}
         if not json:
             print(f"{title}\n\n{timing.table(rows, unit, better)}\n", flush=True)
