@@ -49,7 +49,7 @@ def kernel(monkeypatch):
     shell = SimpleNamespace(config={"IPKernelApp": {}})
     module = SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0, 0))     # matplotlib asks for the version
     monkeypatch.setitem(sys.modules, "IPython", module)
-    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(Image=lambda data, alt: data, display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(Image=lambda data, retina, alt: data, display=display))
     monkeypatch.setitem(sys.modules, "tqdm.notebook", SimpleNamespace(IProgress=None))
     return shown
 
@@ -79,7 +79,7 @@ def test_the_curve_is_drawn_at_intervals_in_one_place(kernel, monkeypatch):
     clock, drawn = iter([0.0, 1.0, 2.0, 6.0, 6.0, 7.0]), []
     monkeypatch.setattr("scratchac.experiments.notebook.time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(LearningCurve, "figure", lambda self: drawn.append(list(self.points)))
-    monkeypatch.setattr("scratchac.experiments.notebook.png", lambda figure: b"picture")
+    monkeypatch.setattr("scratchac.experiments.notebook.picture", lambda figure, alt: b"picture")
     curve = LearningCurve()
     curve.show()
     curve.follow(5, [])
@@ -150,10 +150,12 @@ def test_in_a_real_kernel(tmp_path):
     cells = [nbformat.v4.new_code_cell(text) for text in CELLS.split("---\n")]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, km=kernel_manager(tmp_path), timeout=60).execute(cleanup_kc=True)
-    trained, stopped, seen = ([output.get("data", {}) | {"text": output.get("text", "")} for output in cell.outputs]
-                              for cell in cells)
+    trained, stopped, seen = ([output.get("data", {}) | {name: output.get(name) for name in ("text", "metadata")}
+                               for output in cell.outputs] for cell in cells)
     for outputs in (trained, stopped):
         assert sum("application/vnd.jupyter.widget-view+json" in output for output in outputs) == 1
         assert sum("image/png" in output for output in outputs) == 1
-    assert any("the agent is returned as trained so far" in output["text"] for output in stopped)
+        size, = (output["metadata"]["image/png"]["width"] for output in outputs if "image/png" in output)
+        assert size == 520                                  # places, of twice as many pixels
+    assert any("the agent is returned as trained so far" in (output["text"] or "") for output in stopped)
     assert [output["text"] for output in seen] == ["True\n"]

@@ -35,13 +35,13 @@ class LearningCurve:
         self.mark()
         if not self.points:
             return
-        from IPython.display import Image, display  # a kernel has it
+        from IPython.display import display  # a kernel has it
 
-        picture = Image(data=png(self.figure()), alt="learning curve")
+        curve = picture(self.figure(), "learning curve")
         if self.shown is None:
-            self.shown = display(picture, display_id=True)
+            self.shown = display(curve, display_id=True)
         else:
-            self.shown.update(picture)
+            self.shown.update(curve)
 
     def figure(self) -> Any:
         """The curve as a figure of matplotlib."""
@@ -54,15 +54,17 @@ class LearningCurve:
         return figure
 
 
-def png(figure: Any) -> bytes:
-    """A figure of matplotlib as a picture."""
+def picture(figure: Any, alt: str | None = None) -> Any:
+    """A figure of matplotlib as a notebook shows it: with twice as many pixels as places, for screens that show more."""
+    from IPython.display import Image
+
     with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=100)
-        return file.getvalue()
+        figure.savefig(file, format="png", dpi=200)
+        return Image(data=file.getvalue(), retina=True, alt=alt)
 
 
 def show(figure: Any) -> None:
     """Show a figure of matplotlib in the output of the notebook's cell, whatever the notebook does with figures otherwise."""
-    from IPython.display import Image, display
+    from IPython.display import display
 
-    display(Image(data=png(figure)))
+    display(picture(figure))
