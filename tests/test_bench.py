@@ -127,13 +127,15 @@ def test_a_quick_benchmark_from_the_command_line():
 
 @pytest.mark.slow
 def test_growth(monkeypatch):
-    for name, sizes in (("ENVIRONMENTS", (1, 3)), ("WIDTHS", (8,)), ("BATCHES", (8, 16)), ("BUFFERS", (10, 10**12)), ("STEPS", 30)):
+    for name, sizes in (("ENVIRONMENTS", (1, 3)), ("WIDTHS", (8,)), ("BATCHES", (8, 16)), ("BUFFERS", (10, 10**12)), ("STEPS", 30),
+                        ("ROWS", (5,))):
         monkeypatch.setattr(growth, name, sizes)
     monkeypatch.setattr(growth, "SWEEP", growth.SWEEP | {"steps": 80, "seeds": 2})
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    environments, widths, batches, buffers, processes = (rows for _, rows, _, _ in growth.tables(["numpy"], SHORT))
+    environments, widths, batches, stacks, buffers, processes = (rows for _, rows, _, _ in growth.tables(["numpy"], SHORT))
     assert [row["what"] for row in environments] == ["1 environment", "3 environments"]
     assert [row["what"] for row in batches] == ["batch 8", "batch 16"] and all(row["numpy"] > 0 for row in widths + batches)
+    assert [row["what"] for row in stacks] == ["5 rows"] and min(stacks[0]["numpy, stacked"], stacks[0]["numpy, one by one"]) > 0
     # 17 + 17 + 6 numbers, reward and two flags in float32; no machine has what 10¹² of them need
     assert [row["17 observations, 6 actions"] for row in buffers] == [10 * 4 * (17 + 17 + 6 + 3), None]
     assert [row["what"] for row in processes] == ["1", "2 (all cores)"] and all(row["seconds"] > 0 for row in processes)

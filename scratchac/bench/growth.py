@@ -10,15 +10,20 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 
+import kernels
 from scratchac.bench import trainings
 from scratchac.bench.solve import ROOT
 from scratchac.errors import TrainingError, UserError
+from scratchac.nn import MLP, Parameters
+from scratchac.optim import Adam
+from scratchac.training.loops import one_blas_thread
 from scratchac.training.memory import ReplayBuffer
 
 ENVIRONMENTS = 1, 4, 16, 64, 256, 1024
 WIDTHS = 32, 64, 128, 256, 512, 1024
 BATCHES = 32, 64, 128, 256, 512, 1024, 2048, 4096
 BUFFERS = 1_000, 10_000, 100_000, 1_000_000
+STACKED, ROWS = 8, (1, 8, 40, 100, 256)     # networks of several seeds, and the rows of a minibatch of each
 STEPS = 20_000                  # of a turn with several environments
 SWEEP = {"algorithm": "a2c", "env": "CartPole-v1", "steps": 100_000, "seeds": 8}
 
@@ -37,6 +42,8 @@ def tables(names, pace):
     yield "Growth with environments: A2C on CartPole-v1, 5 steps each", environments(names, pace), steps, max
     yield "Growth with width: SAC, two layers, batch 256", widths(names, pace), updates, max
     yield "Growth with the batch: SAC, 256-256", batches(names, pace), updates, max
+    title = f"Seeds side by side: {STACKED} networks 64-64, forward, backward and Adam, on one core"
+    yield title, side_by_side(names, pace), "networks per second", None
     yield "Growth with the replay buffer", buffers(pace), "bytes", None
     what = f"{few(SWEEP, pace)['seeds']} seeds of {SWEEP['algorithm']} on {SWEEP['env']}, {few(SWEEP, pace)['steps']:,} steps each"
     yield f"Growth with processes: a sweep of {what}", processes(pace), "processes", None
@@ -78,6 +85,36 @@ def batches(names, pace):
     def turns(batch):
         return {name: trainings.our_updates(name, pace.seconds, "sac", 17, 6, (256, 256), batch) for name in names}
     return grown("growth with the batch", pace, turns, {batch: f"batch {batch:,}" for batch in few(BATCHES, pace)})
+
+
+def side_by_side(names, pace):
+    """Networks that learn from one minibatch per second: one after another, and STACKED of them as one stack."""
+    def turns(rows):
+        return {f"{name}, {'stacked' if stack else 'one by one'}": learning(name, pace.seconds, stack, rows)
+                for name in names for stack in ((), (STACKED,))}
+    return grown("networks side by side", pace, turns, {rows: f"{rows} row{'s' * (rows > 1)}" for rows in few(ROWS, pace)})
+
+
+def learning(backend, seconds, stack, rows):
+    """A turn of some seconds: a network, or a stack of them, learns from `rows` rows for each."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((*stack, rows, n)).astype(np.float32) for n in (4, 2))
+    with kernels.using(backend):
+        mlp = MLP((4, 64, 64, 2), "tanh", stack=stack)
+        params = Parameters(mlp.shapes())
+        mlp.initialise(params, rng)
+        grads, optimiser = params.zeros_like(), Adam(params.flat)
+
+        def learn():
+            mlp.backward(params, mlp.forward(params, x)[1], dy, grads)
+            optimiser.step(grads.flat, 1e-4)
+        turn = trainings.turn_of(stack[0] if stack else 1, learn, seconds)
+
+    @one_blas_thread
+    def with_backend():
+        with kernels.using(backend):
+            return turn()
+    return with_backend
 
 
 def buffers(pace):
