@@ -19,7 +19,7 @@ try:
     from scratchac.tools.flags import run
     from scratchac.tools.learn import learn
     from scratchac.tools.museum import hunt, museum
-    from scratchac.tools.sweep_flags import sweep
+    from scratchac.tools.sweep_flags import with_choices
     from scratchac.tools.train import train
     from scratchac.version import __version__
     from scratchac.wording import command_line
@@ -44,7 +44,8 @@ def completion(shell: Shell) -> None:
 # signatures and docstrings of all of them, and of all algorithms, each time.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train a2c"),
-    "sweep": (sweep, "many runs in parallel, over algorithms, environments, seeds and values of hyperparameters"),
+    "sweep": (commands.sweep, "many runs in parallel, over algorithms, environments, seeds and values of hyperparameters"),
+    "tune": (commands.tune, "a search for good values of hyperparameters"),
     "evaluate": (commands.evaluate, "returns of a trained policy"),
     "resume": (commands.resume, "continue a run from its last checkpoint"),
     "plot": (commands.plot, "learning curves of one run, or of settings side by side; which is better"),
@@ -84,8 +85,11 @@ def _main(argv: list[str]) -> int:
             print(f"scratchac {__version__}")
         elif argv[0] not in COMMANDS:
             raise unknown("command", argv[0], list(COMMANDS))
-        elif argv[0] in ("train", "sweep", "exercise"):
+        elif argv[0] in ("train", "exercise"):
             COMMANDS[argv[0]][0](argv[1:])
+        elif argv[0] in ("sweep", "tune"):
+            command, _ = COMMANDS[argv[0]]
+            run(command, with_choices(argv[1:], command), f"scratchac {argv[0]}")
         else:
             run(COMMANDS[argv[0]][0], argv[1:], f"scratchac {argv[0]}")
         sys.stdout.flush()                      # here an error can still be told

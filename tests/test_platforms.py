@@ -49,7 +49,7 @@ for package in ours:
         try:
             importlib.import_module(found.name)
         except ModuleNotFoundError as error:
-            assert error.name.partition(".")[0] in ("cupy", "gymnax", "numba", "rltools", "torch"), error   # of an extra
+            assert error.name.partition(".")[0] in ("cupy", "gymnax", "numba", "rltools", "scipy", "torch"), error    # of an extra
         done.append(found.name)
 import scratchac.__main__
 print(len(done))

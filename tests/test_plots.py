@@ -177,6 +177,7 @@ def test_the_command(make, tmp_path, monkeypatch, capsys):
 
 
 def test_versus(make, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("scipy")
     monkeypatch.chdir(tmp_path)
     runs = [str(make(f"{lam}-{seed}", lam=lam, seed=seed, final=10 * lam + seed)) for lam in (0.9, 1) for seed in (0, 1, 2)]
     assert main(["plot", *runs, "--versus"]) == 0

@@ -22,10 +22,10 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[1]
 FIGURES = HOUSE / "demos" / "results" / "versions.json"
-EVERYTHING = "box2d,games,mujoco,numba,onnx,test"
+EVERYTHING = "box2d,games,mujoco,numba,onnx,test,tune"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SHOWN = ("numpy", "gymnasium", "matplotlib", "tyro", "tqdm", "threadpoolctl", "numba", "scipy", "mujoco", "onnx", "onnxruntime",
-         "pettingzoo")
+         "pettingzoo", "optuna")
 
 # name → (Python, extras, whether dependencies are the oldest ones)
 SETS = {f"python {version}": (version, EVERYTHING, False) for version in PYTHONS} | {

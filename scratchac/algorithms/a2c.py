@@ -8,7 +8,7 @@ where Â and Q̂ are data: no gradient flows through them. Batches are (T, N); t
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
+from scratchac.algorithms.search import LogUniform, OneOf, Space
 from scratchac.distributions import Categorical
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, SeparateBodies, SharedBody
@@ -53,6 +54,10 @@ class Config(Normalising):
     """Weight the actor's gradient by γᵗ, as in the policy gradient theorem for the discounted start-state objective."""
     shared_body: bool = False
     """One network with two heads instead of two networks."""
+
+    SEARCH: ClassVar[Space] = {
+        "rollout": OneOf(5, 8, 16, 32, 64), "normalise_advantage": OneOf(False, True),
+        "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2)}
 
 
 class A2C(VectorisedAgent[Config]):

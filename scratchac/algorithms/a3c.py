@@ -12,7 +12,7 @@ a run with more than one worker cannot be repeated exactly.
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,7 @@ from scratchac import optim
 from scratchac.algorithms import a2c
 from scratchac.algorithms.config import Count, Environments, OnPolicy, Positive
 from scratchac.algorithms.plumbing import OnPolicyAgent
+from scratchac.algorithms.search import LogUniform, OneOf, Space
 from scratchac.errors import WorkerDied
 from scratchac.parallel.shared import STORES
 from scratchac.parallel.workers import engine
@@ -50,6 +51,8 @@ class Config(OnPolicy):
     """One network with two heads instead of two networks."""
     engine: Literal["processes", "ray"] = "processes"
     """Where the workers run: in processes on this machine, or on a Ray cluster."""
+
+    SEARCH: ClassVar[Space] = {"rollout": OneOf(5, 10, 20, 40), "lr": LogUniform(1e-5, 1e-2)}
 
 
 class A3C(OnPolicyAgent[Config]):

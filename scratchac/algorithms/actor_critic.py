@@ -12,7 +12,7 @@ bootstrap γV(S′) is kept there.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike
 
 from scratchac.algorithms.config import Count, Fraction, Positive, SingleEnvironment
 from scratchac.algorithms.plumbing import OnPolicyAgent
+from scratchac.algorithms.search import LogUniform, OneOf, Space
 from scratchac.policies import Behaviour, SeparateBodies
 from scratchac.training import compiled_rollouts
 from scratchac.training.agent import FastPath, Metrics
@@ -46,6 +47,10 @@ class Config(SingleEnvironment):
     """Activation of the hidden layers."""
     initialiser: Literal["orthogonal", "he", "glorot"] = "he"
     """Initialiser of the weights."""
+
+    SEARCH: ClassVar[Space] = {
+        "actor_lr": LogUniform(1e-6, 1e-2), "critic_lr": LogUniform(1e-6, 1e-2), "lam_actor": OneOf(0.0, 0.5, 0.9),
+        "lam_critic": OneOf(0.0, 0.5, 0.9)}
 
 
 class ActorCritic(OnPolicyAgent[Config]):

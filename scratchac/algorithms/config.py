@@ -9,11 +9,12 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from scratchac.algorithms.names import unknown_name
+from scratchac.algorithms.search import LogUniform, NearOne, OneOf, Space
 from scratchac.errors import UserError, unknown
 from scratchac.schedules import Schedule, Scheduled, name_of
 
@@ -68,6 +69,8 @@ class SingleEnvironment:
     scale_actions: bool = True
     """Continuous actions: stretch the policy's [−1, 1] over the environment's box; off, act in the box's own units."""
 
+    SEARCH: ClassVar[Space] = {"gamma": NearOne(0.001, 0.1), "hidden": OneOf((32, 32), (64, 64), (128, 128))}
+
 
 @dataclass(frozen=True)
 class Episodic(SingleEnvironment):
@@ -107,6 +110,10 @@ class OnPolicy:
     """Continuous actions: let σ depend on the state."""
     scale_actions: bool = True
     """Continuous actions: stretch the policy's [−1, 1] over the environment's box; off, act in the box's own units."""
+
+    SEARCH: ClassVar[Space] = {
+        "gamma": NearOne(0.001, 0.1), "lam": NearOne(0.01, 0.5), "entropy_coef": LogUniform(1e-5, 0.1),
+        "hidden": OneOf((32, 32), (64, 64), (128, 128))}
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,10 @@ class OffPolicy:
     """Activation of the hidden layers."""
     initialiser: Literal["fan_in", "orthogonal", "he", "glorot"] = "fan_in"
     """Initialiser of the weights."""
+
+    SEARCH: ClassVar[Space] = {
+        "gamma": NearOne(0.001, 0.1), "tau": LogUniform(0.001, 0.05), "batch_size": OneOf(64, 128, 256, 512),
+        "hidden": OneOf((64, 64), (128, 128), (256, 256))}
 
 
 def whole(flag: str, value: Any, low: int, high: float = math.inf) -> int:

@@ -7,7 +7,7 @@ Actions are in [−1, 1]; π(s) = tanh(network(s)).
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim
 from scratchac.algorithms.config import OffPolicy, Positive
 from scratchac.algorithms.plumbing import DeterministicAgent
+from scratchac.algorithms.search import LogUniform, Space
 from scratchac.training import compiled_off_policy
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
@@ -33,6 +34,9 @@ class Config(OffPolicy):
     """Exploration noise: independent, or correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
+
+    SEARCH: ClassVar[Space] = {
+        "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2), "noise_scale": LogUniform(0.05, 0.5)}
 
 
 class DDPG(DeterministicAgent[Config]):

@@ -11,7 +11,7 @@ An update samples no action, so no reparameterisation is needed: the expectation
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +21,7 @@ import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.config import Count, Fraction, Layers, OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
+from scratchac.algorithms.search import LogUniform, OneOf, Space
 from scratchac.distributions import Categorical, Gaussian, log_softmax
 from scratchac.environments.flattened import shortened
 from scratchac.environments.spaces import check_observation_space, make_distribution
@@ -53,6 +54,9 @@ class Config(OffPolicy):
     """Steps with uniformly random actions before learning begins."""
     hidden: Layers = (64, 64)
     """Sizes of the hidden layers of all networks."""
+
+    SEARCH: ClassVar[Space] = {
+        "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2), "entropy_target": OneOf(0.1, 0.3, 0.5, 0.8)}
 
 
 class DiscreteSAC(SoftAgent[Config]):

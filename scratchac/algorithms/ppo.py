@@ -12,7 +12,7 @@ direction that increases the objective: beyond that, the gradient of the surroga
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
+from scratchac.algorithms.search import LogUniform, OneOf, Space
 from scratchac.environments.spaces import encoder_for, is_picture
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, Model, SeparateBodies, SharedEncoder
@@ -49,6 +50,10 @@ class Config(Normalising):
     """Learning rate of both networks (Adam)."""
     initial_std: Positive = 1.0
     """Continuous actions: initial σ, unless σ depends on the state."""
+
+    SEARCH: ClassVar[Space] = {
+        "rollout": OneOf(32, 64, 128, 256, 512), "epochs": OneOf(4, 10, 20), "batch_size": OneOf(32, 64, 128, 256),
+        "clip": OneOf(0.1, 0.2, 0.3), "lr": LogUniform(1e-5, 1e-2)}
 
 
 class PPO(VectorisedAgent[Config]):

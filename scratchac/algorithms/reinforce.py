@@ -7,7 +7,7 @@ more than a step of a long one.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Episodic, Positive
 from scratchac.algorithms.plumbing import OnPolicyAgent
+from scratchac.algorithms.search import LogUniform, Space
 from scratchac.nn import MLP, Parameters
 from scratchac.policies import Behaviour, Networks
 from scratchac.training.agent import Metrics
@@ -28,6 +29,8 @@ class Config(Episodic):
 
     lr: Positive = 1e-3
     """Learning rate."""
+
+    SEARCH: ClassVar[Space] = {"lr": LogUniform(1e-5, 1e-2)}
 
 
 class Reinforce(OnPolicyAgent[Config]):

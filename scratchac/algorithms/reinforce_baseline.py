@@ -7,7 +7,7 @@ The variance falls as far as b covaries with G; a bad baseline raises it.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Episodic, Positive
 from scratchac.algorithms.plumbing import OnPolicyAgent
+from scratchac.algorithms.search import LogUniform, Space
 from scratchac.policies import Behaviour, SeparateBodies
 from scratchac.training.agent import Metrics
 from scratchac.training.memory import Batch
@@ -31,6 +32,8 @@ class Config(Episodic):
     """Learning rate of the baseline."""
     value_loss: Literal["mse", "huber"] = "mse"
     """Loss of the baseline."""
+
+    SEARCH: ClassVar[Space] = {"actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2)}
 
 
 class ReinforceBaseline(OnPolicyAgent[Config]):

@@ -10,7 +10,7 @@ states. Actions, log-probabilities and H̄ refer to [−1, 1]. The two critics a
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,7 @@ import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.config import OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
+from scratchac.algorithms.search import LogUniform, Space
 from scratchac.distributions import TanhGaussian
 from scratchac.environments.spaces import check_action_box, check_observation_space
 from scratchac.nn import MLP, Parameters
@@ -44,6 +45,8 @@ class Config(OffPolicy):
     """Learning rate of log α."""
     log_std: Literal["tanh", "clamp"] = "tanh"
     """How log σ is kept within bounds: −5 + 3.5(tanh + 1), or clipped to [−20, 2]."""
+
+    SEARCH: ClassVar[Space] = {"actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2)}
 
 
 class SAC(SoftAgent[Config]):

@@ -11,7 +11,7 @@ Actions are in [−1, 1]; π(s) = tanh(network(s)). The two critics are one stac
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +21,7 @@ import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.config import Count, NonNegative, OffPolicy, Positive
 from scratchac.algorithms.plumbing import DeterministicAgent
+from scratchac.algorithms.search import LogUniform, Space
 from scratchac.training import compiled_off_policy
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
@@ -44,6 +45,9 @@ class Config(OffPolicy):
     """Exploration noise: independent, or correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
+
+    SEARCH: ClassVar[Space] = {
+        "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2), "noise_scale": LogUniform(0.05, 0.5)}
 
 
 class TD3(DeterministicAgent[Config]):

@@ -150,6 +150,63 @@ def sweep(
     print(f"{made.table()}\n\n{out}")
 
 
+def tune(
+    algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO")],
+    env: str | None = None,
+    trials: int = 20,
+    steps: int | None = None,
+    seeds: str = "500",
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+    eval_every: int | None = None,
+    eval_episodes: int = 20,
+    out: Path | None = None,
+    backend: Backend | None = None,
+    preset: str | None = None,
+    env_args: tuple[str, ...] = (),
+    quiet: bool = False,
+) -> None:
+    """Search for good values of hyperparameters with Optuna, and print the best ones as a preset.
+
+    A hyperparameter with a value on the command line, as in --gamma 0.99, is not searched. The same command goes on with a search
+    that was stopped; started several times, it works on it in several processes. Results on the seeds of a search are too good:
+    report those of other seeds.
+
+    Args:
+        algorithm: algorithm to train
+        env: Gymnasium id of the environment, or MODULE:ID; the algorithm's default if not given
+        trials: number of trials in the folder at the end; a trial is a training with other values
+        steps: environment steps of a training; the preset's number if not given
+        seeds: seeds of a trial's trainings, such as 500-502; its value is the mean of their returns
+        set: the same as flags of hyperparameters, as name=value
+        eval_every: environment steps between evaluations during training, after which a trial that is behind most others is given
+            up; a tenth of all steps if not given
+        eval_episodes: episodes of the evaluation at the end of a training, which counts
+        out: folder of the search; tunings/ALGO-ENV if not given
+        backend: backend that does the arithmetic
+        preset: name of an additional preset, whose values those that are not searched have
+        env_args: arguments of the environment, as name=value in JSON or Python; other values are text
+        quiet: show no progress bar
+    """
+    from scratchac import algorithms
+    from scratchac.algorithms.config import whole
+    from scratchac.environments.make import Named, versioned
+    from scratchac.experiments.run import folder_name
+    from scratchac.tools.tune import Tune
+
+    algorithm = algorithms.spelt(algorithm)
+    env = versioned(algorithms.ALGORITHMS[algorithm].env if env is None else env)
+    trials = whole("--trials", trials, 1)
+    fixed = choices_from(chain(*set))
+    for name, values in fixed.items():
+        if len(values) != 1:
+            raise UserError(f"--{name.replace('_', '-')} takes one value here, for it is not searched then")
+    made = Tune(algorithm, Named(env), seeds_from(seeds), {name: value for name, (value,) in fixed.items()},
+                out or Path("tunings") / folder_name(f"{algorithm}-{env}")[:200], eval_every, eval_episodes, steps=steps,
+                backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
+    made.run(trials, quiet)
+    print(f"{made.table()}\n\n{made.best_preset() or 'there is no trial for a preset'}\n{made.out}")
+
+
 def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None,
          by: tuple[str, ...] = (), versus: bool = False) -> None:
     """Plot the learning curves of one run, or of several: a line for each setting, over its seeds. A sweep stands for all its runs.

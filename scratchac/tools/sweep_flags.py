@@ -1,23 +1,17 @@
-"""The subcommand `sweep` with the flags of `train`: a hyperparameter's flag takes the values to try, as in --lam 0.9,0.95."""
+"""The subcommands `sweep` and `tune` with the flags of `train`: a hyperparameter's flag takes its values, as in --lam 0.9,0.95."""
 
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from scratchac.errors import UserError, unknown
-from scratchac.tools import commands
-from scratchac.tools.flags import run
 
 NUMBERS = re.compile(r"\d+(,\d+)*,?")
 
 
-def sweep(argv: list[str]) -> None:
-    """Read the flags of `scratchac sweep` and make the runs."""
-    run(commands.sweep, with_choices(argv), "scratchac sweep")
-
-
-def with_choices(argv: list[str]) -> list[str]:
+def with_choices(argv: list[str], command: Callable[..., None]) -> list[str]:
     """The words with `--set lam=0.9,0.95` in the place of `--lam 0.9,0.95`: hyperparameters of the algorithms in the first word.
 
     `--hidden 64,64` and `--hidden 64 64` are the layers of one setting, as for `train`; `--hidden [64,64],[32,32]` is two settings.
@@ -31,7 +25,7 @@ def with_choices(argv: list[str]) -> list[str]:
     kinds: dict[str, Any] = {}
     for algorithm in argv[0].split(","):
         kinds |= {f.name: f.type for f in fields(algorithms.find(algorithm).config_class)}
-    own = {*inspect.signature(commands.sweep).parameters, "help"}
+    own = {*inspect.signature(command).parameters, "help"}
     words, left = [argv[0]], argv[1:]
     while left:
         word = left.pop(0)
