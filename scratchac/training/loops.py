@@ -27,7 +27,7 @@ one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 def train(agent: Agent, envs: Any, steps: float, report: Report, under_way: dict[str, Any] | None = None) -> None:
     """Run the training loop for this agent until it has taken `steps` environment steps.
 
-    envs        a VectorEnv or SelfPlay
+    envs        a VectorEnv, or anything with its interface
     under_way   `Interaction.state` of an earlier part of the same training, to continue exactly from there
 
     Raises TrainingError when a value is not finite.
@@ -57,14 +57,16 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
             if actions.dtype.kind == "f":                   # a simulator may return finite numbers for an action of NaN
                 require_finite(agent.step, agent.dtype, actions=actions[None])
             next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
-            rollout.add(interaction.obs, actions, rewards, next_obs, term, trunc, t)
+            rollout.add(interaction.obs, actions, rewards, next_obs, term, trunc, t, idle=envs.idle)
             done = term | trunc
-            episodes.add(rewards, done)
+            episodes.add(rewards, done, envs.idle)
             interaction.obs = next_start
             complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
             if len(rollout) == LONGEST and not complete and agent.horizon is None:
                 raise EnvironmentFailed(NEVER_ENDS)
         batch = rollout.take()
+        if not batch.rewards.size:                          # all environments were idle
+            continue
         require_finite(agent.step, agent.dtype, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
         started = time.perf_counter()
         try:
@@ -97,16 +99,19 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
         promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
         require_finite(agent.step, agent.dtype, rewards=rewards[None], next_observations=next_obs[None])
-        agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
-        if agent.normaliser:
-            agent.normaliser.update(obs)
+        real: Any = slice(None) if envs.idle is None else ~envs.idle         # the environments that have taken a step
+        agent.memory.add(obs=obs[real], actions=actions[real], rewards=rewards[real], next_obs=next_obs[real], term=term[real],
+                         trunc=trunc[real])
+        taken = len(rewards[real])
+        if agent.normaliser and taken:
+            agent.normaliser.update(obs[real])
         done = term | trunc
         promises.add(rewards, next_obs, term, done)
-        episodes.add(rewards, done)
+        episodes.add(rewards, done, envs.idle)
         agent.restart(done)
-        agent.step += envs.n
+        agent.step += taken
         interaction.obs = next_start
-        interaction.since_update += envs.n
+        interaction.since_update += taken
         metrics, updates, started = {}, 0, time.perf_counter()
         if agent.step >= config.learning_starts and interaction.since_update >= config.train_every:
             interaction.since_update = 0

@@ -34,18 +34,32 @@ class Rollout:
     def __init__(self, dtype: DTypeLike = np.float32):
         self.dtype = dtype
         self.rows: list[tuple[np.ndarray, ...]] = []
+        self.idle: dict[int, np.ndarray] = {}
 
-    def add(self, *row: np.ndarray) -> None:
-        """Append one step of all environments, in the order of `Batch`. The arrays are not copied: do not change them later."""
+    def add(self, *row: np.ndarray, idle: np.ndarray | None = None) -> None:
+        """Append one step of all environments, in the order of `Batch`. The arrays are not copied: do not change them later.
+
+        idle    (N,) environments that have taken no step; None if all have
+        """
+        if idle is not None:
+            self.idle[len(self.rows)] = idle
         self.rows.append(row)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self) -> Batch:
-        """Return all collected steps as a Batch, and remove them. Floats get the rollout's dtype, whole numbers keep theirs."""
+        """Return all collected steps as a Batch, and remove them. Floats get the rollout's dtype, whole numbers keep theirs.
+
+        If environments were idle, the Batch has their other steps alone, as those of a single environment, (K, 1): all of the first
+        one, then all of the second one, and so on. Every last step is then a truncation, as the end of a rollout is in `returns`.
+        """
         columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
-        self.rows = []
+        if self.idle:
+            real = np.array([~self.idle[t] if t in self.idle else np.ones(len(self.rows[t][2]), bool) for t in range(len(self))])
+            columns[5] = np.concatenate([columns[5][:-1], columns[5][-1:] | ~columns[4][-1:]])
+            columns = [x.swapaxes(0, 1)[real.T][:, None] for x in columns]
+        self.rows, self.idle = [], {}
         return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
 
 
