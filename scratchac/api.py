@@ -17,7 +17,6 @@ from scratchac.environments.instance import Instance, VectorInstance, maker_of
 from scratchac.environments.make import check_arguments, close, make, name_of, versioned
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
-from scratchac.environments.vector_object import why_not_evaluated
 from scratchac.errors import UserError
 from scratchac.experiments import callbacks as calls
 from scratchac.experiments import conclusion, restoring, session
@@ -27,11 +26,13 @@ from scratchac.experiments.origin import origin
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run, as_path
 from scratchac.experiments.schema import MOST_EPISODES
-from scratchac.messages import in_notebook, tell
+from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.schedules import written
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
+
+Env = str | gym.Env | gym.vector.VectorEnv | Callable[..., Any]     # what is trained in
 
 if TYPE_CHECKING:
     from scratchac.algorithms.a2c import A2C
@@ -71,7 +72,7 @@ def train(algorithm: Literal["discrete-sac"], *args: Any, **options: Any) -> "Di
 def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 
-def train(algorithm: str, env: str | gym.Env | gym.vector.VectorEnv | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
+def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
           vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False,
           preset: str | dict[str, Any] | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
@@ -142,7 +143,7 @@ def train(algorithm: str, env: str | gym.Env | gym.vector.VectorEnv | Callable[.
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
         if isinstance(env, VectorInstance) and (out is not None or plan.every):
-            eval_episodes = _evaluable(env, eval_episodes, bool(asked or plan.every), quiet)
+            eval_episodes = conclusion.evaluable(env, eval_episodes, bool(asked or plan.every), quiet)
         settings: dict[str, Any] = {"randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
                                     "checkpoint_every": checkpoint_every, "eval_episodes": eval_episodes, **plan.settings()}
         settings = {"vector": session.vector_mode(vector, agent_class, env, settings, quiet)} | settings
@@ -171,7 +172,7 @@ def train(algorithm: str, env: str | gym.Env | gym.vector.VectorEnv | Callable[.
 
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool | None = None, video: bool = False,
-           env: str | gym.Env | gym.vector.VectorEnv | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False,
+           env: Env | None = None, eval_episodes: int | None = None, new_episodes: bool = False,
            callbacks: Sequence[Callback] = ()) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
@@ -243,7 +244,7 @@ def load(run_dir: Any, best: bool = False, checkpoint: Any = None) -> Agent:
     return restoring.restore(Run.open(run_dir), best, None if checkpoint is None else as_path(checkpoint))[0]
 
 
-def evaluate(agent: Any, env: str | gym.Env | gym.vector.VectorEnv | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
+def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: bool = False,
              **env_args: Any) -> np.ndarray:
     """The returns (episodes,) of new episodes, episode i seeded with seed + i; deterministic unless `explore`.
 
@@ -258,7 +259,7 @@ def evaluate(agent: Any, env: str | gym.Env | gym.vector.VectorEnv | Callable[..
     return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **env_args)
 
 
-def make_agent(algorithm: str, env: str | gym.Env | gym.vector.VectorEnv | Callable[..., Any], seed: int = 0, *, env_args: dict[str, Any] | None = None,
+def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, Any] | None = None,
                preset: str | None = None, **hyperparameters: Any) -> Agent:
     """An untrained agent for an environment (id, callable or object), with the preset and hyperparameters that `train` would use.
 
@@ -284,18 +285,8 @@ def _preset(algorithm: str, env: Any, name: str | dict[str, Any] | None) -> tupl
 
 
 def _as_many(env: Any, agent_class: Any) -> dict[str, Any]:
-    """The number of environments of one that is vectorised, which goes before that of a preset."""
+    """The hyperparameter `envs` of a vectorised environment, which goes before that of a preset; nothing for any other."""
     return {"envs": env.n} if isinstance(env, VectorInstance) and "envs" in agent_class.config_class.__dataclass_fields__ else {}
-
-
-def _evaluable(env: VectorInstance, episodes: int, asked: bool, quiet: bool) -> int:
-    """The episodes of the evaluation at the end: none if there is no single environment. Raises UserError if any are asked for."""
-    why = why_not_evaluated(env)
-    if why and asked:
-        raise UserError(f"evaluations play single environments, and {why}; scratchac.evaluate(agent, env) plays in one that you make")
-    if why and not quiet:
-        tell(f"there will be no evaluation: {why}; scratchac.evaluate(agent, env) plays in one that you make")
-    return 0 if why else episodes
 
 
 def _about(algorithm: str, env: Any, seed: int, config: Any, made: Any, settings: dict[str, Any]) -> dict[str, Any]:

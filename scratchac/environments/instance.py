@@ -9,7 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorWrapper
 from scratchac.errors import UserError
 
 PLAIN = {"RecordEpisodeStatistics", "RecordVideo", "HumanRendering", "JaxToNumpy"}     # wrappers that leave the task as it is
-OF_MAKE_VEC = {"num_envs", "vectorization_mode", "vector_kwargs", "wrappers"}           # what make_vec adds to an environment's arguments
+OF_MAKE_VEC = {"num_envs", "vectorization_mode", "vector_kwargs", "wrappers"}           # what it adds to an environment's arguments
 
 
 class Kept(gym.Wrapper):

@@ -4,9 +4,9 @@ When an episode has ended, Gymnasium's vectorised environments begin the next on
 
     DISABLED    they do not: `reset` with options={"reset_mask": done} does
     SAME_STEP   in the same step, which returns the first observation, and the last one in info["final_obs"]
-    NEXT_STEP   in the next step, which ignores the action: its reward of 0 is that of no transition. The steps of the environments
-                that do this are `idle`, and nothing learns from them. SyncVectorEnv and AsyncVectorEnv also reset environments one by
-                one in this mode, which is done here, so that they are never idle
+    NEXT_STEP   in the next step, which ignores the action: its reward of 0 is that of no transition. An environment that does this
+                is `idle`, and nothing learns from its step. SyncVectorEnv and AsyncVectorEnv can reset single environments in this
+                mode, too; that is done here, so theirs are never idle
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,15 +17,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from scratchac.environments.flattened import Flattened, alike, as_array, observed, shortened
+from scratchac.environments.flattened import Flattened, as_array, observed
 from scratchac.environments.instance import VectorInstance
-from scratchac.environments.make import close, make
-from scratchac.environments.seeding import held_by, seed_global_generators, seed_inside
+from scratchac.environments.seeding import seed_global_generators, seed_inside
 from scratchac.errors import EnvironmentFailed, UserError, one_line
 from scratchac.messages import tell
 
-NO_MODE = ("does not say when it begins new episodes: it needs metadata = {'autoreset_mode': gymnasium.vector.AutoresetMode.NEXT_STEP}, "
-           "or SAME_STEP or DISABLED")
+NO_MODE = ("does not say when it begins new episodes: its metadata need an entry 'autoreset_mode', which is NEXT_STEP, SAME_STEP "
+           "or DISABLED of gymnasium.vector.AutoresetMode")
 
 
 class VectorObject:
@@ -198,8 +197,8 @@ def vector_object(agent_class: Any, config: Any, env: VectorInstance, seed: Any,
     """The environments of `env` for an agent. Raises UserError for settings and for algorithms that do not go with them."""
     name, n = env.__name__, env.n
     if agent_class.family == "asynchronous":
-        raise UserError(f"every worker makes an environment of its own, and this {name} is {n} that are made already: it takes an id "
-                        "or a callable")
+        raise UserError(f"every worker makes an environment of its own, from an id or a callable, and this {name} is {n} that are "
+                        "made already")
     if "envs" not in vars(config) and n != agent_class.n_envs:
         raise UserError(f"{agent_class.__name__} learns in one environment, and this {name} has {n}")
     for entry, flag in (("env_args", "--env-args"), ("randomise", "--randomise"), ("step_timeout", "--step-timeout")):
@@ -211,24 +210,6 @@ def vector_object(agent_class: Any, config: Any, env: VectorInstance, seed: Any,
         raise UserError(f"--hindsight computes rewards with a single environment, and this {name} is vectorised")
     made = VectorObject(env, getattr(config, "envs", 1), seed)
     if getattr(config, "scale_rewards", False) and made.mode is AutoresetMode.NEXT_STEP:
-        raise UserError(f"--scale-rewards needs environments that take every step together, and those of this {name} begin episodes "
-                        "in steps of their own: the modes SAME_STEP and DISABLED do not (or --no-scale-rewards)")
+        raise UserError(f"--scale-rewards needs every step of every environment, and those of this {name} begin an episode in a "
+                        "step of its own: AutoresetMode.SAME_STEP and DISABLED do not (or --no-scale-rewards)")
     return made
-
-
-def why_not_evaluated(env: VectorInstance) -> str | None:
-    """Why there is no single environment of the same task, in words; None if there is one."""
-    if env.none:
-        return env.none
-    try:
-        made = make(env)
-    except UserError as error:
-        return str(error)
-    close(made)
-    own, seen = env.env.single_action_space, observed(env.env.single_observation_space)
-    if not alike(seen, made.observation_space) or made.action_space != own:
-        return (f"a single {env.__name__} has other spaces: {shortened(made.observation_space)} and {shortened(made.action_space)}, "
-                f"not {shortened(seen)} and {shortened(own)}")
-    if {id(x) for x in held_by(made)} & {id(x) for x in held_by(env.env)}:
-        return f"the first function of this {env.__name__} gives an environment that is trained in"
-    return None

@@ -145,7 +145,7 @@ def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dic
     if isinstance(env, VectorInstance):
         return vector_object(agent_class, config, env, seed, settings)
     if settings["vector"] == "object":
-        raise UserError(f"this run was trained in a vectorised environment, of gymnasium.vector.VectorEnv, and {name_of(env)} is none")
+        raise UserError(f"this run was trained in a vectorised environment (gymnasium.vector.VectorEnv), not in {name_of(env)}")
     if agent_class.family == "asynchronous":
         check_engine(config.engine)
         if settings["vector"] != "sync":
