@@ -107,6 +107,8 @@ class VectorObject:
         """Void the rows of the environments that have begun an episode in this step, and note those that will in the next one."""
         idle = self.waiting
         self.idle = idle if idle.any() else None
+        if (idle & done).any():
+            raise ValueError("an episode has ended in the step that began it, which is none in the mode NEXT_STEP")
         reward[idle] = 0
         term[idle] = trunc[idle] = False
         self.first[idle] = next_obs[idle]

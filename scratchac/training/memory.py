@@ -34,33 +34,36 @@ class Rollout:
     def __init__(self, dtype: DTypeLike = np.float32):
         self.dtype = dtype
         self.rows: list[tuple[np.ndarray, ...]] = []
-        self.idle: dict[int, np.ndarray] = {}
 
-    def add(self, *row: np.ndarray, idle: np.ndarray | None = None) -> None:
-        """Append one step of all environments, in the order of `Batch`. The arrays are not copied: do not change them later.
-
-        idle    (N,) environments that have taken no step; None if all have
-        """
-        if idle is not None:
-            self.idle[len(self.rows)] = idle
+    def add(self, *row: np.ndarray) -> None:
+        """Append one step of all environments, in the order of `Batch`. The arrays are not copied: do not change them later."""
         self.rows.append(row)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self) -> Batch:
-        """Return all collected steps as a Batch, and remove them. Floats get the rollout's dtype, whole numbers keep theirs.
-
-        If environments were idle, the Batch has their other steps alone, as those of a single environment, (K, 1): all of the first
-        one, then all of the second one, and so on. Every last step is then a truncation, as the end of a rollout is in `returns`.
-        """
+        """Return all collected steps as a Batch, and remove them. Floats get the rollout's dtype, whole numbers keep theirs."""
         columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
-        if self.idle:
-            real = np.array([~self.idle[t] if t in self.idle else np.ones(len(self.rows[t][2]), bool) for t in range(len(self))])
-            columns[5] = np.concatenate([columns[5][:-1], columns[5][-1:] | ~columns[4][-1:]])
-            columns = [x.swapaxes(0, 1)[real.T][:, None] for x in columns]
-        self.rows, self.idle = [], {}
+        self.rows = []
         return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
+
+
+def without_idle(batch: Batch, idle: list[np.ndarray | None]) -> Batch:
+    """A Batch without the rows of environments that have taken no step; the same one if all have taken every step.
+
+    The others become the steps of a single environment, (K, 1): all of the first one, then all of the second one, and so on. Its
+    rows are not consecutive where one ends and the next one begins; so the last row of each is a truncation. For the estimators
+    in `returns` this is what the end of a rollout is: the recursion is cut, and V(s′) replaces what would have followed.
+
+    idle    of each step, which environments have taken none, (N,); None if all have
+    """
+    if all(x is None for x in idle):
+        return batch
+    real = np.array([np.ones(batch.rewards.shape[1], bool) if x is None else ~x for x in idle])             # (T, N)
+    trunc = batch.trunc.copy()
+    trunc[-1] = np.maximum(trunc[-1], 1 - batch.term[-1])
+    return Batch(*(x.swapaxes(0, 1)[real.T][:, None] for x in batch._replace(trunc=trunc)))
 
 
 class Transitions(NamedTuple):
@@ -105,8 +108,13 @@ class ReplayBuffer:
         """Bytes of memory."""
         return sum(array.nbytes for array in self.data.values())
 
-    def add(self, **rows: np.ndarray) -> None:
-        """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
+    def add(self, *, idle: np.ndarray | None = None, **rows: np.ndarray) -> None:
+        """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied.
+
+        idle    (N,) rows that are none; None if all are
+        """
+        if idle is not None:
+            rows = {name: x[~idle] for name, x in rows.items()}
         n = len(rows["rewards"])
         where: Any = slice(self.cursor, self.cursor + n)                    # faster than an array of indices
         if self.cursor + n > self.capacity:
