@@ -249,7 +249,8 @@ def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: 
     """The returns (episodes,) of new episodes, episode i seeded with seed + i; deterministic unless `explore`.
 
     agent    anything with a method `act(obs, explore)`, as agents have
-    env      Gymnasium id, a game's name, a callable that makes environments, or one environment
+    env      Gymnasium id, a game's name, a callable that makes environments, one environment, or a vectorised one, of which new
+             single ones play
 
     Raises UserError for an environment that the agent does not fit, and EnvironmentFailed for one that raises an error.
     """

@@ -17,6 +17,7 @@ from scratchac.environments.instance import maker_of
 from scratchac.environments.vector import VectorEnv
 from scratchac.environments.vector_object import VectorObject
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError
+from scratchac.experiments.given import arguments_from
 from scratchac.experiments.run import Run
 from scratchac.training.memory import Batch as Rows
 from scratchac.training.memory import without_idle
@@ -283,6 +284,7 @@ def test_a_run_is_evaluated_in_single_environments_with_their_wrappers(tmp_path,
     agent = scratchac.train("a2c", wrappers.RecordEpisodeStatistics(made), 60, out=tmp_path / "run", eval_every=30, **SMALL)
     config, summary = Run.open(tmp_path / "run").config, summary_of(tmp_path / "run")
     assert (config["vector"], config["env"], config["env_is_callable"]) == ("object", "CartPole-v1", True)
+    assert "vector" not in arguments_from(tmp_path / "run", env="CartPole-v1")                      # that of another training
     assert summary["eval_episodes"] == 1 and summary["eval_mean"] == 3.5 == scratchac.evaluate(agent, made, 2).mean()
 
 
@@ -395,5 +397,5 @@ def test_errors_are_one_line(made, kind, message):
 
 
 def test_an_object_is_trained_in_and_not_made_by_a_callable():
-    with pytest.raises(UserError, match="not an environment of Gymnasium's"):
+    with pytest.raises(UserError, match="<lambda> is a vectorised environment, and here is place for a single one"):
         scratchac.train("a2c", lambda: Batch(2, MODES[0]), 60, **SMALL)
