@@ -143,6 +143,30 @@ def test_a_seed_begins_the_same_episodes():
     assert not np.array_equal(firsts[0], firsts[2]) and len(np.unique(firsts[0][:, 2])) == 4
 
 
+def test_the_seed_also_reaches_what_no_reset_seeds():
+    class Deaf(Batch):
+        def reset(self, *, seed=None, options=None):
+            return super().reset(options=options)
+
+    one, other = (VectorObject(maker_of(Deaf(2, MODES[0])), 2, seed=4).reset() for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_environments_that_wait_show_a_first_observation():
+    """Of an episode that they have begun; the last one may have no legal action. A reset ends the waiting."""
+    envs = VectorObject(maker_of(Batch(3, AutoresetMode.NEXT_STEP)), 3, 0)
+    first = envs.reset()
+    for _ in range(20):
+        start, _, next_obs, term, trunc = envs.step(np.zeros((3, 1)))
+        first = np.where((next_obs[:, 1] == 0)[:, None], next_obs, first)
+        np.testing.assert_array_equal(start[term | trunc], first[term | trunc])
+        np.testing.assert_array_equal(start[~(term | trunc)], next_obs[~(term | trunc)])
+    while not envs.waiting.any():
+        envs.step(np.zeros((3, 1)))
+    envs.reset()
+    assert envs.idle is None and envs.step(np.zeros((3, 1)))[2][:, 1].tolist() == [1] * 3 and envs.idle is None
+
+
 class Mixed(Clock):
     """A Clock with a Dict of a vector and a number."""
 
@@ -177,12 +201,18 @@ def test_actions_are_elements_of_the_action_space():
     class Asks(Batch):
         def step(self, actions):
             assert self.action_space.contains(actions)
+            actions[:] = 0
             return super().step(actions)
 
     for single in (Discrete(3, start=-1), Box(-2, 5, (2,), np.float32), Box(0, 9, (1,), np.int64)):
         made = Asks(3, AutoresetMode.NEXT_STEP)
         made.single_action_space, made.action_space = single, batch_space(single, 3)
         assert scratchac.train("a2c", made, 60, **SMALL).step >= 60
+    actions = np.ones((3, 1), np.int64)                                     # a rollout may hold this array
+    envs = VectorObject(maker_of(made), 3, 0)
+    envs.reset()
+    envs.step(actions)
+    assert actions.all()
 
 
 # -- learning ------------------------------------------------------------------------------------------------------------
@@ -218,9 +248,13 @@ def test_a_rollout_without_idle_steps_gives_the_same_advantages(rng):
 @pytest.mark.parametrize("algorithm, n", [("a2c", 3), ("ppo", 3), ("reinforce", 1), ("actor-critic", 1), ("td3", 3), ("sac", 1)])
 def test_nothing_is_learnt_from_an_idle_step(algorithm, n, monkeypatch):
     """All transitions that an agent learns from are true, none counts twice, and episodes have their own lengths and returns."""
-    seen, rows = [], []
+    class Diary(scratchac.Callback):
+        def on_episode(self, agent, total, length):
+            episodes.append((total, length))
+
+    seen, episodes = [], []
     family = scratchac.algorithms.find(algorithm)
-    options = {"hidden": (4,), "quiet": True, "on_row": rows.append}
+    options = {"hidden": (4,), "quiet": True, "callbacks": [Diary()]}
     options |= {"rollout": 7} if n == 3 and family.family == "on-policy" else {}
     options |= {"batch_size": 21} if algorithm == "ppo" else {}
     if family.family == "off-policy":
@@ -241,7 +275,11 @@ def test_nothing_is_learnt_from_an_idle_step(algorithm, n, monkeypatch):
     np.testing.assert_array_equal(reward, 10 * obs[:, 0] + next_obs[:, 1])
     assert len(np.unique(obs, axis=0)) == size                              # the number drawn tells environments apart
     assert not term[obs[:, 0] % 2 == 1].any() and term[obs[:, 0] % 2 == 0].any()
-    assert 2 <= rows[-1]["length_mean"] <= 4 and rows[-1]["episodes"] > 25 / n
+    assert len(episodes) > 25
+    for total, length in episodes:                                          # 1 + … + length, and 10 · episode in each step
+        assert 2 <= length <= 4 and (total - length * (length + 1) / 2) % (10 * length) == 0
+    if agent.normaliser:
+        assert agent.normaliser.count == size
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -52,7 +52,6 @@ class VectorObject:
         self.space: Any = self.object.single_observation_space
         self.observation_space: Any = observed(self.space)
         self.action_space: Any = self.object.single_action_space
-        self.action_dtype = getattr(self.object.action_space, "dtype", None)
         self.mode = _mode_of(self.object, self.name)
         self.own = isinstance(self.object.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         if isinstance(self.object, SyncVectorEnv | AsyncVectorEnv) and self.mode is AutoresetMode.NEXT_STEP:
@@ -83,7 +82,7 @@ class VectorObject:
         """Return (obs, reward, next_obs, term, trunc), as `VectorEnv.step` does. Rows of environments that were `idle` are void."""
         self.steps += 1
         with self._failing(f"at step {self.steps}"):
-            came = self.object.step(np.array(actions, self.action_dtype))
+            came = self.object.step(np.array(actions))           # some change the array
             if not isinstance(came, tuple | list) or len(came) != 5:
                 raise ValueError("step has not returned (observations, rewards, terminations, truncations, info)")
             next_obs = self._seen(came[0])
@@ -93,7 +92,7 @@ class VectorObject:
             done = term | trunc
             self.obs = next_obs
             if self.mode is AutoresetMode.NEXT_STEP:
-                self._next_step(next_obs, reward, term, trunc, done)
+                self._next_step(next_obs, reward, done)
             elif done.any() and self.mode is AutoresetMode.SAME_STEP:
                 next_obs = next_obs.copy()
                 next_obs[done] = self._last(came[4], done)
@@ -103,14 +102,13 @@ class VectorObject:
                     raise ValueError("reset with options['reset_mask'] has changed other environments than those of the mask")
         return self.obs, reward, next_obs, term, trunc
 
-    def _next_step(self, next_obs: np.ndarray, reward: np.ndarray, term: np.ndarray, trunc: np.ndarray, done: np.ndarray) -> None:
-        """Void the rows of the environments that have begun an episode in this step, and note those that will in the next one."""
+    def _next_step(self, next_obs: np.ndarray, reward: np.ndarray, done: np.ndarray) -> None:
+        """Note which environments have begun an episode in this step, which earns nothing, and which will in the next one."""
         idle = self.waiting
         self.idle = idle if idle.any() else None
         if (idle & done).any():
             raise ValueError("an episode has ended in the step that began it, which is none in the mode NEXT_STEP")
         reward[idle] = 0
-        term[idle] = trunc[idle] = False
         self.first[idle] = next_obs[idle]
         self.waiting = done
         if done.any():                          # the agent is asked for actions, so it gets an observation that has some
