@@ -13,7 +13,7 @@ import numpy as np
 import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
-from scratchac.environments.instance import Instance, maker_of
+from scratchac.environments.instance import Instance, VectorInstance, maker_of
 from scratchac.environments.make import check_arguments, close, make, name_of, versioned
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
@@ -31,6 +31,8 @@ from scratchac.parallel.workers import end_if_unguarded
 from scratchac.schedules import written
 from scratchac.training import evaluation
 from scratchac.training.agent import Agent
+
+Env = str | gym.Env | gym.vector.VectorEnv | Callable[..., Any]     # what is trained in
 
 if TYPE_CHECKING:
     from scratchac.algorithms.a2c import A2C
@@ -70,7 +72,7 @@ def train(algorithm: Literal["discrete-sac"], *args: Any, **options: Any) -> "Di
 def train(algorithm: str, *args: Any, **options: Any) -> Agent: ...
 
 
-def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None, steps: int | None = None, seed: int = 0, *,
+def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed: int = 0, *,
           backend: str | None = None, out: Any = None, quiet: bool | None = None, video: bool = False,
           vector: Literal["sync", "async", "compiled", "envpool", "auto"] = "sync", randomise: bool = False,
           preset: str | dict[str, Any] | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
@@ -82,7 +84,8 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
 
     Args:
         algorithm: a name in `scratchac.algorithms.ALGORITHMS`, such as "a2c"
-        env: Gymnasium id, a game's name, a callable that makes environments, or one environment; else the algorithm's default
+        env: Gymnasium id, a game's name, a callable that makes environments, one environment, or a vectorised one, such as
+            gymnasium.make_vec makes, with as many environments as `envs` says if that is given; else the algorithm's default
         steps: environment steps; the preset's number if not given
         seed: seed of all random numbers
         backend: auto, numpy, numba or cupy; if not given, $SCRATCHAC_BACKEND or auto
@@ -122,12 +125,12 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
     agent_class = algorithms.find(algorithm)
     env = session.meant(algorithm, maker_of(env), preset, quiet)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
-    given = tuned | hyperparameters | ({} if steps is None else {"steps": steps})
+    given = tuned | _as_many(env, agent_class) | hyperparameters | ({} if steps is None else {"steps": steps})
     config = configure(agent_class.config_class, algorithm, given, besides=inspect.signature(train).parameters)
     seed = whole("--seed", seed, 0)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
-    eval_episodes = conclusion.evaluation_of({}, eval_episodes)
+    asked, eval_episodes = eval_episodes, conclusion.evaluation_of({}, eval_episodes)
     plan = Plan.of({"eval_every": eval_every, "stop_at": stop_at, "patience": patience})
     called = calls.checked(on_row, callbacks)
     if not isinstance(vector, str):
@@ -139,6 +142,8 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
     env_args = tuned_env_args | check_arguments(env_args)
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
+        if isinstance(env, VectorInstance) and (out is not None or plan.every):
+            eval_episodes = conclusion.evaluable(env, eval_episodes, bool(asked or plan.every), quiet)
         settings: dict[str, Any] = {"randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
                                     "checkpoint_every": checkpoint_every, "eval_episodes": eval_episodes, **plan.settings()}
         settings = {"vector": session.vector_mode(vector, agent_class, env, settings, quiet)} | settings
@@ -167,13 +172,13 @@ def train(algorithm: str, env: str | gym.Env | Callable[..., Any] | None = None,
 
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool | None = None, video: bool = False,
-           env: str | gym.Env | Callable[..., Any] | None = None, eval_episodes: int | None = None, new_episodes: bool = False,
+           env: Env | None = None, eval_episodes: int | None = None, new_episodes: bool = False,
            callbacks: Sequence[Callback] = ()) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
     bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic, and those of
-    EnvPool, begin new episodes, and in A3C timing decides which worker's step comes first.
+    EnvPool or in a vectorised environment, begin new episodes, and in A3C timing decides which worker's step comes first.
     For this the actions of the episodes in progress are repeated, which takes long if the environment is slow. With `new_episodes`
     they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
@@ -239,12 +244,13 @@ def load(run_dir: Any, best: bool = False, checkpoint: Any = None) -> Agent:
     return restoring.restore(Run.open(run_dir), best, None if checkpoint is None else as_path(checkpoint))[0]
 
 
-def evaluate(agent: Any, env: str | gym.Env | Callable[..., Any], episodes: int = 100, seed: int = 0, explore: bool = False,
+def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: bool = False,
              **env_args: Any) -> np.ndarray:
     """The returns (episodes,) of new episodes, episode i seeded with seed + i; deterministic unless `explore`.
 
     agent    anything with a method `act(obs, explore)`, as agents have
-    env      Gymnasium id, a game's name, a callable that makes environments, or one environment
+    env      Gymnasium id, a game's name, a callable that makes environments, one environment, or a vectorised one, of which new
+             single ones play
 
     Raises UserError for an environment that the agent does not fit, and EnvironmentFailed for one that raises an error.
     """
@@ -254,7 +260,7 @@ def evaluate(agent: Any, env: str | gym.Env | Callable[..., Any], episodes: int 
     return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **env_args)
 
 
-def make_agent(algorithm: str, env: str | gym.Env | Callable[..., Any], seed: int = 0, *, env_args: dict[str, Any] | None = None,
+def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, Any] | None = None,
                preset: str | None = None, **hyperparameters: Any) -> Agent:
     """An untrained agent for an environment (id, callable or object), with the preset and hyperparameters that `train` would use.
 
@@ -263,7 +269,7 @@ def make_agent(algorithm: str, env: str | gym.Env | Callable[..., Any], seed: in
     algorithm, env = algorithms.spelt(algorithm), versioned(maker_of(env))
     agent_class, seed = algorithms.find(algorithm), whole("--seed", seed, 0)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
-    config = configure(agent_class.config_class, algorithm, tuned | hyperparameters)
+    config = configure(agent_class.config_class, algorithm, tuned | _as_many(env, agent_class) | hyperparameters)
     env_args = tuned_env_args | check_arguments(env_args)
     made = make(env, **env_args)
     close(made)
@@ -276,7 +282,12 @@ def make_agent(algorithm: str, env: str | gym.Env | Callable[..., Any], seed: in
 def _preset(algorithm: str, env: Any, name: str | dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The hyperparameters and the environment's arguments of a preset. An environment that is made already takes no arguments."""
     tuned, env_args = find_preset(algorithm, name_of(env), name)
-    return tuned, {} if isinstance(env, Instance) else env_args
+    return tuned, {} if isinstance(env, Instance | VectorInstance) else env_args
+
+
+def _as_many(env: Any, agent_class: Any) -> dict[str, Any]:
+    """The hyperparameter `envs` of a vectorised environment, which goes before that of a preset; nothing for any other."""
+    return {"envs": env.n} if isinstance(env, VectorInstance) and "envs" in agent_class.config_class.__dataclass_fields__ else {}
 
 
 def _about(algorithm: str, env: Any, seed: int, config: Any, made: Any, settings: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class CompiledWorlds:
     workers = None                      # all in this process
     quiet = True                        # nothing is repeated to restore a state
     restores = True
+    idle = None                         # every world takes every step
     members: tuple[Any, ...] = ()       # there are no environments of Gymnasium's
 
     def __init__(self, env: Any, n: int, seed: Any, **options: Any):

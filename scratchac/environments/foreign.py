@@ -10,6 +10,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.envs import registration
 
 # what an id begins with → the module that registers it, the package that this needs, and the command that installs both
@@ -22,6 +23,8 @@ OWN_CLASS = "a subclass of gymnasium.Env has to translate its reset and step"
 
 def remedy(made: Any) -> str | None:
     """What an environment is that is not one of Gymnasium's, and what to do; None if it is nothing known."""
+    if isinstance(made, gym.vector.VectorEnv):
+        return "a vectorised environment, and here is place for a single one; from Python, env takes the object itself"
     packages = {above.__module__.partition(".")[0] for above in type(made).__mro__}
     if "gym" in packages:
         version = _version(type(made.unwrapped))

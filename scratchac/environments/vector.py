@@ -43,6 +43,7 @@ class VectorEnv:
 
     quiet = True
     restores = True             # whether `load_state` can restore episodes at all
+    idle: np.ndarray | None = None      # (N,) environments whose last step was none (see `vector_object.py`); None without such
 
     def __init__(self, env: Any, n: int, seed: Any, vector: str = "sync", randomise: bool = False,
                  step_timeout: float | None = None, **kwargs: Any):

@@ -3,6 +3,10 @@
 from typing import Any
 
 from scratchac.algorithms.config import whole
+from scratchac.environments.flattened import alike, observed, shortened
+from scratchac.environments.instance import VectorInstance
+from scratchac.environments.make import close, make
+from scratchac.environments.seeding import held_by
 from scratchac.errors import CheckpointError, EnvironmentFailed, UserError, WriteError, one_line
 from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.restoring import restore
@@ -20,6 +24,40 @@ def evaluation_of(config: dict[str, Any], episodes: Any) -> int:
     if episodes is None:
         episodes = config.get("eval_episodes", EVALUATION_EPISODES)        # runs of version 0.1.0 do not say it
     return whole("--eval-episodes", episodes, 0, MOST_EPISODES)
+
+
+def evaluable(env: VectorInstance, episodes: int, asked: bool, quiet: bool) -> int:
+    """The episodes of the evaluation at the end: none if there is no single environment, which a message says.
+
+    Raises UserError if that is so and evaluations are `asked` for.
+    """
+    why = why_not_evaluated(env)
+    if why is None:
+        return episodes
+    if asked:
+        raise UserError(f"evaluations play in single environments, and {why}; scratchac.evaluate(agent, env) plays in "
+                        "one that you make")
+    if not quiet:
+        tell(f"there will be no evaluation: {why}; scratchac.evaluate(agent, env) takes an environment that you make")
+    return 0
+
+
+def why_not_evaluated(env: VectorInstance) -> str | None:
+    """Why there is no single environment of the same task, in words; None if there is one."""
+    if env.none:
+        return env.none
+    try:
+        made = make(env)
+    except UserError as error:
+        return str(error)
+    close(made)
+    own, seen = env.env.single_action_space, observed(env.env.single_observation_space)
+    if not alike(seen, made.observation_space) or made.action_space != own:
+        return (f"a single {env.__name__} has the spaces {shortened(made.observation_space)} and {shortened(made.action_space)}, "
+                f"not {shortened(seen)} and {shortened(own)}")
+    if {id(x) for x in held_by(made)} & {id(x) for x in held_by(env.env)}:
+        return f"the first function of this {env.__name__} gives an environment that is trained in"
+    return None
 
 
 def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:

@@ -73,6 +73,8 @@ def _of_a_run(config: dict[str, Any], env: str | None) -> dict[str, Any]:
         raise UserError(f"this run was trained on the callable {config['env']}: --env names another environment, or train from "
                         "Python")
     kept = {name: config[name] for name in KEPT if config.get(name) is not None}
+    if kept["vector"] == "object":                          # no other environment is one
+        del kept["vector"]
     return kept | {"hyperparameters": asdict(hyperparameters_of(config))}
 
 

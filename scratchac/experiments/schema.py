@@ -74,7 +74,7 @@ _SPACE = Record({"kind": Text(r"\w+")},
                 dict.fromkeys(("n", "start", "dtype", "shape", "range", "low", "high", "parts"), Anything()))
 CONFIG = Record(
     {"algorithm": Text(), "env": Text(), "env_is_callable": FLAG, "seed": Whole(0, math.inf), "backend": Text(),
-     "vector": OneOf(("sync", "async", "compiled", "envpool")), "randomise": FLAG, "env_args": Arguments(),
+     "vector": OneOf(("sync", "async", "compiled", "envpool", "object")), "randomise": FLAG, "env_args": Arguments(),
      "hyperparameters": Named(Anything()), "observation_space": _SPACE, "action_space": _SPACE},
     {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
      "step_timeout": Maybe(Number(0)), "eval_every": Maybe(Whole(1)), "stop_at": Maybe(Number()), "patience": Maybe(Whole(1)),

@@ -16,10 +16,12 @@ from scratchac.algorithms.saving import adopt
 from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
+from scratchac.environments.instance import VectorInstance
 from scratchac.environments.make import close, make, name_of, require_copies, versioned
 from scratchac.environments.pool import PoolEnv
 from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
+from scratchac.environments.vector_object import VectorObject, vector_object
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.experiments.callbacks import Callback
 from scratchac.experiments.conclusion import conclude
@@ -38,7 +40,7 @@ from scratchac.training.selfplay import SelfPlay
 
 LARGE = 2**28                   # from this size of the replay buffer on, in bytes, a checkpoint's size is announced
 
-Environments = VectorEnv | CompiledWorlds | SelfPlay      # those of a training
+Environments = VectorEnv | CompiledWorlds | SelfPlay | VectorObject      # those of a training
 
 _entering = threading.Lock()
 _computing: Counter[int] = Counter()        # thread → blocks of `backend` that it is in
@@ -116,7 +118,12 @@ def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space)
 
 
 def vector_mode(vector: str, agent_class: Any, env: Any, settings: dict[str, Any], quiet: bool) -> str:
-    """What "auto" stands for: "compiled" where that is possible and Numba is the active backend, else "sync"; others stay."""
+    """What "auto" stands for: "compiled" where that is possible and Numba is the active backend, else "sync"; others stay.
+
+    "object" is what a vectorised environment has in config.json.
+    """
+    if isinstance(env, VectorInstance) and vector in ("sync", "auto"):
+        return "object"
     if vector != "auto":
         return vector
     if agent_class.family == "asynchronous":
@@ -135,6 +142,10 @@ def vector_mode(vector: str, agent_class: Any, env: Any, settings: dict[str, Any
 
 def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dict[str, Any]) -> Environments:
     """The environments that an agent trains in. Raises UserError for settings that exclude each other."""
+    if isinstance(env, VectorInstance):
+        return vector_object(agent_class, config, env, seed, settings)
+    if settings["vector"] == "object":
+        raise UserError(f"this run was trained in a vectorised environment (gymnasium.vector.VectorEnv), not in {name_of(env)}")
     if agent_class.family == "asynchronous":
         check_engine(config.engine)
         if settings["vector"] != "sync":

@@ -17,10 +17,15 @@ class Episodes:
         self.finished = 0
         self.recent: deque[tuple[float, int]] = deque(maxlen=window)        # (return, length) of the last ones finished
 
-    def add(self, rewards: np.ndarray, done: np.ndarray) -> None:
-        """Add one step of all environments: its rewards (N,), and which episodes it ended (N,)."""
+    def add(self, rewards: np.ndarray, done: np.ndarray, idle: np.ndarray | None = None) -> None:
+        """Add one step of all environments: its rewards (N,), and which episodes it ended (N,).
+
+        idle    (N,) environments that have begun an episode and taken no step; None if all have taken one
+        """
         self.returns += rewards
         self.lengths += 1
+        if idle is not None:
+            self.lengths[idle] = 0
         for i in np.flatnonzero(done):
             self.end(int(i))
 

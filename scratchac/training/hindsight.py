@@ -70,12 +70,15 @@ class HindsightBuffer(ReplayBuffer):
         except EnvironmentFailed as error:
             raise UserError(f"--hindsight: {name}: {error}") from error
 
-    def add(self, **rows: np.ndarray) -> None:
+    def add(self, *, idle: np.ndarray | None = None, **rows: np.ndarray) -> None:
         """Append a transition of each environment, and those with further goals of the episodes that have ended.
 
         An observation that is not the one that followed before begins an episode: a resumed run may have lost the one before.
         Raises EnvironmentFailed if the rewards cannot be computed.
+
+        idle    None: vectorised environments, which may be idle, are not trained in with further goals
         """
+        assert idle is None
         super().add(**rows)
         copies = {name: np.array(rows[name], array.dtype) for name, array in self.data.items()}    # (N, …)
         for i, episode in enumerate(self.episodes):

@@ -13,7 +13,7 @@ from scratchac.errors import EnvironmentFailed, TrainingError, UserError
 from scratchac.training.agent import Agent, AsynchronousAgent, Metrics, OffPolicyAgent, OnPolicyAgent
 from scratchac.training.checks import LONGEST, NEVER_ENDS, require_finite
 from scratchac.training.interaction import Interaction
-from scratchac.training.memory import Rollout
+from scratchac.training.memory import Rollout, without_idle
 
 # Called after every update as report(agent, interaction, metrics, update_seconds, updates); training ends when it returns True.
 Report = Callable[[Any, Interaction, Metrics, float, int], bool]
@@ -27,7 +27,7 @@ one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 def train(agent: Agent, envs: Any, steps: float, report: Report, under_way: dict[str, Any] | None = None) -> None:
     """Run the training loop for this agent until it has taken `steps` environment steps.
 
-    envs        a VectorEnv or SelfPlay
+    envs        a VectorEnv, or anything with its interface
     under_way   `Interaction.state` of an earlier part of the same training, to continue exactly from there
 
     Raises TrainingError when a value is not finite.
@@ -47,7 +47,7 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
     """
     envs, episodes, rollout = interaction.envs, interaction.episodes, Rollout(agent.dtype)
     while agent.step < steps:
-        complete = False
+        complete, idle = False, []
         while not complete:
             t = episodes.lengths.copy()
             try:
@@ -58,14 +58,18 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
                 require_finite(agent.step, agent.dtype, actions=actions[None])
             next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
             rollout.add(interaction.obs, actions, rewards, next_obs, term, trunc, t)
+            idle.append(envs.idle)
             done = term | trunc
-            episodes.add(rewards, done)
+            episodes.add(rewards, done, envs.idle)
             interaction.obs = next_start
             complete = done.all() if agent.horizon is None else len(rollout) == agent.horizon
             if len(rollout) == LONGEST and not complete and agent.horizon is None:
                 raise EnvironmentFailed(NEVER_ENDS)
         batch = rollout.take()
         require_finite(agent.step, agent.dtype, observations=batch.obs, rewards=batch.rewards, next_observations=batch.next_obs)
+        batch = without_idle(batch, idle)
+        if not batch.rewards.size:
+            continue
         started = time.perf_counter()
         try:
             metrics = agent.update(batch)
@@ -97,16 +101,17 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
         promises.begin(episodes.lengths == 0, obs, actions)
         next_start, rewards, next_obs, term, trunc = envs.step(agent.dist.to_env(actions))
         require_finite(agent.step, agent.dtype, rewards=rewards[None], next_observations=next_obs[None])
-        agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc)
-        if agent.normaliser:
-            agent.normaliser.update(obs)
+        agent.memory.add(obs=obs, actions=actions, rewards=rewards, next_obs=next_obs, term=term, trunc=trunc, idle=envs.idle)
+        real = obs if envs.idle is None else obs[~envs.idle]                # of the environments that have taken a step
+        if agent.normaliser and len(real):
+            agent.normaliser.update(real)
         done = term | trunc
         promises.add(rewards, next_obs, term, done)
-        episodes.add(rewards, done)
+        episodes.add(rewards, done, envs.idle)
         agent.restart(done)
-        agent.step += envs.n
+        agent.step += len(real)
         interaction.obs = next_start
-        interaction.since_update += envs.n
+        interaction.since_update += len(real)
         metrics, updates, started = {}, 0, time.perf_counter()
         if agent.step >= config.learning_starts and interaction.since_update >= config.train_every:
             interaction.since_update = 0

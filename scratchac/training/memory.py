@@ -49,6 +49,23 @@ class Rollout:
         return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
 
 
+def without_idle(batch: Batch, idle: list[np.ndarray | None]) -> Batch:
+    """A Batch without the rows of environments that have taken no step; the same one if all have taken every step.
+
+    The others become the steps of a single environment, (K, 1): all of the first one, then all of the second one, and so on. Its
+    rows are not consecutive where one ends and the next one begins; so the last row of each is a truncation. For the estimators
+    in `returns` this is what the end of a rollout is: the recursion is cut, and V(s′) replaces what would have followed.
+
+    idle    of each step, which environments have taken none, (N,); None if all have
+    """
+    if all(x is None for x in idle):
+        return batch
+    real = np.array([np.ones(batch.rewards.shape[1], bool) if x is None else ~x for x in idle])             # (T, N)
+    trunc = batch.trunc.copy()
+    trunc[-1] = np.maximum(trunc[-1], 1 - batch.term[-1])
+    return Batch(*(x.swapaxes(0, 1)[real.T][:, None] for x in batch._replace(trunc=trunc)))
+
+
 class Transitions(NamedTuple):
     """A minibatch of B transitions, in random order."""
 
@@ -91,8 +108,13 @@ class ReplayBuffer:
         """Bytes of memory."""
         return sum(array.nbytes for array in self.data.values())
 
-    def add(self, **rows: np.ndarray) -> None:
-        """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied."""
+    def add(self, *, idle: np.ndarray | None = None, **rows: np.ndarray) -> None:
+        """Append N transitions: obs, actions, rewards, next_obs, term and trunc, each with N rows. The values are copied.
+
+        idle    (N,) rows that are none; None if all are
+        """
+        if idle is not None:
+            rows = {name: x[~idle] for name, x in rows.items()}
         n = len(rows["rewards"])
         where: Any = slice(self.cursor, self.cursor + n)                    # faster than an array of indices
         if self.cursor + n > self.capacity:

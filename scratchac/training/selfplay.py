@@ -33,6 +33,7 @@ class SelfPlay:
 
     workers = None                      # all in this process
     restores = True
+    idle = None                         # every game takes every step
     quiet = True                        # its moves are repeated at once, so there is no message about it
     agent: Any
 
