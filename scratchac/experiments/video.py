@@ -1,6 +1,7 @@
 """A video of a policy: video.mp4 if the `video` extra is installed, otherwise video.gif."""
 
 import importlib.util
+import io
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -73,6 +74,19 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
     """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES, without captions. Raises as `record` does."""
     with _film(agent, env, episodes, seed, (), kwargs) as (shots, _):
         return [frame for frame, _ in shots]
+
+
+def as_gif(path: Path) -> bytes:
+    """The content of a GIF, or a GIF of the pictures in an MP4."""
+    if path.suffix == ".gif":
+        return path.read_bytes()
+    import imageio_ffmpeg
+
+    with closing(imageio_ffmpeg.read_frames(str(path))) as found:
+        about = next(found)
+        file = io.BytesIO()
+        _gif(file, (Image.frombytes("RGB", about["size"], frame) for frame in found), about["fps"])
+    return file.getvalue()
 
 
 # -- frames --------------------------------------------------------------------------------------------------------------
