@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from textwrap import indent
@@ -61,6 +61,19 @@ def hyperparameters_of(agent: Agent) -> dict[str, Any]:
     return {name: about[name] for name in ("algorithm", "env", "seed")} | about["hyperparameters"] | arguments
 
 
+def _imported(name: str) -> Any:
+    """The module that a log needs. Raises UserError if it is missing, or fails."""
+    try:
+        module = import_module(name)
+        if not getattr(module, "__file__", None):           # a folder of this name, as wandb makes one, is no package
+            raise ModuleNotFoundError
+        return import_module("scratchac.experiments.event_files") if name == "tensorboard" else module
+    except ModuleNotFoundError:
+        raise UserError(f"--log {name} needs a package that is missing: {INSTALL[name]}") from None
+    except Exception as error:
+        raise UserError(f"--log {name}: its package cannot be imported: {one_line(error)}") from error
+
+
 class Log(Callback):
     """What both logs share. It begins with the first row: until then a resumed folder stays as it is.
 
@@ -72,9 +85,8 @@ class Log(Callback):
     goes_on = True                                          # whether it is tried again after an error
 
     def __init__(self, folder: Any = None, quiet: bool = False):
-        found = find_spec(self.name)
-        if found is None or found.origin is None:           # no origin: just a folder of this name
-            raise UserError(f"--log {self.name} needs a package that is missing: {INSTALL[self.name]}")
+        # Now, since it takes about a second, which would count as training.
+        self.package = _imported(self.name)
         self.given = None if folder is None else Path(os.fsdecode(folder))
         self.quiet = quiet
 
@@ -100,6 +112,7 @@ class Log(Callback):
             final = {f"final/{name}": float(x) for name, x in summary.items() if name.endswith(("eval_mean", "eval_std"))}
             self._try(agent, self.conclude, agent.step, final, film)
         if self.begun:
+            self.told = ""                                  # also after an error: what has been logged is then kept
             self._try(agent, self.close)
 
     def _try(self, agent: Agent, do: Callable[..., None], *arguments: Any) -> None:
@@ -154,21 +167,18 @@ class TensorBoard(Log):
 
     def begin(self, agent: Agent) -> None:
         """Note hyperparameters and configuration; they are written with the first numbers."""
-        from scratchac.experiments import event_files
-
         assert self.folder is not None
-        self.events = event_files
-        self.file = event_files.EventFile(self.folder, self.after)
+        self.file = self.package.EventFile(self.folder, self.after)
         config = indent(json.dumps(agent.about, indent=2, default=str), "    ")             # code, in Markdown
-        self.first = [event_files.started(hyperparameters_of(agent)), event_files.text("config", config)]
+        self.first = [self.package.started(hyperparameters_of(agent)), self.package.text("config", config)]
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Write numbers. Raises WriteError."""
-        self._write(step, [self.events.scalar(name, x) for name, x in values.items()])
+        self._write(step, [self.package.scalar(name, x) for name, x in values.items()])
 
     def conclude(self, step: int, values: dict[str, float], film: Path | None) -> None:
         """Write numbers and the film, as a GIF. Raises WriteError."""
-        self._write(step, [*(self.events.scalar(name, x) for name, x in values.items()), self.events.ended()])
+        self._write(step, [*(self.package.scalar(name, x) for name, x in values.items()), self.package.ended()])
         if film is None:
             return
         from scratchac.experiments.video import as_gif
@@ -177,7 +187,7 @@ class TensorBoard(Log):
         if len(data) > MOST_FILM:
             tell(f"log tensorboard: without the film, which has {len(data):,} bytes as a GIF; at most {MOST_FILM:,} are logged")
             return
-        self._write(step, [self.events.picture("film", data)])
+        self._write(step, [self.package.picture("film", data)])
 
     def _write(self, step: int, values: list[Any]) -> None:
         first, self.first = self.first, []                  # if they cannot be written, the file keeps them
@@ -199,22 +209,22 @@ class WandB(Log):
     goes_on = False
 
     def __init__(self, project: str = "scratchac", folder: Any = None, quiet: bool = False, **options: Any):
-        super().__init__(folder, quiet)
         self.options = {"project": project, "mode": os.environ.get("WANDB_MODE", "offline")} | options
         if self.options["mode"] == "offline":
-            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")     # else errors of wandb itself are reported, offline too
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")     # else it may report its own errors, offline too
+        super().__init__(folder, quiet)
 
     def begin(self, agent: Agent) -> None:
         """Begin a run. Raises WriteError for a folder wandb that is a link, and what wandb raises."""
-        import wandb
-
-        self.wandb, folder = wandb, self.folder
-        if folder is not None and (folder / "wandb").is_symlink():
-            raise WriteError(f"{folder / 'wandb'} is a link, and links are not followed")
+        folder = self.folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / "wandb").is_symlink():
+                raise WriteError(f"{folder / 'wandb'} is a link, and links are not followed")
         name = None if folder is None else f"{folder.resolve().name}{f'-from-{self.after}' if self.after else ''}"
         defaults = {"name": name, "group": folder and folder.resolve().name, "dir": folder, "config": hyperparameters_of(agent),
-                    "reinit": "create_new", "settings": wandb.Settings(silent=True, console="off")}
-        self.run = wandb.init(**defaults | self.options)
+                    "reinit": "create_new", "settings": self.package.Settings(silent=True, console="off")}
+        self.run = self.package.init(**defaults | self.options)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Log numbers."""
@@ -222,7 +232,7 @@ class WandB(Log):
 
     def conclude(self, step: int, values: dict[str, float], film: Path | None) -> None:
         """Log numbers, in the run's summary too, and the film."""
-        media = {} if film is None else {"film": self.wandb.Video(str(film), format=film.suffix[1:])}
+        media = {} if film is None else {"film": self.package.Video(str(film), format=film.suffix[1:])}
         self.run.log(values | media, step=step)
 
     def close(self) -> None:

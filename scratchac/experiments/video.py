@@ -1,9 +1,9 @@
 """A video of a policy: video.mp4 if the `video` extra is installed, otherwise video.gif."""
 
 import importlib.util
-import io
 import math
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
@@ -77,16 +77,15 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
 
 
 def as_gif(path: Path) -> bytes:
-    """The content of a GIF, or a GIF of the pictures in an MP4."""
+    """The content of a GIF, or an MP4 as a GIF. Raises CalledProcessError for what is none."""
     if path.suffix == ".gif":
         return path.read_bytes()
     import imageio_ffmpeg
 
-    with closing(imageio_ffmpeg.read_frames(str(path))) as found:
-        about = next(found)
-        file = io.BytesIO()
-        _gif(file, (Image.frombytes("RGB", about["size"], frame) for frame in found), about["fps"])
-    return file.getvalue()
+    # A palette for each frame: one for all would keep every frame in memory until the last one is known.
+    colours = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", f"file:{path}", "-filter_complex", f"fps={GIF_FPS},{colours}"]
+    return subprocess.run([*command, "-f", "gif", "-"], stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
 
 
 # -- frames --------------------------------------------------------------------------------------------------------------
