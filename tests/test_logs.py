@@ -106,6 +106,20 @@ def test_unknown_and_missing(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists() and not (tmp_path / "runs").exists()
 
 
+def test_a_log_is_asked_for_by_a_flag_and_by_a_file(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    monkeypatch.chdir(tmp_path)
+    words = ["--env", "CartPole-v1", "--steps", "20", "--hidden", "4", "--quiet", "--no-video", "--eval-episodes", "0"]
+    assert main(["train", "a2c", "--log", "tensorboard", *words, "--out", "one"]) == 0
+    assert main(["train", "--config", "one", "--quiet", "--no-video", "--out", "two"]) == 0
+    assert main(["resume", "two", "--log", "--steps", "80", "--quiet", "--no-video"]) == 0
+    assert [len(list(Path(name).glob("events*"))) for name in ("one", "two")] == [1, 1]
+    config = json.loads(Path("one/config.json").read_text())
+    Path("one/config.json").write_text(json.dumps(config | {"log": ["os"]}))
+    with pytest.raises(UserError, match=r"config\.log.* is 'os'"):
+        scratchac.resume("one")
+
+
 def test_groups():
     row = {"step": 10, "episodes": 1, "return_mean": 2.0, "wall_s": 3.0, "actor_loss": 4.0, "entropy": "", "kl": math.nan,
            "eval_mean": 5}
