@@ -9,6 +9,7 @@ import os
 import random
 import struct
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -423,7 +424,10 @@ def test_wandb_itself(tmp_path, monkeypatch):
     scratchac.train("a2c", "CartPole-v1", 30, out=tmp_path / "run", video=True, log="wandb", **SMALL)
     damage.same(tmp_path / "bare", tmp_path / "run")
     (file,) = (tmp_path / "run/wandb").glob("offline-run-*/*.wandb")
-    found = [wandb_internal_pb2.Record.FromString(data) for data in wandb_records(file.read_bytes())]
+    found, deadline = [], time.monotonic() + 60
+    while not any(record.WhichOneof("record_type") == "exit" for record in found) and time.monotonic() < deadline:
+        time.sleep(0.05)                                    # another process writes the file, and `finish` does not wait for it
+        found = [wandb_internal_pb2.Record.FromString(data) for data in wandb_records(file.read_bytes())]
     history = [{item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
                for record in found if record.WhichOneof("record_type") == "history"]
     assert [row["_step"] for row in history] == [10, 20, 30]            # one row for a step: the evaluation is in the last
