@@ -164,7 +164,7 @@ class Run:
         known = ("config.json", ".lock", *besides)
         files = list(self.path.iterdir()) if self.path.is_dir() else []
         if files and all(any(map(file.match, known)) for file in files):
-            shutil.rmtree(self.path)                        # it follows no link
+            shutil.rmtree(self.path, ignore_errors=True)    # it follows no link; wandb may be writing a last file
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
