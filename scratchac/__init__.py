@@ -25,9 +25,9 @@ if not getattr(kernels, "SCRATCHAC_KERNELS", False):
 from scratchac.version import __version__
 
 if TYPE_CHECKING:
-    from scratchac.api import Callback, evaluate, load, make_agent, resume, train
+    from scratchac.api import Callback, TensorBoard, WandB, evaluate, load, make_agent, resume, train
 
-__all__ = ["Callback", "__version__", "evaluate", "load", "make_agent", "resume", "train"]
+__all__ = ["Callback", "TensorBoard", "WandB", "__version__", "evaluate", "load", "make_agent", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

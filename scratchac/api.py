@@ -19,13 +19,15 @@ from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
 from scratchac.experiments import callbacks as calls
-from scratchac.experiments import conclusion, restoring, session
+from scratchac.experiments import conclusion, logs, restoring, session
 from scratchac.experiments.callbacks import Callback as Callback
 from scratchac.experiments.evaluations import Plan
+from scratchac.experiments.logs import TensorBoard as TensorBoard
+from scratchac.experiments.logs import WandB as WandB
 from scratchac.experiments.origin import origin
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run, as_path
-from scratchac.experiments.schema import MOST_EPISODES
+from scratchac.experiments.schema import MOST_EPISODES, LogName
 from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.schedules import written
@@ -78,7 +80,8 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
           preset: str | dict[str, Any] | None = None, step_timeout: float | None = None, env_args: dict[str, Any] | None = None,
           checkpoint_every: int | None = None, stop_after: int | None = None,
           eval_episodes: int | None = None, eval_every: int | None = None, stop_at: float | None = None,
-          patience: int | None = None, init: Any = None, on_row: Callable[[dict[str, Any]], object] | None = None,
+          patience: int | None = None, init: Any = None, log: LogName | Sequence[LogName] = (),
+          on_row: Callable[[dict[str, Any]], object] | None = None,
           callbacks: Sequence[Callback] = (), **hyperparameters: Any) -> Any:
     """Train an agent and return it.
 
@@ -105,6 +108,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
         stop_at: with eval_every, end training at the first evaluation with at least this mean return
         patience: with eval_every, end training after so many evaluations in a row without a better mean
         init: agent, or folder of a run, from whose parameters training starts; of the same algorithm, with the same networks
+        log: with `out`, log training for other programs: tensorboard, wandb (offline unless $WANDB_MODE says otherwise) or both
         on_row: function that is called with each new row of metrics, a dict; return True to end training
         callbacks: objects of subclasses of `scratchac.Callback`, which see the agent as it trains and may end training
         hyperparameters: fields of the algorithm's Config, which override the preset; a rate may be a function of progress in [0, 1]
@@ -132,7 +136,10 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
     asked, eval_episodes = eval_episodes, conclusion.evaluation_of({}, eval_episodes)
     plan = Plan.of({"eval_every": eval_every, "stop_at": stop_at, "patience": patience})
-    called = calls.checked(on_row, callbacks)
+    log = logs.named(log)
+    if log and out is None:
+        raise UserError("log needs a folder for the run (out); callbacks=[scratchac.TensorBoard(FOLDER)] takes any folder")
+    called = calls.checked(on_row, callbacks) + logs.logs(log, quiet)
     if not isinstance(vector, str):
         raise UserError(f"--vector is sync, async, compiled, envpool or auto, not {vector!r}")
     if not isinstance(randomise, bool):
@@ -156,15 +163,16 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
             session.meet(agent_envs, agent)
             fast = agent.fast_path(agent_envs)
             agent.about = _about(algorithm, env, seed, config, agent_envs, {
-                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init), "made": origin()})
+                "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init), "made": origin(),
+                **({"log": list(log)} if log else {})})
             run = None if out is None else Run.create(out, agent.about)
             try:
-                with run.claimed() if run else nullcontext():
+                with run.claimed() if run else nullcontext(), calls.finishing(called, agent) as outcome:
                     session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, callbacks=called,
-                                  plan=plan, stop_after=stop_after)
+                                  plan=plan, stop_after=stop_after, outcome=outcome)
             except (UserError, KeyboardInterrupt) as error:
                 if run:
-                    run.discard(*(() if isinstance(error, UserError) else ("metrics.csv",)))
+                    run.discard(*(() if isinstance(error, UserError) else ("metrics.csv", *logs.FILES)))
                 raise
         finally:
             agent_envs.close()
@@ -173,7 +181,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
 
 def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None, quiet: bool | None = None, video: bool = False,
            env: Env | None = None, eval_episodes: int | None = None, new_episodes: bool = False,
-           callbacks: Sequence[Callback] = ()) -> Agent:
+           log: LogName | Sequence[LogName] | None = None, callbacks: Sequence[Callback] = ()) -> Agent:
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
@@ -183,6 +191,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     they begin anew instead; agent, counters and finished episodes are kept.
     Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
     `eval_episodes` are the episodes of the evaluation at the end, what the run was started with if not given.
+    `log` are the logs for other programs, those that the run was started with if not given.
     `quiet`, `callbacks` and Ctrl-C are as in `train`; evaluations during training go on as the run was started.
 
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
@@ -192,7 +201,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     run = Run.open(run_dir)
     config = run.config
     env = restoring.environment_of(config, maker_of(env), f"scratchac.resume({str(run_dir)!r}, env=…)")
-    called = calls.checked(None, callbacks)
+    called = calls.checked(None, callbacks) + logs.logs(logs.named(config.get("log", []) if log is None else log), quiet)
     eval_episodes = conclusion.evaluation_of(config, eval_episodes)
     if not isinstance(new_episodes, bool):
         raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
@@ -212,7 +221,9 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
             # It was stopped between its last step and its evaluation.
-            conclusion.conclude(agent, run, env, progress, quiet, video, eval_episodes)
+            calls.call(called, "on_start", agent, run.path)
+            with calls.finishing(called, agent) as outcome:
+                outcome.summary, outcome.film = conclusion.conclude(agent, run, env, progress, quiet, video, eval_episodes)
             return session.to_host(agent, *run.spaces())
         session.require_functions(agent)
         # This part of the run has its own seed: with the first seed, new episodes would repeat the first ones of the run.
@@ -223,8 +234,9 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             session.meet(agent_envs, agent)
             if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
                 run.note(resumed=[*config.get("resumed", []), [agent.step, name_of(env)]])
-            session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way),
-                          callbacks=called, plan=Plan.of(config))
+            with calls.finishing(called, agent) as outcome:
+                session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way),
+                              callbacks=called, plan=Plan.of(config), outcome=outcome)
         finally:
             agent_envs.close()
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)

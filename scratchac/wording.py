@@ -15,7 +15,7 @@ SPOKEN = re.compile(
     r"(?: (?P<key>\w+)=(?P<of>[^\s;,()]+)"
     r"|[ =](?P<number>-?\d[\w.]*\b)"
     r"|[ =](?P<capitals>[A-Z][A-Z_]*\b)"
-    r"|[ =](?P<word>(?:sync|async|compiled|envpool|auto|numpy|numba|cupy|qv|onnx|html)\b))?")
+    r"|[ =](?P<word>(?:sync|async|compiled|envpool|auto|numpy|numba|cupy|qv|onnx|html|tensorboard|wandb)\b))?")
 
 _commands = 0                   # how many commands of the command line this process is in
 

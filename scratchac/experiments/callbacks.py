@@ -6,12 +6,14 @@
 
     scratchac.train("a2c", env="CartPole-v1", callbacks=[Watch()])
 
-The order is on_start, then any number of on_episode, on_row and on_checkpoint, then on_end. All of them are called in the thread
-that trains, between two updates. They must not change the agent, nor draw from its generators: a resumed run would be another
-one. An error that they raise ends training as it is, without a further checkpoint.
+The order is on_start, then any number of on_episode, on_row and on_checkpoint, then on_end, then on_finish. All of them are called
+in the thread that trains, between two updates. They must not change the agent, nor draw from its generators: a resumed run would
+be another one. An error that they raise ends training as it is, without a further checkpoint.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,13 @@ class Callback:
     def on_end(self, agent: Agent) -> None:
         """After the last update, however training ends, also by an error; with a folder, before the evaluation at the end."""
 
+    def on_finish(self, agent: Agent, summary: dict[str, Any] | None, film: Path | None) -> None:
+        """Last of all, after the evaluation and the film.
+
+        `summary` is what summary.json holds; None if there is no folder, if training was stopped before its end, or after an error.
+        `film` is its file; None if none was asked for, or none could be made.
+        """
+
 
 class OnRow(Callback):
     """The callback that calls a function with each row of metrics."""
@@ -55,6 +64,24 @@ class OnRow(Callback):
     def on_row(self, agent: Agent, row: dict[str, Any]) -> object:
         """Call the function."""
         return self.function(row)
+
+
+@dataclass
+class Outcome:
+    """What on_finish is told."""
+
+    summary: dict[str, Any] | None = None
+    film: Path | None = None
+
+
+@contextmanager
+def finishing(callbacks: Sequence[Callback], agent: Agent) -> Iterator[Outcome]:
+    """Call on_finish after the block, however that ends, with the outcome that has been noted in it."""
+    outcome = Outcome()
+    try:
+        yield outcome
+    finally:
+        call(callbacks, "on_finish", agent, outcome.summary, outcome.film)
 
 
 def checked(on_row: Any, callbacks: Any) -> list[Callback]:

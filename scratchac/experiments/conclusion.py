@@ -1,5 +1,6 @@
 """The end of a run: its evaluation, summary, plots and video."""
 
+from pathlib import Path
 from typing import Any
 
 from scratchac.algorithms.config import whole
@@ -60,15 +61,18 @@ def why_not_evaluated(env: VectorInstance) -> str | None:
     return None
 
 
-def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
+def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool,
+             eval_episodes: int) -> tuple[dict[str, Any], Path | None]:
     """Evaluate a trained agent, and write summary, plots and, if requested, a video. Signals stop it as Ctrl-C does.
+
+    Returns what the summary holds, and the video's file.
 
     Raises EnvironmentFailed or UserError, with the word that the training is saved, if the evaluation is not possible.
     """
     saved = f"all {agent.step} steps are saved, not evaluated"
     try:
         with signals_as_interrupts():
-            _conclude(agent, run, env, progress, quiet, video, eval_episodes)
+            return _conclude(agent, run, env, progress, quiet, video, eval_episodes)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{saved}; for that: scratchac resume {run.path}") from None
     except WriteError:
@@ -77,7 +81,9 @@ def conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: 
         raise type(error)(f"{saved}: {error}") from error
 
 
-def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool, eval_episodes: int) -> None:
+def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet: bool, video: bool,
+              eval_episodes: int) -> tuple[dict[str, Any], Path | None]:
+    film = None
     summary = _summary(agent, run.config, progress) | _evaluated(agent, env, run.config["env_args"], eval_episodes, quiet)
     summary |= _best_evaluated(run, env, summary, eval_episodes, quiet)
     # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
@@ -90,10 +96,11 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet:
         if not quiet:
             tell("recording a video of one episode")
         try:
-            record(agent, env, run.path, **run.config["env_args"])
+            film = record(agent, env, run.path, **run.config["env_args"])
         except (Exception, SystemExit) as error:            # any: the training is finished and saved anyway
             tell(f"no video: {one_line(error, with_type=False)}")
     run.write_json("summary.json", summary)                 # last, so that a run that has it is complete
+    return summary, film
 
 
 def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from scratchac.experiments.schema import CONFIG
 
 # Entries of config.json that are arguments of `train`; the others describe what the run was made of.
 KEPT = ("algorithm", "env", "seed", "vector", "randomise", "step_timeout", "env_args", "checkpoint_every", "eval_episodes", "init",
-        "backend")
+        "log", "backend")
 
 
 def arguments_from(path: Any, algorithm: str | None = None, env: str | None = None, preset: str | None = None) -> dict[str, Any]:

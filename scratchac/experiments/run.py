@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,12 +160,11 @@ class Run:
         return cls(path, config)
 
     def discard(self, *besides: str) -> None:
-        """Remove the folder if it has nothing but config.json and the files `besides`, so that its name is free again."""
-        known = {"config.json", ".lock", *besides}
-        if self.path.is_dir() and {file.name for file in self.path.iterdir()} <= known:
-            for name in known:
-                (self.path / name).unlink(missing_ok=True)
-            self.path.rmdir()
+        """Remove the folder if it has nothing but config.json and what matches `besides`, so that its name is free again."""
+        known = ("config.json", ".lock", *besides)
+        files = list(self.path.iterdir()) if self.path.is_dir() else []
+        if files and all(any(map(file.match, known)) for file in files):
+            shutil.rmtree(self.path, ignore_errors=True)    # it follows no link; wandb may be writing a last file
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

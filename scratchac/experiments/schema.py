@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from scratchac.kinds import (
     Whole,
 )
 
+LogName = Literal["tensorboard", "wandb"]        # programs that a training is logged for (logs.py)
 MOST_EPISODES = 1_000_000       # of an evaluation
 MOST_ELO = 50_000               # points of a rating; a difference of 120,000 is beyond float64's exponents
 FARTHEST = 1e6                  # position or speed of a compiled world; a time limit keeps them below
@@ -78,7 +79,8 @@ CONFIG = Record(
      "hyperparameters": Named(Anything()), "observation_space": _SPACE, "action_space": _SPACE},
     {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
      "step_timeout": Maybe(Number(0)), "eval_every": Maybe(Whole(1)), "stop_at": Maybe(Number()), "patience": Maybe(Whole(1)),
-     "init": Maybe(Text(r"(?s).*", printable=False)), "resumed": Many(Row((Whole(), Text()))),
+     "init": Maybe(Text(r"(?s).*", printable=False)), "log": Many(OneOf(get_args(LogName))),
+     "resumed": Many(Row((Whole(), Text()))),
      "made": Record({"command": Text(r"(?s).*", printable=False), "date": Text(), "versions": Named(Text())}, {"commit": Text()})})
 
 # -- checkpoint.npz ------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.environments.vector_object import VectorObject, vector_object
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
-from scratchac.experiments.callbacks import Callback
+from scratchac.experiments.callbacks import Callback, Outcome
 from scratchac.experiments.conclusion import conclude
 from scratchac.experiments.evaluations import Evaluations, Plan
 from scratchac.experiments.presets import other_version
@@ -215,9 +215,10 @@ def require_separate(agent_envs: Environments, env: Any, env_args: dict[str, Any
 
 def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
           eval_episodes: int, history: tuple[Any, Any] = (None, None), callbacks: Sequence[Callback] = (), plan: Plan | None = None,
-          stop_after: int | None = None) -> None:
+          stop_after: int | None = None, outcome: Outcome | None = None) -> None:
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots.
 
+    `outcome` then takes the summary and the film.
     Ctrl-C is a KeyboardInterrupt, in a notebook a message: there `train` and `resume` return the agent as trained so far.
     """
     progress, under_way = history
@@ -270,7 +271,9 @@ def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, tar
     try:
         if reporter.interrupted and not stopped:
             raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
-        conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
+        summary, film = conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
+        if outcome:
+            outcome.summary, outcome.film = summary, film
     except KeyboardInterrupt as stop:
         if not in_notebook():
             raise

@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
@@ -73,6 +74,18 @@ def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: A
     """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES, without captions. Raises as `record` does."""
     with _film(agent, env, episodes, seed, (), kwargs) as (shots, _):
         return [frame for frame, _ in shots]
+
+
+def as_gif(path: Path) -> bytes:
+    """The content of a GIF, or an MP4 as a GIF. Raises CalledProcessError for what is none."""
+    if path.suffix == ".gif":
+        return path.read_bytes()
+    import imageio_ffmpeg
+
+    # A palette for each frame: one for all would keep every frame in memory until the last one is known.
+    colours = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", f"file:{path}", "-filter_complex", f"fps={GIF_FPS},{colours}"]
+    return subprocess.run([*command, "-f", "gif", "-"], stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
 
 
 # -- frames --------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import tyro
 
 from scratchac.errors import UserError, unknown
 from scratchac.messages import columns, filled
-from scratchac.tools.flags import Backend, choices_from, env_args_from, seeds_from
+from scratchac.tools.flags import Backend, Log, choices_from, env_args_from, seeds_from
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
@@ -75,8 +75,8 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
 
 def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = None, quiet: bool = False,
-           video: bool = True, eval_episodes: int | None = None, new_episodes: bool = False, env: str | None = None,
-           trust: bool = False) -> None:
+           video: bool = True, eval_episodes: int | None = None, new_episodes: bool = False, log: tuple[Log, ...] | None = None,
+           env: str | None = None, trust: bool = False) -> None:
     """Continue a run from its last checkpoint.
 
     Args:
@@ -87,6 +87,7 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
         video: record a video at the end
         eval_episodes: episodes of the evaluation at the end, 0 for none; what the run was started with if not given
         new_episodes: begin new episodes instead of repeating the steps of those in progress, which takes long if they are slow
+        log: tensorboard, wandb (offline) or both; what the run was started with if not given
         env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
         trust: import the module that the folder names
     """
@@ -95,7 +96,7 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
     from scratchac.tools import outcome
 
     agent = api.resume(run, steps, backend=backend, quiet=quiet, video=video, eval_episodes=eval_episodes,
-                       new_episodes=new_episodes, env=named(Run.open(run).config, env, trust))
+                       new_episodes=new_episodes, log=log, env=named(Run.open(run).config, env, trust))
     outcome.show(run, agent.step, quiet)
 
 

@@ -21,6 +21,7 @@ MOST_SEEDS = 10_000
 CONSTANTS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "true": True, "false": False, "null": None}
 SHORT = {"-n": ("steps", "episodes"), "-s": ("seed", "seeds")}         # each the first of these that a command has
 Backend = Literal["auto", "numpy", "numba", "cupy"]
+Log = Literal["tensorboard", "wandb"]
 RULES = tyro.constructors.ConstructorRegistry()
 
 

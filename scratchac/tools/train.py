@@ -12,7 +12,7 @@ import tyro
 
 from scratchac.errors import UserError, unknown
 from scratchac.messages import tell
-from scratchac.tools.flags import Backend, env_args_from, parse
+from scratchac.tools.flags import Backend, Log, env_args_from, parse
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
 FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
@@ -23,6 +23,7 @@ ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "preset": (str | None, None, None),
     "init": (Path | None, None, "folder of a run of the same algorithm, from whose parameters training starts"),
     "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
+    "log": (tuple[Log, ...], (), None),
     "quiet": (bool, False, "show no progress bar"),
     "video": (bool, True, "record a video of the final policy"),
     "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value in JSON or Python; other values are text"),
@@ -78,6 +79,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     from scratchac import algorithms, api
     from scratchac.algorithms.config import configure
     from scratchac.environments.make import Named, versioned
+    from scratchac.experiments import logs
     from scratchac.experiments.presets import find_preset
     from scratchac.experiments.run import new_folder
     from scratchac.tools import outcome
@@ -88,6 +90,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     tuned, tuned_args = find_preset(algorithm, env, preset)
     run_class = options_of(api.train)
     own = {f.name: given[f.name] for f in fields(run_class) if f.name in given}
+    own |= {"log": logs.named(own["log"])} if "log" in own else {}
     hyperparameters = {name: value for name, value in given.items() if name not in own}
     config = configure(config_class, algorithm, tuned | hyperparameters, besides=[f.name for f in fields(run_class)])
     env_args = tuned_args | own.get("env_args", {})
