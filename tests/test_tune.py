@@ -108,6 +108,12 @@ def test_arguments_of_the_environment_and_several_seeds(search, tmp_path):
     assert best["env_args"] == {"max_episode_steps": 7} and best["tuning_seeds"] == "500,501"
 
 
+def test_values_to_choose_from(search, tmp_path):
+    assert search("--trials", "3", "--rollout", "7,9", "--entropy-coef", "0.5") == 0
+    best = tomllib.loads((tmp_path / "search" / "preset.toml").read_text())["a2c"]["CartPole-v1"]
+    assert best["rollout"] in (7, 9) and best["entropy_coef"] == 0.5
+
+
 def test_a_trial_without_a_result_is_told_and_the_search_goes_on(search, monkeypatch, capsys, tmp_path):
     """Values that exclude each other, a training that diverges, and one that is behind."""
     errors = iter([UserError("the batch is too large"), TrainingError("a loss is not finite"), None])
@@ -143,7 +149,7 @@ def test_ctrl_c_keeps_what_is_finished(search, monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    ("--trials 0", "--trials must be a whole number"), ("--lam 0.9,0.95", "--lam takes one value here"),
+    ("--trials 0", "--trials must be a whole number"), ("--lam 0.9,2", "--lam must be in"),
     ("--lamda 0.9", "did you mean"), ("--gamma 2", "--gamma must be in"), ("--seeds x", "--seeds takes numbers"),
     ("--env Pendulum --advantage qv", "must be Discrete"), ("--env CartPol-v1", "CartPole-v1"), ("--eval-every 0", "--eval-every"),
     ("--eval-episodes 0", "--eval-episodes")])
@@ -155,7 +161,7 @@ def test_bad_words_give_one_line_and_no_folder(search, words, message, capsys, t
 
 def test_the_folder_of_another_search_or_of_something_else(search, monkeypatch, capsys, tmp_path):
     assert search("--trials", "1") == 0
-    assert search("--trials", "2", "--gamma", "0.9") == 2 and "a search with other fixed" in capsys.readouterr().err
+    assert search("--trials", "2", "--gamma", "0.9") == 2 and "a search with other choices" in capsys.readouterr().err
     (tmp_path / "full" / "x").mkdir(parents=True)
     monkeypatch.setattr(tune, "PATIENCE", 0.01)
     assert search("--out", "full") == 2 and "full is the folder of no search" in capsys.readouterr().err

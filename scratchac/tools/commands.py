@@ -168,7 +168,8 @@ def tune(
 ) -> None:
     """Search for good values of hyperparameters with Optuna, and print the best ones as a preset.
 
-    A hyperparameter with a value on the command line, as in --gamma 0.99, is not searched. The same command goes on with a search
+    A hyperparameter with a value, as in --gamma 0.99, is not searched; of several, as in --rollout 16,32, one is chosen. The same
+    command goes on with a search
     that was stopped; started several times, it works on it in several processes. Results on the seeds of a search are too good:
     report those of other seeds.
 
@@ -178,7 +179,7 @@ def tune(
         trials: number of trials in the folder at the end; a trial is a training with other values
         steps: environment steps of a training; the preset's number if not given
         seeds: seeds of a trial's trainings, such as 500-502; its value is the mean of their returns
-        set: the same as flags of hyperparameters, as name=value
+        set: the same as flags of hyperparameters, as name=value or name=v1,v2
         eval_every: environment steps between evaluations during training, after which a trial that is behind most others is given
             up; a tenth of all steps if not given
         eval_episodes: episodes of the evaluation at the end of a training, which counts
@@ -197,12 +198,8 @@ def tune(
     algorithm = algorithms.spelt(algorithm)
     env = versioned(algorithms.ALGORITHMS[algorithm].env if env is None else env)
     trials = whole("--trials", trials, 1)
-    fixed = choices_from(chain(*set))
-    for name, values in fixed.items():
-        if len(values) != 1:
-            raise UserError(f"--{name.replace('_', '-')} takes one value here, for it is not searched then")
-    made = Tune(algorithm, Named(env), seeds_from(seeds), {name: value for name, (value,) in fixed.items()},
-                out or Path("tunings") / folder_name(f"{algorithm}-{env}")[:200], eval_every, eval_episodes, steps=steps,
+    out = out or Path("tunings") / folder_name(f"{algorithm}-{env}")[:200]
+    made = Tune(algorithm, Named(env), seeds_from(seeds), choices_from(chain(*set)), out, eval_every, eval_episodes, steps=steps,
                 backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(trials, quiet)
     print(f"{made.table()}\n\n{made.best_preset() or 'there is no trial for a preset'}\n{made.out}")

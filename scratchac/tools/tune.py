@@ -21,7 +21,7 @@ import numpy as np
 
 from scratchac import algorithms, api
 from scratchac.algorithms.config import configure, whole
-from scratchac.algorithms.search import space_of
+from scratchac.algorithms.search import OneOf, space_of
 from scratchac.environments.make import name_of
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.experiments.callbacks import Callback
@@ -60,35 +60,40 @@ class Tune:
     """A search, new or begun before in the folder `out`.
 
     seeds           of the trainings of a trial, whose value is the mean of their returns
-    fixed           hyperparameters that are not searched: {name: value}
+    choices         {hyperparameter: values}: with one value it is not searched, of several one is chosen
     options         further arguments of `scratchac.train`: steps, backend, preset, env_args
 
     Raises UserError, before the first trial starts, for anything misspelt, out of range or unfit for the environment, and for a
     folder with another search.
     """
 
-    def __init__(self, algorithm: str, env: Any, seeds: list[int], fixed: dict[str, Any], out: Any, eval_every: int | None = None,
-                 eval_episodes: int = 20, **options: Any):
+    def __init__(self, algorithm: str, env: Any, seeds: list[int], choices: dict[str, list[Any]], out: Any,
+                 eval_every: int | None = None, eval_episodes: int = 20, **options: Any):
         try:
             import optuna
         except ImportError:
             raise UserError(f"tune needs a package that is missing: {INSTALL}") from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.optuna = optuna
-        self.algorithm, self.env, self.seeds, self.fixed, self.out = algorithm, env, seeds, fixed, Path(out)
+        self.algorithm, self.env, self.seeds, self.out = algorithm, env, seeds, Path(out)
+        self.fixed = {name: values[0] for name, values in choices.items() if len(values) == 1}
+        several = {name: OneOf(*values) for name, values in choices.items() if len(values) > 1}
         self.options = {name: value for name, value in options.items() if value is not None}
         tuned, tuned_env_args = find_preset(algorithm, name_of(env), options.get("preset"))
         config_class = algorithms.find(algorithm).config_class
-        self.preset = tuned | {name: self.options[name] for name in ("steps",) if name in self.options} | fixed
+        self.preset = tuned | {name: self.options[name] for name in ("steps",) if name in self.options} | self.fixed
         self.env_args = tuned_env_args | (options.get("env_args") or {})
         config = configure(config_class, algorithm, self.preset)
+        for name, values in choices.items():
+            for value in values:
+                configure(config_class, algorithm, self.preset | {name: value})
         api.make_agent(algorithm, env, env_args=options.get("env_args"), preset=options.get("preset"), **self.preset)
-        self.space = {name: values for name, values in space_of(config_class).items() if name not in fixed}
+        self.space = {name: x for name, x in space_of(config_class).items() if name not in choices} | several
         if not self.space:
             raise UserError("every hyperparameter that could be searched has a value already")
         eval_every = max(1, config.steps // EVALUATIONS) if eval_every is None else whole("--eval-every", eval_every, 1)
         self.evaluated = {"eval_every": eval_every, "eval_episodes": whole("--eval-episodes", eval_episodes, 1)}
-        request = {"algorithm": algorithm, "env": name_of(env), "seeds": seeds, "fixed": fixed, "steps": config.steps,
+        request = {"algorithm": algorithm, "env": name_of(env), "seeds": seeds, "choices": choices, "steps": config.steps,
                    **self.evaluated, **{name: self.options.get(name) for name in ("preset", "env_args")}}
         self.request = loads(dumps(to_json(request)))       # as it is read from the file
         self.study = self.opened()
