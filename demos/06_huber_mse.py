@@ -29,5 +29,4 @@ for ax, (env, plain) in zip(axes, ENVS.items(), strict=True):
     learning_curves(ax, results)
     for name, (runs, _) in results.items():
         print(f"  {name}: mean gradient norm, before any clipping, {np.mean([m['grad_norm'].mean() for m in runs]):.1f}")
-axes[1].legend(loc="lower right", fontsize=8)
 save(fig, "06_huber_mse")

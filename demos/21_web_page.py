@@ -58,7 +58,7 @@ def pushed():
     """V(s) and the TD error of each step while somebody pushes; also takes the picture."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=2)
         page.add_init_script("let seed = 1; Math.random = () => (seed = seed * 16807 % 2147483647) / 2147483647")
         page.goto(page_path.resolve().as_uri())
         seen = page.evaluate(PUSHED)
