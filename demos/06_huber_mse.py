@@ -4,7 +4,7 @@
 # Huber's loss limits the pull of a single transition. On Acrobot, with rewards as they are, that looks like a clear win: every
 # seed learns sooner. But the third curve has the squared error without gradient clipping, and it is as good. Actor and critic are
 # clipped together, so a critic with large errors uses up the allowed length and leaves the actor a small and erratic step; Huber
-# repairs that, not the critic. On CartPole the bands overlap, and three seeds decide nothing. Takes about two minutes.
+# repairs that, not the critic. On CartPole the curves cross, and three seeds decide nothing. Takes about two minutes.
 
 # %%
 from dataclasses import asdict

@@ -8,10 +8,11 @@
 # steps; at step 130 the same force stays. Without a browser the page is made all the same. Takes about a quarter of a minute.
 
 # %%
+import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from common import output
+from common import few_colours, output
 
 import scratchac
 from scratchac.experiments.run import new_folder
@@ -63,7 +64,7 @@ def pushed():
         page.goto(page_path.resolve().as_uri())
         seen = page.evaluate(PUSHED)
         page.wait_for_timeout(200)
-        page.screenshot(path=output("pictures") / "21_web_page.png", full_page=True)
+        few_colours(io.BytesIO(page.screenshot(full_page=True)), output("pictures") / "21_web_page.png")
         browser.close()
     return seen
 

@@ -201,10 +201,15 @@ def save(made, name):
 
 
 def save_png(made, path):
-    """Twice as many pixels as usual, in 128 colours: a third of the bytes, and lines have few colours."""
+    """Save a figure with twice as many pixels as usual."""
     with io.BytesIO() as file:
         made.savefig(file, dpi=style.DPI)
-        Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        few_colours(file, path)
+
+
+def few_colours(file, path):
+    """Save a picture again in 128 colours: a third of the bytes, and lines and letters have few colours."""
+    Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def save_dark(made, name):

@@ -103,7 +103,7 @@ def darken(figure: Figure) -> None:
         ax.tick_params(colors=LIGHT)
         for spine in ax.spines.values():
             spine.set_edgecolor(LIGHT)
-    lighter: dict[Any, str] = {to_hex(colour): to_hex([0.6 * part + 0.4 for part in colour]) for colour in COLOURS}
+    lighter: dict[Any, str] = {to_hex((r, g, b)): to_hex((0.6 * r + 0.4, 0.6 * g + 0.4, 0.6 * b + 0.4)) for r, g, b in COLOURS}
     for line in figure.findobj(Line2D):
         colour = to_hex(line.get_color())
         line.set_color(lighter.get(colour, LIGHT if colour == "#000000" else colour))
