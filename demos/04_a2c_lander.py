@@ -67,7 +67,7 @@ others = [seed for seed in np.unique(seeds) if seed != SEED]
 for seed in (*others, SEED):
     look = {"color": COLOURS[0], "lw": 2, "label": f"seed {SEED}, the median"} if seed == SEED else {"color": "grey", "lw": 0.6}
     left.plot(steps[seeds == seed], returns[seeds == seed], **look)
-left.lines[0].set_label(f"the other {len(others)}")
+left.lines[0].set_label(f"the other {len(others)} seeds")
 left.axhline(200, color="grey", ls=":", label="solved")
 left.set(ylabel="return (last 100 episodes)", ylim=(-300, 300))
 style.steps(left)
