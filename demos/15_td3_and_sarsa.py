@@ -72,7 +72,7 @@ def learn(next_action):
     """Curves and final returns, seed by seed, with targets of that action, and the gaps along TD3's first run."""
     watch = (lambda agent: None, measure)
     runs = [train_directly(td3_with(next_action, seed), ENV, seed, watch[next_action is smoothed and seed == 0]) for seed in SEEDS]
-    return *zip(*runs, strict=True), list(gaps.values())
+    return *zip(*runs, strict=True), np.array(list(gaps.values()))
 
 # %%
 results = {label: learn(next_action) for label, next_action in

@@ -1,6 +1,6 @@
 """What the demos share: training over seeds, episodes of a policy that stays as it is, and pictures in one style.
 
-`python demos/common.py [--keep]` draws again the pictures whose results are kept in demos/results/drawn, in seconds.
+`python demos/common.py [--keep]` draws again the pictures whose results are kept in demos/results/drawn, in a minute.
 """
 
 import io

@@ -158,6 +158,13 @@ def test_what_is_kept_is_not_computed_again(monkeypatch, tmp_path):
         inner(1.0)
 
 
+def test_pictures_and_what_they_are_drawn_from_are_small():
+    """They are in every clone: a picture of twice as many pixels has few colours, and kept results are compressed."""
+    files = [*(DEMOS / "pictures").glob("*.png"), *(DEMOS / "results" / "drawn").iterdir()]
+    assert len(files) > 25 and {path.name: path.stat().st_size for path in files if path.stat().st_size > 150_000} == {}
+    assert {path.suffix for path in files} == {".png", ".npz"}
+
+
 def test_a_demo_changes_no_tracked_file():
     """A file that a script writes itself goes where `output` says, and git ignores what is written without --keep."""
     for script in SCRIPTS:
