@@ -58,11 +58,10 @@ fig, (left, middle) = figure("One pull's gradient, 10,000 times", f"{LEARNERS} l
 y = np.zeros((10_000, 2))
 g = estimate(y, *pull(y))[:, 1]                                         # the right lever's coordinate; the left one's is −g
 values, counts = np.unique(g, return_counts=True)
-left.bar(values, counts / len(g), 0.06, color=COLOURS[0], label="r ∂log π(a)/∂y of single pulls")
+left.bar(values, counts / len(g), 0.06, color=COLOURS[0], alpha=0.5, label="r ∂log π(a)/∂y of single pulls")
 left.axvline(g.mean(), color=COLOURS[0], label=f"their mean, {g.mean():.3f}")
 left.axvline(exact(y[:1])[0, 1], color="black", ls="--", label=f"∂J/∂y, {exact(y[:1])[0, 1]:.3f}")
 left.set(xlabel="gradient of the right lever's y", ylabel="share of the pulls")
-left.legend(fontsize=8)
 
 # %% [markdown]
 # Now 200 learners follow their own pulls, and one follows the exact gradient.
@@ -79,6 +78,5 @@ for one in learners.T[:30]:
 middle.plot(learners.mean(axis=1), color=COLOURS[0], label="REINFORCE, mean (thin: 30 of them)")
 middle.plot(exactly, color="black", ls="--", label="steps along the exact ∇J")
 middle.set(xlabel="pulls", ylabel="probability of the better lever", ylim=(0, 1))
-middle.legend(fontsize=8)
 print(f"after {PULLS} pulls: REINFORCE {learners[-1].mean():.3f} (from {learners[-1].min():.3f}), exact {exactly[-1]:.3f}")
 save(fig, "00_policy_gradient")

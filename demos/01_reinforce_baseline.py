@@ -80,15 +80,13 @@ for i, (name, g) in enumerate(gradients.items()):
     # Where the expectation is unchanged, the mean change is sampling error alone: |mean|² ≈ tr Cov(change) / n.
     shift = np.sqrt(EPISODES * (change.mean(axis=0) ** 2).sum() / max(change.var(axis=0).sum(), 1e-12))
     sums = exact[name].variance / exact["none"].variance
-    for x, height, colour, label in ((i - 0.2, variance, 0, f"CartPole, {EPISODES} samples"),
-                                     (i + 0.2, sums, 1, "corridor, exact")):
-        right.bar(x, height, 0.38, color=COLOURS[colour], label=label if i == 0 else None)
-        right.text(x, height, f"{height:.2f}", ha="center", va="bottom", fontsize=9)
+    for x, height, colour, label in ((i - 0.2, variance, COLOURS[2], f"CartPole, {EPISODES} samples"),
+                                     (i + 0.2, sums, "0.4", "corridor, exact")):
+        right.bar_label(right.bar(x, height, 0.38, color=colour, label=label if i == 0 else None), fmt="%.2f", fontsize=8)
     print(f"baseline {name:9}  variance {variance:.2f}  shift of the mean gradient in standard errors {shift:.1f}  "
           f"corridor: variance {sums:.3f}, bias {exact[name].bias:.0e} of the gradient")
-right.margins(y=0.1)
+right.margins(y=0.12)
 right.set_xticks(range(len(gradients)), list(gradients))
-right.legend(fontsize=8)
 right.set_xlabel("baseline")
 right.set_ylabel("total variance (1 = no baseline)")
 save(fig, "01_reinforce_baseline")

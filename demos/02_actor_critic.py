@@ -20,7 +20,7 @@ VARIANTS = {
 }
 
 # %%
-fig, (left, right) = figure("CartPole-v1: mean and range of 3 seeds", "What γᵗ leaves of a step's weight")
+fig, (left, right) = figure("CartPole-v1: mean and range of 3 seeds", "What γᵗ leaves of a step's weight, γ = 0.99")
 learning_curves(left, {name: curves("actor-critic", ENV, SEEDS, steps=STEPS, **options) for name, options in VARIANTS.items()})
 
 # %% [markdown]
@@ -28,10 +28,9 @@ learning_curves(left, {name: curves("actor-critic", ENV, SEEDS, steps=STEPS, **o
 
 # %%
 t = np.arange(501)
-right.plot(t, 0.99**t, color=COLOURS[0], label="γ = 0.99")
-right.plot(t, np.ones_like(t), color=COLOURS[1], label="left out")
+right.plot(t, 0.99**t, color=COLOURS[0], label="with γᵗ")
+right.plot(t, np.ones_like(t), color=COLOURS[1], label="without γᵗ")
 right.set_xlabel("step of the episode")
 right.set_ylabel("weight in the actor's update")
-right.legend(fontsize=8)
 print(f"at γ = 0.99 the 100th step counts {0.99**100:.2f}, the 500th {0.99**500:.3f}")
 save(fig, "02_actor_critic")

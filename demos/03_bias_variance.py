@@ -98,7 +98,7 @@ r, v, v_next, ends = walks.rewards, CRITIC[state], CRITIC[next_state], (walks.te
 # %%
 powers = 2 ** np.arange(11)
 lambdas = np.append(1 - 1 / powers[:-1], 1)                         # λ looks about 1/(1 − λ) = 1, 2, 4, … steps ahead
-fig, axes = figure("k-step return", "GAE(λ), with V̂ added back")
+fig, axes = figure("k-step return (lines: exact, dots: sampled)", "GAE(λ), with V̂ added back (lines: exact, dots: sampled)")
 for ax, name, x, ticks, estimates, exact in (
     (axes[0], "k", powers, powers, [returns.n_step(r, v_next, *ends, GAMMA, k) for k in powers], exact_n_step),
     (axes[1], "λ", powers, lambdas, [v + returns.gae(r, v, v_next, *ends, GAMMA, lam) for lam in lambdas], exact_lambda),
@@ -108,11 +108,10 @@ for ax, name, x, ticks, estimates, exact in (
     for label, dots, y, colour in (("bias²", sampled[0], bias2, 0), ("variance", sampled[1], variance, 1),
                                    ("their sum", sampled.sum(axis=0), bias2 + variance, 2)):
         ax.plot(x, dots, "o", ms=4, color=COLOURS[colour])
-        ax.plot(x, y, lw=1.2, color=COLOURS[colour], label=label)
+        ax.plot(x, y, color=COLOURS[colour], label=label)
     ax.set_xscale("log", base=2)
     ax.set_xticks(x, [f"{tick:.4g}" for tick in ticks], fontsize=7)
-    ax.set_xlabel(name)
-    ax.legend(fontsize=8, title="lines exact, dots sampled", title_fontsize=8)
+    ax.set(xlabel=name, ylabel="average over the states")
     best = np.argmin(bias2 + variance)
     print(f"exact, {name} from {ticks[0]:g} to {ticks[-1]:g}: bias² {bias2[0]:.3f} → {bias2[-1]:.3f}, variance {variance[0]:.3f} → "
           f"{variance[-1]:.3f}; the sum is least, {bias2[best] + variance[best]:.3f}, at {ticks[best]:.3g}. "

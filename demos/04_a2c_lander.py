@@ -11,16 +11,15 @@
 
 # %%
 import json
-import tempfile
 
 import numpy as np
-from common import HERE, figure, output, save
+from common import HERE, figure, kept, output, save, save_dark
 from PIL import Image
 
 import kernels
 import scratchac
+from scratchac import style
 from scratchac.experiments.plots import COLOURS
-from scratchac.experiments.run import Run
 from scratchac.experiments.video import FPS, render
 
 RESULTS, EPISODES, EXPOSURES = HERE / "results", 100, 7
@@ -37,41 +36,43 @@ means = {int(seed): run["deterministic"]["mean"]
 SEED = sorted(means, key=means.__getitem__)[(len(means) - 1) // 2]
 
 # %% [markdown]
-# It is trained again.
+# It is trained again. The landing of the median episode becomes a picture and a film.
 
 # %%
-with tempfile.TemporaryDirectory() as folder:
-    agent = scratchac.train("a2c", "LunarLander-v3", seed=SEED, backend=backend, out=f"{folder}/run", quiet=True)
-    metrics = Run.open(f"{folder}/run").metrics()
-test = scratchac.evaluate(agent, "LunarLander-v3", EPISODES)
-median = int(np.argsort(test)[EPISODES // 2])
+@kept
+def landing():
+    """Returns of the last policy, its median landing in one picture, and the seconds that the landing takes."""
+    agent = scratchac.train("a2c", "LunarLander-v3", seed=SEED, backend=backend, quiet=True)
+    test = scratchac.evaluate(agent, "LunarLander-v3", EPISODES)
+    frames = render(agent, "LunarLander-v3", seed=int(np.argsort(test)[EPISODES // 2]))
+    film = [Image.fromarray(frame).resize(SIZE).quantize(SHADES) for frame in frames[::EVERY]]
+    path = output("pictures") / "04_a2c_lander.gif"
+    film[0].save(path, save_all=True, append_images=film[1:], duration=1000 * EVERY // FPS, loop=0)
+    # The sky is black and the moon does not move, so the brightest value of each pixel over time shows every exposure.
+    return test, np.max([frames[i] for i in np.linspace(0, len(frames) - 1, EXPOSURES).astype(int)], axis=0), len(frames) / FPS
+
+
+test, picture, seconds = landing()
+print(f"seed {SEED}, last policy, {EPISODES} greedy episodes: mean {test.mean():.0f}, median {np.median(test):.0f}, "
+      f"{(test >= 200).mean():.0%} reach 200; the landing takes {seconds:.1f} s")
 
 # %% [markdown]
-# Learning curves of all seeds.
+# Learning curves of all seeds, and the landing.
 
 # %%
 fig, (left, right) = figure(f"A2C on LunarLander-v3, {backend}: {len(means)} new seeds",
-                            f"seed {SEED}, last policy, median episode: return {test[median]:.0f}")
+                            f"seed {SEED}, last policy, median episode: return {np.sort(test)[EPISODES // 2]:.0f}")
 seeds, steps, returns = np.loadtxt(RESULTS / "curves" / f"{name}.csv", delimiter=",", skiprows=1, unpack=True)
-for seed in np.unique(seeds):
-    left.plot(steps[seeds == seed] / 1000, returns[seeds == seed], color="grey", lw=0.6, alpha=0.7)
-left.plot(metrics["step"] / 1000, metrics["return_mean"], color=COLOURS[0], lw=2, label=f"seed {SEED}, the median")
+others = [seed for seed in np.unique(seeds) if seed != SEED]
+for seed in (*others, SEED):
+    look = {"color": COLOURS[0], "lw": 2, "label": f"seed {SEED}, the median"} if seed == SEED else {"color": "grey", "lw": 0.6}
+    left.plot(steps[seeds == seed], returns[seeds == seed], **look)
+left.lines[0].set_label(f"the other {len(others)} seeds")
 left.axhline(200, color="grey", ls=":", label="solved")
-left.set_ylim(-300, 300)
-left.set_xlabel("thousand environment steps")
-left.set_ylabel("return (last 100 episodes)")
-left.legend(fontsize=8, loc="lower right")
-
-# %% [markdown]
-# The landing of the median episode, as a picture and as a film.
-
-# %%
-frames = render(agent, "LunarLander-v3", seed=median)
-# The sky is black and the moon does not move, so the brightest value of each pixel over time shows every exposure.
-right.imshow(np.max([frames[i] for i in np.linspace(0, len(frames) - 1, EXPOSURES).astype(int)], axis=0))
-right.set_axis_off()
-film = [Image.fromarray(frame).resize(SIZE).quantize(SHADES) for frame in frames[::EVERY]]
-film[0].save(output("pictures") / "04_a2c_lander.gif", save_all=True, append_images=film[1:], duration=1000 * EVERY // FPS, loop=0)
-print(f"seed {SEED}, last policy, {EPISODES} greedy episodes: mean {test.mean():.0f}, median {np.median(test):.0f}, "
-      f"{(test >= 200).mean():.0%} reach 200; the landing takes {len(frames) / FPS:.1f} s")
+left.set(ylabel="return (last 100 episodes)", ylim=(-300, 300))
+style.steps(left)
+picture[(picture == 255).all(axis=-1)] = 200            # the moon is white, and so is the page
+right.imshow(picture)
+style.bare(right)
 save(fig, "04_a2c_lander")
+save_dark(fig, "04_a2c_lander")

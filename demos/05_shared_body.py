@@ -29,5 +29,4 @@ for ax, (panel, variants) in zip(axes, PANELS.items(), strict=True):
     scaled = {"scale_rewards": panel == "rewards scaled"}
     learning_curves(ax, {name: curves("a2c", ENV, SEEDS, **PLAIN | scaled | options) for name, options in variants.items()})
     ax.set_ylim(-510, -70)
-    ax.legend(loc="center right", fontsize=8)
 save(fig, "05_shared_body")

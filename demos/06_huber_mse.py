@@ -4,7 +4,7 @@
 # Huber's loss limits the pull of a single transition. On Acrobot, with rewards as they are, that looks like a clear win: every
 # seed learns sooner. But the third curve has the squared error without gradient clipping, and it is as good. Actor and critic are
 # clipped together, so a critic with large errors uses up the allowed length and leaves the actor a small and erratic step; Huber
-# repairs that, not the critic. On CartPole the bands overlap, and three seeds decide nothing. Takes about two minutes.
+# repairs that, not the critic. On CartPole the curves cross, and three seeds decide nothing. Takes about two minutes.
 
 # %%
 from dataclasses import asdict
@@ -29,5 +29,4 @@ for ax, (env, plain) in zip(axes, ENVS.items(), strict=True):
     learning_curves(ax, results)
     for name, (runs, _) in results.items():
         print(f"  {name}: mean gradient norm, before any clipping, {np.mean([m['grad_norm'].mean() for m in runs]):.1f}")
-axes[1].legend(loc="lower right", fontsize=8)
 save(fig, "06_huber_mse")

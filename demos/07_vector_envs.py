@@ -51,7 +51,7 @@ def steps_per_second(env, n, vector):
 # Workers are new processes which may import this file again: without the guard each would start workers of its own.
 if __name__ == "__main__":
     compared = ("CartPole-v1", "LunarLander-v3", CartPoleThatWaits)
-    fig, axes = figure(*(f"{name_of(env)}, {os.cpu_count()} cores" for env in compared), width=3.8)
+    fig, axes = figure(*(f"{name_of(env)}, {os.cpu_count()} cores" for env in compared))
     for ax, env in zip(axes, compared, strict=True):
         for vector, colour in zip(("sync", "async"), COLOURS, strict=False):
             rates = [steps_per_second(env, n, vector) for n in SIZES]
@@ -59,8 +59,7 @@ if __name__ == "__main__":
             print(f"{name_of(env)} {vector}: {', '.join(f'{rate:,.0f}' for rate in rates)} steps/s with {SIZES} environments")
         ax.set_xscale("log", base=2)
         ax.set_xticks(SIZES, SIZES)
-        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])                              # room for the legend
+        ax.set_ylim(bottom=0)
         ax.set_xlabel("environments")
-        ax.legend(fontsize=8)
     axes[0].set_ylabel("environment steps per second")
     save(fig, "07_vector_envs")

@@ -10,7 +10,7 @@
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from common import figure, save
+from common import figure, kept, save
 
 import scratchac
 from scratchac.experiments.plots import COLOURS, band
@@ -25,22 +25,28 @@ def train_and_test(randomise, seed):
     return np.array([[scratchac.evaluate(agent, ENV, EPISODES, gravity=g, enable_wind=wind).mean() for g in GRAVITIES]
                      for wind in WINDS])
 
+
+
+@kept
+def results_of_all():
+    """Mean returns (training worlds, seeds, winds, gravities)."""
+    jobs = [(randomise, seed) for randomise in (False, True) for seed in SEEDS]
+    with ProcessPoolExecutor(WORKERS) as pool:
+        results = list(pool.map(train_and_test, *zip(*jobs, strict=True)))
+    return np.array(results).reshape(2, len(SEEDS), len(WINDS), len(GRAVITIES))
+
 # %%
 # The workers are new processes that may import this file again.
 if __name__ == "__main__":
-    jobs = [(randomise, seed) for randomise in (False, True) for seed in SEEDS]
-    with ProcessPoolExecutor(WORKERS) as pool:
-        results = dict(zip(jobs, pool.map(train_and_test, *zip(*jobs, strict=True)), strict=True))
-
+    results = results_of_all()
     fig, axes = figure("tested without wind", "tested with wind")
     for i, ax in enumerate(axes):
         for randomise, label in ((False, "trained in one world"), (True, "trained in random worlds")):
-            returns = [results[randomise, seed][i] for seed in SEEDS]
+            returns = results[int(randomise), :, i]
             band(ax, [GRAVITIES] * len(SEEDS), returns, label, COLOURS[randomise])
             print(f"{ax.get_title()}, {label}: mean over gravities, seed by seed: " + ", ".join(f"{r.mean():.0f}" for r in returns))
         ax.axvline(-10, color="grey", ls=":", label="usual gravity")
-        ax.set_ylim(-250, 250)
+        ax.set_ylim(-150, 300)
         ax.set_xlabel("gravity")
         ax.set_ylabel(f"return (mean and range of {len(SEEDS)} seeds)")
-        ax.legend(fontsize=8, loc="lower left")
     save(fig, "08_domain_randomisation")

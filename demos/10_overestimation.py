@@ -13,6 +13,7 @@
 import numpy as np
 from common import curves, figure, learning_curves, save
 
+from scratchac import style
 from scratchac.experiments.plots import COLOURS, band
 
 ENV, SEEDS, STEPS = "Hopper-v5", (0, 1, 2), 30_000
@@ -25,7 +26,7 @@ AGENTS = {
 
 # %%
 fig, (left, middle, right) = figure("The best-looking of n worthless actions", "Hopper-v5: promised − realised",
-                                    "Return: mean and range of 3 seeds", width=4.4)
+                                    "Return: mean and range of 3 seeds")
 
 # %% [markdown]
 # The lottery.
@@ -40,15 +41,14 @@ for n in counts:
     promises = np.take_along_axis(q1, best, 1), np.take_along_axis(q2, best, 1)
     for kept, value in zip((one, second, smaller), (*promises, np.minimum(*promises)), strict=True):
         kept.append(value.mean())
-for values, label, colour in zip((one, second, smaller), ("the critic that chose", "another critic", "the smaller of the two"),
-                                 COLOURS, strict=False):
+for values, label, colour in ((one, "the critic that chose", COLOURS[0]), (second, "another critic", "0.5"),
+                              (smaller, "the smaller of the two", COLOURS[1])):
     left.plot(counts, values, "o-", color=colour, label=label)
 left.axhline(0, color="grey", ls=":")
 left.set_xscale("log", base=2)
 left.set_xticks(counts, counts)
 left.set_xlabel("actions to choose from")
 left.set_ylabel("mean promise, in standard deviations")
-left.legend(fontsize=8)
 
 # %% [markdown]
 # The hopper.
@@ -57,12 +57,11 @@ left.legend(fontsize=8)
 results = {label: curves(algorithm, ENV, SEEDS, **SIZES, **options) for label, (algorithm, options) in AGENTS.items()}
 for (label, (runs, _)), colour in zip(results.items(), COLOURS, strict=False):
     excess = [m["q_promised"] - m["q_realised"] for m in runs]
-    band(middle, [m["step"] / 1000 for m in runs], excess, label, colour)
+    band(middle, [m["step"] for m in runs], excess, label, colour)
     late = [float(np.nanmean(e[len(e) // 2:])) for e in excess]
     print(f"{label}: promised too much by {', '.join(f'{x:.1f}' for x in late)} in the second half")
 middle.axhline(0, color="grey", ls=":")
-middle.set_xlabel("thousand environment steps")
+style.steps(middle)
 middle.set_ylabel("Q(s₀, a₀) − discounted return")
-middle.legend(fontsize=8)
 learning_curves(right, results)
 save(fig, "10_overestimation")

@@ -20,8 +20,8 @@ NOISES = {"Gaussian": lambda: GaussianNoise(STEADY, (1, 1)), "Ornstein-Uhlenbeck
 STEPS = 30_000
 
 # %%
-fig, (left, middle, right) = figure("100 steps of noise", "Highest point of an episode, noise alone",
-                                    "DDPG, mean and range of 3 seeds", width=4.2)
+fig, (left, middle, right) = figure(f"100 steps of noise, σ = {STEADY:.2f}", "Highest point of an episode, noise alone",
+                                    "DDPG, mean and range of 3 seeds")
 
 # %% [markdown]
 # The noise alone, and how far up the hill it drives the car.
@@ -29,7 +29,7 @@ fig, (left, middle, right) = figure("100 steps of noise", "Highest point of an e
 # %%
 for (name, make), colour in zip(NOISES.items(), COLOURS, strict=False):
     noise, rng = make(), np.random.default_rng(0)
-    left.plot([noise.sample(rng)[0, 0] for _ in range(100)], color=colour, label=f"{name}, σ = {STEADY:.2f}")
+    left.plot([noise.sample(rng)[0, 0] for _ in range(100)], color=colour, label=name)
 
     env, heights = gymnasium.make(ENV), []
     for episode in range(50):
@@ -40,7 +40,7 @@ for (name, make), colour in zip(NOISES.items(), COLOURS, strict=False):
             position.append(obs[0])
             done = term or trunc
         heights.append(max(position))
-    middle.hist(heights, bins=np.linspace(-0.6, 0.5, 23), color=colour, alpha=0.7, label=name)
+    middle.hist(heights, bins=np.linspace(-0.6, 0.5, 23), color=colour, histtype="step", lw=1.5, label=name)
     print(f"{name}: {np.mean(np.array(heights) >= 0.45):.0%} of 50 episodes of noise alone reach the flag")
 left.set_xlabel("step")
 left.set_ylabel("noise")
@@ -57,6 +57,4 @@ learning_curves(right, {
     "Gaussian": curves("ddpg", ENV, SEEDS, noise="gaussian", noise_scale=float(STEADY), **options),
     "Ornstein-Uhlenbeck": curves("ddpg", ENV, SEEDS, noise="ou", noise_scale=SIGMA, **options),
 })
-for ax in (left, middle):
-    ax.legend(fontsize=8)
 save(fig, "11_exploration_noise")

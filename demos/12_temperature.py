@@ -11,6 +11,7 @@
 import gymnasium
 from common import curves, figure, save
 
+from scratchac import style
 from scratchac.experiments.plots import COLOURS, band
 
 SEEDS = (0, 1)
@@ -24,21 +25,20 @@ class Scaled(gymnasium.wrappers.TransformReward):
         super().__init__(gymnasium.make("Pendulum-v1"), lambda reward: factor * reward)
 
 # %%
-fig, axes = figure(*(f"Return, {name}" for name in SCALES), "Entropy of the policy", width=4.2)
+fig, axes = figure(*(f"Return, {name}" for name in SCALES), "Entropy of the policy")
 for (name, factor), ax in zip(SCALES.items(), axes, strict=False):
     for (label, options), colour in zip(VARIANTS.items(), COLOURS, strict=False):
         runs, finals = curves("sac", lambda factor=factor: Scaled(factor), SEEDS, **SIZES, **options)
-        steps = [m["step"] / 1000 for m in runs]
+        steps = [m["step"] for m in runs]
         band(ax, steps, [m["return_mean"] / factor for m in runs], label, colour)
         if label == "α learnt" or factor == 1:
-            band(axes[2], steps, [m["entropy"] for m in runs], f"{label}, {name}", colour if factor == 1 else COLOURS[3])
+            band(axes[2], steps, [m["entropy"] for m in runs], label if factor == 1 else f"{label}, {name}", colour,
+                 dashes="-" if factor == 1 else "--")
         print(f"{name}, {label}: α ends at {runs[0]['alpha'][-1]:.4f}, entropy at {runs[0]['entropy'][-1]:.2f}; "
               f"last policies {', '.join(f'{x / factor:.0f}' for x in finals)}")
 for ax in axes:
-    ax.set_xlabel("thousand environment steps")
+    style.steps(ax)
 axes[0].set_ylabel("return, Pendulum's own units")
 axes[2].set_ylabel("−log π(a|s), actions in [−1, 1]")
 axes[2].axhline(-1, color="grey", ls=":", label="target, −A")
-axes[0].legend(fontsize=8)
-axes[2].legend(fontsize=8)
 save(fig, "12_temperature")

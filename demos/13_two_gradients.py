@@ -14,9 +14,11 @@ import numpy as np
 from common import figure, save
 
 import scratchac
+from scratchac import style
 from scratchac.experiments.plots import COLOURS
 
 DRAWS, ALPHA = 1_000, 0.05
+BINS = np.linspace(-0.5, 3, 71)
 GRID = np.linspace(-6, 6, 241)                                      # ε, and the weight of each under N(0, 1)
 WEIGHTS = np.exp(-0.5 * GRID**2) / np.exp(-0.5 * GRID**2).sum()
 
@@ -100,7 +102,7 @@ for i, (name, (estimator, baseline)) in enumerate(ESTIMATORS.items()):
     agent.actor.backward(agent.theta, cache, dy.astype(s.dtype), agent.dtheta)
     means[name] = agent.dtheta.flat.astype(np.float64)
     left.plot([i - 0.4, i + 0.4], [truth, truth], color="black", lw=2)
-    left.text(i, max(variance, truth) * 1.1, f"{truth:.3g}", ha="center", va="bottom")
+    left.text(i, max(variance, truth) * 1.1, style.InFull()(float(f"{truth:.3g}")), ha="center", va="bottom", fontsize=style.SMALL)
     print(f"{name!r}: total variance {truth:.4g} exactly, {variance:.4g} of {DRAWS} samples")
 
 # %% [markdown]
@@ -111,7 +113,7 @@ best = gradients["through the sample"]
 k = best.var(axis=0).argmax()
 for i, (name, g) in enumerate(gradients.items()):
     if i > 0:                                               # the first would be a flat line over a range a hundred times as wide
-        right.hist(g[:, k], bins=60, density=True, alpha=0.6, color=COLOURS[i], label=name.replace("\n", " "))
+        right.hist(g[:, k], BINS, density=True, histtype="step", lw=1.5, color=COLOURS[i], label=name.replace("\n", " "))
     error = (g.mean(axis=0) - best.mean(axis=0)) / np.sqrt((g.var(axis=0) + best.var(axis=0)) / DRAWS + 1e-30)
     apart = np.linalg.norm(means[name] - means["through the sample"]) / np.linalg.norm(means["through the sample"])
     print(f"{name!r}: the means differ by {np.sqrt(np.mean(error**2)):.2f} standard errors (root mean square over weights), "
@@ -119,8 +121,7 @@ for i, (name, g) in enumerate(gradients.items()):
 right.axvline(means["through the sample"][k], color="black", lw=1.5, ls="--", label="exact mean")
 left.set_yscale("log")
 left.set_ylabel("sum of the variances of all weights")
-left.margins(y=0.1)
+left.margins(y=0.15)
 right.set_xlabel("gradient of the weight that varies most")
 right.set_ylabel("density")
-right.legend(fontsize=8)
 save(fig, "13_two_gradients")

@@ -10,9 +10,10 @@
 
 # %%
 import numpy as np
-from common import figure, save
+from common import figure, kept, save
 
 import scratchac
+from scratchac import style
 from scratchac.environments.vector import VectorEnv
 from scratchac.experiments.plots import COLOURS, band
 from scratchac.training.loops import train
@@ -20,6 +21,7 @@ from scratchac.training.loops import train
 ENV, SEEDS, CHECKS = "Pendulum-v1", (0, 1, 2), 20
 
 # %%
+@kept
 def curve(algorithm, seed, steps, random_actions=False, **options):
     """Train, and look 20 times at what the present policy is worth without noise: (steps, mean returns of 10 episodes)."""
     agent = scratchac.make_agent(algorithm, ENV, seed, steps=steps, **options)
@@ -53,9 +55,8 @@ fig, axes = figure(*PANELS)
 for ax, (title, (algorithm, steps, variants)) in zip(axes, PANELS.items(), strict=True):
     for (label, options), colour in zip(variants.items(), COLOURS, strict=False):
         lines = [curve(algorithm, seed, steps, **options) for seed in SEEDS]
-        band(ax, [x / 1000 for x, _ in lines], [y for _, y in lines], label, colour)
+        band(ax, [x for x, _ in lines], [y for _, y in lines], label, colour)
         print(f"{title}, {label}: {', '.join(f'{y[-1]:.0f}' for _, y in lines)} at the end")
-    ax.set_xlabel("thousand environment steps")
-    ax.legend(fontsize=8)
+    style.steps(ax)
 axes[0].set_ylabel("return without noise, 3 seeds")
 save(fig, "14_is_ddpg_off_policy")

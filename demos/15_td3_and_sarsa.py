@@ -8,9 +8,10 @@
 
 # %%
 import numpy as np
-from common import figure, learning_curves, save, train_directly
+from common import figure, kept, learning_curves, save, train_directly
 
 import scratchac
+from scratchac import style
 from scratchac.experiments.plots import COLOURS
 
 ENV, SEEDS, STEPS = "Pendulum-v1", (0, 1, 2), 10_000
@@ -58,24 +59,30 @@ gaps = {"SARSA's": [], "Q-learning's": [], "TD3's with other noise": []}
 
 
 def measure(agent):
+    """Add to `gaps`, every 100 updates."""
     if agent.updates[0] % 100 == 0:
         s = agent.memory.sample(rng, 256).next_obs
         target = value(agent, s, smoothed(agent, s))
         for kept, other in zip(gaps.values(), (own, best, smoothed), strict=True):
             kept.append(agent.config.gamma * np.sqrt(np.mean((target - value(agent, s, other(agent, s))) ** 2)))
 
-# %%
-fig, (left, right) = figure("Distance of TD3's targets from others'", "Pendulum-v1: mean and range of 3 seeds")
-results = {}
-for label, next_action in {"TD3's target": smoothed, "SARSA's": own, "Q-learning's": best}.items():
+
+@kept
+def learn(next_action):
+    """Curves and final returns, seed by seed, with targets of that action, and the gaps along TD3's first run."""
     watch = (lambda agent: None, measure)
     runs = [train_directly(td3_with(next_action, seed), ENV, seed, watch[next_action is smoothed and seed == 0]) for seed in SEEDS]
-    results[label] = [run for run, _ in runs], [final for _, final in runs]
-for (label, values), colour in zip(gaps.items(), (COLOURS[1], COLOURS[2], "grey"), strict=True):
-    left.plot(0.1 * np.arange(len(values)), values, color=colour, label=label)
+    return *zip(*runs, strict=True), np.array(list(gaps.values()))
+
+# %%
+results = {label: learn(next_action) for label, next_action in
+           {"TD3's target": smoothed, "SARSA's": own, "Q-learning's": best}.items()}
+fig, (left, right) = figure("Distance of TD3's targets from others'", "Pendulum-v1: mean and range of 3 seeds")
+for label, values, colour in zip(gaps, results["TD3's target"][2], (COLOURS[1], COLOURS[2], "grey"), strict=True):
+    left.plot(100 * np.arange(len(values)), values, color=colour, label=label)
     print(f"TD3's targets differ from {label} by {np.mean(values[len(values) // 2:]):.2f} in the second half (root mean square)")
-left.set_xlabel("thousand updates")
+left.set_xlabel("updates")
+left.xaxis.set_major_formatter(style.InFull())
 left.set_ylabel("root mean square difference")
-left.legend(fontsize=8)
-learning_curves(right, results)
+learning_curves(right, {label: result[:2] for label, result in results.items()})
 save(fig, "15_td3_and_sarsa")

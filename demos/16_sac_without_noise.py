@@ -9,7 +9,7 @@
 
 # %%
 import numpy as np
-from common import figure, learning_curves, save, train_directly
+from common import figure, kept, learning_curves, save, train_directly
 
 import scratchac
 
@@ -37,11 +37,12 @@ AGENTS = {
     "TD3": td3,
 }
 
+@kept
+def learn(make):
+    """Curves and final returns of an agent, seed by seed."""
+    return list(zip(*(train_directly(make(seed), ENV, seed) for seed in SEEDS), strict=True))
+
 # %%
-fig, (ax,) = figure("Pendulum-v1: mean and range of 3 seeds", width=7)
-results = {}
-for label, make in AGENTS.items():
-    runs = [train_directly(make(seed), ENV, seed) for seed in SEEDS]
-    results[label] = [run for run, _ in runs], [final for _, final in runs]
-learning_curves(ax, results)
+fig, (ax,) = figure("Pendulum-v1: mean and range of 3 seeds")
+learning_curves(ax, {label: learn(make) for label, make in AGENTS.items()})
 save(fig, "16_sac_without_noise")

@@ -14,6 +14,7 @@ from common import figure, save
 
 import kernels
 import scratchac
+from scratchac import style
 from scratchac.bench.report import available
 from scratchac.experiments.plots import COLOURS
 from scratchac.experiments.run import Run
@@ -25,7 +26,7 @@ RUNS = {
 }
 
 # %%
-fig, axes = figure(*(f"{title}: over {what}" for title in RUNS for what in ("steps", "seconds")), width=3.9)
+fig, axes = figure(*(f"{title}: over {what}" for title in RUNS for what in ("steps", "seconds")), rows=2, height=2.7)
 for i, (title, (algorithm, env, steps, options)) in enumerate(RUNS.items()):
     over_steps, over_seconds = axes[2 * i], axes[2 * i + 1]
     for name, colour in zip(available(), COLOURS, strict=False):
@@ -35,11 +36,10 @@ for i, (title, (algorithm, env, steps, options)) in enumerate(RUNS.items()):
         with tempfile.TemporaryDirectory() as folder:
             scratchac.train(algorithm, env, steps, seed=0, backend=name, out=f"{folder}/run", quiet=True, **options)
             m = Run.open(f"{folder}/run").metrics()
-        over_steps.plot(m["step"] / 1000, m["return_mean"], color=colour, label=name)
+        over_steps.plot(m["step"], m["return_mean"], color=colour, label=name)
         over_seconds.plot(m["wall_s"], m["return_mean"], color=colour, label=name)
         print(f"{title}, {name}: {m['wall_s'][-1]:.1f} s, return {m['return_mean'][-1]:.0f} over the last 100 episodes")
-    over_steps.set_xlabel("thousand environment steps")
+    style.steps(over_steps)
     over_seconds.set_xlabel("seconds of training")
     over_steps.set_ylabel("return (last 100 episodes)")
-    over_steps.legend(fontsize=8)
 save(fig, "17_backends")

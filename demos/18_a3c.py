@@ -13,6 +13,7 @@ import numpy as np
 from common import COLOURS, band, figure, save
 
 import scratchac
+from scratchac import style
 
 SEEDS, STEPS = range(5), 200_000
 SHARED = {"steps": STEPS, "envs": 4, "rollout": 20, "lam": 0.95, "backend": "numpy"}
@@ -31,16 +32,15 @@ def main():
             scratchac.train(algorithm, "CartPole-v1", seed=seed, on_row=rows[-1].append, quiet=True, **SHARED | options)
         for ax, x in zip(axes, ("step", "wall_s"), strict=True):
             curves = [np.array([(row[x], row["return_mean"]) for row in run if row["return_mean"] != ""]).T for run in rows]
-            band(ax, [c[0] / (1000 if x == "step" else 1) for c in curves], [c[1] for c in curves], label, colour)
+            band(ax, [c[0] for c in curves], [c[1] for c in curves], label, colour)
         seconds = np.median([run[-1]["wall_s"] for run in rows])
         last = [run[-1]["return_mean"] for run in rows]
         area = np.mean([row["return_mean"] for run in rows for row in run if row["return_mean"] != ""])
         print(f"{label}: {STEPS:,} steps in {seconds:.1f} s; return at the end {np.mean(last):.0f}, mean over training {area:.0f}")
-    axes[0].set_xlabel("thousand environment steps")
+    style.steps(axes[0])
     axes[1].set_xlabel("seconds")
     for ax in axes:
         ax.set_ylabel("return (last 100 episodes)")
-        ax.legend(fontsize=8)
     save(fig, "18_a3c")
 
 # %%

@@ -8,10 +8,11 @@
 
 # %%
 import numpy as np
-from common import figure, save
+from common import figure, kept, save
 from results.perfect import perfectly
 
 import scratchac
+from scratchac import style
 from scratchac.environments.games import Game, at_random
 from scratchac.experiments.plots import COLOURS, band
 from scratchac.training.loops import train
@@ -26,6 +27,7 @@ def not_lost(agent, opponent):
     return (scores[::2] >= 0).mean(), (scores[1::2] >= 0).mean()
 
 
+@kept
 def learn(seed):
     """Rows of (steps, rating, not lost to chance as first and second, not lost to perfect play as first and second)."""
     agent = scratchac.make_agent("ppo", ENV, seed)
@@ -41,17 +43,16 @@ def learn(seed):
 
 # %%
 runs = [learn(seed) for seed in SEEDS]
-steps = [run[0] / 1000 for run in runs]
-fig, (left, right) = figure(f"PPO on {ENV}: Elo rating, mean and range of {len(SEEDS)} seeds", "games not lost")
+steps = [run[0] for run in runs]
+fig, (left, right) = figure(f"PPO on {ENV}: Elo rating, mean and range of {len(SEEDS)} seeds", "Games not lost, in %")
 band(left, steps, [run[1] for run in runs], "against past selves", COLOURS[0])
 left.set_ylabel("points above the untrained self")
 labels = "random moves, going first", "random moves, going second", "perfect play, going first", "perfect play, going second"
 for i, label in enumerate(labels):
-    band(right, steps, [100 * run[2 + i] for run in runs], label, COLOURS[i])
+    band(right, steps, [100 * run[2 + i] for run in runs], label, COLOURS[1 + i // 2], dashes=("-", "--")[i % 2])
     print(f"not lost against {label}: {', '.join(f'{run[2 + i][-1]:.1%}' for run in runs)} at the end")
 print(f"rating: {', '.join(f'{run[1][-1]:.0f}' for run in runs)}")
-right.set_ylabel("%")
-right.legend(fontsize=8, loc="lower right")
+right.set_ylabel("% of the games")
 for ax in (left, right):
-    ax.set_xlabel("thousand environment steps")
+    style.steps(ax)
 save(fig, "19_self_play")

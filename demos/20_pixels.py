@@ -15,10 +15,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from common import HERE, arguments, save
-from matplotlib.figure import Figure
+from common import HERE, arguments, figure, save
 
 import scratchac
+from scratchac import style
 from scratchac.environments.make import make
 from scratchac.errors import UserError
 from scratchac.experiments.plots import COLOURS
@@ -43,20 +43,20 @@ if not Path(paths[0]).exists():
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
 worth = json.loads((HERE / "results" / "pixels.json").read_text())
-fig = Figure(figsize=(10.5, 7), layout="constrained")
-(curve, seen), (filters, drive) = fig.subplots(2, 2)
+fig, (curve, seen, filters, drive) = figure(run.config["env"], "one observation", "filters of the first layer",
+                                            "a drive, one picture a second", rows=2)
 for path, colour in zip(paths, COLOURS, strict=False):
     metrics, name = Run.open(path).metrics(), Run.open(path).config["algorithm"]
-    curve.plot(metrics["step"] / 1000, metrics["return_mean"], color=colour, label=f"{name} while it learns")
+    curve.plot(metrics["step"], metrics["return_mean"], color=colour, label=f"{name} while it learns")
     past = np.argmax(metrics["return_mean"] > 400)
     for i, what in ((past, "past 400"), (-1, "at the end")):
         print(f"{name} {what}: return {metrics['return_mean'][i]:.0f} after {metrics['step'][i]:,.0f} actions, "
               f"{metrics['wall_s'][i] / 60:.0f} minutes")
 curve.axhline(worth["constant"]["mean"], color="grey", ls="--", label="best constant action")
 curve.axhline(worth["random"]["mean"], color="grey", ls=":", label="random actions")
-curve.set_xlabel("thousand actions of eight frames")
+style.steps(curve)
+curve.set_xlabel("actions of eight frames")
 curve.set_ylabel("return (last 100 episodes)")
-curve.legend(fontsize=8)
 
 # %% [markdown]
 # One observation, the first layer's filters, and a drive.
@@ -71,8 +71,7 @@ K1 = np.moveaxis(agent.model.phi["K1"], (3, 2), (0, 1))             # (filters, 
 filters.imshow(tiles(K1.reshape(-1, *K1.shape[2:]), 2 * K1.shape[1]), cmap="gray")
 frames = render(agent, run.config["env"], seed=0, **settings)
 drive.imshow(tiles([frame[:340:2, ::2] for frame in frames[50:650:50]], 4))
-for ax, title in ((seen, "one observation"), (filters, f"{len(K1)} filters, two in a row, over {K1.shape[1]} pictures each"),
-                  (drive, "a drive, one picture a second")):
-    ax.set_title(title, fontsize=10)
-    ax.set_axis_off()
+style.heading(filters, f"{len(K1)} filters, two in a row, over {K1.shape[1]} pictures each")
+for ax in (seen, filters, drive):
+    style.bare(ax)
 save(fig, "20_pixels")

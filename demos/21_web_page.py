@@ -8,10 +8,11 @@
 # steps; at step 130 the same force stays. Without a browser the page is made all the same. Takes about a quarter of a minute.
 
 # %%
+import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from common import output
+from common import few_colours, output
 
 import scratchac
 from scratchac.experiments.run import new_folder
@@ -58,12 +59,12 @@ def pushed():
     """V(s) and the TD error of each step while somebody pushes; also takes the picture."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=2)
         page.add_init_script("let seed = 1; Math.random = () => (seed = seed * 16807 % 2147483647) / 2147483647")
         page.goto(page_path.resolve().as_uri())
         seen = page.evaluate(PUSHED)
         page.wait_for_timeout(200)
-        page.screenshot(path=output("pictures") / "21_web_page.png", full_page=True)
+        few_colours(io.BytesIO(page.screenshot(full_page=True)), output("pictures") / "21_web_page.png")
         browser.close()
     return seen
 

@@ -19,10 +19,10 @@ from functools import partial
 
 import gymnasium as gym
 import numpy as np
-from common import figure, sample_episodes, save
+from common import figure, kept, sample_episodes, save
 
 import scratchac
-from scratchac import returns
+from scratchac import returns, style
 from scratchac.distributions import Categorical
 from scratchac.experiments.plots import COLOURS
 from scratchac.lab.conditioning import CUE, GAMMA, REWARD, STEPS, condition
@@ -84,27 +84,28 @@ def around_bonus(agent, **options):
     return np.mean(windows, axis=0)
 
 # %%
-def draw(ax, x, lines, label, style, colour):
+def draw(ax, x, lines, label, marks, colour):
     """The mean of several lines, and their range."""
-    wide, hollow = style == "D-", "--" in style                     # so that a line is seen where another lies on it
-    ax.plot(x, np.mean(lines, axis=0), style, color=colour, label=label, ms=7 if wide else 4, lw=2.5 if wide else 1.3,
+    wide, hollow = marks == "D-", "--" in marks                     # so that a line is seen where another lies on it
+    ax.plot(x, np.mean(lines, axis=0), marks, color=colour, label=label, ms=7 if wide else 4, lw=2.5 if wide else style.LINE,
             mfc="white" if hollow else colour)
-    ax.fill_between(x, np.min(lines, axis=0), np.max(lines, axis=0), color=colour, alpha=0.2, lw=0)
+    if len(lines) > 1:
+        style.edges(ax, x, np.min(lines, axis=0), np.max(lines, axis=0), colour)
 
 
 BLUE, ORANGE = COLOURS[:2]
 fig, axes = figure("1 · A cue, ten steps later a reward of 1", "2 · Nineteen critics, rewards of 1, 4 or 7",
                    "3 · Two levers, noise on the actor's error alone", "4 · A2C in CartPole: a lamp, ten steps later a bonus of 10",
-                   width=5.4, height=3.8, rows=2)
+                   rows=2)
 
 # %% [markdown]
 # 1 · A cue, ten steps later a reward of 1.
 
 # %%
 errors = condition([1] * 300 + [0], [0.2] * 301)[..., 0]            # the last reward is omitted
-for trial, label, style, colour in ((0, "trial 1", "o-", BLUE), (15, "trial 16", "s-", "grey"), (299, "trial 300", "D-", ORANGE),
+for trial, label, marks, colour in ((0, "trial 1", "o-", BLUE), (15, "trial 16", "s-", "grey"), (299, "trial 300", "D-", ORANGE),
                                     (300, "trial 301, no reward", "v--", "black")):
-    draw(axes[0], np.arange(1, STEPS + 1) - REWARD, errors[[trial]], label, style, colour)
+    draw(axes[0], np.arange(1, STEPS + 1) - REWARD, errors[[trial]], label, marks, colour)
 print(f"trial 300: error {errors[299, CUE - 1]:.3f} at the cue (γ¹⁰ = {GAMMA ** (REWARD - CUE):.3f}), "
       f"{abs(errors[299, REWARD - 1]):.3f} at the reward; {errors[300, REWARD - 1]:.3f} where there is none")
 for lam in (0.0, 0.9):
@@ -117,8 +118,8 @@ for lam in (0.0, 0.9):
 # %%
 rewards = np.random.default_rng(0).permutation(np.tile(DRAWS, 1_000))
 v = rewards[-1] - condition(rewards, 1 / np.arange(1, len(rewards) + 1), OPTIMISM)[-1, REWARD - 1]
-for reward, style, colour in zip(DRAWS, ("^-", "s-", "v-"), (BLUE, "grey", ORANGE), strict=True):
-    draw(axes[1], OPTIMISM, [reward - v], f"reward {reward}", style, colour)
+for reward, marks, colour in zip(DRAWS, ("^-", "s-", "v-"), (BLUE, "grey", ORANGE), strict=True):
+    draw(axes[1], OPTIMISM, [reward - v], f"reward {reward}", marks, colour)
     print(f"reward {reward}: error {reward - v[9]:+.2f} for τ = ½, {reward - v[0]:+.2f} to {reward - v[-1]:+.2f} over all critics")
 up, down = (np.maximum(sign * (DRAWS[:, None] - v), 0).mean(axis=0) for sign in (1, -1))
 print(f"  expectiles: τ E(r − V)⁺ = (1 − τ) E(V − r)⁺ to within {abs(OPTIMISM * up - (1 - OPTIMISM) * down).max():.3f}")
@@ -127,10 +128,10 @@ print(f"  expectiles: τ E(r − V)⁺ = (1 − τ) E(V − r)⁺ to within {abs
 # 3 · Two levers, noise on the actor's error alone.
 
 # %%
-for noise, lr, style, colour in ((0, 0.5, "-", BLUE), (3, 0.5, "-.", "grey"), (10, 0.5, "-", ORANGE), (10, 0.01, "--", "black")):
+for noise, lr, marks, colour in ((0, 0.5, "-", BLUE), (3, 0.5, "-.", "grey"), (10, 0.5, "-", ORANGE), (10, 0.01, "--", "black")):
     p, v = press_levers(noise, lr)
     groups = p.reshape(TRIALS, GROUPS, -1).mean(axis=2).T
-    draw(axes[2], np.arange(1, TRIALS + 1), groups, f"noise {noise}, step size {lr}", style, colour)
+    draw(axes[2], np.arange(1, TRIALS + 1), groups, f"noise {noise}, step size {lr}", marks, colour)
     p = p[-1]
     print(f"noise {noise}, step size {lr}: P(right lever) {p.mean():.2f}; above 0.9 in {(p > 0.9).mean():.0%} of the rats, "
           f"below 0.1 in {(p < 0.1).mean():.0%}; |V − P| {abs(v - p).mean():.2f}")
@@ -139,12 +140,18 @@ for noise, lr, style, colour in ((0, 0.5, "-", BLUE), (3, 0.5, "-.", "grey"), (1
 # 4 · A2C in CartPole: a lamp, ten steps later a bonus of 10.
 
 # %%
-agents = [scratchac.train("a2c", Lamp, seed=seed, quiet=True, **A2C) for seed in (0, 1, 2)]
-print(f"A2C: returns {', '.join(f'{scratchac.evaluate(agent, Lamp, episodes=20).mean():.0f}' for agent in agents)} of 600")
-for label, options, style, colour in (("bonus without lamp", {"lamp": False}, "o-", BLUE), ("lamp and bonus", {}, "D-", ORANGE),
-                                      ("lamp, no bonus", {"bonus": 0.0}, "v--", "black")):
-    lines = np.array([around_bonus(agent, **options) for agent in agents])
-    draw(axes[3], np.arange(-14, 6), lines[:, 15:35], label, style, colour)
+@kept
+def learn_the_lamp(worlds):
+    """TD errors (worlds, seeds, PERIOD) of A2C's critics around a bonus."""
+    agents = [scratchac.train("a2c", Lamp, seed=seed, quiet=True, **A2C) for seed in (0, 1, 2)]
+    print(f"A2C: returns {', '.join(f'{scratchac.evaluate(agent, Lamp, episodes=20).mean():.0f}' for agent in agents)} of 600")
+    return np.array([[around_bonus(agent, **options) for agent in agents] for options in worlds])
+
+
+for lines, label, marks, colour in zip(learn_the_lamp([{"lamp": False}, {}, {"bonus": 0.0}]),
+                                       ("bonus without lamp", "lamp and bonus", "lamp, no bonus"), ("o-", "D-", "v--"),
+                                       (BLUE, ORANGE, "black"), strict=True):
+    draw(axes[3], np.arange(-14, 6), lines[:, 15:35], label, marks, colour)
     rest = np.delete(lines.mean(axis=0), [19, 29])
     print(f"{label}: error {lines[:, 19].mean():+.2f} at the lamp's time, {lines[:, 29].mean():+.2f} at the bonus's, "
           f"{rest.min():+.2f} to {rest.max():+.2f} elsewhere")
@@ -157,12 +164,9 @@ for ax, x, y in zip(axes, ("steps since the reward was due", "optimism τ of the
                     ("TD error", "TD error at the reward", "probability of the right lever", "TD error"), strict=True):
     ax.set_xlabel(x)
     ax.set_ylabel(y)
-    ax.legend(fontsize=8)
-for ax in axes[[0, 3]]:
+for ax in (axes[0], axes[3]):
     ax.set_xticks(range(-10, 6, 5))
-    ax.legend(fontsize=8, loc="lower left")
 axes[2].set_xscale("log")
-axes[2].set_ylim(0.41, 1.22)
+axes[2].set_ylim(0.38, 1.02)
 axes[2].set_yticks(np.arange(5, 11) / 10)
-axes[2].legend(fontsize=8, ncols=2, loc="upper left")
 save(fig, "22_dopamine")

@@ -11,7 +11,7 @@
 from functools import cache
 
 import numpy as np
-from common import arguments, curves, figure, learning_curves, sample_episodes, save
+from common import arguments, curves, figure, kept, learning_curves, sample_episodes, save
 
 import scratchac
 from scratchac import losses, optim, returns
@@ -53,15 +53,19 @@ def cloned(seed, with_critic):
         adam.step(agent.model.grad, 3e-3)
     return agent
 
+
+@kept
+def fine_tuned(seed, with_critic):
+    """PPO's curve and final return from a cloned agent on."""
+    agent = cloned(seed, with_critic)
+    print(f"seed {seed}, critic cloned: {with_critic}, {scratchac.evaluate(agent, ENV).mean():.0f} before fine-tuning")
+    (metrics,), (final,) = curves("ppo", ENV, (seed,), init=agent)
+    return metrics, final
+
 # %%
 results = {"from scratch": curves("ppo", ENV, SEEDS)}
 for label, with_critic in (("actor cloned", False), ("actor and critic cloned", True)):
-    parts = []
-    for seed in SEEDS:
-        agent = cloned(seed, with_critic)
-        print(f"{label}, seed {seed}: {scratchac.evaluate(agent, ENV).mean():.0f} before fine-tuning")
-        parts.append(curves("ppo", ENV, (seed,), init=agent))
-    results[f"{label}, then PPO"] = [metrics for (metrics,), _ in parts], [final for _, (final,) in parts]
-fig, (ax,) = figure(f"{ENV}: mean and range of 3 seeds", width=7)
+    results[f"{label}, then PPO"] = list(zip(*(fine_tuned(seed, with_critic) for seed in SEEDS), strict=True))
+fig, (ax,) = figure(f"{ENV}: mean and range of 3 seeds")
 learning_curves(ax, results)
 save(fig, "23_behaviour_cloning")

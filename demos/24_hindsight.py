@@ -11,10 +11,11 @@ import json
 from importlib.metadata import version
 
 import numpy as np
-from common import figure, output, save
+from common import HERE, figure, output, redraws, save
 
 import kernels
 import scratchac
+from scratchac import style
 from scratchac.environments.make import make
 from scratchac.environments.vector import VectorEnv
 from scratchac.experiments.plots import COLOURS, band
@@ -26,7 +27,7 @@ MAZES = {"gymnasium_robotics:PointMaze_UMaze-v3": 150, "gymnasium_robotics:Point
 TD3 = {"hidden": (64, 64), "learning_starts": 1_000, "gamma": 0.98, "tau": 0.02, "noise": "ou", "noise_scale": 0.5}
 
 # %%
-def learn(env, env_args, seed, k):
+def learn(env, env_args, seed, k, steps=STEPS):
     """Train with k further goals for each step; {step: share of goals reached}, and the replay buffer."""
     agent = scratchac.make_agent("td3", env, seed, env_args=env_args, steps=STEPS, hindsight=k, **TD3)
     envs, reached = VectorEnv(env, 1, seed, **env_args), {}
@@ -36,10 +37,21 @@ def learn(env, env_args, seed, k):
         if agent.step % EVERY == 0:                                 # a return is 1 if info["success"], or else 0
             reached[agent.step] = round(float(scratchac.evaluate(agent, env, EPISODES, **env_args).mean()), 2)
 
-    train(agent, envs, STEPS, report)
+    train(agent, envs, steps, report)
     envs.close()
-    print(f"{env}, k = {k}, seed {seed}: {reached[STEPS]:.0%} at the end", flush=True)
+    print(f"{env}, k = {k}, seed {seed}: {', '.join(f'{share:.0%}' for share in reached.values())}", flush=True)
     return reached, agent.memory
+
+
+def measure():
+    """What demos/results/hindsight.json holds. An episode ends at its goal."""
+    mazes = {env: {"env_args": {"continuing_task": False, "max_episode_steps": limit}} for env, limit in MAZES.items()}
+    for env, kept in mazes.items():
+        for k, label in ((4, "with hindsight"), (0, "without")):
+            kept[label] = {str(seed): learn(env, kept["env_args"], seed, k)[0] for seed in SEEDS}
+    return {"command": "python demos/24_hindsight.py", "steps": STEPS, "episodes": EPISODES, "hyperparameters": TD3,
+            "tuning_seeds": "500-502", "backend": kernels.backend.name, "mazes": mazes,
+            "versions": {name: version(name) for name in ("numpy", "gymnasium", "gymnasium-robotics", "mujoco")}}
 
 
 def draw_first_episode(ax, env, memory, k):
@@ -49,33 +61,25 @@ def draw_first_episode(ax, env, memory, k):
     path, goals = (memory.data["next_obs"][: T + k, at[name]].T for name in ("achieved_goal", "desired_goal"))
     walls = np.array(made.unwrapped.maze.maze_map)
     ax.imshow(walls, cmap="Greys", vmax=2, extent=np.outer(walls.shape[::-1], (-0.5, 0.5)).ravel())
-    ax.plot(*path[:, :T], color="grey", lw=1, label="where the ball rolled")
+    ax.plot(*path[:, :T], color="grey", lw=1.5, label="where the ball rolled")
     ax.plot(*goals[:, T:], "o", color=COLOURS[0], label="the goals of its first step in hindsight")
     ax.plot(*goals[:, 0], "*", color=COLOURS[3], ms=14, label="the goal that was desired")
-    ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0))
-    ax.set_axis_off()
+    style.bare(ax)
 
 # %%
-fig, (left, *others) = figure("The first episode", *(f"TD3 in {env.split(':')[1]}" for env in MAZES), width=4.4)
-result = {"command": "python demos/24_hindsight.py", "steps": STEPS, "episodes": EPISODES, "hyperparameters": TD3,
-          "tuning_seeds": "500-502", "backend": kernels.backend.name, "mazes": {},
-          "versions": {name: version(name) for name in ("numpy", "gymnasium", "gymnasium-robotics", "mujoco")}}
-for ax, (env, limit) in zip(others, MAZES.items(), strict=True):
-    env_args = {"continuing_task": False, "max_episode_steps": limit}       # an episode ends at its goal
-    kept = result["mazes"][env] = {"env_args": env_args}
-    for k, label, colour in ((4, "with hindsight", COLOURS[0]), (0, "without", COLOURS[1])):
-        runs = [learn(env, env_args, seed, k) for seed in SEEDS]
-        kept[label] = {str(seed): reached for seed, (reached, _) in zip(SEEDS, runs, strict=True)}
-        band(ax, [np.array([*reached]) / 1000 for reached, _ in runs], [100 * np.array([*reached.values()]) for reached, _ in runs],
-             f"{label}: mean and range of {len(SEEDS)} seeds", colour)
-        if k:
-            memory = runs[0][1]
-    ax.set_xlabel("thousand environment steps")
-    ax.set_ylabel("goals reached, %")
-    ax.set_ylim(-2, 102)
-    ax.legend(fontsize=8)
+fig, (left, *others) = figure("The first episode", *(f"TD3 in {env.split(':')[1]}, {len(SEEDS)} seeds" for env in MAZES))
+kept = HERE / "results" / "hindsight.json"
+result = json.loads(kept.read_text()) if redraws() else measure()
+for ax, results in zip(others, result["mazes"].values(), strict=True):
+    for label, colour in (("with hindsight", COLOURS[0]), ("without", COLOURS[1])):
+        runs = results[label].values()
+        band(ax, [np.array([*run], int) for run in runs], [100 * np.array([*run.values()]) for run in runs], label, colour)
+    style.steps(ax)
+    ax.set(ylabel="goals reached, %", ylim=(-2, 102))
 
 # %%
-draw_first_episode(left, env, memory, 4)
-(output("results") / "hindsight.json").write_text(json.dumps(result, indent=1) + "\n")
+env = [*MAZES][-1]
+draw_first_episode(left, env, learn(env, results["env_args"], 0, 4, steps=results["env_args"]["max_episode_steps"])[1], 4)
+if not redraws():
+    (output("results") / "hindsight.json").write_text(json.dumps(result, indent=1) + "\n")
 save(fig, "24_hindsight")

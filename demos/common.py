@@ -1,14 +1,21 @@
-"""What the demos share: training over seeds, episodes of a policy that stays as it is, and pictures in one style."""
+"""What the demos share: training over seeds, episodes of a policy that stays as it is, and pictures in one style.
 
+`python demos/common.py [--keep]` draws again the pictures whose results are kept in demos/results/drawn, in a minute.
+"""
+
+import io
+import subprocess
 import sys
 import tempfile
 import time
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image
 
 import scratchac
+from scratchac import style
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.experiments import notebook
@@ -17,8 +24,12 @@ from scratchac.experiments.run import Run
 from scratchac.messages import in_notebook
 from scratchac.training.loops import train
 
-HERE, KEEP = Path(__file__).parent, "--keep"
+HERE, KEEP, REDRAW = Path(__file__).parent, "--keep", "--redraw"
 STARTED = time.perf_counter()
+WIDTH, HEIGHT = 10.4, 3.5               # inches: of every picture, so that letters have one size in all of them; of a row of panels
+DRAWN = "step", "return_mean", "grad_norm", "entropy", "alpha", "q_promised", "q_realised"
+inside = []                             # the function of `kept` that runs
+KEPT = {}                               # "function/number of the call" → what it returned
 
 
 def told(kind, error, trace):
@@ -32,13 +43,67 @@ def told(kind, error, trace):
 sys.excepthook = told
 
 
+def kept(function):
+    """Keep what a function returns, so that its picture can be drawn again without the function's minutes.
+
+    `save` writes what all calls returned, arrays and numbers in lists and dicts; with --redraw the calls, in the same order, return
+    what lies in demos/results/drawn. What the function calls itself is not kept a second time. Raises UserError for --redraw where
+    nothing is kept.
+    """
+    @wraps(function)
+    def call(*args, **kwargs):
+        if inside or in_notebook():
+            return function(*args, **kwargs)
+        name = f"{function.__name__}/{sum(key.startswith(f'{function.__name__}/') for key in KEPT)}"
+        inside.append(name)
+        try:
+            KEPT[name] = read(name) if redraws() else function(*args, **kwargs)
+        finally:
+            inside.clear()
+        return KEPT[name]
+    return call
+
+
+def redraws():
+    """Whether the picture is to be drawn from what is kept."""
+    return REDRAW in sys.argv[1:] and not in_notebook()
+
+
+def parts(value, name):
+    """(name/key/…, array) for each array in lists and dicts; numbers in single precision, which a picture does not exceed."""
+    if isinstance(value, dict | list | tuple):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from parts(part, f"{name}/{key}")
+    else:
+        yield name, np.asarray(value, np.float32 if np.asarray(value).dtype == np.float64 else None)
+
+
+def read(name):
+    """What `parts` made (name, array) pairs of, from the file of this script."""
+    path = HERE / "results" / "drawn" / f"{Path(sys.argv[0]).stem}.npz"
+    if not path.exists():
+        raise UserError(f"no results are kept in {path}; the script makes them without {REDRAW}")
+
+    def at(prefix):
+        if prefix in file:
+            return file[prefix]
+        keys = dict.fromkeys(key[len(prefix) + 1 :].split("/")[0] for key in file if key.startswith(f"{prefix}/"))
+        found = {key: at(f"{prefix}/{key}") for key in keys}
+        return list(found.values()) if all(key.isdecimal() for key in found) else found
+
+    with np.load(path, allow_pickle=False) as file:
+        return at(name)
+
+
+@kept
 def curves(algorithm, env, seeds, **hyperparameters):
-    """Train once for each seed; return the runs' metrics, and the mean returns of their last policies (100 greedy episodes)."""
+    """Train once for each seed; return metrics of the runs, and the mean returns of their last policies (100 greedy episodes)."""
     metrics, finals = [], []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             agent = scratchac.train(algorithm, env, seed=seed, out=f"{folder}/run", quiet=True, **hyperparameters)
-            metrics.append(Run.open(f"{folder}/run").metrics())
+            measured = Run.open(f"{folder}/run").metrics()
+        metrics.append({name: measured[name] for name in DRAWN if name in measured})
         finals.append(scratchac.evaluate(agent, env).mean())
     return metrics, finals
 
@@ -90,45 +155,71 @@ def sample_episodes(agent, env, count, seed):
     return onlooker.episodes
 
 
-def figure(*titles, width=5.2, height=3.6, rows=1):
+def figure(*titles, rows=1, height=HEIGHT):
     """A figure with a panel for each title, row by row, and the list of its axes."""
     columns = len(titles) // rows
-    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = made.subplots(rows, columns, squeeze=False).ravel()
+    made, axes = style.panels(len(titles), columns, WIDTH / columns, height)
     for ax, title in zip(axes, titles, strict=True):
-        ax.set_title(title, fontsize=10)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        style.frame(ax, title)
+        ax.yaxis.set_major_formatter(style.InFull())
     return made, axes
 
 
 def learning_curves(ax, results):
     """Draw what `curves` returned for each label: the mean over seeds, and the range; print what the last policies are worth."""
     for (label, (runs, finals)), colour in zip(results.items(), COLOURS, strict=False):
-        band(ax, [m["step"] / 1000 for m in runs], [m["return_mean"] for m in runs], label, colour)
+        band(ax, [m["step"] for m in runs], [m["return_mean"] for m in runs], label, colour)
         print(f"{label}: last policy of each seed {', '.join(f'{x:.0f}' for x in finals)}")
-    ax.set_xlabel("thousand environment steps")
+    style.steps(ax)
     ax.set_ylabel("return (last 100 episodes)")
-    ax.legend(fontsize=8)
 
 
 def arguments():
     """The words behind the script's name on the command line; in a notebook, whose kernel has words of its own there, none."""
-    return [] if in_notebook() else [word for word in sys.argv[1:] if word != KEEP]
+    return [] if in_notebook() else [word for word in sys.argv[1:] if word not in (KEEP, REDRAW)]
 
 
 def output(folder):
     """Where files go: into demos/out, which git ignores, or with --keep into the project's own folder pictures or results."""
     path = HERE / (folder if KEEP in sys.argv[1:] and not in_notebook() else "out")
-    path.mkdir(exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def save(made, name):
-    """Save the picture of the script of that name, and say so; in a notebook show it instead."""
+    """Save the picture of the script of that name, with its legends and what was kept for it, and say so; in a notebook show it."""
+    style.legends(made)
     if in_notebook():
         notebook.show(made)
         return
     path = output("pictures") / f"{name}.png"
-    made.savefig(path, dpi=100)
+    save_png(made, path)
+    if KEPT and not redraws():
+        arrays = dict(part for key, value in KEPT.items() for part in parts(value, key))
+        np.savez_compressed(output("results/drawn") / f"{name}.npz", **arrays)
     print(f"{path} ({time.perf_counter() - STARTED:.0f} s)")
+
+
+def save_png(made, path):
+    """Save a figure with twice as many pixels as usual."""
+    with io.BytesIO() as file:
+        made.savefig(file, dpi=style.DPI)
+        few_colours(file, path)
+
+
+def few_colours(file, path):
+    """Save a picture again in 128 colours: a third of the bytes, and lines and letters have few colours."""
+    Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def save_dark(made, name):
+    """Save the picture that `save` has saved once more, for a dark page."""
+    style.darken(made)
+    if not in_notebook():
+        save_png(made, output("pictures") / f"{name}_dark.png")
+
+
+if __name__ == "__main__":
+    names = {path.stem for path in (HERE / "results" / "drawn").glob("*.npz")} | {"24_hindsight"}       # kept in hindsight.json
+    for script in sorted(names):
+        subprocess.run([sys.executable, HERE / f"{script}.py", REDRAW, *sys.argv[1:]], check=True)

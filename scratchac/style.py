@@ -9,9 +9,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import Formatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 COLOURS: Any = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
 DASHES = ("-", "--", "-.")      # of the first ten lines, which have ten colours, the next ten and the next
@@ -19,6 +22,7 @@ DPI = 220                       # pixels in an inch, twice as many as a usual sc
 WIDTH, HEIGHT = 5.2, 3.2        # of a panel, in inches
 LARGE, MEDIUM, SMALL = 11, 9, 8         # points: of a figure's title; of a panel's title and labels; of ticks and legends
 LINE, EDGE = 1.5, 0.6           # points: the width of a line; of the edges of the band around it
+DARK, LIGHT = "#0d1117", "#d0d7de"      # ground and letters where the page is dark
 CHARACTER = 0.075               # inches, of a SMALL character, about
 
 
@@ -82,6 +86,29 @@ def edges(ax: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: An
         ax.plot(x, y, color=colour, lw=EDGE, alpha=0.7)
 
 
+def bare(ax: Axes) -> None:
+    """A thin frame alone, around a panel that shows a picture."""
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.grid(False)
+    ax.spines[:].set(visible=True, color="0.6", lw=EDGE)
+
+
+def darken(figure: Figure) -> None:
+    """Turn a figure that has been drawn for a white page into one for a dark page, with the same colours, lighter."""
+    figure.set_facecolor(DARK)
+    for text in figure.findobj(Text):
+        text.set_color(LIGHT)
+    for ax in figure.axes:
+        ax.set_facecolor(DARK)
+        ax.tick_params(colors=LIGHT)
+        for spine in ax.spines.values():
+            spine.set_edgecolor(LIGHT)
+    lighter: dict[Any, str] = {to_hex((r, g, b)): to_hex((0.6 * r + 0.4, 0.6 * g + 0.4, 0.6 * b + 0.4)) for r, g, b in COLOURS}
+    for line in figure.findobj(Line2D):
+        colour = to_hex(line.get_color())
+        line.set_color(lighter.get(colour, LIGHT if colour == "#000000" else colour))
+
+
 def title(figure: Figure, text: str) -> None:
     """The title of a figure."""
     figure.suptitle(text, fontsize=LARGE, parse_math=False)
@@ -98,3 +125,26 @@ def legend(figure: Figure, entries: dict[str, dict[str, Any]]) -> None:
     made = figure.legend(handles, list(entries), loc="outside lower center", ncols=columns, fontsize=SMALL, frameon=False)
     for text in made.get_texts():
         text.set_parse_math(False)
+
+
+def legends(figure: Figure) -> None:
+    """Legends of all lines and bars with labels, where they hide nothing: one below all panels if a panel has the labels of all the
+    others, otherwise one below each panel."""
+    handles: dict[Axes | Figure, dict[str, Any]] = {
+        ax: dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)) for ax in figure.axes}
+    together = {label: handle for shown in handles.values() for label, handle in shown.items()}
+    if any(len(shown) == len(together) for shown in handles.values()) and sum(map(bool, handles.values())) > 1:
+        handles = {figure: together}
+    for place, shown in handles.items():
+        if not shown:
+            continue
+        grid = place.get_gridspec() if isinstance(place, Axes) else None
+        inches = figure.get_figwidth() / (grid.ncols if grid else 1)
+        columns = max(1, min(len(shown), int(inches / (CHARACTER * max(map(len, shown)) + 0.6))))
+        where: dict[str, Any] = {"loc": "outside lower center"}
+        if isinstance(place, Axes):
+            below = place.transAxes + ScaledTranslation(0, -0.45, figure.dpi_scale_trans)
+            where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below, "borderaxespad": 0}
+        made = place.legend(list(shown.values()), list(shown), ncols=columns, fontsize=SMALL, frameon=False, **where)
+        for text in made.get_texts():
+            text.set_parse_math(False)

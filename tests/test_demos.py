@@ -5,9 +5,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from scratchac.errors import UserError
 from scratchac.site import notebooks
@@ -112,7 +113,7 @@ def test_a_picture_is_shown_in_a_notebook_and_saved_otherwise(monkeypatch, tmp_p
     shown = []
     monkeypatch.setattr(common, "HERE", tmp_path)
     monkeypatch.setattr(common.notebook, "show", shown.append)
-    figure = SimpleNamespace(savefig=lambda path, **options: path.touch())
+    figure = Figure(figsize=(1, 1))
     for words, folder in (["demo.py", "RUN"], "out"), (["demo.py", "RUN", "--keep"], "pictures"):
         monkeypatch.setattr(notebooks.sys, "argv", words)
         common.save(figure, "00_x")
@@ -120,6 +121,48 @@ def test_a_picture_is_shown_in_a_notebook_and_saved_otherwise(monkeypatch, tmp_p
     monkeypatch.setattr(common, "in_notebook", lambda: True)
     common.save(figure, "01_x")
     assert shown == [figure] and not list(tmp_path.glob("*/01_x.png")) and common.arguments() == []
+
+
+def test_what_is_kept_is_not_computed_again(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(DEMOS)
+    import common
+
+    calls = []
+
+    @common.kept
+    def inner(x):
+        calls.append("inner")
+        return [x, {"step": np.arange(3), "return_mean": np.array([np.nan, 1 / 3, 1e6])}]
+
+    @common.kept
+    def outer(x):
+        calls.append("outer")
+        return inner(x)[1], np.full((2, 2), 200, np.uint8)
+
+    monkeypatch.setattr(common, "HERE", tmp_path)
+    for words in (["00_x.py", "--keep"], ["00_x.py", "--redraw"]):
+        monkeypatch.setattr(common, "KEPT", {})
+        monkeypatch.setattr(notebooks.sys, "argv", words)
+        got = inner(1.0), inner(2.0), outer(3.0)
+        assert calls == ["inner", "inner", "outer", "inner"]                # no more with --redraw
+        assert [part[0] for part in got[:2]] == [1, 2] and got[2][1].dtype == np.uint8 and (got[2][1] == 200).all()
+        for curve in (got[0][1], got[1][1], got[2][0]):
+            np.testing.assert_array_equal(curve["step"], [0, 1, 2])
+            np.testing.assert_allclose(curve["return_mean"], [np.nan, 1 / 3, 1e6], rtol=1e-7)
+        common.save(Figure(figsize=(1, 1)), "00_x")
+    with np.load(tmp_path / "results" / "drawn" / "00_x.npz") as file:
+        assert {name.split("/")[0] + name.split("/")[1] for name in file} == {"inner0", "inner1", "outer0"}
+    monkeypatch.setattr(common, "KEPT", {})
+    monkeypatch.setattr(notebooks.sys, "argv", ["01_x.py", "--redraw"])
+    with pytest.raises(UserError, match=r"no results are kept in .*01_x\.npz; the script makes them"):
+        inner(1.0)
+
+
+def test_pictures_and_what_they_are_drawn_from_are_small():
+    """They are in every clone: a picture of twice as many pixels has few colours, and kept results are compressed."""
+    files = [*(DEMOS / "pictures").glob("*.png"), *(DEMOS / "results" / "drawn").iterdir()]
+    assert len(files) > 25 and {path.name: path.stat().st_size for path in files if path.stat().st_size > 150_000} == {}
+    assert {path.suffix for path in files} == {".png", ".npz"}
 
 
 def test_a_demo_changes_no_tracked_file():

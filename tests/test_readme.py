@@ -35,7 +35,7 @@ def test_files_that_are_named_exist():
     manual = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "manual").glob("*.md"))]
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demos/README.md", "kernels/README.md", *manual):
         document = ROOT / name
-        for target in re.findall(r"\]\(([^)#:]+)[)#]", document.read_text()):
+        for target in re.findall(r"(?:\]\(|\bsrc=\"|\bsrcset=\")([^)#:\"]+)[)#\"]", document.read_text()):
             assert (document.parent / target).exists(), f"{name} points to {target}"
         for target in re.findall(r"`((?:scratchac|kernels|tests|demos)/[\w/]+\.\w+)`", document.read_text()):
             assert (ROOT / target).exists(), f"{name} names {target}"

@@ -240,6 +240,11 @@ def test_primes_and_letters_are_shown_by_every_browser():
     assert "ℝ" in markup.formula(r"\mathbb R", False) and "mathvariant" not in markup.formula(r"\mathcal N", False)
 
 
+def test_pictures_for_light_and_dark_lead_to_the_site_s_files():
+    text = '<picture>\n<source media="(x: dark)" srcset="a/dark.png">\n<img src="a/light.png" alt="b">\n</picture>\n'
+    assert markup.Text().page(text, lambda target: f"files/{target}")[0] == text.replace('="a/', '="files/a/')
+
+
 def test_headings_have_the_anchors_that_github_gives_them():
     _, headings = markup.Text().page('# A `b` & c\n## Values\n## Values\n## Values\n### <a id="own"></a>Other\n', str)
     assert [anchor for _, anchor, _ in headings] == ["a-b--c", "values", "values-1", "values-2", "own"]

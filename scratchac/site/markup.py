@@ -26,6 +26,7 @@ MARKS = re.compile("(?:<p>)?\ue000(\\d+)\ue001(?:</p>)?")
 LETTER = re.compile(r'<mi mathvariant="(double-struck|script|bold)">([A-Za-z])</mi>')
 # A formula and the point or bracket after it, between which no line may break.
 BEFORE_POINT = re.compile(r'(<math [^>]*display="inline">(?:(?!<math ).)*?</math>)([.,;:!?)\]”’]+)', re.DOTALL)
+SOURCE = re.compile(r'\b(src|srcset)="([^"]+)"')                        # of pictures that are written as HTML, for light and dark
 TAGS = re.compile(r"<[^>]+>")
 BREAKS = ("=", "+", "-", "\\le", "\\ge", "\\approx", "\\propto", "\\to", "\\sim", "\\ne", "\\Rightarrow", "\\mapsto")
 OPEN, CLOSE = ("(", "[", "\\{", "\\lvert", "\\lVert"), (")", "]", "\\}", "\\rvert", "\\rVert")
@@ -197,6 +198,11 @@ def _render(text: str, link: Callable[[str], str]) -> tuple[str, list[tuple[int,
                     child.attrSet(name, link(target))
                 except UserError as error:
                     raise WrongText(str(error), f"({target})") from None
+        if token.type == "html_block":
+            try:
+                token.content = SOURCE.sub(lambda found: f'{found[1]}="{link(found[2])}"', token.content)
+            except UserError as error:
+                raise WrongText(str(error), token.content) from None
         if token.type == "heading_open":
             inline = tokens[i + 1]
             own = re.match(r'<a id="([\w-]+)"></a>', inline.content)
