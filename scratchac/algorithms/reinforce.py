@@ -27,7 +27,7 @@ class Config(Episodic):
     """Hyperparameters of REINFORCE."""
 
     lr: Positive = 1e-3
-    """Learning rate."""
+    """Learning rate of the policy."""
 
 
 class Reinforce(OnPolicyAgent[Config]):
