@@ -40,11 +40,11 @@ def completion(shell: Shell) -> None:
     Args:
         shell: the shell that reads the script
     """
-    print(script(shell, {name: command for name, (command, _) in COMMANDS.items()}))
+    print(script(shell, COMMANDS), end="")
 
 
-# tyro has subcommands of its own, which the script for a shell is made of. Here the first word chooses one: tyro would read the
-# signatures and docstrings of all of them, and of all algorithms, each time.
+# The first word chooses a command. With subcommands of its own, tyro would read the signatures and docstrings of all of them, and
+# of all algorithms, each time.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train ppo"),
     "sweep": (sweep, "train in parallel over seeds, hyperparameters and algorithms"),
@@ -82,8 +82,9 @@ def _main(argv: list[str]) -> int:
         if not argv or argv[0] in ("-h", "--help"):
             print("usage: scratchac COMMAND [options]\n\nActor-critic reinforcement learning, from scratch.\n")
             print("\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()))
-            print("\nBegin with `scratchac train ppo`: it writes the folder runs/ppo-CartPole-v1-seed0,\nwhich other commands take as "
-                  "RUN. `scratchac COMMAND --help` lists the options of\na command, `scratchac --version` prints the version.")
+            print("\nBegin with `scratchac train ppo`: it writes the folder runs/ppo-CartPole-v1-seed0,\n"
+                  "which other commands take as RUN. `scratchac COMMAND --help` lists the options of\n"
+                  "a command, `scratchac --version` prints the version.")
         elif argv[0] in ("-V", "--version"):
             print(f"scratchac {__version__}")
         elif argv[0] not in COMMANDS:

@@ -48,7 +48,7 @@ def test_every_command_has_help(command, capsys):
     assert code in (0, None) and "usage: scratchac" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["evaluate"], ["plot"], ["sweep"], ["completion"], ["exercise", "check"], ["train", "a2c"]], ids=str)
+@pytest.mark.parametrize("words", [["evaluate"], ["plot"], ["sweep"], ["exercise", "check"], ["train", "a2c"]], ids=str)
 def test_help_fits_the_terminal_and_says_what_happens_without_an_option(words, capsys, monkeypatch):
     """A default None says nothing; and a text of several lines in the source is broken only where the terminal ends."""
     monkeypatch.setenv("COLUMNS", "80")
