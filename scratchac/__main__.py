@@ -31,39 +31,42 @@ except KeyboardInterrupt:                       # Ctrl-C in the first moment, wh
 def completion(shell: Shell) -> None:
     """Print a script that completes commands, algorithms, options, environments and presets in a shell.
 
-    For bash, into ~/.bashrc: source <(scratchac completion bash). For zsh, into a folder of $fpath: scratchac completion zsh >
-    _scratchac. For fish: scratchac completion fish > ~/.config/fish/completions/scratchac.fish.
+    bash: put this line into ~/.bashrc: source <(scratchac completion bash)
+
+    zsh: scratchac completion zsh > DIR/_scratchac, with a folder DIR of $fpath; ~/.zshrc has to call compinit
+
+    fish: scratchac completion fish > ~/.config/fish/completions/scratchac.fish
 
     Args:
-        shell: bash, zsh or fish
+        shell: the shell that reads the script
     """
-    print(script(shell, {name: command for name, (command, _) in COMMANDS.items()}))
+    print(script(shell, COMMANDS), end="")
 
 
-# tyro has subcommands of its own, which the script for a shell is made of. Here the first word chooses one: tyro would read the
-# signatures and docstrings of all of them, and of all algorithms, each time.
+# The first word chooses a command. With subcommands of its own, tyro would read the signatures and docstrings of all of them, and
+# of all algorithms, each time.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "train": (train, "train an agent: scratchac train a2c"),
-    "sweep": (commands.sweep, "many runs in parallel, over algorithms, environments, seeds and values of hyperparameters"),
-    "tune": (commands.tune, "a search for good values of hyperparameters"),
-    "evaluate": (commands.evaluate, "returns of a trained policy"),
+    "train": (train, "train an agent: scratchac train ppo"),
+    "sweep": (commands.sweep, "train in parallel over seeds, hyperparameters and algorithms"),
+    "tune": (commands.tune, "search for good values of hyperparameters"),
+    "evaluate": (commands.evaluate, "play new episodes with a trained policy and print their returns"),
     "resume": (commands.resume, "continue a run from its last checkpoint"),
-    "plot": (commands.plot, "learning curves of one run, or of settings side by side; which is better"),
+    "plot": (commands.plot, "draw learning curves; say which of several settings is better"),
     "video": (commands.video, "record a video of a trained policy"),
     "watch": (commands.watch, "watch a trained policy play in a window"),
-    "export": (commands.export, "a trained policy as a web page, or as an ONNX graph"),
+    "export": (commands.export, "write a policy as a web page that plays it, or as an ONNX graph"),
     "play": (commands.play, "play an environment by keyboard, or a game against a trained policy"),
-    "gradcheck": (commands.gradcheck, "check the gradients by finite differences"),
-    "microscope": (commands.microscope, "exact bias and variance of policy gradients in a small world"),
-    "exercise": (exercise, "exercises that mark themselves: write the functions of actor-critic yourself"),
-    "learn": (learn, "the course: its chapters, what is done, and what comes next"),
-    "museum": (museum, "famous bugs: right and wrong side by side"),
-    "hunt": (hunt, "an unnamed bug: find its line"),
-    "docs": (docs, "the course, the mathematics and the manual as pages, or as notebooks"),
-    "bench": (commands.bench, "time kernels, updates and training, and how long until an environment is solved"),
-    "presets": (commands.presets, "tuned hyperparameters"),
-    "doctor": (commands.doctor, "versions, and packages that are missing"),
-    "completion": (completion, "a script that completes all of these in a shell"),
+    "gradcheck": (commands.gradcheck, "check every hand-written gradient against finite differences"),
+    "microscope": (commands.microscope, "print exact bias and variance of policy gradients in a small world"),
+    "exercise": (exercise, "write functions of actor-critic algorithms and have them marked"),
+    "learn": (learn, "list the chapters of the course, and which are done"),
+    "museum": (museum, "list famous bugs; train without one and with it, side by side"),
+    "hunt": (hunt, "find the line of a bug that is not named"),
+    "docs": (docs, "write course, mathematics and manual as web pages or notebooks"),
+    "bench": (commands.bench, "time kernels, updates and training; time to solve an environment"),
+    "presets": (commands.presets, "list the tuned hyperparameters"),
+    "doctor": (commands.doctor, "print versions and missing packages; or describe an environment"),
+    "completion": (completion, "print a script with which bash, zsh or fish completes all of these"),
 }
 
 
@@ -80,7 +83,9 @@ def _main(argv: list[str]) -> int:
         if not argv or argv[0] in ("-h", "--help"):
             print("usage: scratchac COMMAND [options]\n\nActor-critic reinforcement learning, from scratch.\n")
             print("\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()))
-            print("\n`scratchac COMMAND --help` lists the options of a command, `scratchac --version` prints the version.")
+            print("\nBegin with `scratchac train ppo`: it writes the folder runs/ppo-CartPole-v1-seed0,\n"
+                  "which other commands take as RUN. `scratchac COMMAND --help` lists the options of\n"
+                  "a command, `scratchac --version` prints the version.")
         elif argv[0] in ("-V", "--version"):
             print(f"scratchac {__version__}")
         elif argv[0] not in COMMANDS:

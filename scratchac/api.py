@@ -95,9 +95,10 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
         out: new folder for the run: metrics, checkpoint, evaluation, curves. None writes nothing
         quiet: show no progress bar and, in a notebook, no learning curve; if not given, a notebook shows them
         video: with `out`, record a video of the final policy
-        vector: sync steps environments one after another, async each in its own process, compiled all in one compiled call,
-            envpool in C++ on threads (extra envpool); auto is compiled where that is possible, else sync
-        step_timeout: seconds after which a step of an environment in its own process is an error; without, none is
+        vector: how several environments are stepped: sync, one after another; async, each in its own process; compiled, all in one
+            compiled call; envpool, in C++ on threads (extra envpool); auto is compiled where that is possible, else sync
+        step_timeout: seconds that a step of an environment in its own process may take, before it is an error; no limit if not
+            given
         randomise: LunarLander only: new gravity, wind and turbulence for each training episode
         preset: name of an additional preset, which `scratchac presets` lists, or a dict in the place of one
         env_args: arguments of the environment, besides those of the preset

@@ -48,6 +48,26 @@ def test_every_command_has_help(command, capsys):
     assert code in (0, None) and "usage: scratchac" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [["evaluate"], ["plot"], ["sweep"], ["exercise", "check"], ["train", "a2c"]], ids=str)
+def test_help_fits_the_terminal_and_says_what_happens_without_an_option(words, capsys, monkeypatch):
+    """A default None says nothing; and a text of several lines in the source is broken only where the terminal ends."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    shown = capsys.readouterr().out
+    assert "None" not in shown and "default: )" not in shown
+    assert max(map(len, shown.splitlines()[1:])) <= 80                      # the usage is tyro's line
+    if words == ["train", "a2c"]:
+        assert "auto is compiled where" in " ".join(shown.replace("│", " ").split())        # the second line of a docstring
+
+
+def test_help_of_train_tells_where_the_defaults_come_from(capsys):
+    for words, origin in (([], "of the preset for CartPole-v1;"), (["--env", "Acrobot-v9"], "no preset for Acrobot-v9")):
+        with pytest.raises(SystemExit):
+            main(["train", "ppo", *words, "--help"])
+        assert origin in " ".join(capsys.readouterr().out.split())
+
+
 def test_help_of_an_algorithm_lists_its_hyperparameters(capsys):
     with pytest.raises(SystemExit):
         main(["train", "a2c", "--help"])

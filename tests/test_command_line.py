@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,9 +13,11 @@ from damage import same
 
 import scratchac
 from scratchac import api
-from scratchac.__main__ import main
+from scratchac.__main__ import COMMANDS, main
 from scratchac.errors import UserError
 from scratchac.experiments.given import arguments_from
+from scratchac.tools.candidates import FILES, candidates
+from scratchac.tools.completion import table_of
 from scratchac.tools.flags import sizes_from, spelt_out, whole_from
 from scratchac.version import __version__
 
@@ -424,19 +427,66 @@ def test_compiling_moves_the_clock_of_the_bar(monkeypatch):
 # -- completion ----------------------------------------------------------------------------------------------------------
 
 
+TABLE = {"words": {"go": {"words": {"left": None, "right": None}, "texts": {"left": "not right"}, "files": False,
+                          "options": {"--env": ["where", "env", False], "--pick": ["which", ["best", "worst"], True],
+                                      "--dry": ["", None, False]}},
+                   "see": {"words": {}, "texts": {}, "files": True, "options": {"--out": ["file", FILES, False]}}},
+         "texts": {"go": "move"}, "options": {}, "files": False, "lists": {"env": ["A-v0", "A-v1", "B-v0"]}}
+
+
+@pytest.mark.parametrize("line, words", [
+    ("", ["go", "see"]), ("g", ["go"]), ("go ", ["left", "right"]),
+    ("go left ", ["--env", "--pick", "--dry"]), ("go --d", ["--dry"]), ("go --env A", ["A-v0", "A-v1"]),
+    ("go --env=B", ["--env=B-v0"]), ("go --env = B", ["B-v0"]), ("go --env =", ["A-v0", "A-v1", "B-v0"]),
+    ("go --env A-v0 l", ["left"]), ("go --pick best w", ["worst"]), ("go --pick best --e", ["--env"]), ("go --dry r", ["right"]),
+    ("see ", []), ("see --", ["--out"]), ("see --out x", []), ("see --unknown x", [])])
+def test_what_can_follow_on_a_command_line(line, words):
+    assert [word for word, _ in candidates(TABLE, line.split(" "))] == words
+
+
+def test_all_commands_and_hyperparameters_are_completed_with_their_texts():
+    table = table_of(COMMANDS)
+    assert dict(candidates(table, ["ev"])) == {"evaluate": COMMANDS["evaluate"][1]}
+    assert [word for word, _ in candidates(table, ["sweep", "ppo", "--clip-v"])] == ["--clip-value"]
+    assert candidates(table, ["evaluate", "x"]) == []
+    assert dict(candidates(table, ["train", "a2c", "--lam"]))["--lam"].startswith("λ of GAE")
+    assert [word for word, _ in candidates(table, ["hunt", "gr"])] == ["gradcheck"]
+    for name, node in [*table["words"].items(), *table["words"]["train"]["words"].items()]:
+        assert all(text for text, *_ in node["options"].values()), name
+
+
+COMPLETED = {"scratchac ev": ["evaluate"], "scratchac train discr": ["discrete-sac"],
+             "scratchac train ppo --cl": ["--clip", "--clip-value"], "scratchac train td3 --preset te": ["textbook"],
+             "scratchac train ppo --env CartPole-v": ["CartPole-v0", "CartPole-v1"], "scratchac exercise so": ["solution"],
+             "scratchac sweep a2c --see": ["--seeds"], "scratchac completion f": ["fish"]}
+
+
 @pytest.mark.slow
-def test_a_shell_completes_commands_algorithms_options_and_presets(capsys, tmp_path):
-    assert main(["completion", "bash"]) == 0
-    (tmp_path / "script").write_text(capsys.readouterr().out)
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_a_shell_completes_commands_algorithms_options_and_presets(shell, capsys, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    assert main(["completion", shell]) == 0
+    (tmp_path / "_script").write_text(capsys.readouterr().out)
+    (tmp_path / "runs").mkdir()
 
-    def completed(line):
-        words = line.split(" ")
-        code = (f"source {tmp_path / 'script'}; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
-                "f=$(complete -p scratchac | sed 's/.*-F \\([^ ]*\\).*/\\1/'); $f; printf '%s\\n' \"${COMPREPLY[@]}\"")
-        return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    def said(code):
+        options = {"zsh": ["-fc"], "fish": ["--private", "-c"]}.get(shell, ["-c"])
+        done = subprocess.run([shell, *options, code], capture_output=True, text=True, check=True, cwd=tmp_path)
+        return done.stdout.split("\n")[:-1]
 
-    assert completed("scratchac ev") == ["evaluate"] and completed("scratchac train discr") == ["discrete-sac"]
-    assert {"--clip", "--clip-value"} <= set(completed("scratchac train ppo --cl"))
-    assert completed("scratchac train td3 --preset te") == ["textbook"]
-    assert completed("scratchac train ppo --env CartPole-v") == ["CartPole-v0", "CartPole-v1"]
-    assert completed("scratchac exercise so") == ["solution"]
+    if shell == "zsh":                                  # what it offers is seen in a terminal only
+        assert said("compdef() { echo $@ }; source ./_script") == ["_scratchac scratchac"]
+        show = ("compdef() :; source ./_script; _describe() { print -l -- ${found%%:*} }; _files() { echo files };"
+                "words=(LINE); CURRENT=$#words; _scratchac")
+        completed = {line: said(show.replace("LINE", line)) for line in COMPLETED}
+        assert said(show.replace("LINE", "scratchac plot ru")) == ["files"]
+    elif shell == "fish":
+        completed = {line: [x.split("\t")[0] for x in said(f"source _script; complete -C '{line}'")] for line in COMPLETED}
+        assert said("source _script; complete -C 'scratchac plot ru'") == ["runs/"]
+    else:
+        show = ("source ./_script; COMP_WORDS=(LINE); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _scratchac; "
+                "printf '%s\\n' \"${COMPREPLY[@]}\"")
+        completed = {line: said(show.replace("LINE", line)) for line in COMPLETED}
+        assert "-o default" in said("source ./_script; complete -p scratchac")[0]          # files, where nothing else is offered
+    assert completed == COMPLETED

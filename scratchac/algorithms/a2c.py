@@ -33,27 +33,27 @@ class Config(Normalising):
     rollout: Count = 5
     """Steps of each environment between updates (T)."""
     advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
-    """Advantage estimator: GAE(λ); TD error; n-step return − V; return − V; or Q − V, both from one critic (discrete)."""
+    """Advantage: gae, GAE(λ); td, TD error; nstep, n-step return − V; mc, return − V; qv, Q − V of one critic, discrete actions."""
     n_step: Count = 5
-    """Steps of the nstep estimator."""
+    """Steps of the estimator nstep; the others do not use it."""
     normalise_advantage: bool = False
     """Shift and scale the advantages of each batch to mean 0 and variance 1."""
     actor_lr: Positive = 7e-4
-    """Learning rate of the actor (of everything, with a shared body)."""
+    """Learning rate of the actor; with --shared-body, of all parameters."""
     critic_lr: Positive = 7e-4
-    """Learning rate of the critic (unused with a shared body)."""
+    """Learning rate of the critic; not used with --shared-body."""
     optimiser: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
-    """Optimiser of both."""
+    """Optimiser of actor and critic."""
     value_loss: Literal["mse", "huber"] = "mse"
-    """Loss of the critic."""
+    """Loss of the critic: squared error, or Huber's."""
     critic_steps: Rounds = 1
-    """Gradient steps of the critic per batch (separate bodies only)."""
+    """Gradient steps of the critic on each batch; not used with --shared-body."""
     kappa: NonNegative = 0.0
-    """κ, weight of the critic's proximal term κ‖w − w_old‖² (separate bodies only)."""
+    """κ, weight of the critic's proximal term κ‖w − w_old‖²; not used with --shared-body."""
     discount_actor: bool = False
     """Weight the actor's gradient by γᵗ, as in the policy gradient theorem for the discounted start-state objective."""
     shared_body: bool = False
-    """One network with two heads instead of two networks."""
+    """Actor and critic are one network with two heads; if off, two networks."""
 
     SEARCH: ClassVar[Space] = {
         "rollout": OneOf(5, 8, 16, 32, 64), "normalise_advantage": OneOf(False, True),

@@ -44,11 +44,11 @@ class Config(OnPolicy):
     rollout: Count = 20
     """Steps of a worker between updates (T)."""
     lam: Positive = 1.0
-    """λ of GAE: 1 is the return as far as the rollout goes, as in the paper."""
+    """λ of GAE(λ): with 1, as in the paper, the n-step return to the end of the rollout − V; with 0 the TD error."""
     lr: Positive = 7e-4
-    """Learning rate of actor and critic (RMSprop)."""
+    """Learning rate of actor and critic; the optimiser is RMSprop."""
     shared_body: bool = False
-    """One network with two heads instead of two networks."""
+    """Actor and critic are one network with two heads; if off, two networks."""
     engine: Literal["processes", "ray"] = "processes"
     """Where the workers run: in processes on this machine, or on a Ray cluster."""
 

@@ -32,17 +32,17 @@ class Config(SingleEnvironment):
     """Hyperparameters of the one-step actor-critic."""
 
     steps: Count = 800_000
-    """Environment steps in total; schedules run from 0 to here."""
+    """Environment steps in total; schedules end here."""
     actor_lr: Positive = "linear:1e-4:0"  # type: ignore[assignment]
-    """α_θ, step size of the actor."""
+    """α_θ, learning rate of the actor."""
     critic_lr: Positive = "linear:5e-4:0"  # type: ignore[assignment]
-    """α_w, step size of the critic."""
+    """α_w, learning rate of the critic."""
     lam_actor: Fraction = 0.0
     """λ_θ, decay of the actor's eligibility trace; 0 is the one-step algorithm."""
     lam_critic: Fraction = 0.0
     """λ_w, decay of the critic's eligibility trace; 0 is the one-step algorithm."""
     discount_actor: bool = True
-    """Weight the actor's steps by I = γᵗ."""
+    """Weight the actor's step at time t by I = γᵗ, as the policy gradient theorem says."""
     activation: Literal["tanh", "relu"] = "relu"
     """Activation of the hidden layers."""
     initialiser: Literal["orthogonal", "he", "glorot"] = "he"

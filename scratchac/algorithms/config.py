@@ -53,11 +53,11 @@ class SingleEnvironment:
     """Hyperparameters that REINFORCE, REINFORCE with a baseline and the one-step actor-critic share: one environment."""
 
     steps: Count = 200_000
-    """Environment steps in total; schedules run from 0 to here."""
+    """Environment steps in total; schedules end here."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
     discount_actor: bool = False
-    """Weight the actor's gradient by γᵗ: Gₜ discounts from t on, γᵗ is the factor for the t steps before; it is often left out."""
+    """Weight the actor's gradient at step t by γᵗ, as the policy gradient theorem says; it is often left out."""
     hidden: Layers = (64, 64)
     """Sizes of the hidden layers of all networks."""
     activation: Literal["tanh", "relu"] = "tanh"
@@ -67,7 +67,7 @@ class SingleEnvironment:
     state_dependent_std: bool = False
     """Continuous actions: let σ depend on the state."""
     scale_actions: bool = True
-    """Continuous actions: stretch the policy's [−1, 1] over the environment's box; off, act in the box's own units."""
+    """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
 
     SEARCH: ClassVar[Space] = {"gamma": NearOne(0.001, 0.1), "hidden": OneOf((32, 32), (64, 64), (128, 128))}
 
@@ -77,9 +77,9 @@ class Episodic(SingleEnvironment):
     """Hyperparameters that REINFORCE without and with a baseline share: an update after each episode."""
 
     optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
-    """Optimiser."""
+    """Optimiser of all networks."""
     max_grad_norm: NonNegative = 0.0
-    """Largest gradient norm of each network; 0 switches clipping off."""
+    """Largest norm of each network's gradient, which is scaled down to it; 0 switches clipping off."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,19 @@ class OnPolicy:
     """Hyperparameters that A2C, A3C and PPO share."""
 
     steps: Count = 500_000
-    """Environment steps in total, over all environments; schedules run from 0 to here."""
+    """Environment steps in total, over all environments; schedules end here."""
     envs: Environments = 8
-    """Number of environments that are stepped together (N)."""
+    """Environments that are stepped together (N)."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
     lam: Fraction = 0.95
-    """λ of GAE: 0 gives the TD error, 1 the return."""
+    """λ of GAE(λ): with 0 the advantage is the TD error, with 1 the return − V."""
     entropy_coef: NonNegative = 0.0
-    """β, weight of the entropy bonus."""
+    """β, weight of the entropy bonus; 0 switches it off."""
     value_coef: NonNegative = 0.5
     """c_v, weight of the critic's loss."""
     max_grad_norm: NonNegative = 0.5
-    """Largest global gradient norm; 0 switches clipping off."""
+    """Largest norm of the whole gradient, which is scaled down to it; 0 switches clipping off."""
     hidden: Layers = (64, 64)
     """Sizes of the hidden layers."""
     activation: Literal["tanh", "relu"] = "tanh"
@@ -109,7 +109,7 @@ class OnPolicy:
     state_dependent_std: bool = False
     """Continuous actions: let σ depend on the state."""
     scale_actions: bool = True
-    """Continuous actions: stretch the policy's [−1, 1] over the environment's box; off, act in the box's own units."""
+    """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
 
     SEARCH: ClassVar[Space] = {
         "gamma": NearOne(0.001, 0.1), "lam": NearOne(0.01, 0.5), "entropy_coef": LogUniform(1e-5, 0.1),
@@ -121,11 +121,11 @@ class Normalising(OnPolicy):
     """Hyperparameters that A2C and PPO share. A3C has none of them: each of its workers would have its own running statistics."""
 
     normalise_obs: bool = False
-    """Shift and scale observations by running statistics."""
+    """Shift and scale observations to mean 0 and variance 1, by running statistics."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
     action_mask: bool = False
-    """The last n features of an observation say which of the n actions are legal."""
+    """The last n features of an observation say which of the n actions are legal (1) or not (0)."""
 
 
 @dataclass(frozen=True)
@@ -133,27 +133,27 @@ class OffPolicy:
     """Hyperparameters that DDPG, TD3 and SAC share."""
 
     steps: Count = 100_000
-    """Environment steps in total; schedules run from 0 to here."""
+    """Environment steps in total; schedules end here."""
     envs: Environments = 1
-    """Number of environments that are stepped together (N)."""
+    """Environments that are stepped together (N)."""
     gamma: Fraction = 0.99
     """Discount factor γ."""
     tau: Fraction = 0.005
-    """τ, the step of the target networks towards the trained ones at each update."""
+    """τ: each update moves the target networks by this fraction towards the trained ones."""
     batch_size: Count = 256
     """Transitions in a minibatch (B)."""
     buffer_size: Count = 1_000_000
     """Transitions that the replay buffer holds."""
     learning_starts: Count = 10_000
-    """Steps with uniformly random actions before learning begins; if not given, at most a tenth of all steps."""
+    """Environment steps with uniformly random actions before learning begins; if not given, at most a tenth of all steps."""
     train_every: Count = 1
     """Environment steps between rounds of updates."""
     gradient_steps: Rounds = 1
-    """Updates in a round."""
+    """Updates in a round; each is one minibatch."""
     normalise_obs: bool = False
-    """Shift and scale observations by running statistics; the replay buffer keeps them as they are."""
+    """Shift and scale observations to mean 0 and variance 1, by running statistics; the replay buffer keeps them as they are."""
     hindsight: Annotated[int, Range(0)] = 0
-    """k, further goals of each transition, reached later in its episode (hindsight experience replay); 0: none, 4 is usual."""
+    """k, further goals for each transition, reached later in its episode (hindsight experience replay); 0 for none, 4 is usual."""
     hidden: Layers = (256, 256)
     """Sizes of the hidden layers of all networks."""
     activation: Literal["relu", "tanh"] = "relu"

@@ -31,7 +31,7 @@ class Config(OffPolicy):
     critic_lr: Positive = 1e-3
     """Learning rate of the critic."""
     noise: Literal["gaussian", "ou"] = "gaussian"
-    """Exploration noise: independent, or correlated in time (an Ornstein-Uhlenbeck process)."""
+    """Exploration noise: gaussian, independent at each step; or ou, correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
 

@@ -37,21 +37,21 @@ class Config(OffPolicy):
     """Hyperparameters of discrete SAC."""
 
     steps: Count = 50_000
-    """Environment steps in total; schedules run from 0 to here."""
+    """Environment steps in total; schedules end here."""
     actor_lr: Positive = 3e-4
     """Learning rate of the actor."""
     critic_lr: Positive = 3e-4
     """Learning rate of the critics."""
     alpha: Positive = 1.0
-    """Temperature α; if it is learnt, its initial value."""
+    """Temperature α, weight of the entropy; if it is learnt, its initial value."""
     learn_alpha: bool = True
-    """Learn the temperature so that the entropy approaches H̄."""
+    """Learn the temperature so that the entropy approaches its target H̄; if off, α stays."""
     alpha_lr: Positive = 3e-4
-    """Learning rate of log α."""
+    """Learning rate of log α, if it is learnt."""
     entropy_target: Fraction = 0.5
-    """H̄ as a fraction of the largest entropy, log n."""
+    """H̄ as a fraction of the largest entropy, log n for n actions."""
     learning_starts: Count = 1_000
-    """Steps with uniformly random actions before learning begins."""
+    """Environment steps with uniformly random actions before learning begins."""
     hidden: Layers = (64, 64)
     """Sizes of the hidden layers of all networks."""
 

@@ -37,17 +37,17 @@ class Config(Normalising):
     rollout: Count = 256
     """Steps of each environment between updates (T)."""
     epochs: Rounds = 10
-    """Passes over the rows of a rollout."""
+    """Passes over each rollout."""
     batch_size: Count = 64
-    """Rows in a minibatch."""
+    """Transitions in a minibatch (B)."""
     clip: Positive = 0.2
-    """ε, how far the ratio of probabilities may deviate from 1."""
+    """ε: the ratio of the new to the old probability of an action is clipped to [1 − ε, 1 + ε]."""
     clip_value: NonNegative = 0.0
-    """How far V may move from its old value in one update; 0 switches this off."""
+    """How far V may move from its old value in an update before its loss is clipped; 0 switches this off."""
     target_kl: NonNegative = 0.0
     """Make no further pass once the estimated KL divergence from the old policy is larger than this; 0 switches this off."""
     lr: Positive = 3e-4
-    """Learning rate of both networks (Adam)."""
+    """Learning rate of actor and critic; the optimiser is Adam."""
     initial_std: Positive = 1.0
     """Continuous actions: initial σ, unless σ depends on the state."""
 

@@ -28,7 +28,7 @@ class Config(Episodic):
     """Hyperparameters of REINFORCE."""
 
     lr: Positive = 1e-3
-    """Learning rate."""
+    """Learning rate of the policy."""
 
     SEARCH: ClassVar[Space] = {"lr": LogUniform(1e-5, 1e-2)}
 

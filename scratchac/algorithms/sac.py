@@ -38,13 +38,13 @@ class Config(OffPolicy):
     critic_lr: Positive = 3e-4
     """Learning rate of the critics."""
     alpha: Positive = 1.0
-    """Temperature α; if it is learnt, its initial value."""
+    """Temperature α, weight of the entropy; if it is learnt, its initial value."""
     learn_alpha: bool = True
-    """Learn the temperature so that the entropy approaches H̄ = −A."""
+    """Learn the temperature so that the entropy approaches its target H̄ = −A, for A action features; if off, α stays."""
     alpha_lr: Positive = 3e-4
-    """Learning rate of log α."""
+    """Learning rate of log α, if it is learnt."""
     log_std: Literal["tanh", "clamp"] = "tanh"
-    """How log σ is kept within bounds: −5 + 3.5(tanh + 1), or clipped to [−20, 2]."""
+    """How log σ is kept within bounds: tanh, −5 + 3.5(tanh x + 1) for an output x; clamp, clipped to [−20, 2]."""
 
     SEARCH: ClassVar[Space] = {"actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2)}
 

@@ -34,15 +34,15 @@ class Config(OffPolicy):
     actor_lr: Positive = 1e-3
     """Learning rate of the actor."""
     critic_lr: Positive = 1e-3
-    """Learning rate of the critic."""
+    """Learning rate of the critics."""
     delay: Count = 2
-    """③ Updates of the critics for each update of the actor and the targets."""
+    """Updates of the critics for each update of the actor and the targets (③ in td3.py)."""
     target_noise: NonNegative = 0.2
-    """② σ of the noise on target actions, in units of half the action range."""
+    """σ of the noise on target actions, in units of half the action range (② in td3.py); 0 switches it off."""
     target_noise_clip: NonNegative = 0.5
-    """② Largest size of that noise."""
+    """Largest size of the noise on target actions, in the same units (② in td3.py)."""
     noise: Literal["gaussian", "ou"] = "gaussian"
-    """Exploration noise: independent, or correlated in time (an Ornstein-Uhlenbeck process)."""
+    """Exploration noise: gaussian, independent at each step; or ou, correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
     """σ of the exploration noise, in units of half the action range."""
 

@@ -26,21 +26,21 @@ def named(config, env, trust):
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
              quiet: bool = False, env: str | None = None, env_args: tuple[str, ...] = (), trust: bool = False,
              best: bool = False, checkpoint: Path | None = None) -> None:
-    """Play new episodes with a trained policy and print its returns.
+    """Play new episodes with a trained policy and print their returns, the sums of rewards without γ: mean ± standard deviation.
 
     Args:
-        run: folder of a run
-        episodes: number of episodes to play; episode i is seeded with seed + i
+        run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
+        episodes: number of episodes to play; the i-th, from 0 on, is seeded with SEED + i
         seed: seed of the first episode
-        stochastic: sample actions instead of taking the most likely one
-        json: print one JSON object
+        stochastic: sample actions from the policy; without it, take the most likely action, or the mean of a Gaussian
+        json: print one JSON object, with the return of every episode
         quiet: show no progress bar
-        env: another environment with the same spaces, or the run's own: its MODULE:ID has to be given, for a folder does not decide
-            what is imported
-        env_args: arguments of the environment, as name=value, besides those of the run or, with another --env, in their place
-        trust: import the module that the folder names
-        best: the best policy of the evaluations during training instead of the last one
-        checkpoint: play the policy of this file, such as RUN/checkpoint.previous.npz
+        env: another environment with the same spaces; the run's own if not given. A run on MODULE:ID needs it here, or --trust
+        env_args: arguments of the environment, such as gravity=-5; they are added to those of the run or, with another --env,
+            replace them
+        trust: import the module that the run's folder names, which executes it; for folders whose origin you know
+        best: use the best policy of the evaluations during training (train --eval-every), not the last policy
+        checkpoint: use the policy in this file, such as RUN/checkpoint.previous.npz; the last one if not given
     """
     import numpy as np
 
@@ -80,16 +80,17 @@ def resume(run: RunFolder, steps: int | None = None, backend: Backend | None = N
     """Continue a run from its last checkpoint.
 
     Args:
-        run: folder of a run
-        steps: total steps to reach; what the run was started with if not given
-        backend: what computes; what the run was started with if not given
-        quiet: no progress bar
-        video: record a video at the end
-        eval_episodes: episodes of the evaluation at the end, 0 for none; what the run was started with if not given
-        new_episodes: begin new episodes instead of repeating the steps of those in progress, which takes long if they are slow
-        log: tensorboard, wandb (offline) or both; what the run was started with if not given
-        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
-        trust: import the module that the folder names
+        run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
+        steps: environment steps in total, with those already done; if not given, as the run was started
+        backend: what does the arithmetic; if not given, as the run was started
+        quiet: show no progress bar
+        video: record a video of the final policy into the run's folder
+        eval_episodes: episodes of the evaluation at the end, 0 for none; if not given, as the run was started
+        new_episodes: begin new episodes; without it, the actions of the episodes in progress are repeated, which takes long if the
+            environment is slow
+        log: tensorboard, wandb (offline) or both; if not given, as the run was started
+        env: the run's environment; only a run on MODULE:ID needs it, or --trust, since importing a module executes it
+        trust: import the module that the run's folder names, which executes it; for folders whose origin you know
     """
     from scratchac import api
     from scratchac.experiments.run import Run
@@ -116,20 +117,21 @@ def sweep(
 ) -> None:
     """Train with many seeds and several values of hyperparameters in parallel, and make one table and one plot of all runs.
 
-    Hyperparameters have the flags that `train` has and take several values, as in --lam 0.9,0.95 --hidden [64,64],[32,32].
+    Hyperparameters have the flags that `train` has and take several values, as in --lam 0.9,0.95 --hidden [64,64],[32,32]. Every
+    combination of the values is run with every seed.
 
     Args:
-        algorithm: algorithms to train
+        algorithm: algorithms to train, such as a2c or a2c,ppo; `scratchac train --help` lists them
         env: Gymnasium ids of the environments, or MODULE:ID, with commas between; the algorithm's default if not given
-        seeds: seeds, such as 0-9 or 0,2,5-7
-        set: the same as flags of hyperparameters, as name=v1,v2 other=[1,2],[3,4]; every combination is run
+        seeds: seeds of the runs of each setting, such as 0-9 or 0,2,5-7
+        set: another way to write flags of hyperparameters, name=v1,v2 other=[1,2],[3,4]; it may be given several times
         steps: environment steps of each run; the preset's number if not given
         engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that is started automatically
         jobs: number of runs at a time; as many as there are cores if not given
-        out: new folder; sweeps/ALGO-ENV if not given
-        backend: backend that does the arithmetic
-        preset: name of an additional preset
-        env_args: arguments of the environment, as name=value in JSON or Python; other values are text
+        out: new folder, with a folder for each run; if not given, sweeps/ALGO-ENV
+        backend: what does the arithmetic; if not given, $SCRATCHAC_BACKEND, or numba if it is installed, else numpy
+        preset: name of an additional preset, one of those that `scratchac presets` lists with --preset
+        env_args: arguments of the environment, such as gravity=-5 continuous=true
         quiet: show no progress bar
     """
     from scratchac import algorithms
@@ -169,9 +171,8 @@ def tune(
     """Search for good values of hyperparameters with Optuna, and print the best ones as a preset.
 
     A hyperparameter with a value, as in --gamma 0.99, is not searched; of several, as in --rollout 16,32, one is chosen. The same
-    command goes on with a search
-    that was stopped; started several times, it works on it in several processes. Results on the seeds of a search are too good:
-    report those of other seeds.
+    command goes on with a search that was stopped; started several times, it works on it in several processes. Results on the
+    seeds of a search are too good: report those of other seeds.
 
     Args:
         algorithm: algorithm to train
@@ -207,14 +208,17 @@ def tune(
 
 def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")], out: Path | None = None,
          by: tuple[str, ...] = (), versus: bool = False) -> None:
-    """Plot the learning curves of one run, or of several: a line for each setting, over its seeds. A sweep stands for all its runs.
+    """Plot the learning curves of one run, or of several: a line for each setting, over its seeds.
+
+    The folder of a sweep stands for all its runs.
 
     Args:
-        runs: folders of runs and of sweeps
-        out: file of the plot, which replaces a plot made before; if not given, curves.png or sweep.png in the folder for one run or
-            sweep, and comparison.png or versus.png for several
-        by: entries of config.json to group runs by, such as lam; if not given, all in which they differ but for the seed
-        versus: draw performance profiles of the last policies and print how often one setting is better than another
+        runs: folders of runs and of sweeps, such as runs/a2c-CartPole-v1-seed0 or sweeps/ppo-CartPole-v1
+        out: file of the plot, which replaces an earlier one; if not given, curves.png in the folder of one run, sweep.png in that
+            of one sweep, comparison.png in this folder for several, versus.png there with --versus
+        by: entries of config.json that make a setting, such as lam; if not given, all in which the runs differ, except the seed
+        versus: compare the evaluations of the last policies: draw performance profiles, print how often one setting is better than
+            another
     """
     from scratchac.experiments import plots, settings
     from scratchac.experiments.run import Run
@@ -245,16 +249,18 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
     """Record a video of a trained policy.
 
     Args:
-        run: folder of a run
+        run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
         episodes: number of episodes to record
         seed: seed of the first episode
         pick: play ten episodes and record only the best, the median or the worst, or several of these in this order
-        stochastic: sample actions instead of taking the most likely one
-        out: new file .gif or, with the extra video, .mp4; if not given, video.mp4 or .gif in the run's folder, which is replaced
-        checkpoint: play the policy of this file, such as RUN/checkpoint.previous.npz
-        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
-        trust: import the module that the folder names
-        best: the best policy of the evaluations during training instead of the last one; the file is best.mp4, or best.gif
+        stochastic: sample actions from the policy; without it, take the most likely action, or the mean of a Gaussian
+        out: new file .gif or, with the extra video, .mp4; if not given, video.mp4 or video.gif in the run's folder, which replaces
+            an earlier one
+        checkpoint: use the policy in this file, such as RUN/checkpoint.previous.npz; the last one if not given
+        env: the run's environment; only a run on MODULE:ID needs it, or --trust, since importing a module executes it
+        trust: import the module that the run's folder names, which executes it; for folders whose origin you know
+        best: use the best policy of the evaluations during training (train --eval-every), not the last policy; the file is best.mp4
+            or best.gif
     """
     from scratchac import api
     from scratchac.experiments import restoring
@@ -274,17 +280,17 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
 
 def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic: bool = False, env: str | None = None,
           trust: bool = False, best: bool = False, checkpoint: Path | None = None) -> None:
-    """Watch a trained policy play in a window, until it is closed or left with Escape.
+    """Watch a trained policy play in a window, until the window is closed or Escape is pressed.
 
     Args:
-        run: folder of a run
-        episodes: number of episodes to play; without, one follows another
+        run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
+        episodes: number of episodes to play; if not given, one follows another until the window is closed
         seed: seed of the first episode
-        stochastic: sample actions instead of taking the most likely one
-        env: the run's environment; it has to be given for MODULE:ID, since a folder does not decide what is imported
-        trust: import the module that the folder names
-        best: the best policy of the evaluations during training instead of the last one
-        checkpoint: play the policy of this file, such as RUN/checkpoint.previous.npz
+        stochastic: sample actions from the policy; without it, take the most likely action, or the mean of a Gaussian
+        env: the run's environment; only a run on MODULE:ID needs it, or --trust, since importing a module executes it
+        trust: import the module that the run's folder names, which executes it; for folders whose origin you know
+        best: use the best policy of the evaluations during training (train --eval-every), not the last policy
+        checkpoint: use the policy in this file, such as RUN/checkpoint.previous.npz; the last one if not given
     """
     from scratchac import api
     from scratchac.experiments import restoring
@@ -307,10 +313,10 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
     """Turn a trained policy into a web page that plays it, or into an ONNX graph.
 
     Args:
-        run: folder of a run
-        format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; or onnx, for all
-        out: new file; policy.html or policy.onnx in the run's folder if not given, with --best best.html or best.onnx
-        best: the best policy of the evaluations during training instead of the last one
+        run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
+        format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; onnx, for every environment
+        out: new file; if not given, policy.html or policy.onnx in the run's folder, with --best best.html or best.onnx
+        best: use the best policy of the evaluations during training (train --eval-every), not the last policy
     """
     from scratchac.tools.export import export as write
 
@@ -322,10 +328,10 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
     """Play an environment by keyboard or, in the terminal, a game against a trained policy.
 
     Args:
-        run: folder of a run on a game, to play against
-        env: environment id; LunarLander-v3, or the run's own game, if not given
-        seed: seed of the first episode
-        record: new file .npz for the episodes played by keyboard, such as for demos/23_behaviour_cloning.py
+        run: folder of a run on a game, whose policy you play against
+        env: Gymnasium id; if not given, LunarLander-v3 or the run's own game
+        seed: seed of the first episode; another one each time if not given
+        record: new file .npz for the episodes that you play, from which demos/23_behaviour_cloning.py learns
     """
     from scratchac import api
     from scratchac.environments.games import GAMES
@@ -352,10 +358,12 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
     """Check every hand-written gradient against finite differences, and check that a wrong one is caught.
 
     Args:
-        show: name of a check, or a part of it: print its gradient number by number, and its error over h; "list" lists all
-        broken: name of a mistake, or a part of it: make it in the source, and list the checks that notice; "list" lists all
+        show: name of a check, or a part of it: print its gradient number by number, and its error over the step h of the
+            differences; "list" prints all names
+        broken: name of a mistake, or a part of it: make it in the source, in memory only, and list the checks that notice; "list"
+            prints all names
         picture: with --show, draw the error over h into this file
-        json: print a JSON list
+        json: print a JSON list of all checks
     """
     from scratchac import gradcheck as checks
     from scratchac.errors import find_name
@@ -391,16 +399,16 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
 
 def microscope(gamma: float = 0.9, lam: float = 0.7, critic_error: float = 0.3, discount: bool = True, batch: int = 10,
                picture: Path | None = None, page: Path | None = None, json: bool = False) -> None:
-    """Print exact bias and variance of policy gradients: sums over all trajectories of a small corridor, without a sample.
+    """Print exact bias and variance of policy gradients: sums over all trajectories of a small corridor, without sampling.
 
     Args:
         gamma: discount factor
-        lam: a further λ of GAE in the table
+        lam: λ of GAE(λ), a row of the table besides λ = 0 and 1
         critic_error: the critic is V + critic_error · ε(s), with fixed ε(s) from N(0, 1)
-        discount: weight step t by γᵗ, as the gradient of the discounted return asks
-        batch: episodes in a batch, for the picture
-        picture: draw variances, and bias and variance over λ, into this file
-        page: write an interactive page into this new file
+        discount: weight step t by γᵗ, as in the gradient of the discounted return
+        batch: episodes in a batch, for --picture and --page
+        picture: draw variances, and bias and variance over λ, into this file (.png); no table is printed
+        page: write an interactive page into this new file (.html); no table is printed
         json: print one JSON object
     """
     from scratchac.algorithms.config import Range, whole
@@ -430,13 +438,14 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
     """Time every kernel on every backend, then updates and training; the machine should do nothing else.
 
     Args:
-        quick: only the most telling rows, timed for a shorter time: about a minute
-        only: tables to make: kernels, updates, training, solve, growth; the first three if not given
-        solve: seconds from the start of a process to a policy that solves its environment, compilation included
+        quick: time fewer rows, for a shorter time: about a minute
+        only: tables to make; kernels, updates and training if not given
+        solve: make the table solve: seconds from the start of a process to a policy that solves its environment, with compilation
         env: with --solve, only this environment
-        growth: rates over environments, width and batch, memory over the replay buffer, a sweep over processes
-        profile: show where the time of a training loop goes instead
-        peers: also time other libraries, where they are installed
+        growth: make the table growth: rates over environments, width and batch; memory over the replay buffer; a sweep over
+            processes
+        profile: show where the time of a training loop goes, and make no other table
+        peers: also time other libraries that are installed
         json: print one JSON object at the end, and no tables
     """
     from scratchac.bench import pace as paces
@@ -465,11 +474,11 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
 
 def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ALGO]")] = None,
             env: str | None = None) -> None:
-    """List the tuned presets.
+    """List the presets, tuned hyperparameters that `scratchac train` starts from; names of additional ones go to --preset.
 
     Args:
-        algorithm: only those of this algorithm
-        env: only those for this environment
+        algorithm: only presets of this algorithm; of all if not given
+        env: only presets for this environment; for all if not given
     """
     from scratchac import algorithms
     from scratchac.environments.make import versioned
@@ -488,10 +497,10 @@ def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg
 
 
 def doctor(env: str = "") -> None:
-    """Print the facts that a bug report needs, and what is missing; or what agents see and do in an environment.
+    """Print the facts that a bug report needs, and what is missing; or, with --env, what agents observe and do in an environment.
 
     Args:
-        env: Gymnasium id, or MODULE:ID, of an environment to tell about instead
+        env: Gymnasium id or MODULE:ID: print its spaces, and which algorithms take it
     """
     from scratchac.environments.make import Named
     from scratchac.tools.doctor import about, report

@@ -6,14 +6,14 @@ from scratchac.errors import UserError, WriteError
 
 
 def docs(out: Path = Path("site"), notebooks: Path | None = None, long: bool = False) -> None:
-    """Build the site: the course, the mathematics, the source beside its derivations, reference, museum, gallery and manual.
+    """Build web pages of the course, the mathematics, the source beside its derivations, reference, museum, gallery and manual.
 
-    It opens from a file and loads nothing from a network. With --notebooks the chapters' cells and the demos are written as
-    notebooks with their outputs instead.
+    Open site/index.html in a browser; the pages load nothing from a network. The extra docs is needed. With --notebooks the
+    chapters' cells and the demos are written as notebooks with their outputs, and no pages.
 
     Args:
-        out: folder of the site; an earlier one is replaced
-        notebooks: write notebooks into this folder instead
+        out: folder of the pages; an earlier one is replaced
+        notebooks: write notebooks into this folder, and no pages
         long: with --notebooks, also run the demos that take minutes
     """
     root = Path(__file__).parents[2]

@@ -15,13 +15,13 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 USAGE = """usage: scratchac exercise [ACTION]
 
-Write the functions of actor-critic yourself. The grader compares them with the library's, and says which mistake it is.
+Write functions of actor-critic algorithms yourself. Each is compared with the library's, and a known mistake is named.
 
   scratchac exercise                      list the exercises (also: scratchac exercise list)
-  scratchac exercise start DIR            write one file for each into DIR; what is there stays
-  scratchac exercise check DIR [NAME]     mark all of them, or one; this executes the files in DIR
-  scratchac exercise solution NAME        print the library's own lines
-  scratchac exercise train DIR NAME       train an agent with your function in the library, where the list has "train"
+  scratchac exercise start DIR            write a file for each exercise into DIR; existing files stay
+  scratchac exercise check DIR [NAME]     mark all exercises, or one; this executes the files in DIR
+  scratchac exercise solution NAME        print the library's own lines, the answer
+  scratchac exercise train DIR NAME       train an agent with your function in the library (those with "train" in the list)
 
 NAME is the name of an exercise or a part of it, its number, or its file. `scratchac exercise ACTION --help` explains an action."""
 
@@ -78,7 +78,7 @@ def start(folder: Folder) -> None:
 
 
 def check(folder: Folder, name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None) -> None:
-    """Mark all exercises of a folder, or one, and say which mistake it is.
+    """Mark all exercises of a folder, or one; of a wrong one, print the first wrong number and which known mistake makes it.
 
     Each function is compared with the library's on 20 random inputs. The files are executed, in a process of their own. Which
     exercises are passed is kept in DIR/progress.json, for `scratchac learn`.
@@ -134,10 +134,11 @@ def solution(name: Name) -> None:
 
 
 def train(folder: Folder, name: Name, seed: int = 0, quiet: bool = False) -> None:
-    """Train an agent with your function in the place of the library's, and print its returns before and after.
+    """Train an agent with your function in the place of the library's, and print its returns before and after training.
 
-    The list of exercises has "train" beside those that can be trained. The function is marked first. With wrong numbers it is
-    trained all the same, and then the library's own on the same seed: some mistakes stop learning, others hardly show in returns.
+    `scratchac exercise list` has "train" beside the exercises for which this is possible. The function is marked first. If its
+    numbers are wrong it is trained all the same, and then the library's own on the same seed: some mistakes stop learning, others
+    hardly show in returns.
 
     Args:
         folder: folder with the files

@@ -7,19 +7,25 @@ import inspect
 import io
 import math
 import re
+import textwrap
 import warnings
 from itertools import dropwhile, takewhile
 from json import dumps, loads
-from typing import Literal, get_args, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
 from scratchac.errors import UserError
+from scratchac.messages import columns
 
 MOST_SEEDS = 10_000
 # names that JSON and Python do not share, in any case of letters → their values
 CONSTANTS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "true": True, "false": False, "null": None}
 SHORT = {"-n": ("steps", "episodes"), "-s": ("seed", "seeds")}         # each the first of these that a command has
+NAMES_OF_KINDS = {str: "STR", int: "INT", float: "FLOAT", Path: "PATH"}
+INDENT = "  "                                                           # without one, tyro joins the lines of a description
+EMPTY = ("", "''", "None")                                              # defaults that say nothing
 Backend = Literal["auto", "numpy", "numba", "cupy"]
 Log = Literal["tensorboard", "wandb"]
 RULES = tyro.constructors.ConstructorRegistry()
@@ -49,11 +55,33 @@ def _sizes(kind):
 def run(command, argv, prog):
     """Read the arguments of a function from the command line, then call it."""
 
-    @functools.wraps(command)
     def later(*args, **kwargs):
         return functools.partial(command, *args, **kwargs)
 
-    parse(later, argv, prog)()                              # not within `parse`, which captures what is printed to stderr
+    signature, hints, texts = inspect.signature(command), get_type_hints(command, include_extras=True), texts_of(command)
+    later.__signature__ = signature.replace(parameters=[
+        one.replace(annotation=shown(hints[name], texts[name])) for name, one in signature.parameters.items()])
+    later.__annotations__ = {name: one.annotation for name, one in later.__signature__.parameters.items()}
+    about = inspect.getdoc(command).partition("\n\nArgs:")[0]
+    parse(later, argv, prog, about)()                       # not within `parse`, which captures what is printed to stderr
+
+
+def texts_of(function: Any) -> dict[str, str]:
+    """Parameter → its text in the docstring, in one line."""
+    _, _, listed = (inspect.getdoc(function) or "").partition("Args:\n")
+    return {name: " ".join(text.split())
+            for name, text in re.findall(r"^    (\w+): (.+(?:\n {8,}.+)*)", listed.partition("\n\n")[0], re.MULTILINE)}
+
+
+def shown(kind: Any, text: str) -> Any:
+    """A type with the help that is printed: without None as a value or a default, since the text says what happens then."""
+    plain, marks = (get_args(kind)[0], get_args(kind)[1:]) if get_origin(kind) is Annotated else (kind, ())
+    inner = [one for one in get_args(plain) if one is not type(None)]
+    name = None
+    if type(None) in get_args(plain):
+        name = f"{{{','.join(get_args(inner[0]))}}}" if get_origin(inner[0]) is Literal else NAMES_OF_KINDS.get(inner[0])
+    about = tyro.conf.arg(help=text, metavar=name, help_behavior_hint=lambda x: "" if x in EMPTY else f"(default: {x})")
+    return Annotated[(plain, about, *marks)]
 
 
 def parse(target, argv, prog, description=None, flags=None, others=None):
@@ -63,9 +91,11 @@ def parse(target, argv, prog, description=None, flags=None, others=None):
     others  a list that takes the arguments which are none of them; if it is None, there must be none
     """
     names, messages = names_of(target) if flags is None else flags, io.StringIO()
+    parts = [" ".join(part.split()) for part in (description or "").split("\n\n")]
+    about = "\n\n".join(textwrap.fill(part, columns() or 120, subsequent_indent=INDENT, break_on_hyphens=False) for part in parts)
     try:
         with contextlib.redirect_stderr(messages):
-            read, left = tyro.cli(target, args=spelt_out(argv, names), prog=prog, description=description, return_unknown_args=True,
+            read, left = tyro.cli(target, args=spelt_out(argv, names), prog=prog, description=about, return_unknown_args=True,
                                   add_help=others is None, registry=RULES)
     except SystemExit as stop:
         if stop.code != 2 or not messages.getvalue():
@@ -201,7 +231,6 @@ def value_of(text):
         dumps(value)
         return value
     return text
-
 
 
 class _Constants(ast.NodeTransformer):

@@ -11,15 +11,15 @@ Number = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[N]"
 
 
 def learn(chapter: Number = None, folder: Path = Path("mine"), done: bool = False) -> None:
-    """Print the chapters of the course and what is done, or what one chapter consists of.
+    """Print the chapters of the course and which are done; or, of one chapter, what to read, write and run.
 
     A chapter is done when its exercises are passed: `scratchac exercise check DIR` keeps that in DIR/progress.json. A chapter
     without exercises is done when you say so with --done.
 
     Args:
-        chapter: number of a chapter, its name or a part of it; all of them if not given
-        folder: folder of your exercises
-        done: mark a chapter that has no exercises as done
+        chapter: number of a chapter, its name or a part of it; if not given, all are listed
+        folder: folder of your exercises, as given to `scratchac exercise start`
+        done: mark this chapter, which has no exercises, as done
     """
     from scratchac.site import chapters
     from scratchac.tools import progress

@@ -16,16 +16,16 @@ Place = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE
 
 def museum(name: Name = None, seeds: str | None = None, steps: int | None = None, out: Path | None = None, blind: bool = False,
            seed: int = 0, answer: Literal["A", "B"] | None = None) -> None:
-    """List famous bugs, or train with one of them and without, side by side.
+    """List famous bugs, the exhibits; or train without one and with it, and show both side by side.
 
     Args:
-        name: name of an exhibit, or a part of it; all of them are listed if not given
-        seeds: seeds to train on, such as 0-2; those of the exhibit's training if not given
-        steps: environment steps; those of the exhibit's training if not given
+        name: name of an exhibit, or a part of it; if not given, all are listed
+        seeds: seeds to train on, such as 0-2; if not given, those of the exhibit
+        steps: environment steps of each training; if not given, those of the exhibit
         out: draw the learning curves into this file
-        blind: show the figures of a right and a wrong version, and ask which is which
-        seed: with --blind, another pair
-        answer: with --blind, the version that you take for the wrong one
+        blind: show the figures of a right and a wrong version, A and B, and ask which is which; nothing is trained
+        seed: with --blind, which pair is shown; another number is another pair
+        answer: with --blind, the version that is the wrong one, as you think
     """
     from scratchac.lab.museum import EXHIBITS
 
@@ -115,14 +115,14 @@ def guess(seed: int, answer: str | None, out: Path | None) -> None:
 
 
 def hunt(action: Action = "start", place: Place = None, seed: int = 0, out: Path | None = None) -> None:
-    """Find the line of a bug that is not named. `scratchac hunt` alone says what is trained.
+    """Find the line of a bug that is not named. It is made in memory only; the files keep the right code.
 
     Args:
-        action: train: train without the bug and with it; gradcheck: print the gradient checks that notice it; probe: train in
-            small worlds in which the result is known; number: print a number that it changes; answer FILE:LINE: say where it is;
-            reveal: give up
-        place: with answer, a file of the library and a line in it
-        seed: chooses the bug
+        action: start: say what is trained, and list the actions; train: train without the bug and with it; gradcheck: list the
+            gradient checks that notice it; probe: train in small worlds in which the result is known; number: print a number that
+            the bug changes; answer FILE:LINE: say where you think it is; reveal: show it
+        place: with answer, a file of the library and a line in it, such as scratchac/returns.py:40
+        seed: which bug; another number may be another bug
         out: with train, draw the learning curves into this file
     """
     one = hunted(seed)

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import re
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from json import dumps
 from pathlib import Path
@@ -12,22 +11,33 @@ import tyro
 
 from scratchac.errors import UserError, unknown
 from scratchac.messages import tell
-from scratchac.tools.flags import Backend, Log, env_args_from, parse
+from scratchac.tools.flags import Backend, Log, env_args_from, parse, shown, texts_of
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
 FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
 ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "algorithm": (Annotated[str, tyro.conf.Suppress], "", "algorithm to train"),        # taken out of the words before
-    "env": (str, "", "Gymnasium id of the environment, MODULE:ID to import MODULE.py from here first, or a game's name"),
-    "backend": (Backend, FROM_ENVIRONMENT, "backend that does the arithmetic; auto is numba if it is installed"),
-    "preset": (str | None, None, None),
-    "init": (Path | None, None, "folder of a run of the same algorithm, from whose parameters training starts"),
-    "out": (Path | None, None, "new folder for the run; runs/ALGO-ENV-seedS if not given"),
+    "env": (str, "", "environment: a Gymnasium id, MODULE:ID to import MODULE first (MODULE.py of this folder, or an installed one)"
+            ", or a game's name"),
+    "backend": (Backend, FROM_ENVIRONMENT, "what does the arithmetic; auto is numba if it is installed, else numpy"),
+    "preset": (str | None, None, "name of an additional preset, one of those that `scratchac presets` lists with --preset"),
+    "init": (Path | None, None, "folder of a run of the same algorithm and networks, from whose parameters training starts"),
+    "out": (Path | None, None, "new folder for the run; if not given, runs/ALGO-ENV-seedSEED, numbered if that exists"),
     "log": (tuple[Log, ...], (), None),
     "quiet": (bool, False, "show no progress bar"),
-    "video": (bool, True, "record a video of the final policy"),
-    "env_args": (tuple[str, ...], (), "arguments of the environment, as name=value in JSON or Python; other values are text"),
+    "video": (bool, True, "record a video of the final policy into the run's folder"),
+    "env_args": (tuple[str, ...], (), "arguments of the environment, such as gravity=-5 continuous=true, in JSON or Python; "
+                 "other values are text"),
+    "eval_episodes": (int | None, None, "episodes of the evaluation at the end; 0 for none, 100 if not given"),
+    "eval_every": (int | None, None, "environment steps between evaluations during training, each of 10 episodes; the best policy "
+                   "is kept, too; if not given, there are none"),
+    "stop_at": (float | None, None, "with --eval-every, end training at the first evaluation with at least this mean return"),
+    "patience": (int | None, None, "with --eval-every, end training after so many evaluations in a row without a better mean"),
 }
+CONFIG = ("folder of a run, its config.json, or a TOML file with a table of these options or of presets: train with its values; "
+          "options given on the command line win")
+SCHEDULES = ("FLOAT|STR is a number or, for one that changes during training, linear:START:END or exponential:START:END. "
+             "-n is short for --steps, -s for --seed.")
 NOT_THERE = {"steps", "on_row", "callbacks", "hyperparameters"}      # `steps` is a hyperparameter here
 
 
@@ -37,8 +47,7 @@ class First:
 
     env: str | None = None
     preset: str | None = None
-    config: Annotated[Path | None, tyro.conf.arg(
-        help="a run's config.json, or a TOML file with a table of these options or of presets; options given beside it win")] = None
+    config: shown(Path | None, CONFIG) = None  # type: ignore[valid-type]
 
 
 def train(argv: list[str]) -> None:
@@ -53,9 +62,19 @@ def train(argv: list[str]) -> None:
     if word is None and "algorithm" not in given:
         if not {"-h", "--help"} & set(argv):
             raise UserError(f"train needs an algorithm: scratchac train ALGO, one of {names}")
-        print(f"usage: scratchac train ALGO [options]\n\nALGO: {names}\n\n`scratchac train ALGO --help` lists the options of one.")
+        print("usage: scratchac train ALGO [options]\n\nTrain an agent. ALGO, and its environment without --env:\n")
+        print("\n".join(f"  {name:18} {one.env:14} {title_of(name)}" for name, one in algorithms.ALGORITHMS.items()))
+        print("\n`scratchac train ALGO --help` lists the options of one.\n"
+              "`scratchac doctor --env ID` says which of them take an environment.")
         return
     learn(algorithms.spelt(word or given["algorithm"]), first, given, words)
+
+
+def title_of(algorithm: str) -> str:
+    """What the name of an algorithm stands for: the beginning of its file."""
+    from scratchac import algorithms
+
+    return (inspect.getdoc(inspect.getmodule(algorithms.find(algorithm))) or "").partition("\n")[0].partition(" (")[0].rstrip(".")
 
 
 def algorithm_in(argv: list[str], names: list[str]) -> tuple[str | None, list[str]]:
@@ -99,11 +118,14 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     without_prefix: Any = tyro.conf.OmitArgPrefixes
     options_class: Any = make_dataclass("Options", [
         ("run", without_prefix[run_class], field(default_factory=lambda: defaults)),
-        ("hyperparameters", without_prefix[config_class], field(default_factory=lambda: config)),
+        ("hyperparameter", without_prefix[config_class], field(default_factory=lambda: config)),
     ], frozen=True)
     named = f"{env}, {first.preset}" if first.preset else env
-    origin = first.config or f"the preset for {named}"
-    about = f"Train {algorithm}. Defaults are those of {origin}. -n is --steps, -s is --seed."
+    origin = (f"The defaults are those of {first.config}." if first.config else
+              f"The defaults are those of the preset for {named}; another --env has others." if tuned else
+              f"There is no preset for {env}: the defaults are the algorithm's own.")
+    about = (f"Train {algorithm}: {title_of(algorithm)}. The run is written to a new folder, whose path is printed last.\n\n"
+             f"{origin}\n\n{SCHEDULES}")
     parsed = parse(options_class, argv, f"scratchac train {algorithm}", about,
                    [f.name for part in (run_class, config_class) for f in fields(part) if f.name != "algorithm"])
     options = {name: value for name, value in vars(parsed.run).items() if name != "config"}
@@ -114,17 +136,17 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     out = options.pop("out") or new_folder(algorithm, env, options["seed"])
     # Only what the user has changed: `api.train` knows the preset, and some defaults depend on other values.
     default = asdict(config)
-    changed = {name: value for name, value in asdict(parsed.hyperparameters).items() if value != default[name]}
+    changed = {name: value for name, value in asdict(parsed.hyperparameter).items() if value != default[name]}
     agent = api.train(**options, out=out, **hyperparameters | changed)
     outcome.show(out, agent.step, options["quiet"])
 
 
 def options_of(function: Any) -> Any:
-    """A dataclass of the parameters of `scratchac.train`, each with the line of its docstring that explains it."""
-    lines = dict(re.findall(r"^ +(\w+): (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
+    """A dataclass of the parameters of `scratchac.train`, each with the text of its docstring that explains it."""
+    texts = texts_of(function)
     fields: list[Any] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name not in NOT_THERE:
             kind, default, text = ON_A_COMMAND_LINE.get(name, (parameter.annotation, parameter.default, None))
-            fields.append((name, Annotated[kind, tyro.conf.arg(help=text or lines[name])], default))
+            fields.append((name, shown(kind, text or texts[name]), default))
     return make_dataclass("Run", [*fields, ("config", First.__annotations__["config"], None)], frozen=True)
