@@ -12,7 +12,7 @@ from collections.abc import Callable
 try:
     from scratchac.errors import TrainingError, UserError, unknown
     from scratchac.messages import degrade, tell
-    from scratchac.tools import commands
+    from scratchac.tools import commands, run_commands
     from scratchac.tools.completion import Shell, script
     from scratchac.tools.docs import docs
     from scratchac.tools.exercise import exercise
@@ -49,13 +49,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "train an agent: scratchac train ppo"),
     "sweep": (commands.sweep, "train in parallel over seeds, hyperparameters and algorithms"),
     "tune": (commands.tune, "search for good values of hyperparameters"),
-    "evaluate": (commands.evaluate, "play new episodes with a trained policy and print their returns"),
-    "resume": (commands.resume, "continue a run from its last checkpoint"),
-    "plot": (commands.plot, "draw learning curves; say which of several settings is better"),
-    "video": (commands.video, "record a video of a trained policy"),
-    "watch": (commands.watch, "watch a trained policy play in a window"),
-    "export": (commands.export, "write a policy as a web page that plays it, or as an ONNX graph"),
-    "play": (commands.play, "play an environment by keyboard, or a game against a trained policy"),
+    "evaluate": (run_commands.evaluate, "play new episodes with a trained policy and print their returns"),
+    "resume": (run_commands.resume, "continue a run from its last checkpoint"),
+    "plot": (run_commands.plot, "draw learning curves; say which of several settings is better"),
+    "video": (run_commands.video, "record a video of a trained policy"),
+    "watch": (run_commands.watch, "watch a trained policy play in a window"),
+    "export": (run_commands.export, "write a policy as a web page that plays it, or as an ONNX graph"),
+    "play": (run_commands.play, "play an environment by keyboard, or a game against a trained policy"),
     "gradcheck": (commands.gradcheck, "check every hand-written gradient against finite differences"),
     "microscope": (commands.microscope, "print exact bias and variance of policy gradients in a small world"),
     "exercise": (exercise, "write functions of actor-critic algorithms and have them marked"),

@@ -58,7 +58,8 @@ FILES = MATHEMATICS + KERNELS
 MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
     "a3c", "actions", "algorithms", "breaks", "compiled", "compiled_off_policy", "conv", "distributions", "evaluation", "factors",
     "games", "gradcheck", "hindsight", "hyperparameters", "init", "lab", "loops", "losses", "masks", "memory", "metrics", "nn",
-    "normalise", "off_policy", "optim", "randomised", "returns", "schedules", "seeding", "torch_oracle", "vector", "vector_objects")]
+    "normalise", "off_policy", "optim", "randomised", "returns", "schedules", "seeding", "torch_oracle", "vector",
+    "vector_objects")]
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in ("kernels", "backends", "compiled", "compiled_off_policy", "one_row", "physics",
                                                "worlds")]
 

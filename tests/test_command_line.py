@@ -85,10 +85,10 @@ def test_every_name_that_is_ours_exists():
 
     from scratchac import algorithms
     from scratchac.algorithms.names import ELSEWHERE
-    from scratchac.tools import commands
+    from scratchac.tools import run_commands
 
     known = {f.name for name in algorithms.ALGORITHMS for f in fields(algorithms.find(name).config_class)}
-    known |= {*inspect.signature(api.train).parameters, *inspect.signature(commands.evaluate).parameters, "eval_every"}
+    known |= {*inspect.signature(api.train).parameters, *inspect.signature(run_commands.evaluate).parameters, "eval_every"}
     assert {name for ours in ELSEWHERE.values() for name in ours} <= known
     assert not any(name in ours for name, ours in ELSEWHERE.items())
 
