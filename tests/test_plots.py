@@ -176,6 +176,14 @@ def test_the_command(make, tmp_path, monkeypatch, capsys):
 # -- against each other --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_the_legend_names_the_interval_where_there_is_one(make, drawn, tmp_path, seeds):
+    pytest.importorskip("scipy")
+    plots.compare([make(str(seed), seed=seed) for seed in range(seeds)], tmp_path / "x.png")
+    names = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert ("thin: 95% interval" in names) == (seeds == 3)
+
+
 def test_versus(make, tmp_path, monkeypatch, capsys):
     pytest.importorskip("scipy")
     monkeypatch.chdir(tmp_path)

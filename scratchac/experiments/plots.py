@@ -105,7 +105,10 @@ def lines(groups: Mapping[str, Mapping[str, Sequence[Metrics]]], title: str) -> 
             ax.text(0.5, 0.5, "no episode has ended", transform=ax.transAxes, ha="center", va="center", fontsize=style.MEDIUM)
     entries = {_entry(label, [part[label] for part in groups.values() if label in part]): style.look(number)
                for label, number in numbers.items()}
-    entries |= {f"thin: {around}": {"color": "0.4", "lw": style.EDGE}} | ({PARTLY: {"color": "0.4", "ls": ":"}} if partly else {})
+    if any(ax.collections for ax, _, _ in drawn):
+        entries[f"thin: {around}"] = {"color": "0.4", "lw": style.EDGE}
+    if partly:
+        entries[PARTLY] = {"color": "0.4", "ls": ":"}
     style.legend(figure, entries)
     return figure
 
@@ -133,7 +136,8 @@ def band(ax: Axes, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: st
         middle, low, high = spread(curve[np.ix_(counts[:, part[0]], part)])
         ax.plot(grid[part], middle, color=colour, lw=style.LINE, ls=dashes if all_there else ":",
                 marker="." if len(part) == 1 and all_there else None, label=label if number == named else None)
-        style.edges(ax, grid[part], low, high, colour)
+        if np.isfinite(low).any():                          # a few runs may have no interval
+            style.edges(ax, grid[part], low, high, colour)
     return not all(whole)
 
 
