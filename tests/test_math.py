@@ -186,14 +186,14 @@ def test_every_exercise_has_its_derivation():
     assert {target for one in derivations(TEXT) for kind, target in one.links if kind == "exercise"} >= set(EXERCISES)
 
 
-def test_symbols_are_those_of_the_readme():
-    """A row of the README's table is here, too, with the same shape and the same name in the code."""
+def test_symbols_are_those_of_the_manual():
+    """A row of the table in manual/reading.md is here, too, with the same shape and the same name in the code."""
     def rows(text):
         lines = text.split("\n| symbol |")[1].split("\n\n")[0].splitlines()[2:]
         return [tuple(cell.strip() for cell in line.split(" |")[2:4]) for line in lines]
 
-    readme = rows((ROOT / "README.md").read_text())
-    assert len(readme) >= 20 and rows(TEXT)[: len(readme)] == readme
+    reading = rows((ROOT / "manual/reading.md").read_text())
+    assert len(reading) >= 20 and rows(TEXT)[: len(reading)] == reading
 
 
 @pytest.mark.parametrize("complaints, old, new", [

@@ -11,7 +11,7 @@ from scratchac.lab.exercises import EXERCISES
 
 ROOT = Path(__file__).parents[1]
 TABLE = runpy.run_path(str(ROOT / "demos/results/table.py"))
-README = (ROOT / "README.md").read_text()
+READING = (ROOT / "manual/reading.md").read_text()
 ROW = re.compile(r"^\| `((?:scratchac|kernels)/[\w/.]+)` \| \d+ \| (.+) \|$", re.MULTILINE)
 
 
@@ -45,9 +45,9 @@ def test_every_file_is_in_the_reading_order_or_named_as_plumbing():
     files = {path.relative_to(ROOT).as_posix() for package in ("scratchac", "kernels")
              for path in [*(ROOT / package).rglob("*.py"), *(ROOT / package).rglob("*.js")]}
     files -= {path for path in files if path.endswith("__init__.py") or "/course/" in path} | {"kernels/__main__.py"}
-    rows = [path for path, _ in ROW.findall(README)]
+    rows = [path for path, _ in ROW.findall(READING)]
     assert len(rows) == len(set(rows))
-    named = README.split("The rest is plumbing")[1].split("Then [the gallery]")[0]
+    named = READING.split("The rest is plumbing")[1].split("Then [the gallery]")[0]
     plumbing = set(re.findall(r"`((?:scratchac|kernels)/[\w/.]+)`", named))
     assert not plumbing & set(rows)
     assert set(rows) | plumbing == files
@@ -55,7 +55,7 @@ def test_every_file_is_in_the_reading_order_or_named_as_plumbing():
 
 def test_a_row_of_the_reading_order_keeps_its_promise():
     """What a row names in code type is defined in its file, or in the file that the same part of the row names."""
-    for path, promise in ROW.findall(README):
+    for path, promise in ROW.findall(READING):
         others = re.findall(r"`(\w+\.py)`", promise)
         known = defined(ROOT / path) if path.endswith(".py") else set()
         for other in others:
@@ -66,9 +66,9 @@ def test_a_row_of_the_reading_order_keeps_its_promise():
 
 def test_the_order_is_that_of_the_subject():
     """In the first two tracks a file imports only from files above it, and from plumbing."""
-    tracks = README.split("### Further on")[0]
+    tracks = READING.split("## Further on")[0]
     order = [path for path, _ in ROW.findall(tracks)]
-    rest = [path for path, _ in ROW.findall(README.split("### Further on")[1])]
+    rest = [path for path, _ in ROW.findall(READING.split("## Further on")[1])]
     for i, path in enumerate(order):
         if "/algorithms/" not in path or path.endswith("config.py"):
             continue
@@ -81,12 +81,12 @@ def test_the_order_is_that_of_the_subject():
 
 
 def test_every_exercise_stands_beside_one_file_and_no_file_of_answers_is_in_the_reading_order():
-    tracks, further = README.split("### Further on")
+    tracks, further = READING.split("## Further on")
     names = [name for _, rest in ROW.findall(tracks) for name in rest.rpartition("|")[2].strip().split(", ") if name]
     names += re.findall(r"; exercise ([\w-]+) \|", further)
     assert sorted(names) == sorted(EXERCISES)
-    assert not any("lab/exercises" in path for path, _ in ROW.findall(README))
-    section = README.split("### Exercises")[1].split("## Use it")[0]
+    assert not any("lab/exercises" in path for path, _ in ROW.findall(READING))
+    section = READING.split("## Exercises")[1]
     assert all(f"\nscratchac exercise {action} " in section for action in ("start", "check", "solution", "train"))
 
 

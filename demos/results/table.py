@@ -17,7 +17,13 @@ from scratchac.bench import report
 from scratchac.lab.museum import matrix
 
 HERE = Path(__file__).parent
-DOCUMENTS = [*sorted((HERE.parents[1] / "manual").glob("*.md")), HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
+DOCUMENTS = [HERE.parents[1] / "README.md", *sorted((HERE.parents[1] / "manual").glob("*.md")),
+             HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
+RETURNS_OF_THE_README = [("a2c", "LunarLander-v3"), ("ppo", "CartPole-v1"), ("ppo", "HalfCheetah-v5"), ("td3", "Pendulum-v1"),
+                         ("sac", "Pendulum-v1"), ("discrete-sac", "CartPole-v1")]
+SPEEDS_OF_THE_README = [("A2C, CartPole-v1, 8 environments × 5 steps",),
+                        ("A2C, LunarLander-v3, 8 environments × 5 steps, 128-128",),
+                        ("SAC, Pendulum-v1, 64-64, batch 100",), ("SAC, HalfCheetah-v5, 256-256, batch 256",)]
 
 # file → (how the policy is evaluated, the bar that was set for the median, if any)
 ROWS = {
@@ -377,6 +383,14 @@ def engine_speed_table():
     return "\n".join(lines)
 
 
+def short(table, keys, columns):
+    """The named columns of a table; of its rows the first whose cells begin with the cells of a key, for each key."""
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    kept = [next(row for row in rows if row[: len(key)] == list(key)) for key in keys]
+    cells = [[row[header.index(column)] for column in columns] for row in kept]
+    return "\n".join(f"| {' | '.join(row)} |" if row else "|---" * len(columns) + "|" for row in [columns, [], *cells])
+
+
 def filled(text):
     tables = {"engines": "\n\n".join(engines_tables()), "engine-speed": engine_speed_table(),
               "tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
@@ -384,6 +398,10 @@ def filled(text):
               "solve": solve_table(), "growth": growth_tables(),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
               "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
+    tables["returns-short"] = short(returns_table(), RETURNS_OF_THE_README, ["algorithm", "environment", "steps", "seeds", "median",
+                                                                             "range over seeds"])
+    tables["speed-short"] = short(list(speed_tables())[1], SPEEDS_OF_THE_README, ["environment steps per second", "numpy", "numba",
+                                                                                  "Stable-Baselines3"])
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S)

@@ -49,11 +49,11 @@ class Site:
         self.pages = self.page_names()
 
     def page_names(self) -> dict[str, str]:
-        """File of the repository → its page. Pages of code are in the reading order of the README, and then by name."""
+        """File of the repository → its page. Pages of code are in the order of manual/reading.md, and then by name."""
         names = dict(DOCUMENTS)
         names |= {f"scratchac/course/{one.path.name}": f"{one.path.stem}.html" for one in self.chapters}
         names |= {f"manual/{path.name}": f"manual-{path.stem}.html" for path in sorted((ROOT / "manual").glob("*.md"))}
-        order = [file for file in READ.findall((ROOT / "README.md").read_text(encoding="utf-8")) if (ROOT / file).is_file()]
+        order = [file for file in READ.findall((ROOT / "manual/reading.md").read_text(encoding="utf-8")) if (ROOT / file).is_file()]
         order += [path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
                   if path.name != "__init__.py"]
         return names | {file: f"code-{file.removeprefix('scratchac/')[:-3].replace('/', '-')}.html" for file in order}

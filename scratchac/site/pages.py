@@ -173,7 +173,7 @@ def code(site: Site) -> None:
         site.search.append((file, name, first))
         site.search += [(f"{file}: {x}", f"{name}#{x}", "") for x in names]
     site.write("code.html", "The code", "<h1>The code</h1><p>Explanation and derivation on the left, the code that runs on the "
-               "right. The files come in the order in which the README reads them.</p>"
+               "right. The files come in the order in which the manual reads them.</p>"
                f'<ul class="files">{"".join(entries)}</ul>', searched=False)
 
 

@@ -209,7 +209,7 @@ def export(run: RunFolder, format: Literal["html", "onnx"] = "html", out: Path |
 
     Args:
         run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
-        format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; onnx, for every environment
+        format: html, for CartPole, Pendulum, Acrobot and the continuous MountainCar; onnx, for all but pictures
         out: new file; if not given, policy.html or policy.onnx in the run's folder, with --best best.html or best.onnx
         best: use the best policy of the evaluations during training (train --eval-every), not the last policy
     """
@@ -225,7 +225,7 @@ def play(run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar
     Args:
         run: folder of a run on a game, whose policy you play against
         env: Gymnasium id; if not given, LunarLander-v3 or the run's own game
-        seed: seed of the first episode; another one each time if not given
+        seed: seed of the first episode; if not given, a random one
         record: new file .npz for the episodes that you play, from which demos/23_behaviour_cloning.py learns
     """
     from scratchac import api
