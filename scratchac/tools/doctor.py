@@ -25,14 +25,14 @@ from scratchac.errors import UserError
 from scratchac.experiments import logs
 from scratchac.parallel import workers
 from scratchac.site import notebooks
-from scratchac.tools import export
+from scratchac.tools import export, tune
 from scratchac.version import __version__
 
 # a package of the extras → the command that installs it
 OPTIONAL = {**INSTALL, "pettingzoo": games.INSTALL, "gymnasium-robotics": "pip install 'gymnasium-robotics>=1.4'",
             "numba": str(kernels.BACKENDS["numba"][2]), "envpool": pool.INSTALL,
             "imageio-ffmpeg": "pip install 'imageio[ffmpeg]'", "onnxruntime": export.INSTALL, "ray": workers.INSTALL,
-            "jupytext": notebooks.INSTALL, **logs.INSTALL}
+            "jupytext": notebooks.INSTALL, "optuna": tune.INSTALL, **logs.INSTALL}
 ENVIRONMENT = ("SCRATCHAC_BACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "NUMBA_DISABLE_JIT", "MUJOCO_GL", "SDL_VIDEODRIVER", "CUDA_VISIBLE_DEVICES")
 # Drawing is tested in a process of its own, since a faulty driver may end the process.
