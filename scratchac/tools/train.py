@@ -23,7 +23,8 @@ ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "preset": (str | None, None, "name of an additional preset, one of those that `scratchac presets` lists with --preset"),
     "init": (Path | None, None, "folder of a run of the same algorithm and networks, from whose parameters training starts"),
     "out": (Path | None, None, "new folder for the run; if not given, runs/ALGO-ENV-seedSEED, numbered if that exists"),
-    "log": (tuple[Log, ...], (), None),
+    "log": (tuple[Log, ...], (), "write logs for other programs into the run's folder: tensorboard, wandb (offline unless "
+            "$WANDB_MODE says otherwise) or both"),
     "quiet": (bool, False, "show no progress bar"),
     "video": (bool, True, "record a video of the final policy into the run's folder"),
     "env_args": (tuple[str, ...], (), "arguments of the environment, such as gravity=-5 continuous=true, in JSON or Python; "
