@@ -320,8 +320,21 @@ def test_presets_fit_the_terminal(width, monkeypatch, capsys):
     assert max(map(len, lines)) <= width and all(line.startswith(("ppo on", "    ")) for line in lines)
     assert main(["presets", "A2C", "--env", "CartPole"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "a2c on CartPole-v1 (tuned on seeds 500-509)" and len(lines) == (3 if width == 80 else 2)
-    assert lines[1].startswith("    steps=200000  actor_lr=linear:1e-3:0") and lines[-1].endswith("optimiser=adam")
+    tuned = 3 if width == 80 else 2
+    assert lines[0] == "a2c on CartPole-v1 (tuned on seeds 500-509)"
+    assert lines[1].startswith("    steps=200000  actor_lr=linear:1e-3:0") and lines[tuned - 1].endswith("optimiser=adam")
+    assert all(line.startswith("    reached: median ") for line in lines[tuned:]) and len(lines) > tuned
+
+
+def test_presets_say_what_they_have_reached(monkeypatch, capsys):
+    seen = {"steps": 20_000, "seeds": "0-2", "backend": "numba", "policy": "deterministic", "median": -140.6, "worst": -151.0,
+            "minutes": 1.5}
+    monkeypatch.setattr("scratchac.experiments.presets.reached", lambda: {"sac": {"Pendulum-v1": [seen, seen | {"seeds": "7"}]}})
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["presets", "sac", "--env", "Pendulum"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "    reached: median -140.6, worst -151 of 3 seeds (0-2), 20,000 steps with numba, 1.5 minutes each",
+        "    reached: median -140.6, worst -151 of 1 seed (7), 20,000 steps with numba, 1.5 minutes each"]
 
 
 def test_a_table_of_checks_fits_the_terminal():

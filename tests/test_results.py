@@ -12,7 +12,7 @@ import pytest
 
 from scratchac import algorithms
 from scratchac.algorithms.config import configure
-from scratchac.experiments.presets import find_preset, presets, tuning_seeds
+from scratchac.experiments.presets import find_preset, presets, reached, tuning_seeds
 from scratchac.tools.flags import seeds_from
 
 RESULTS = Path(__file__).parents[1] / "demos" / "results"
@@ -50,6 +50,17 @@ def test_committed_results_are_the_presets(algorithm, env):
         result = json.loads((RESULTS / "returns" / f"{algorithm}-{env}{backend}.json").read_text())
         assert result["hyperparameters"] == json.loads(json.dumps(expected))
         assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
+
+
+def test_what_presets_have_reached_is_that_of_the_files():
+    """Each name is a preset's, and the numbers are those of the returns."""
+    script = runpy.run_path(str(RESULTS / "table.py"))
+    assert reached() == script["reached"]()
+    for algorithm, by_env in reached().items():
+        assert by_env.keys() <= presets()[algorithm].keys()
+    result = json.loads((RESULTS / "returns" / "td3-Hopper-v5.json").read_text())
+    (seen,) = reached()["td3"]["Hopper-v5"]
+    assert seen["worst"] == round(min(seed["deterministic"]["mean"] for seed in result["seeds"].values()), 1)
 
 
 def test_tables_of_what_is_solved_and_of_growth(tmp_path):

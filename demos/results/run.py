@@ -18,6 +18,7 @@ import csv
 import json
 import platform
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -85,15 +86,17 @@ def require_honest(options):
 def record(options, given, backend, seed, path):
     """Train with one seed, evaluate the last policy, and add both to the files."""
     tuned, env_args = find_preset(options.algorithm, options.env, options.preset)
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, preset=options.preset,
                                 out=f"{folder}/run", **given)
         metrics = Run.open(f"{folder}/run").metrics()
+    minutes = (time.monotonic() - started) / 60
     scores = {policy: scratchac.evaluate(agent, options.env, 100, explore=policy == "stochastic", **env_args)
               for policy in ("deterministic", "stochastic")}
     result = read(path)                             # again, since another process may have added a seed in the meantime
     entry(result, options)["seeds"][str(seed)] = {
-        "steps": agent.step,
+        "steps": agent.step, "minutes": round(minutes, 2),
         **{policy: {"mean": round(float(x.mean()), 2), "std": round(float(x.std()), 2)} for policy, x in scores.items()},
     }
     result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "backend": backend,

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from scratchac.bench import report
+from scratchac.experiments.presets import presets
 from scratchac.lab.museum import matrix
 
 HERE = Path(__file__).parent
 DOCUMENTS = [HERE.parents[1] / "README.md", *sorted((HERE.parents[1] / "manual").glob("*.md")),
              HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
+REACHED = HERE.parents[1] / "scratchac" / "experiments" / "reached.json"
 RETURNS_OF_THE_README = [("a2c", "LunarLander-v3"), ("ppo", "CartPole-v1"), ("ppo", "HalfCheetah-v5"), ("td3", "Pendulum-v1"),
                          ("sac", "Pendulum-v1"), ("discrete-sac", "CartPole-v1")]
 SPEEDS_OF_THE_README = [("A2C, CartPole-v1, 8 environments × 5 steps",),
@@ -62,21 +64,42 @@ ROWS = {
 }
 
 
-def returns_table():
-    lines = ["| algorithm | environment | steps | backend | seeds | tuned on | policy | median | range over seeds | bar |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
+def returned():
+    """(result, policy, bar, mean return of each seed, variant) of each file of returns/; the variant is a preset's name, or ""."""
     for name, (policy, bar) in ROWS.items():
         path = HERE / "returns" / f"{name}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        means = np.array([run[policy]["mean"] for run in result["seeds"].values()])
-        backend = result.get("backend", "")
-        variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").removesuffix(f"-{backend}").lstrip("-")
+        rest = name.removeprefix(f"{result['algorithm']}-{result['env']}")
+        variant = rest.removesuffix(f"-{result.get('backend', '')}").lstrip("-")
+        yield result, policy, bar, np.array([run[policy]["mean"] for run in result["seeds"].values()]), variant
+
+
+def reached():
+    """What `scratchac presets` says that each preset has reached: {algorithm: {environment: [a dict for each backend]}}."""
+    found = {}
+    for result, policy, _, means, variant in returned():
+        key = result["env"] + (f":{variant}" if variant else "")
+        if key not in presets()[result["algorithm"]]:
+            continue                                        # a setting of its own
+        seen = {"steps": result["steps"], "seeds": spelt(result["seeds"]), "backend": result.get("backend"), "policy": policy,
+                "median": round(float(np.median(means)), 1), "worst": round(float(means.min()), 1)}
+        minutes = [run["minutes"] for run in result["seeds"].values() if "minutes" in run]
+        if len(minutes) == len(means):
+            seen["minutes"] = round(float(np.median(minutes)), 1)
+        found.setdefault(result["algorithm"], {}).setdefault(key, []).append(seen)
+    return found
+
+
+def returns_table():
+    lines = ["| algorithm | environment | steps | backend | seeds | tuned on | policy | median | range over seeds | bar |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    for result, policy, bar, means, variant in returned():
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
         env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
                                          for name, value in result.get("env_args", {}).items())])
-        lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {backend} | {spelt(result['seeds'])} | "
+        lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {result.get('backend', '')} | {spelt(result['seeds'])} | "
                      f"{result.get('tuning_seeds') or ''} | {policy} | **{np.median(means):.0f}** | "
                      f"{means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} |")
     return "\n".join(lines)
@@ -409,8 +432,8 @@ def filled(text):
 
 
 if __name__ == "__main__":
-    before = {path: path.read_text() for path in DOCUMENTS}
+    now = {path: filled(path.read_text()) for path in DOCUMENTS} | {REACHED: json.dumps(reached(), indent=1) + "\n"}
     if "--check" in sys.argv:
-        sys.exit(any(filled(text) != text for text in before.values()))
-    for path, text in before.items():
-        path.write_text(filled(text))
+        sys.exit(any(path.read_text() != text for path, text in now.items()))
+    for path, text in now.items():
+        path.write_text(text)

@@ -1,5 +1,6 @@
-"""Tuned hyperparameters: presets.toml, one table for each algorithm and environment."""
+"""Tuned hyperparameters: presets.toml, one table for each algorithm and environment; and what they have reached, reached.json."""
 
+import json
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,16 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
     """All tuned presets: {algorithm: {environment: {hyperparameter: value}}}; "ENV:NAME" is an additional one for ENV."""
     with open(Path(__file__).parent / "presets.toml", "rb") as file:
         return tomllib.load(file)
+
+
+@cache
+def reached() -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """What trainings with the presets have returned: {algorithm: {environment: [results, one for each backend]}}.
+
+    A result has the median and the worst mean return of the last policies over its seeds, the environment steps and, if they were
+    recorded, the minutes of a training. demos/results/table.py writes the file from the returns of all seeds.
+    """
+    return json.loads((Path(__file__).parent / "reached.json").read_text(encoding="utf-8"))
 
 
 def find_preset(algorithm: str, env: str, name: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:

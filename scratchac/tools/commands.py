@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import chain
 from json import dumps
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Literal
 
 import tyro
@@ -244,6 +245,8 @@ def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg
             env: str | None = None) -> None:
     """List the presets, tuned hyperparameters that `scratchac train` starts from; names of additional ones go to --preset.
 
+    Below each is what it has reached: the mean return over 100 episodes of the last policy, not the best one, of each seed.
+
     Args:
         algorithm: only presets of this algorithm; of all if not given
         env: only presets for this environment; for all if not given
@@ -251,6 +254,7 @@ def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg
     from scratchac import algorithms
     from scratchac.environments.make import versioned
     from scratchac.experiments.presets import presets as tables
+    from scratchac.experiments.presets import reached
 
     wanted = None if algorithm is None else algorithms.spelt(algorithm)
     found = [(name, *key.partition(":")[::2], values) for name, by_env in tables().items() for key, values in by_env.items()
@@ -262,6 +266,17 @@ def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg
         seeds = f" (tuned on seeds {values['tuning_seeds']})" if "tuning_seeds" in values else ""
         print(f"{one} on {on}" + (f", --preset {name}" if name else "") + seeds)
         print(filled([f"{name}={value}".replace(", ", ",") for name, value in values.items() if name != "tuning_seeds"], columns()))
+        for seen in reached().get(one, {}).get(f"{on}:{name}" if name else on, []):
+            print(fill(in_words(seen), columns() or 1_000, initial_indent="    ", subsequent_indent="      "))
+
+
+def in_words(seen):
+    """What a preset has reached."""
+    count = len(seeds_from(seen["seeds"].replace(", ", ",")))
+    where = f" with {seen['backend']}" if seen.get("backend") else ""
+    minutes = f", {seen['minutes']:g} minutes each" if "minutes" in seen else ""
+    return (f"reached: median {seen['median']:g}, worst {seen['worst']:g} of {count} seed{'s' * (count > 1)} ({seen['seeds']}), "
+            f"{seen['steps']:,} steps{where}{minutes}")
 
 
 def doctor(env: str = "") -> None:
