@@ -7,7 +7,7 @@ import pytest
 
 from scratchac.errors import UserError
 from scratchac.experiments import statistics
-from scratchac.experiments.statistics import improvement, interquartile_mean, interval, profile
+from scratchac.experiments.statistics import bootstrapped, improvement, interquartile_mean, interval, profile
 
 SAMPLES = 4000                  # so that a coverage of 95% is measured to 0.35%
 
@@ -91,6 +91,15 @@ def test_coverage_of_the_probability_of_improvement(seeds, shift, truth):
 
 def test_profile():
     assert profile(np.array([1.0, 2, 2, 5]), np.array([0.0, 1, 2, 4, 5])).tolist() == [1, 0.75, 0.25, 0.25, 0]
+
+
+def test_the_bootstrap_of_an_interquartile_mean():
+    """Two values have three kinds of samples: 0 and 0, 0 and 1, 1 and 1, with the probabilities ¼, ½ and ¼."""
+    assert bootstrapped(np.array([0.0, 1.0])) == (0, 1) and bootstrapped(np.array([0.0, 1.0]), level=0.4) == (0.5, 0.5)
+    assert bootstrapped(np.full(5, 3.0)) == (3, 3)
+    x = np.random.default_rng(1).standard_normal(400)
+    low, high = bootstrapped(x)
+    assert low < interquartile_mean(x) < high and 0.7 < (high - low) / (2 * 1.96 * 1.09 / 20) < 1.3     # its asymptotic deviation
 
 
 def test_without_scipy_pictures_show_the_range(monkeypatch, capsys):

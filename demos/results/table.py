@@ -15,11 +15,13 @@ import numpy as np
 
 from scratchac.bench import report
 from scratchac.experiments.presets import presets
+from scratchac.experiments.statistics import bootstrapped, interquartile_mean
 from scratchac.lab.museum import matrix
 
 HERE = Path(__file__).parent
 DOCUMENTS = [HERE.parents[1] / "README.md", *sorted((HERE.parents[1] / "manual").glob("*.md")),
              HERE.parents[1] / "kernels" / "README.md", HERE / "README.md"]
+FOR_AN_INTERVAL = 5             # seeds; of fewer a bootstrap says little
 REACHED = HERE.parents[1] / "scratchac" / "experiments" / "reached.json"
 RETURNS_OF_THE_README = [("a2c", "LunarLander-v3"), ("ppo", "CartPole-v1"), ("ppo", "HalfCheetah-v5"), ("td3", "Pendulum-v1"),
                          ("sac", "Pendulum-v1"), ("discrete-sac", "CartPole-v1")]
@@ -93,15 +95,19 @@ def reached():
 
 
 def returns_table():
-    lines = ["| algorithm | environment | steps | backend | seeds | tuned on | policy | median | range over seeds | bar |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| algorithm | environment | steps | backend | seeds | tuned on | policy | median | interquartile mean | "
+             "range over seeds | bar | above it |", "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for result, policy, bar, means, variant in returned():
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
         env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
                                          for name, value in result.get("env_args", {}).items())])
+        middle, above = "", "" if bar is None else f"{(means >= bar).sum()} of {len(means)}"
+        if len(means) >= FOR_AN_INTERVAL:
+            low, high = bootstrapped(means)
+            middle = f"{interquartile_mean(means):.0f} ({low:.0f} … {high:.0f})"
         lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {result.get('backend', '')} | {spelt(result['seeds'])} | "
-                     f"{result.get('tuning_seeds') or ''} | {policy} | **{np.median(means):.0f}** | "
-                     f"{means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} |")
+                     f"{result.get('tuning_seeds') or ''} | {policy} | **{np.median(means):.0f}** | {middle} | "
+                     f"{means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} | {above} |")
     return "\n".join(lines)
 
 
