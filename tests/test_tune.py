@@ -128,7 +128,7 @@ def test_a_trial_without_a_result_is_told_and_the_search_goes_on(search, monkeyp
     assert search("--trials", "3") == 0
     out, err = capsys.readouterr()
     assert "trial 0 is given up: the batch is too large" in err and "trial 1 is given up: a loss is not finite" in err
-    assert "0 trials came to their end, 3 were given up before" in out and "there is no trial for a preset" in out
+    assert "trials that came to their end: 0; given up before: 3" in out and "there is no trial for a preset" in out
     assert not [folder for folder in (tmp_path / "search").iterdir() if folder.is_dir()]
 
 
@@ -142,10 +142,10 @@ def test_ctrl_c_keeps_what_is_finished(search, monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr("scratchac.api.train", interrupted)
     assert search("--trials", "3") == 130
-    assert "stopped; 1 trials are kept in search, and the same command goes on from there" in capsys.readouterr().err
+    assert "stopped; the finished trials (1) are kept in search, and the same command goes on from there" in capsys.readouterr().err
     assert [folder.name for folder in (tmp_path / "search").iterdir() if folder.is_dir()] == ["0000"]
     monkeypatch.setattr("scratchac.api.train", real)
-    assert search("--trials", "2") == 0 and "2 trials came to their end" in capsys.readouterr().out
+    assert search("--trials", "2") == 0 and "came to their end: 2;" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words, message", [

@@ -155,8 +155,8 @@ class Tune:
                     bar.set_description_str(self.best_so_far(), refresh=False)
                     bar.update(min(self.finished(), trials) - bar.n)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped; {self.finished()} trials are kept in {self.out}, and the same command goes on "
-                                    "from there") from None
+            raise KeyboardInterrupt(f"stopped; the finished trials ({self.finished()}) are kept in {self.out}, and the same "
+                                    "command goes on from there") from None
 
     def finished(self) -> int:
         """The number of trials that came to an end, or were given up since they fell behind."""
@@ -218,7 +218,7 @@ class Tune:
         for trial in done[:SHOWN]:
             values = self.values(self.optuna.trial.FixedTrial(trial.params))
             rows.append([str(trial.number), one_digit(trial.value), *(_short(x) for x in values.values())])
-        return f"{aligned(rows)}\n\n{len(done)} trials came to their end, {self.finished() - len(done)} were given up before"
+        return f"{aligned(rows)}\n\ntrials that came to their end: {len(done)}; given up before: {self.finished() - len(done)}"
 
     def best_preset(self) -> str | None:
         """The best trial as a table in TOML, as presets.toml and `scratchac train --config` have them; None if there is none.
