@@ -218,17 +218,20 @@ def test_actions_are_elements_of_the_action_space():
 # -- learning ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rollout_without_idle_steps_gives_the_same_advantages(rng):
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_rollout_without_idle_steps_gives_the_same_advantages(ends, rng):
     """Of two environments with 6 steps, 2 and 1 of them idle, those of GAE on each one alone, and of all other estimators."""
     idle = np.zeros((6, 2), bool)
     idle[[0, 3], 0] = idle[5, 1] = True
     r, v, v2 = rng.standard_normal((3, 6, 2))
     done = np.zeros((6, 2), bool)
     done[2, 0] = done[4, 1] = done[1, 1] = True
+    done[5, 0] = ends                                                       # at the last step, or an episode goes on
     term = done & (np.arange(6)[:, None] != 2)
     rows = Rows(v, v2, r, v2, term.astype(float), (done & ~term).astype(float), np.full((6, 2), 1))
     b = without_idle(rows, [x if x.any() else None for x in idle])
     assert b.rewards.shape == (9, 1) and without_idle(rows, [None] * 6) is rows
+    assert b.trunc.ravel().tolist() == [0, 1, 0, 0 if ends else 1, 0, 0, 0, 0, 0]
     for name in ("gae", "lambda_return", "monte_carlo", "n_step"):
         extra = {"gae": (0.9, 0.8), "lambda_return": (0.9, 0.8), "monte_carlo": (0.9,), "n_step": (0.9, 2)}[name]
         estimate = getattr(returns, name)
@@ -280,6 +283,7 @@ def test_nothing_is_learnt_from_an_idle_step(algorithm, n, monkeypatch):
         assert 2 <= length <= 4 and (total - length * (length + 1) / 2) % (10 * length) == 0
     if agent.normaliser:
         assert agent.normaliser.count == size
+        np.testing.assert_allclose(agent.normaliser.mean, obs.mean(axis=0, dtype=float), rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", MODES)
