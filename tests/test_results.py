@@ -69,10 +69,16 @@ def test_tables_of_what_is_solved_and_of_growth(tmp_path):
     script["measured"].__globals__["HERE"] = tmp_path
     assert script["solve_table"]() == script["growth_tables"]() == script["UNMEASURED"]
     rows = [{"what": f"CartPole-v1, 475: {who}", "seconds": seconds, "environment steps": seconds and 9_000, "solved": solved,
-             "runs": [[1.5, 9000], None]} for who, seconds, solved in (("SBX, ppo", None, "1 of 3"), ("ours, ppo", 2.25, "3 of 3"))]
+             "runs": [[1.5, 9000], None]} for who, seconds, solved in (
+                 ("SBX, ppo", None, "1 of 3"), ("scratchac, ppo", 2.25, "3 of 3"), ("SBX, dqn", 8.0, "3 of 3"),
+                 ("scratchac, ppo, nothing compiled before", 9.0, "3 of 3"))]
     (tmp_path / "solve-CartPole-v1.json").write_text(json.dumps({"cpus": 2, "packages": {}, "Solved": {"unit": "", "rows": rows}}))
-    assert script["solve_table"]().splitlines()[2:] == ["| CartPole-v1 | 475 | ours, ppo | 2.2 | 9,000 | 3 of 3 |",
-                                                        "| CartPole-v1 | 475 | SBX, ppo |  |  | 1 of 3 |"]
+    lines = script["solve_table"]().splitlines()[2:]
+    assert lines == ["| CartPole-v1 | 475 | scratchac, ppo | 2.2 | 9,000 | 3 of 3 |",
+                     "| CartPole-v1 | 475 | SBX, dqn | 8.0 | 9,000 | 3 of 3 |",
+                     "| CartPole-v1 | 475 | scratchac, ppo, nothing compiled before | 9.0 | 9,000 | 3 of 3 |",
+                     "| CartPole-v1 | 475 | SBX, ppo |  |  | 1 of 3 |"]
+    assert script["solve_table"](short=True).splitlines()[2:] == lines[:3]             # of SBX the fastest alone
     growth = {"With width": {"unit": "updates per second", "rows": [{"what": "8-8", "numpy": 10.0, "numba": 25.0}]},
               "With the buffer": {"unit": "bytes", "rows": [{"what": "10", "vectors": 430}]}}
     (tmp_path / "growth.json").write_text(json.dumps(growth))

@@ -192,11 +192,19 @@ def games_table():
     return "\n".join(lines)
 
 
-def solve_table():
-    """Seconds until a policy solves its environment, from `scratchac bench --solve --peers --env ENV --json`, the fastest first."""
+def solve_table(short=False):
+    """Seconds until a policy solves its environment, from `scratchac bench --solve --peers --env ENV --json`, the fastest first.
+
+    short   of the other libraries only the fastest algorithm of each
+    """
     lines = ["| environment | mean return | | seconds | environment steps | seeds |", "|---|---|---|---:|---:|---|"]
     for env, rows in solved().items():
+        libraries = set()
         for threshold, who, row in sorted(rows, key=lambda row: row[2]["seconds"] or float("inf")):
+            library = who.partition(",")[0]
+            if short and library in libraries and library != "scratchac":
+                continue
+            libraries.add(library)
             cells = ("" if row[name] is None else report.number(row[name]) for name in ("seconds", "environment steps", "solved"))
             lines.append(f"| {env} | {threshold} | {who} | {' | '.join(cells)} |")
     return "\n".join(lines) if lines[2:] else UNMEASURED
@@ -429,6 +437,7 @@ def filled(text):
               "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
     tables["returns-short"] = short(returns_table(), RETURNS_OF_THE_README, ["algorithm", "environment", "steps", "seeds", "median",
                                                                              "range over seeds"])
+    tables["solve-short"] = solve_table(short=True)
     tables["speed-short"] = short(list(speed_tables())[1], SPEEDS_OF_THE_README, ["environment steps per second", "numpy", "numba",
                                                                                   "Stable-Baselines3"])
     for name, table in tables.items():
