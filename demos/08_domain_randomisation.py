@@ -26,7 +26,6 @@ def train_and_test(randomise, seed):
                      for wind in WINDS])
 
 
-
 @kept
 def results_of_all():
     """Mean returns (training worlds, seeds, winds, gravities)."""
@@ -34,6 +33,7 @@ def results_of_all():
     with ProcessPoolExecutor(WORKERS) as pool:
         results = list(pool.map(train_and_test, *zip(*jobs, strict=True)))
     return np.array(results).reshape(2, len(SEEDS), len(WINDS), len(GRAVITIES))
+
 
 # %%
 # The workers are new processes that may import this file again.
@@ -44,7 +44,7 @@ if __name__ == "__main__":
         for randomise, label in ((False, "trained in one world"), (True, "trained in random worlds")):
             returns = results[int(randomise), :, i]
             band(ax, [GRAVITIES] * len(SEEDS), returns, label, COLOURS[randomise])
-            print(f"{ax.get_title()}, {label}: mean over gravities, seed by seed: " + ", ".join(f"{r.mean():.0f}" for r in returns))
+            print(f"{ax.get_title(loc="left")}, {label}: mean over gravities, seed by seed: " + ", ".join(f"{r.mean():.0f}" for r in returns))
         ax.axvline(-10, color="grey", ls=":", label="usual gravity")
         ax.set_ylim(-150, 300)
         ax.set_xlabel("gravity")
