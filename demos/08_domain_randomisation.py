@@ -44,7 +44,8 @@ if __name__ == "__main__":
         for randomise, label in ((False, "trained in one world"), (True, "trained in random worlds")):
             returns = results[int(randomise), :, i]
             band(ax, [GRAVITIES] * len(SEEDS), returns, label, COLOURS[randomise])
-            print(f"{ax.get_title(loc="left")}, {label}: mean over gravities, seed by seed: " + ", ".join(f"{r.mean():.0f}" for r in returns))
+            means = ", ".join(f"{r.mean():.0f}" for r in returns)
+            print(f"{ax.get_title(loc='left')}, {label}: mean over gravities, seed by seed: {means}")
         ax.axvline(-10, color="grey", ls=":", label="usual gravity")
         ax.set_ylim(-150, 300)
         ax.set_xlabel("gravity")
