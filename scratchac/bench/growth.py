@@ -16,7 +16,6 @@ from scratchac.bench.solve import ROOT
 from scratchac.errors import TrainingError, UserError
 from scratchac.nn import MLP, Parameters
 from scratchac.optim import Adam
-from scratchac.training.loops import one_blas_thread
 from scratchac.training.memory import ReplayBuffer
 
 ENVIRONMENTS = 1, 4, 16, 64, 256, 1024
@@ -108,13 +107,7 @@ def learning(backend, seconds, stack, rows):
         def learn():
             mlp.backward(params, mlp.forward(params, x)[1], dy, grads)
             optimiser.step(grads.flat, 1e-4)
-        turn = trainings.turn_of(stack[0] if stack else 1, learn, seconds)
-
-    @one_blas_thread
-    def with_backend():
-        with kernels.using(backend):
-            return turn()
-    return with_backend
+    return trainings.on_backend(backend, trainings.turn_of(stack[0] if stack else 1, learn, seconds))
 
 
 def buffers(pace):

@@ -102,9 +102,13 @@ def our_updates(backend, seconds, algorithm, *size):
     with kernels.using(backend):
         agent = agent_on_noise(algorithm, *size)
         fast = agent.fast_path(None)
-    turn = turn_of(1, compiled_off_policy.compile_for(agent).update if fast else
-                   lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)), seconds)
+    update = (compiled_off_policy.compile_for(agent).update if fast else
+              lambda: agent.update(agent.memory.sample(agent.batch_rng, agent.config.batch_size)))
+    return on_backend(backend, turn_of(1, update, seconds))
 
+
+def on_backend(backend, turn):
+    """A turn in which this backend computes, with one BLAS thread, as in training."""
     @one_blas_thread
     def with_backend(*seconds):
         with kernels.using(backend):
