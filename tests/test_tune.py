@@ -66,6 +66,10 @@ def test_values_in_toml():
     values = {"a": 1, "b": 1e-05, "c": True, "d": "linear:1:0", "e": [64, 64], "f": {"k k": 2.5}, "g": math.inf, "h": 'a "b" \\'}
     text = "\n".join(f"{name} = {toml(value)}" for name, value in values.items())
     assert tomllib.loads(text) == values and toml((64,)) == "[64]"
+    strange = {"😀 é": "😀 ü \x7f \n \t \x01"}
+    assert tomllib.loads(f"x = {toml(strange)}") == {"x": strange}
+    with pytest.raises(UserError, match="cannot have null"):
+        toml({"x": [1, {"y": None}]})
 
 
 def test_a_training_that_is_behind_is_ended():
@@ -152,7 +156,7 @@ def test_ctrl_c_keeps_what_is_finished(search, monkeypatch, capsys, tmp_path):
     ("--trials 0", "--trials must be a whole number"), ("--lam 0.9,2", "--lam must be in"),
     ("--lamda 0.9", "did you mean"), ("--gamma 2", "--gamma must be in"), ("--seeds x", "--seeds takes numbers"),
     ("--env Pendulum --advantage qv", "must be Discrete"), ("--env CartPol-v1", "CartPole-v1"), ("--eval-every 0", "--eval-every"),
-    ("--eval-episodes 0", "--eval-episodes")])
+    ("--eval-episodes 0", "--eval-episodes"), ("--env-args max_episode_steps=null", "cannot have null")])
 def test_bad_words_give_one_line_and_no_folder(search, words, message, capsys, tmp_path):
     assert search(*words.split()) == 2
     out, err = capsys.readouterr()

@@ -101,9 +101,9 @@ def tune(
             up; a tenth of all steps if not given
         eval_episodes: episodes of the evaluation at the end of a training, which counts
         out: folder of the search; tunings/ALGO-ENV if not given
-        backend: backend that does the arithmetic
-        preset: name of an additional preset, whose values those that are not searched have
-        env_args: arguments of the environment, as name=value in JSON or Python; other values are text
+        backend: what does the arithmetic; if not given, $SCRATCHAC_BACKEND, or numba if it is installed, else numpy
+        preset: name of an additional preset, for what is not searched; `scratchac presets` lists them with --preset
+        env_args: arguments of the environment, such as gravity=-5 continuous=true
         quiet: show no progress bar
     """
     from scratchac import algorithms

@@ -12,7 +12,6 @@ Several processes may work on one search: what one has tried the others know.
 
 import shutil
 import time
-import tomllib
 from json import dumps, loads
 from pathlib import Path
 from typing import Any
@@ -83,6 +82,7 @@ class Tune:
         config_class = algorithms.find(algorithm).config_class
         self.preset = tuned | {name: self.options[name] for name in ("steps",) if name in self.options} | self.fixed
         self.env_args = tuned_env_args | (options.get("env_args") or {})
+        toml(self.env_args)                                 # what no preset can hold is told now, and not after the last trial
         config = configure(config_class, algorithm, self.preset)
         for name, values in choices.items():
             for value in values:
@@ -234,21 +234,26 @@ class Tune:
         if self.env_args:
             lines.append(f"env_args = {toml(self.env_args)}")
         text = "\n".join([*lines, f"tuning_seeds = {toml(seeds)}", ""])
-        tomllib.loads(text)
         with atomic_file(self.out / "preset.toml") as file:
             file.write(text.encode())
         return text
 
 
 def toml(value: Any) -> str:
-    """A hyperparameter, or a dict of an environment's arguments, as TOML has it: as JSON does, but for dicts."""
+    """A hyperparameter, or a dict of an environment's arguments, as TOML has it: as JSON does, but for dicts, and without null.
+
+    Raises UserError for None.
+    """
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{dumps(name)} = {toml(x)}" for name, x in value.items()) + "}"
+        return "{" + ", ".join(f"{toml(name)} = {toml(x)}" for name, x in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
-    return repr(value) if isinstance(value, float) else dumps(value)      # TOML has nan and inf, too
+    if value is None:
+        raise UserError("a preset, which tune writes in TOML, cannot have null as an argument of the environment")
+    if isinstance(value, float):
+        return repr(value)                                  # TOML has nan and inf, too
+    return dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")     # JSON writes other planes as two escapes, TOML never
 
 
 def _short(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
