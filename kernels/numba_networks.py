@@ -164,6 +164,15 @@ def output_of(y, sizes, n, j, B, layer):
 
 
 @jit
+def size_of(sizes):
+    """The parameters of one network's layers."""
+    count = 0
+    for i in range(len(sizes) - 1):
+        count += (sizes[i] + 1) * sizes[i + 1]
+    return count
+
+
+@jit
 def forward_rows(flat, sizes, K, k, j, n, code, x, y, low, high):
     given, last = x[low:high], len(sizes) - 2
     for layer in range(last + 1):

@@ -10,30 +10,14 @@ from numba import prange
 
 from kernels.backend import Update
 from kernels.numba_jit import jit
-from kernels.numba_networks import backward_rows, forward_rows, output_of
+from kernels.numba_networks import backward_rows, forward_rows, output_of, size_of
 from kernels.numba_optimisers import adam
+from kernels.numba_policies import backward, evaluate
 
 ACTOR_LOSS, CRITIC_LOSS, ENTROPY, GRAD_NORM, KL, CLIPPED, VALUE = range(7)      # columns of what `learn` reports
 
 
 # -- before the first minibatch ------------------------------------------------------------------------------------------------
-
-
-@jit
-def _log_probabilities(z, log_pi, pi):
-    """log π and π (n,) of logits z (n,); returns the entropy."""
-    top, total = z[0], z.dtype.type(0)
-    for j in range(1, z.size):
-        top = max(top, z[j])
-    for j in range(z.size):
-        pi[j] = np.exp(z[j] - top)
-        total += pi[j]
-    log_total, entropy = np.log(total), z.dtype.type(0)
-    for j in range(z.size):
-        log_pi[j] = z[j] - top - log_total
-        pi[j] /= total
-        entropy -= pi[j] * log_pi[j]
-    return entropy
 
 
 @jit
@@ -79,12 +63,11 @@ def estimate(actor, critic, steps, gamma, lam):
     B = T * N
     y = np.empty(B * actor_sizes[1:].sum(), s.dtype)
     forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
-    logits = output_of(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
-    n = logits.shape[1]
-    log_pi, pi, logp = np.empty(n, y.dtype), np.empty(n, y.dtype), np.empty(B, y.dtype)
+    outputs = output_of(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
+    constants = theta[size_of(actor_sizes):]
+    row, logp = np.empty((2, outputs.shape[1]), y.dtype), np.empty(B, y.dtype)
     for i in range(B):
-        _log_probabilities(logits[i], log_pi, pi)
-        logp[i] = log_pi[a[i // N, i % N]]
+        logp[i], _ = evaluate(outputs, constants, a, i, row)
     v = _values(w, critic_sizes, critic_code, s)
     v2 = _next_values(w, critic_sizes, critic_code, s, s2, v, N)
     advantage = np.empty_like(logp)
@@ -104,24 +87,23 @@ def estimate(actor, critic, steps, gamma, lam):
 @jit
 def _actor_gradient(theta, dtheta, sizes, code, s, a, logp_old, advantage, clip, entropy_coef, seen):
     """Fill dtheta; the loss, the entropy, the divergence and the share of clipped rows go to seen (7,)."""
-    B, n = len(s), sizes[-1]
+    B, n, P = len(s), sizes[-1], size_of(sizes)
     y, dy = np.empty(B * sizes[1:].sum(), s.dtype), np.empty((B, n), s.dtype)
     forward_rows(theta, sizes, 1, 0, 0, 1, code, s, y, 0, B)
-    logits = output_of(y, sizes, 1, 0, B, len(sizes) - 2)
-    log_pi, pi = np.empty(n, s.dtype), np.empty(n, s.dtype)
+    outputs = output_of(y, sizes, 1, 0, B, len(sizes) - 2)
+    row, constants, dconstants = np.empty((2, n), s.dtype), theta[P:], dtheta[P:]
+    dconstants[:] = 0
     # In the networks' dtype: a gain in float32 and a clipped one in float64 would differ where nothing is clipped.
     low, high = s.dtype.type(1 - clip), s.dtype.type(1 + clip)
     loss = entropy_sum = kl = 0.0
     clipped = 0
     for i in range(B):
-        entropy = _log_probabilities(logits[i], log_pi, pi)
-        log_ratio = log_pi[a[i]] - logp_old[i]
+        logp, entropy = evaluate(outputs, constants, a, i, row)
+        log_ratio = logp - logp_old[i]
         ratio = np.exp(log_ratio)
         gain, held = ratio * advantage[i], min(max(ratio, low), high) * advantage[i]
         dlogp = -(0 if gain > held else gain) / B
-        for j in range(n):
-            dy[i, j] = entropy_coef / B * pi[j] * (log_pi[j] + entropy) - dlogp * pi[j]
-        dy[i, a[i]] += dlogp
+        backward(a, i, row, entropy, dlogp, -entropy_coef / B, dy, dconstants)
         loss -= min(gain, held) / B
         entropy_sum += entropy
         kl += (ratio - 1 - log_ratio) / B
@@ -162,7 +144,7 @@ def _step(p, g, m, v, pending):
 @jit
 def _gradients(flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a, logp_old, advantage, target, clip, entropy_coef,
                value_coef, m, v, pending, seen):
-    cut = flat.size - _size_of(critic_sizes)
+    cut = flat.size - size_of(critic_sizes)
     for k in range(2):
         _half(k, cut, flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a, logp_old, advantage, target, clip,
               entropy_coef, value_coef, m, v, pending, seen)
@@ -171,19 +153,10 @@ def _gradients(flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a, l
 @jit(parallel=True)
 def _gradients_parallel(flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a, logp_old, advantage, target, clip,
                         entropy_coef, value_coef, m, v, pending, seen):
-    cut = flat.size - _size_of(critic_sizes)
+    cut = flat.size - size_of(critic_sizes)
     for k in prange(2):
         _half(k, cut, flat, grad, actor_sizes, code, critic_sizes, critic_code, s, a, logp_old, advantage, target, clip,
               entropy_coef, value_coef, m, v, pending, seen)
-
-
-@jit
-def _size_of(sizes):
-    """The parameters of a network."""
-    count = 0
-    for i in range(len(sizes) - 1):
-        count += (sizes[i] + 1) * sizes[i + 1]
-    return count
 
 
 @jit
@@ -206,7 +179,7 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, cor
 
     flat, grad  (P,) parameters and gradient of actor and critic, one after the other
     networks    (sizes, code of the activation) of the actor and of the critic
-    rows        (s (B, O), a (B,), log π_old (B,), V_old (B,), Â (B,))
+    rows        (s (B, O), a (B,) or (B, A), log π_old (B,), V_old (B,), Â (B,))
     settings    (ε, entropy_coef, value_coef, max_grad_norm, learning rate)
     moments     Adam's (m, v, steps so far, β₁, β₂, ε)
     cores       None, or 2: a core each for the actor and the critic
@@ -226,14 +199,14 @@ def learn(flat, grad, networks, rows, orders, batch_size, settings, moments, cor
         for start in range(0, B, batch_size):
             chosen = orders[e, start : start + batch_size]
             b = len(chosen)
-            sb, ab, logpb = np.empty((b, s.shape[1]), s.dtype), np.empty(b, np.int64), np.empty(b, s.dtype)
+            sb, ab, logpb = np.empty((b, s.shape[1]), s.dtype), a[chosen], np.empty(b, s.dtype)
             advantage, target = np.empty(b, s.dtype), np.empty(b, s.dtype)
             mean = square = 0.0
             for i in range(b):
                 k = chosen[i]
                 for j in range(s.shape[1]):
                     sb[i, j] = s[k, j]
-                ab[i], logpb[i], advantage[i], target[i] = a[k], logp[k], adv[k], v_old[k] + adv[k]
+                logpb[i], advantage[i], target[i] = logp[k], adv[k], v_old[k] + adv[k]
                 mean += adv[k] / b
             if b > 1:
                 for i in range(b):

@@ -1,6 +1,6 @@
 """Whole rollouts in one call: act, step all worlds, keep what was seen; for the one-step actor-critic, learn as well.
 
-The worlds are those of numba_worlds. Uniform numbers for the actions are drawn before, one row for each step. A call ends early
+The worlds are those of numba_worlds. The noise of the actions is drawn before, one row for each step. A call ends early
 where a world has used its stock of first states: it returns the step that it has reached, and the next call goes on from there.
 """
 
@@ -20,11 +20,19 @@ class Kept(NamedTuple):
     """T steps of N worlds, in the dtype of the networks but for the actions."""
 
     s: np.ndarray           # (T, N, O)
-    a: np.ndarray           # (T, N) whole numbers
+    a: np.ndarray           # (T, N) whole numbers, or (T, N, 1)
     r: np.ndarray           # (T, N)
     s2: np.ndarray          # (T, N, O) what really followed
     term: np.ndarray        # (T, N)
     done: np.ndarray        # (T, N)
+
+
+class Box(NamedTuple):
+    """The bounds of an action of one feature, float32, and `ActionScale.range`; 0 where the policy acts in the world's units."""
+
+    low: float
+    high: float
+    range: float
 
 
 class Progress(NamedTuple):
@@ -50,17 +58,32 @@ def _count_step(episodes, i, reward, done):
 
 
 @jit
-def rollout(worlds, actor, outputs, u, kept, episodes, t):
-    """Steps t, t + 1, … of `Worlds` with actions that an actor, a `Network`, draws by u (T, N); returns the step where it ends.
+def _action(a, t, i, box):
+    """What world i is given at step t: the number of the action, or what `Gaussian.to_env` makes of it."""
+    if a.ndim == 2:
+        return a[t, i]
+    low, high, way = box
+    T = a.dtype.type
+    x = a[t, i, 0]
+    if way > 0:
+        x = T(low) + T(0.5) * (x + T(1)) * T(way)
+    return np.float64(np.float32(min(max(x, T(low)), T(high))))
+
+
+@jit
+def rollout(worlds, actor, outputs, u, box, kept, episodes, t):
+    """Steps t, t + 1, … of `Worlds` with actions that an actor, a `Network`, draws; returns the step where it ends.
 
     outputs     memory for the outputs of all layers at N rows
+    u           noise of the actions, (T, N) or (T, N, 1)
+    box         `Box` of continuous actions
     kept        `Kept`, filled
     episodes    `Progress`, which goes on
     """
     theta, _, sizes, code = actor
     s, a, r, s2, term, done = kept
     _, _, _, _, _, obs, starts, _, used = worlds
-    T, N = u.shape
+    T, N = r.shape
     O = obs.shape[1]
     next_obs = np.empty(O, obs.dtype)
     while t < T and not lacks_starts(used, starts.shape[1]):
@@ -69,7 +92,7 @@ def rollout(worlds, actor, outputs, u, kept, episodes, t):
                 s[t, i, j] = obs[i, j]
         act(theta, sizes, outputs, code, s[t], u[t], a[t])
         for i in range(N):
-            reward, terminated, truncated = step_world(worlds, i, a[t, i], next_obs)
+            reward, terminated, truncated = step_world(worlds, i, _action(a, t, i, box), next_obs)
             over = terminated or truncated
             for j in range(O):
                 s2[t, i, j] = next_obs[j]

@@ -10,7 +10,8 @@ import numpy as np
 
 from kernels.backend import Update
 from kernels.numba_jit import jit
-from kernels.numba_networks import backward_rows, forward_rows, output_of
+from kernels.numba_networks import backward_rows, forward_rows, output_of, size_of
+from kernels.numba_policies import backward, draw_actions, evaluate
 
 
 class Network(NamedTuple):
@@ -38,7 +39,7 @@ class Steps(NamedTuple):
 
     s: np.ndarray           # (T·N, O)
     s2: np.ndarray          # (T·N, O) what really followed
-    a: np.ndarray           # (T, N) whole numbers
+    a: np.ndarray           # (T·N,) whole numbers, or (T·N, A)
     r: np.ndarray           # (T, N)
     term: np.ndarray        # (T, N)
     done: np.ndarray        # (T, N)
@@ -72,22 +73,10 @@ def _log_softmax(logits):
 
 @jit
 def act(theta, sizes, outputs, code, s, u, actions):
-    """Write to `actions`, for each row of s (B, O), the action whose interval of the cumulative probability contains u (B,)."""
+    """Write to `actions` what the policy draws at each row of s (B, O) with the noise u, (B,) or (B, A)."""
     B = len(s)
     forward_rows(theta, sizes, 1, 0, 0, 1, code, s, outputs, 0, B)
-    logits = output_of(outputs, sizes, 1, 0, B, len(sizes) - 2)
-    n = logits.shape[1]
-    cdf = np.empty(n, logits.dtype)
-    for i in range(B):
-        top, total = logits[i, 0], logits.dtype.type(0)
-        for j in range(1, n):
-            top = max(top, logits[i, j])
-        for j in range(n):
-            total += np.exp(logits[i, j] - top)
-            cdf[j] = total
-        actions[i] = 0
-        for j in range(n - 1):
-            actions[i] += u[i] * total >= cdf[j]
+    draw_actions(output_of(outputs, sizes, 1, 0, B, len(sizes) - 2), theta[size_of(sizes):], u, actions)
 
 
 @jit
@@ -100,16 +89,18 @@ def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
     w, dw, critic_sizes, critic_code = critic
     s, s2, a, r, term, done = steps
     T, N = r.shape
-    B, n = T * N, actor_sizes[-1]
+    B, P = T * N, size_of(actor_sizes)
     y, v = np.empty(B * actor_sizes[1:].sum(), s.dtype), np.empty(B * critic_sizes[1:].sum(), s.dtype)
     value_of_next = np.empty_like(v)
     forward_rows(theta, actor_sizes, 1, 0, 0, 1, code, s, y, 0, B)
     forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s2, value_of_next, 0, B)
     forward_rows(w, critic_sizes, 1, 0, 0, 1, critic_code, s, v, 0, B)
     v2, value = value_of_next[-B:].reshape(T, N), v[-B:].reshape(T, N)
-    logits = output_of(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
+    outputs = output_of(y, actor_sizes, 1, 0, B, len(actor_sizes) - 2)
 
-    advantage, dy, dv = np.empty(B, s.dtype), np.empty((B, n), s.dtype), np.empty((B, 1), s.dtype)
+    advantage, dy, dv = np.empty(B, s.dtype), np.empty(outputs.shape, s.dtype), np.empty((B, 1), s.dtype)
+    row, constants, dconstants = np.empty((2, outputs.shape[1]), s.dtype), theta[P:], dtheta[P:]
+    dconstants[:] = 0
     actor_loss = critic_loss = entropy_sum = 0.0
     for t in range(T - 1, -1, -1):
         for k in range(N):
@@ -118,14 +109,10 @@ def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
             if t < T - 1:
                 A += gamma * lam * (1 - done[t, k]) * advantage[i + N]
             advantage[i] = A
-            log_pi = _log_softmax(logits[i])
-            pi = np.exp(log_pi)
-            entropy = -(pi * log_pi).sum()
-            for j in range(n):
-                dy[i, j] = (A * pi[j] + entropy_coef * pi[j] * (log_pi[j] + entropy)) / B
-            dy[i, a[t, k]] -= A / B
+            logp, entropy = evaluate(outputs, constants, a, i, row)
+            backward(a, i, row, entropy, -A / B, -entropy_coef / B, dy, dconstants)
             dv[i, 0] = -value_coef * A / B                      # the target is V + Â, so V − target = −Â
-            actor_loss -= A * log_pi[a[t, k]] / B
+            actor_loss -= A * logp / B
             critic_loss += 0.5 * A * A / B
             entropy_sum += entropy
     nothing = np.empty((0, 0), s.dtype)

@@ -50,8 +50,8 @@ MATHEMATICS = ["scratchac/" + name for name in (
     "algorithms/a3c.py", "algorithms/ppo.py", "algorithms/ddpg.py", "algorithms/td3.py", "algorithms/sac.py",
     "algorithms/discrete_sac.py", "algorithms/sac_pixels.py")]
 KERNELS = ["kernels/registry.py", *(f"kernels/numba_{name}.py" for name in (
-    "kernels", "networks", "optimisers", "updates", "ppo", "one_row", "worlds", "rollouts", "off_policy", "off_policy_updates",
-    "discrete_soft"))]
+    "kernels", "networks", "optimisers", "updates", "policies", "ppo", "one_row", "worlds", "rollouts", "off_policy",
+    "off_policy_updates", "discrete_soft"))]
 FILES = MATHEMATICS + KERNELS
 # The tests of each group: those of files, commands and faults say nothing of the mathematics. Kernels run as Python in theirs,
 # where the others would take minutes.

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import kernels
 import scratchac
 from scratchac import returns
 from scratchac.__main__ import main
-from scratchac.bench import growth, kernel_times, pace, report, solve, trainings, zoo
+from scratchac.bench import busy, growth, kernel_times, pace, report, solve, trainings, zoo
 from scratchac.training.evaluation import evaluate
 
 
@@ -139,6 +140,37 @@ def test_growth(monkeypatch):
     # 17 + 17 + 6 numbers, reward and two flags in float32; no machine has what 10¹² of them need
     assert [row["17 observations, 6 actions"] for row in buffers] == [10 * 4 * (17 + 17 + 6 + 3), None]
     assert [row["what"] for row in processes] == ["1", "2 (all cores)"] and all(row["seconds"] > 0 for row in processes)
+
+
+def test_other_processes_compute_while_something_is_timed(monkeypatch):
+    """They run during the row that names them, and after it none is left."""
+    started, rates = [], []
+
+    class Process:
+        def __init__(self, command):
+            started.append(self)
+            self.ended = False
+
+        def kill(self):
+            self.ended = True
+
+        def wait(self):
+            assert self.ended
+
+    monkeypatch.setattr(busy.subprocess, "Popen", Process)
+    monkeypatch.setattr(trainings, "SIZES", {"small": (3, 1, (8,), 16)})
+    monkeypatch.setattr(trainings, "in_turn", lambda turns, *_: rates.append([x.ended for x in started].count(False)) or {"numpy": 1.0})
+    assert [row["what"] for row in busy.rows(["numpy"], SHORT)][:3] == [
+        "DDPG, alone", "DDPG, beside 1 other process", "DDPG, beside 2 other processes"]
+    assert rates == [0, 1, 2] * 3 and all(x.ended for x in started)
+
+
+def test_a_busy_process_computes_until_it_is_ended():
+    resource = pytest.importorskip("resource")                              # POSIX
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    with busy.processes(1):
+        time.sleep(0.3)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before
 
 
 # -- solve -------------------------------------------------------------------------------------------------------------

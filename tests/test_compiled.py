@@ -36,18 +36,28 @@ from scratchac.training.loops import train
 layers = pytest.importorskip("kernels.numba_networks", reason="Numba is not installed")
 updates = pytest.importorskip("kernels.numba_updates")
 ppo = pytest.importorskip("kernels.numba_ppo")
+policy_rows = pytest.importorskip("kernels.numba_policies")
 
 ROOT = Path(__file__).parents[1]
 OBSERVATIONS, ACTIONS = gym.spaces.Box(-1, 1, (3,), np.float64), gym.spaces.Discrete(3)
+# The policies of on-policy agents: of categories, of normal distributions with σ that is learnt by itself or that the state decides.
+POLICIES = {"categorical": (ACTIONS, {}), "Gaussian": (gym.spaces.Box(-2, 2, (2,), np.float32), {}),
+            "Gaussian, σ(s)": (gym.spaces.Box(-2, 2, (2,), np.float32), {"state_dependent_std": True})}
+policies = pytest.mark.parametrize("policy", POLICIES)
 
 
 # -- gradients of their own ----------------------------------------------------------------------------------------------
 
 
-def agent_for(agent_class, config, rng):
-    agent = agent_class(config, OBSERVATIONS, ACTIONS, seed=1, dtype=np.float64)
+def agent_for(agent_class, config, rng, policy="categorical"):
+    actions, options = POLICIES[policy]
+    agent = agent_class(replace(config, **options), OBSERVATIONS, actions, seed=1, dtype=np.float64)
     agent.model.flat[:] += 0.3 * rng.standard_normal(agent.model.flat.size)
     return agent
+
+
+def actions_of(agent, rng, rows):
+    return rng.integers(3, size=rows) if isinstance(agent.dist, Categorical) else rng.standard_normal((rows, 2))
 
 
 def agrees(loss, agent, mistake):
@@ -57,9 +67,10 @@ def agrees(loss, agent, mistake):
     assert relative_error(grad, numerical_gradient(mistake, agent.model.flat)) > 0.01
 
 
-def test_gradient_of_a2c(rng):
-    agent = agent_for(A2C, A2CConfig(hidden=(5, 4)), rng)
-    (s, s2), a = rng.standard_normal((2, 12, 3)), rng.integers(3, size=(4, 3))
+@policies
+def test_gradient_of_a2c(policy, rng):
+    agent = agent_for(A2C, A2CConfig(hidden=(5, 4)), rng, policy)
+    (s, s2), a = rng.standard_normal((2, 12, 3)), actions_of(agent, rng, 12)
     r, (term, trunc) = rng.standard_normal((4, 3)), (rng.random((2, 4, 3)) < 0.3).astype(float)
     done = np.maximum(term, trunc)
     v, v2 = (agent.model.value(x)[:, 0].reshape(4, 3) for x in (s, s2))
@@ -68,19 +79,20 @@ def test_gradient_of_a2c(rng):
 
     def loss(entropy_coef=0.2):
         y, v, _ = agent.model.forward(s)
-        logp, entropy, _ = agent.dist.evaluate(y, a.ravel())
+        logp, entropy, _ = agent.dist.evaluate(y, a)
         return float(-(adv * logp).mean() - entropy_coef * entropy.mean() + 0.7 * 0.5 * ((v[:, 0] - target) ** 2).mean())
 
     reported = updates.a2c_gradient(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8, 0.2, 0.7)
     agrees(loss, agent, lambda: loss(-0.2))
-    logp, entropy, _ = agent.dist.evaluate(agent.model.policy(s), a.ravel())
+    logp, entropy, _ = agent.dist.evaluate(agent.model.policy(s), a)
     assert reported == pytest.approx((-(adv * logp).mean(), 0.5 * (adv**2).mean(), entropy.mean(), v.mean(), adv.std()))
 
 
-def test_gradient_of_ppo(rng):
+@policies
+def test_gradient_of_ppo(policy, rng):
     """In each cell of the clip: A > 0 and A < 0, the ratio below, inside and above."""
-    agent = agent_for(PPO, PPOConfig(hidden=(5, 4)), rng)
-    s, a, target = rng.standard_normal((10, 3)), rng.integers(3, size=10), rng.standard_normal(10)
+    agent = agent_for(PPO, PPOConfig(hidden=(5, 4)), rng, policy)
+    s, a, target = rng.standard_normal((10, 3)), actions_of(agent, rng, 10), rng.standard_normal(10)
     ratio, adv = np.tile([0.5, 0.7, 0.9, 1.1, 1.7], 2), np.repeat([1.0, -1.0], 5) * rng.uniform(0.5, 2, 10)
     logp_old = agent.dist.evaluate(agent.model.policy(s), a)[0] - np.log(ratio)
 
@@ -100,15 +112,16 @@ def test_gradient_of_ppo(rng):
                                       0, (ratio - 1 - np.log(ratio)).mean(), 0.6, v.mean()))
 
 
-def test_estimates_of_ppo(rng):
+@policies
+def test_estimates_of_ppo(policy, rng):
     """log π, V and Â of the reference, also where two episodes in a row end in the same state and one goes on to the last step."""
-    agent = agent_for(PPO, PPOConfig(hidden=(5, 4)), rng)
-    s, a, r = rng.standard_normal((5, 2, 3)), rng.integers(3, size=(4, 2)), rng.standard_normal((4, 2))
+    agent = agent_for(PPO, PPOConfig(hidden=(5, 4)), rng, policy)
+    s, a, r = rng.standard_normal((5, 2, 3)), actions_of(agent, rng, 8), rng.standard_normal((4, 2))
     s2, (term, done) = s[1:].copy(), np.zeros((2, 4, 2))
     s2[1:3, 0], done[1:3, 0], term[2, 0] = 5, 1, 1
     s, s2 = s[:-1].reshape(8, 3), s2.reshape(8, 3)
     logp, v, adv = ppo.estimate(network(agent.model, 0), network(agent.model, 1), (s, s2, a, r, term, done), 0.9, 0.8)
-    np.testing.assert_allclose(logp, agent.dist.evaluate(agent.model.policy(s), a.ravel())[0], rtol=1e-9)
+    np.testing.assert_allclose(logp, agent.dist.evaluate(agent.model.policy(s), a)[0], rtol=1e-9)
     np.testing.assert_allclose(v, agent.model.value(s)[:, 0], rtol=1e-9)
     values, next_values = (agent.model.value(x).reshape(4, 2) for x in (s, s2))
     np.testing.assert_allclose(adv, returns.gae(r, values, next_values, term, done, 0.9, 0.8).ravel(), rtol=1e-9)
@@ -531,23 +544,25 @@ def test_a_run_says_which_compiled_update_trained_it(tmp_path, capsys):
         assert '"compiled": "a2c_gradient"' in (tmp_path / "run" / name).read_text()
 
 
+@policies
 @pytest.mark.parametrize("options", [{}, {"max_grad_norm": 0.05}, {"target_kl": 1e-9}, {"target_kl": 1e9},
                                      {"batch_size": 12, "max_grad_norm": 0.0}, {"lr": "linear:0.01:0"}],
                          ids=["plain", "clipped", "target_kl", "target_kl that is not reached", "one minibatch", "step size 0"])
-def test_an_update_of_ppo_is_that_of_the_reference(options, rng):
+def test_an_update_of_ppo_is_that_of_the_reference(options, policy, rng):
     """Of rows whose successors are those of the next step or not, with endings of both kinds; minibatches of 5, and one of 2."""
     seen = {}
     usual = {"hidden": (5, 4), "batch_size": 5, "epochs": 2, "lam": 0.8, "entropy_coef": 0.1, "lr": 0.01}
     shape = T, N = 4, 3
     s = rng.standard_normal((T + 1, N, 3))
-    s, s2, a, r = s[:-1], s[1:].copy(), rng.integers(3, size=shape), rng.standard_normal(shape)
+    space, settings = POLICIES[policy]
+    s, s2, r = s[:-1], s[1:].copy(), rng.standard_normal(shape)
     (term, trunc), start = (rng.random((2, *shape)) < 0.3).astype(float), rng.standard_normal(200)
     done = np.maximum(term, trunc)
     s2[done > 0] = rng.standard_normal((int(done.sum()), 3))
-    rows = s.reshape(12, 3), s2.reshape(12, 3), a.ravel(), r, term, done
     for name in ("reference", "compiled"):
-        agent = PPO(PPOConfig(**usual | options), OBSERVATIONS, ACTIONS, seed=1, dtype=np.float64)
+        agent = PPO(PPOConfig(**usual | options | settings), OBSERVATIONS, space, seed=1, dtype=np.float64)
         agent.model.flat[:] += 0.3 * start[: agent.model.flat.size]
+        rows = s.reshape(12, 3), s2.reshape(12, 3), actions_of(agent, np.random.default_rng(3), 12), r, term, done
         metrics = (agent.learn if name == "reference" else functools.partial(ppo_update, agent))(*rows, agent.schedules(1))
         seen[name] = metrics, agent.model.flat, agent.optimiser.m, agent.optimiser.v, agent.optimiser.t, agent.batch_rng.random()
     (ours, *our_arrays), (metrics, *arrays) = seen["compiled"], seen["reference"]
@@ -556,9 +571,21 @@ def test_an_update_of_ppo_is_that_of_the_reference(options, rng):
         np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
 
 
-def test_probabilities_of_ppo_where_an_exponential_overflows():
+def test_probabilities_where_an_exponential_overflows():
     """The largest logit may be the first, another or the last one."""
     for logits in ([1000.0, 0, -1000], [0, 1000.0, -1000], [-1000, 0, 1000.0]):
-        log_pi, pi = np.empty(3), np.empty(3)
-        assert ppo._log_probabilities(np.array(logits), log_pi, pi) == 0
-        assert log_pi.tolist() == [x - 1000 for x in logits] and pi.tolist() == [float(x == 1000) for x in logits]
+        row, nothing = np.empty((2, 3)), np.empty(0)
+        assert policy_rows.evaluate(np.array([logits]), nothing, np.array([1]), 0, row) == (logits[1] - 1000, 0)
+        assert row.tolist() == [[x - 1000 for x in logits], [float(x == 1000) for x in logits]]
+
+
+@pytest.mark.parametrize("constants", [True, False])
+def test_draws_of_a_gaussian(constants, rng):
+    """μ + σ ε, where log σ is a constant and where it is among the outputs; in float32 as in float64."""
+    for dtype in (np.float32, np.float64):
+        log_std, mu, eps = rng.standard_normal((3, 5, 2)).astype(dtype)
+        log_std = np.broadcast_to(log_std[0], (5, 2)) if constants else log_std
+        actions = np.empty((5, 2), dtype)
+        policy_rows.draw_actions(mu if constants else np.concatenate([log_std, mu], axis=1), log_std[0] if constants else np.empty(0, dtype),
+                          eps.astype(np.float64), actions)
+        np.testing.assert_allclose(actions, mu + np.exp(log_std) * eps, rtol=1e-6 if dtype == np.float32 else 1e-12)

@@ -110,7 +110,7 @@ def test_a_rollout_is_acting_and_stepping_in_turn(rng):
     while ends[-1] < T:
         worlds.refill()
         ends.append(numba_rollouts.rollout(tuple(worlds.worlds), (params.flat, params.zeros_like().flat, *kind), np.empty(N * 7), u,
-                                           (s, a, r, s2, term, done), ended.progress, ends[-1]))
+                                           (0.0, 0.0, 0.0), (s, a, r, s2, term, done), ended.progress, ends[-1]))
         assert worlds.worlds.used.max() == STOCK or ends[-1] == T
     ended.record()
     for t in range(T):

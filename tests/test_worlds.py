@@ -11,6 +11,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 import kernels
 import scratchac
 from scratchac.algorithms import find
+from scratchac.distributions import Gaussian
 from scratchac.environments import compiled_worlds
 from scratchac.environments.compiled_worlds import PHYSICS, STOCK, CompiledWorlds
 from scratchac.environments.vector import VectorEnv
@@ -20,7 +21,7 @@ from scratchac.training.compiled_rollouts import LOOPS
 from scratchac.training.loops import train
 
 pytest.importorskip("kernels.numba_worlds", reason="Numba is not installed")
-from kernels import numba_ppo
+from kernels import numba_ppo, numba_rollouts
 
 
 @pytest.mark.parametrize("env", PHYSICS)
@@ -110,15 +111,16 @@ def test_another_environment_under_a_known_id_is_noticed(monkeypatch, capsys):
 
 # -- training ----------------------------------------------------------------------------------------------------------------
 
+CONTINUOUS = "Pendulum-v1", "MountainCarContinuous-v0"
 AGENTS = {"a2c": {"hidden": (8,), "optimiser": "adam"}, "ppo": {"hidden": (8,), "rollout": 32, "batch_size": 48, "epochs": 3},
           "actor-critic": {"hidden": (9, 8), "lam_actor": 0.5, "activation": "tanh"}}
 
 
-def trained(algorithm, envs_class, backend, steps=1_200, dtype=np.float64, **options):
+def trained(algorithm, envs_class, backend, steps=1_200, dtype=np.float64, env="CartPole-v1", **options):
     """(agent, recent episodes, updates, last metrics, name of the fast path)."""
     with kernels.using(backend):
-        agent = scratchac.make_agent(algorithm, "CartPole-v1", 0, **AGENTS[algorithm] | {"steps": steps} | options)
-        envs = envs_class("CartPole-v1", agent.n_envs, 5)
+        agent = scratchac.make_agent(algorithm, env, 0, preset={}, **AGENTS[algorithm] | {"steps": steps} | options)
+        envs = envs_class(env, agent.n_envs, 5)
         agent = find(algorithm)(agent.config, envs.observation_space, envs.action_space, 2, dtype)
         fast, seen = agent.fast_path(envs), []
         train(agent, envs, steps, lambda _, interaction, *came: seen.append((interaction, *came)) or False)
@@ -144,6 +146,41 @@ def test_training_in_compiled_worlds_is_training_in_gymnasiums(algorithm, option
         if algorithm != "actor-critic":                                     # which reports means of several steps there
             assert other[3] == pytest.approx(reference[3], rel=1e-8, abs=1e-12)
     np.testing.assert_array_equal(worlds[0].model.flat, loop[0].model.flat)
+
+
+@pytest.mark.parametrize("env", CONTINUOUS)
+@pytest.mark.parametrize("algorithm, options", [("a2c", {}), ("a2c", {"scale_actions": False}), ("ppo", {}),
+                                                ("ppo", {"state_dependent_std": True, "scale_rewards": True})])
+def test_continuous_actions(algorithm, options, env):
+    """The same draws, episodes and parameters as with Gymnasium's worlds and the reference, to rounding."""
+    reference = trained(algorithm, VectorEnv, "numpy", env=env, **options)
+    worlds = trained(algorithm, CompiledWorlds, "numba", env=env, **options)
+    assert worlds[4].name in LOOPS
+    np.testing.assert_allclose(worlds[0].model.flat, reference[0].model.flat, rtol=1e-7, atol=1e-9)
+    assert worlds[2] == reference[2] and worlds[1][1] == reference[1][1]
+    np.testing.assert_allclose(worlds[1][2], reference[1][2], rtol=1e-6)
+    assert worlds[0].rng.bit_generator.state == reference[0].rng.bit_generator.state
+    assert worlds[3] == pytest.approx(reference[3], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_world_is_given_what_the_distribution_would_give_it(dtype, scaled, rng):
+    """To the bit, in the box and beyond it."""
+    low, high = np.array([-0.7], np.float32), np.array([2.3], np.float32)
+    dist, a = Gaussian(low, high, scaled=scaled), np.concatenate([rng.normal(0, 2, 50), [-1, 1]]).astype(dtype)
+    box = float(low[0]), float(high[0]), float((high - low)[0]) if scaled else 0.0
+    given = [numba_rollouts._action(a[:, None, None], t, 0, box) for t in range(len(a))]
+    np.testing.assert_array_equal(given, dist.to_env(a[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
+def test_an_action_that_is_not_finite_ends_training(algorithm):
+    with kernels.using("numba"), np.errstate(all="ignore"):
+        agent = scratchac.make_agent(algorithm, "Pendulum-v1", 0, preset={}, **AGENTS[algorithm])
+        agent.model.theta.flat[0] = np.nan
+        with pytest.raises(TrainingError, match="actions of environment 0 are not finite at about step 0"):
+            train(agent, CompiledWorlds("Pendulum-v1", agent.n_envs, 0), 500, lambda *_: False)
 
 
 def test_the_reference_runs_in_compiled_worlds_too():

@@ -1,5 +1,5 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, solve-*.json, growth.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json,
+pixels.json, hindsight.json, solve-*.json, growth.json, busy.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json,
 versions.json, engines.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
@@ -29,46 +29,62 @@ SPEEDS_OF_THE_README = [("A2C, CartPole-v1, 8 environments × 5 steps",),
                         ("A2C, LunarLander-v3, 8 environments × 5 steps, 128-128",),
                         ("SAC, Pendulum-v1, 64-64, batch 100",), ("SAC, HalfCheetah-v5, 256-256, batch 256",)]
 
-# file → (how the policy is evaluated, the bar that was set for the median, if any)
+# file → (how the policy is evaluated, the bar that was set, if any, and for what over the seeds)
 ROWS = {
-    "a2c-LunarLander-v3": ("deterministic", 220),
-    "a2c-LunarLander-v3-numba": ("deterministic", 220),
-    "a2c-CartPole-v1": ("deterministic", 475),
-    "a2c-CartPole-v1-numba": ("deterministic", 475),
-    "a2c-Acrobot-v1": ("deterministic", -100),
-    "a2c-Pendulum-v1": ("deterministic", -200),
-    "reinforce-baseline-CartPole-v1": ("deterministic", 475),
-    "actor-critic-CartPole-v1": ("stochastic", 475),
-    "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475),
-    "a3c-CartPole-v1": ("deterministic", 475),
-    "ppo-CartPole-v1": ("deterministic", 495),
-    "ppo-CartPole-v1-numba": ("deterministic", 495),
-    "ppo-LunarLander-v3-numba": ("deterministic", 240),
-    "ppo-Pendulum-v1-numba": ("deterministic", -200),
-    "ppo-HalfCheetah-v5-numba": ("deterministic", 2_500),
-    "ppo-CarRacing-v3": ("deterministic", 400),
-    "ddpg-Pendulum-v1": ("deterministic", -160),
-    "td3-Pendulum-v1": ("deterministic", -160),
-    "sac-Pendulum-v1": ("deterministic", -160),
-    "sac-Pendulum-v1-numba": ("deterministic", -160),
-    "ddpg-InvertedPendulum-v5": ("deterministic", None),
-    "ddpg-InvertedPendulum-v5-textbook": ("deterministic", None),
-    "td3-InvertedPendulum-v5": ("deterministic", 950),
-    "sac-InvertedPendulum-v5": ("deterministic", 950),
-    "td3-HalfCheetah-v5": ("deterministic", 5_000),
-    "sac-HalfCheetah-v5": ("deterministic", 4_000),
-    "td3-Hopper-v5": ("deterministic", 2_400),
-    "sac-BipedalWalker-v3": ("deterministic", 295),
-    "sac-LunarLander-v3": ("deterministic", None),
-    "sac-CarRacing-v3": ("deterministic", 400),
-    "discrete-sac-CartPole-v1": ("deterministic", 475),
-    "discrete-sac-LunarLander-v3": ("deterministic", None),
+    "a2c-LunarLander-v3": ("deterministic", 220, "worst"),
+    "a2c-LunarLander-v3-numba": ("deterministic", 220, "worst"),
+    "a2c-CartPole-v1": ("deterministic", 475, "worst"),
+    "a2c-CartPole-v1-numba": ("deterministic", 475, "worst"),
+    "a2c-Acrobot-v1": ("deterministic", -100, "worst"),
+    "a2c-Acrobot-v1-numba": ("deterministic", -100, "worst"),
+    "a2c-Pendulum-v1": ("deterministic", -170, "worst"),
+    "a2c-Pendulum-v1-numba": ("deterministic", -170, "worst"),
+    "reinforce-baseline-CartPole-v1": ("deterministic", 475, "worst"),
+    "reinforce-baseline-CartPole-v1-numba": ("deterministic", 475, "worst"),
+    "actor-critic-CartPole-v1": ("stochastic", 475, "median"),
+    "actor-critic-CartPole-v1-numba": ("stochastic", 475, "median"),
+    "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475, "median"),
+    "a3c-CartPole-v1": ("deterministic", 475, "worst"),
+    "ppo-CartPole-v1": ("deterministic", 475, "worst"),
+    "ppo-CartPole-v1-numba": ("deterministic", 475, "worst"),
+    "ppo-LunarLander-v3-numba": ("deterministic", 220, "worst"),
+    "ppo-Pendulum-v1-numba": ("deterministic", -170, "worst"),
+    "ppo-HalfCheetah-v5-numba": ("deterministic", 2_500, "median"),
+    "ppo-CarRacing-v3": ("deterministic", 850, "median"),
+    "ddpg-Pendulum-v1": ("deterministic", -170, "worst"),
+    "ddpg-Pendulum-v1-numba": ("deterministic", -170, "worst"),
+    "td3-Pendulum-v1": ("deterministic", -170, "worst"),
+    "td3-Pendulum-v1-numba": ("deterministic", -170, "worst"),
+    "sac-Pendulum-v1": ("deterministic", -170, "worst"),
+    "sac-Pendulum-v1-numba": ("deterministic", -170, "worst"),
+    "ddpg-InvertedPendulum-v5": ("deterministic", 950, "worst"),
+    "ddpg-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
+    "ddpg-InvertedPendulum-v5-textbook": ("deterministic", None, ""),
+    "td3-InvertedPendulum-v5": ("deterministic", 950, "worst"),
+    "td3-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
+    "sac-InvertedPendulum-v5": ("deterministic", 950, "worst"),
+    "sac-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
+    "ddpg-MountainCarContinuous-v0-numba": ("deterministic", 90, "worst"),
+    "sac-MountainCarContinuous-v0-numba": ("deterministic", 90, "worst"),
+    "td3-HalfCheetah-v5": ("deterministic", 5_000, "median"),
+    "sac-HalfCheetah-v5": ("deterministic", 6_000, "median"),
+    "td3-Hopper-v5": ("deterministic", 2_400, "median"),
+    "sac-BipedalWalker-v3": ("deterministic", 295, "median"),
+    "sac-LunarLander-v3": ("deterministic", 200, "worst"),
+    "sac-LunarLander-v3-numba": ("deterministic", 200, "worst"),
+    "sac-CarRacing-v3": ("deterministic", 400, "median"),
+    "discrete-sac-CartPole-v1": ("deterministic", 475, "worst"),
+    "discrete-sac-CartPole-v1-numba": ("deterministic", 475, "worst"),
+    "discrete-sac-LunarLander-v3-numba": ("deterministic", 200, "median"),
 }
 
 
 def returned():
-    """(result, policy, bar, mean return of each seed, variant) of each file of returns/; the variant is a preset's name, or ""."""
-    for name, (policy, bar) in ROWS.items():
+    """(result, policy, bar, mean return of each seed, variant) of each file of returns/.
+
+    A bar is (number or None, "worst" or "median"); the variant is a preset's name, or "".
+    """
+    for name, (policy, *bar) in ROWS.items():
         path = HERE / "returns" / f"{name}.json"
         if not path.exists():
             continue
@@ -87,17 +103,23 @@ def reached():
             continue                                        # a setting of its own
         seen = {"steps": result["steps"], "seeds": spelt(result["seeds"]), "backend": result.get("backend"), "policy": policy,
                 "median": round(float(np.median(means)), 1), "worst": round(float(means.min()), 1)}
-        minutes = [run["minutes"] for run in result["seeds"].values() if "minutes" in run]
-        if len(minutes) == len(means):
-            seen["minutes"] = round(float(np.median(minutes)), 1)
+        if (minutes := minutes_of(result)) is not None:
+            seen["minutes"] = minutes
         found.setdefault(result["algorithm"], {}).setdefault(key, []).append(seen)
     return found
 
 
+def minutes_of(result):
+    """Minutes of a seed's training, the median over the seeds; None for older files, which do not have them."""
+    minutes = [run["minutes"] for run in result["seeds"].values() if "minutes" in run]
+    return round(float(np.median(minutes)), 1) if len(minutes) == len(result["seeds"]) else None
+
+
 def returns_table():
-    lines = ["| algorithm | environment | steps | backend | seeds | tuned on | policy | median | interquartile mean | "
-             "range over seeds | bar | above it |", "|---|---|---|---|---|---|---|---|---|---|---|---|"]
-    for result, policy, bar, means, variant in returned():
+    columns = ["algorithm", "environment", "steps", "backend", "seeds", "tuned on", "policy", "median", "interquartile mean", "worst",
+               "best", "bar", "above it", "minutes"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for result, policy, (bar, of), means, variant in returned():
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
         env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
                                          for name, value in result.get("env_args", {}).items())])
@@ -105,9 +127,11 @@ def returns_table():
         if len(means) >= FOR_AN_INTERVAL:
             low, high = bootstrapped(means)
             middle = f"{interquartile_mean(means):.0f} ({low:.0f} … {high:.0f})"
+        minutes = minutes_of(result)
         lines.append(f"| {algorithm} | {env} | {result['steps']:,} | {result.get('backend', '')} | {spelt(result['seeds'])} | "
                      f"{result.get('tuning_seeds') or ''} | {policy} | **{np.median(means):.0f}** | {middle} | "
-                     f"{means.min():.0f} … {means.max():.0f} | {'' if bar is None else f'≥ {bar}'} | {above} |")
+                     f"{means.min():.0f} | {means.max():.0f} | {'' if bar is None else f'{of} ≥ {bar:,}'} | {above} | "
+                     f"{'' if minutes is None else minutes} |")
     return "\n".join(lines)
 
 
@@ -222,10 +246,10 @@ def solved():
     return found
 
 
-def growth_tables():
-    """Every table of `scratchac bench --growth --json`."""
+def file_tables(name):
+    """Every table of a file, as of `scratchac bench --growth --json`."""
     tables = [f"**{title}**\n\n{report.table(rows, unit, max if unit.endswith('per second') else None)}"
-              for title, rows, unit in measured("growth.json")]
+              for title, rows, unit in measured(name)]
     return "\n\n".join(tables) or UNMEASURED
 
 
@@ -432,11 +456,11 @@ def filled(text):
     tables = {"engines": "\n\n".join(engines_tables()), "engine-speed": engine_speed_table(),
               "tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
               "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
-              "solve": solve_table(), "growth": growth_tables(),
+              "solve": solve_table(), "growth": file_tables("growth.json"), "busy": file_tables("busy.json"),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
               "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}
-    tables["returns-short"] = short(returns_table(), RETURNS_OF_THE_README, ["algorithm", "environment", "steps", "seeds", "median",
-                                                                             "range over seeds"])
+    tables["returns-short"] = short(returns_table(), RETURNS_OF_THE_README, ["algorithm", "environment", "median", "worst", "bar",
+                                                                             "steps", "seeds", "minutes"])
     tables["solve-short"] = solve_table(short=True)
     tables["speed-short"] = short(list(speed_tables())[1], SPEEDS_OF_THE_README, ["environment steps per second", "numpy", "numba",
                                                                                   "Stable-Baselines3"])

@@ -5,6 +5,7 @@
     scratchac bench --only NAME …   some of TABLES
     scratchac bench --solve         seconds until a policy solves its environment; --env for one of them
     scratchac bench --growth        what more environments, wider networks, larger batches and buffers, and more processes change
+    scratchac bench --busy          updates beside other processes that compute all the time
     scratchac bench --profile       where the time of a training loop goes
     scratchac bench --peers         also other libraries, where they are installed
 
@@ -23,14 +24,14 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 import kernels
-from scratchac.bench import growth, solve, trainings
+from scratchac.bench import busy, growth, solve, trainings
 from scratchac.bench.kernel_times import kernel_times
 from scratchac.bench.pace import Pace
 
 Rows = list[dict[str, Any]]
 Table = tuple[str, Rows, str, Any]              # title, rows, unit, and whether min or max is better or neither
 
-TABLES = "kernels", "updates", "training", "solve", "growth"
+TABLES = "kernels", "updates", "training", "solve", "growth", "busy"
 USUAL = TABLES[:3]
 
 
@@ -83,6 +84,8 @@ def tables(wanted: Collection[str], pace: Pace, peers: bool = False, solved: str
         yield solve.TITLE, solve.rows(pace, peers, solved), "mean return of 20 episodes", None
     if "growth" in wanted:
         yield from growth.tables([name for name in names if kernels.load(name).device == "cpu"], pace)
+    if "busy" in wanted:
+        yield busy.TITLE, busy.rows(names, pace, peers), "updates per second", max
 
 
 def profiles(pace: Pace) -> Iterator[Table]:

@@ -201,9 +201,9 @@ def microscope(gamma: float = 0.9, lam: float = 0.7, critic_error: float = 0.3, 
         print("\n".join(str(path) for path in (page, picture) if path is not None))
 
 
-def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "training", "solve", "growth"], ...] = (),
-          solve: bool = False, env: str | None = None, growth: bool = False, profile: bool = False, peers: bool = False,
-          json: bool = False) -> None:
+def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "training", "solve", "growth", "busy"], ...] = (),
+          solve: bool = False, env: str | None = None, growth: bool = False, busy: bool = False, profile: bool = False,
+          peers: bool = False, json: bool = False) -> None:
     """Time every kernel on every backend, then updates and training; the machine should do nothing else.
 
     Args:
@@ -213,6 +213,7 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
         env: with --solve, only this environment
         growth: make the table growth: rates over environments, width and batch; memory over the replay buffer; a sweep over
             processes
+        busy: make the table busy: updates beside one and two processes that compute all the time
         profile: show where the time of a training loop goes, and make no other table
         peers: also time other libraries that are installed
         json: print one JSON object at the end, and no tables
@@ -223,7 +224,7 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
     from scratchac.environments.make import versioned
     from scratchac.errors import find_name
 
-    wanted = {*only, *(name for name, asked in (("solve", solve), ("growth", growth)) if asked)}
+    wanted = {*only, *(name for name, asked in (("solve", solve), ("growth", growth), ("busy", busy)) if asked)}
     if env is not None:
         env = find_name("environment of bench --solve", versioned(env), list(THRESHOLDS))
         if "solve" not in wanted:

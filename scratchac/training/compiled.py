@@ -13,7 +13,7 @@ import numpy as np
 
 import kernels
 from scratchac import optim
-from scratchac.distributions import Categorical
+from scratchac.distributions import Categorical, Gaussian
 from scratchac.errors import TrainingError
 from scratchac.policies import SeparateBodies
 from scratchac.training.agent import FastPath, Metrics
@@ -24,14 +24,14 @@ from scratchac.training.loops import Report
 PARALLEL_WORK = 2_000_000       # multiply-adds of a minibatch from which actor and critic each have a core of their own
 
 
-class DiscreteAgent(Protocol):
+class CompiledAgent(Protocol):
     """The attributes of an on-policy agent that the compiled loops need."""
 
     config: Any
     schedules: Any
     step: int
     dtype: Any
-    dist: Categorical
+    dist: Categorical | Gaussian
     model: SeparateBodies
     rng: np.random.Generator
     horizon: int
@@ -42,13 +42,14 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
 
     loops   name → its training loop; LOOPS if not given
 
-    It supports discrete actions (int64) without a mask, in environments that are stepped in this process.
+    It supports discrete actions (int64) without a mask, in environments that are stepped in this process, and in compiled
+    worlds A2C's and PPO's continuous ones.
     """
-    behaviour, model = agent.behaviour, agent.model
-    plain = (_has_compiled_networks(agent) and not envs.workers and agent.dist.dtype == np.int64
-             and agent.normaliser is None and agent.scaler is None and behaviour.normaliser is None
-             and behaviour.policy == model.policy and behaviour.dist is agent.dist and behaviour.rng is agent.rng)
-    parts = agent.dist, behaviour, model, model.actor, model.critic, agent.schedules, envs
+    behaviour, model, dist = agent.behaviour, agent.model, agent.dist
+    actions = name in CONTINUOUS if isinstance(dist, Gaussian) else dist.dtype == np.int64
+    plain = (_has_compiled_networks(agent) and not envs.workers and actions and agent.normaliser is None and (name in SCALED or agent.scaler is None) and behaviour.normaliser is None
+             and behaviour.policy == model.policy and behaviour.dist is dist and behaviour.rng is agent.rng)
+    parts = *_parts(dist), behaviour, model, model.actor, model.critic, agent.schedules, envs
     if not plain or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", (LOOPS if loops is None else loops)[name])
@@ -57,15 +58,20 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
 def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
     """The fast path for a compiled `method` in the algorithm's own loop, or None if there is none for this agent."""
     model = agent.model
-    parts = agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser
+    parts = *_parts(agent.dist), model, model.actor, model.critic, agent.schedules, agent.optimiser
     if not _has_compiled_networks(agent) or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.{method}")
 
 
 def _has_compiled_networks(agent: Any) -> bool:
-    """Whether an agent is of the kind that compiled updates support: discrete actions without a mask, and separate bodies."""
-    return isinstance(agent.dist, Categorical) and isinstance(agent.model, SeparateBodies) and not agent.model.masked
+    """Whether compiled updates support an agent: a categorical policy without a mask or a Gaussian one, and separate bodies."""
+    return isinstance(agent.dist, Categorical | Gaussian) and isinstance(agent.model, SeparateBodies) and not agent.model.masked
+
+
+def _parts(dist: Any) -> tuple[Any, ...]:
+    """A distribution, and the scale of its actions if it has one."""
+    return (dist,) if getattr(dist, "scale", None) is None else (dist, dist.scale)
 
 
 def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -77,14 +83,14 @@ def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, 
     return tuple(Network(model.flat[group], model.grad[group], np.array(mlp.sizes), CODES[mlp.activation]))  # type: ignore
 
 
-def traced_networks(agent: DiscreteAgent) -> list[tuple[Any, ...]]:
+def traced_networks(agent: CompiledAgent) -> list[tuple[Any, ...]]:
     """Actor and critic of the one-step actor-critic, each as numba_updates.TracedNetwork."""
     model, trace = agent.model, agent.trace  # type: ignore[attr-defined]
     return [(*network(model, i), trace[model.groups[i]], np.empty(sum(mlp.sizes[1:]), agent.dtype))
             for i, mlp in enumerate((model.actor, model.critic))]
 
 
-def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
+def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """Train with the equivalent of `ActorCritic.update` at every step of one environment."""
     from kernels.numba_updates import act
     from kernels.numba_updates import one_step_actor_critic as learn
@@ -121,7 +127,7 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
             break
 
 
-def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
+def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """Train with rollouts of all environments and the equivalent of `A2C.update`, for the options that its `fast_path` checks."""
     from kernels.numba_updates import act
 
@@ -154,12 +160,12 @@ def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Repo
                     obs[i] = envs.members[i].reset()[0]
         require_finite(agent.step, dtype, observations=s, rewards=r, next_observations=s2)        # tanh would turn infinity into 1
         started = time.perf_counter()
-        metrics = a2c_step(agent, actor, critic, (s.reshape(-1, O), s2.reshape(-1, O), a, r, term, done))
+        metrics = a2c_step(agent, actor, critic, (s.reshape(-1, O), s2.reshape(-1, O), a.ravel(), r, term, done))
         if report(agent, interaction, metrics, time.perf_counter() - started, 1):
             break
 
 
-def a2c_step(agent: DiscreteAgent, actor: Any, critic: Any, rows: tuple[np.ndarray, ...]) -> Metrics:
+def a2c_step(agent: CompiledAgent, actor: Any, critic: Any, rows: tuple[np.ndarray, ...]) -> Metrics:
     """The equivalent of `A2C.update` on `numba_updates.Steps`; returns its metrics."""
     from kernels.numba_updates import a2c_gradient
 
@@ -217,14 +223,15 @@ _faster = Faster()
 
 def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
                h: Any) -> Metrics:
-    """What `PPO.learn` does, for a model with separate bodies and discrete actions. Raises FloatingPointError as it does."""
+    """What `PPO.learn` does, for a model with separate bodies. Raises FloatingPointError as it does."""
     from kernels.numba_ppo import estimate, learn
 
     model, adam, config, B = agent.model, agent.optimiser, agent.config, r.size
     dtype = model.flat.dtype
     actor, critic = network(model, 0), network(model, 1)
     s, s2, r, term, done = (np.ascontiguousarray(x, dtype) for x in (s, s2, r, term, done))
-    logp, v, adv = estimate(actor, critic, (s, s2, a.reshape(r.shape), r, term, done), h.gamma, h.lam)
+    a = np.ascontiguousarray(a, np.int64 if a.ndim == 1 else dtype)
+    logp, v, adv = estimate(actor, critic, (s, s2, a, r, term, done), h.gamma, h.lam)
     each = -(-B // config.batch_size)                                       # minibatches of an epoch
     seen, taken = np.empty((config.epochs * each, 7)), 0
     pays = cores() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
@@ -247,4 +254,6 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
     return dict(zip(names, seen[:taken].mean(axis=0).tolist(), strict=True))
 
 
+CONTINUOUS = {"a2c_rollout", "ppo_rollout"}     # loops that support a Gaussian policy
+SCALED = {"ppo_rollout"}                        # loops that scale rewards
 LOOPS = {"one_step_actor_critic": one_step_actor_critic, "a2c_gradient": a2c}

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from scratchac.distributions import Gaussian
 from scratchac.environments.compiled_worlds import CompiledWorlds
 from scratchac.errors import TrainingError
 from scratchac.training import compiled
 from scratchac.training.agent import FastPath
 from scratchac.training.checks import require_finite
-from scratchac.training.compiled import DiscreteAgent, network
+from scratchac.training.compiled import CompiledAgent, network
 from scratchac.training.episodes import Episodes
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report
@@ -32,14 +33,19 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
 
 
 class Collector:
-    """T steps of N worlds at a time, with memory for them. What these worlds give is always finite, whatever the actions are."""
+    """T steps of N worlds at a time, with memory for them. What these worlds give is finite if the actions are."""
 
-    def __init__(self, agent: DiscreteAgent, envs: CompiledWorlds, episodes: Episodes, steps: int):
-        from kernels.numba_rollouts import Kept, rollout
+    def __init__(self, agent: CompiledAgent, envs: CompiledWorlds, episodes: Episodes, steps: int):
+        from kernels.numba_rollouts import Box, Kept, rollout
 
-        T, N, O, dtype = steps, envs.n, agent.model.actor.sizes[0], agent.dtype
+        T, N, O, dtype, dist = steps, envs.n, agent.model.actor.sizes[0], agent.dtype, agent.dist
         (s, s2), (r, term, done) = np.empty((2, T, N, O), dtype), np.empty((3, T, N), dtype)
-        self.kept = Kept(s, np.empty((T, N), np.int64), r, s2, term, done)
+        if isinstance(dist, Gaussian):
+            way = float(dist.scale.range[0]) if dist.scale else 0.0
+            self.box, actions = Box(float(dist.low[0]), float(dist.high[0]), way), np.empty((T, N, 1), dtype)
+        else:
+            self.box, actions = Box(0.0, 0.0, 0.0), np.empty((T, N), np.int64)
+        self.kept = Kept(s, actions, r, s2, term, done)
         self.rollout = rollout
         self.agent, self.envs, self.ended = agent, envs, Ended(episodes, T * N)
         self.actor = network(agent.model, 0)
@@ -47,10 +53,13 @@ class Collector:
 
     def collect(self) -> None:
         """Fill `kept` with T steps of all worlds, and record their episodes."""
-        u, t, worlds, kept = self.agent.rng.random(self.kept.r.shape), 0, tuple(self.envs.worlds), tuple(self.kept)
-        while t < len(u):
+        agent, worlds, kept, actions, t = self.agent, tuple(self.envs.worlds), tuple(self.kept), self.kept.a, 0
+        noise = agent.dist.noise(agent.rng, self.kept.r.size).reshape(actions.shape)
+        while t < len(actions):
             self.envs.refill()
-            t = self.rollout(worlds, self.actor, self.outputs, u, kept, self.ended.progress, t)
+            t = self.rollout(worlds, self.actor, self.outputs, noise, tuple(self.box), kept, self.ended.progress, t)
+        if actions.dtype.kind == "f":
+            require_finite(agent.step, agent.dtype, actions=actions)
         self.ended.record()
 
 
@@ -69,12 +78,13 @@ class Ended:
             self.count[0] = 0
 
 
-def a2c(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
+def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """`compiled.a2c` with whole rollouts."""
     envs, T = interaction.envs, agent.horizon
     actor, critic, collector = network(agent.model, 0), network(agent.model, 1), Collector(agent, envs, interaction.episodes, T)
     s, a, r, s2, term, done = collector.kept
-    rows = s.reshape(T * envs.n, -1), s2.reshape(T * envs.n, -1), a, r, term, done
+    B = r.size
+    rows = s.reshape(B, -1), s2.reshape(B, -1), a.reshape(B, *agent.dist.action_shape), r, term, done
     while agent.step < steps:
         collector.collect()
         started = time.perf_counter()
@@ -93,7 +103,9 @@ def ppo(agent: Any, interaction: Interaction, steps: int, report: Report) -> Non
         started = time.perf_counter()
         h = agent.schedules(agent.step / agent.config.steps)
         try:
-            metrics = compiled.ppo_update(agent, s.reshape(B, -1), s2.reshape(B, -1), a.ravel(), r, term, done, h)
+            scaled = agent.scaler(r, done, h.gamma) if agent.scaler else r
+            metrics = compiled.ppo_update(agent, s.reshape(B, -1), s2.reshape(B, -1), a.reshape(B, *agent.dist.action_shape),
+                                          scaled, term, done, h)
         except FloatingPointError as error:
             raise TrainingError(f"at step {agent.step}: {error}") from None
         agent.step += B
@@ -101,7 +113,7 @@ def ppo(agent: Any, interaction: Interaction, steps: int, report: Report) -> Non
             break
 
 
-def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps: int, report: Report) -> None:
+def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps: int, report: Report) -> None:
     """`compiled.one_step_actor_critic` with many steps in one call."""
     from kernels.numba_rollouts import one_step_rollout
 
@@ -131,7 +143,7 @@ def one_step_actor_critic(agent: DiscreteAgent, interaction: Interaction, steps:
             break
 
 
-def _rates(agent: DiscreteAgent, T: int) -> np.ndarray:
+def _rates(agent: CompiledAgent, T: int) -> np.ndarray:
     """γ, γλ_θ, α_θ, γλ_w and α_w of the next T steps, (T, 5)."""
     progress = (agent.step + np.arange(T)) / agent.config.steps
     first, moving = agent.schedules(agent.step / agent.config.steps), agent.schedules.moving
