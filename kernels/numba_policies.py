@@ -1,8 +1,8 @@
 """One row of the policies whose updates are compiled: an action, log π(a), the entropy, and the gradients of both.
 
-Actions (B,) are those of a categorical policy, actions (B, A) those of a Gaussian one. The compiler knows how many axes there are and
-leaves the other branch out. A Gaussian's log σ are the last A of the actor's parameters, its `constants`; where there are none, they
-are the first A of its outputs.
+Actions (B,) are those of a categorical policy, actions (B, A) those of a Gaussian one. The compiler knows how many axes there are
+and leaves the other branch out. A Gaussian's log σ are the last A of the actor's parameters, its `constants`; where there are none,
+they are the first A of its outputs.
 """
 
 import math
@@ -24,7 +24,8 @@ def log_std(constants, y, i, k):
 def draw_actions(y, constants, noise, actions):
     """Fill `actions` from outputs y (B, outputs).
 
-    Categorical, noise u (B,): the action whose interval of the cumulative probability contains u. Gaussian, noise ε (B, A): μ + σ ε.
+    Categorical, noise u (B,): the action whose interval of the cumulative probability contains u.
+    Gaussian, noise ε (B, A): μ + σ ε.
     """
     n = y.shape[1]
     if actions.ndim == 1:

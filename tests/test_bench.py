@@ -159,7 +159,7 @@ def test_other_processes_compute_while_something_is_timed(monkeypatch):
 
     monkeypatch.setattr(busy.subprocess, "Popen", Process)
     monkeypatch.setattr(trainings, "SIZES", {"small": (3, 1, (8,), 16)})
-    monkeypatch.setattr(trainings, "in_turn", lambda turns, *_: rates.append([x.ended for x in started].count(False)) or {"numpy": 1.0})
+    monkeypatch.setattr(trainings, "in_turn", lambda *_: rates.append(sum(not x.ended for x in started)) or {"numpy": 1.0})
     assert [row["what"] for row in busy.rows(["numpy"], SHORT)][:3] == [
         "DDPG, alone", "DDPG, beside 1 other process", "DDPG, beside 2 other processes"]
     assert rates == [0, 1, 2] * 3 and all(x.ended for x in started)

@@ -40,7 +40,7 @@ policy_rows = pytest.importorskip("kernels.numba_policies")
 
 ROOT = Path(__file__).parents[1]
 OBSERVATIONS, ACTIONS = gym.spaces.Box(-1, 1, (3,), np.float64), gym.spaces.Discrete(3)
-# The policies of on-policy agents: of categories, of normal distributions with σ that is learnt by itself or that the state decides.
+# The policies that are compiled: categories, and normal distributions with a σ of their own or one that the state decides.
 POLICIES = {"categorical": (ACTIONS, {}), "Gaussian": (gym.spaces.Box(-2, 2, (2,), np.float32), {}),
             "Gaussian, σ(s)": (gym.spaces.Box(-2, 2, (2,), np.float32), {"state_dependent_std": True})}
 policies = pytest.mark.parametrize("policy", POLICIES)
@@ -586,6 +586,6 @@ def test_draws_of_a_gaussian(constants, rng):
         log_std, mu, eps = rng.standard_normal((3, 5, 2)).astype(dtype)
         log_std = np.broadcast_to(log_std[0], (5, 2)) if constants else log_std
         actions = np.empty((5, 2), dtype)
-        policy_rows.draw_actions(mu if constants else np.concatenate([log_std, mu], axis=1), log_std[0] if constants else np.empty(0, dtype),
-                          eps.astype(np.float64), actions)
+        y, own = (mu, log_std[0]) if constants else (np.concatenate([log_std, mu], axis=1), np.empty(0, dtype))
+        policy_rows.draw_actions(y, own, eps.astype(np.float64), actions)
         np.testing.assert_allclose(actions, mu + np.exp(log_std) * eps, rtol=1e-6 if dtype == np.float32 else 1e-12)

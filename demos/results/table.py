@@ -1,6 +1,6 @@
 """Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
-pixels.json, hindsight.json, solve-*.json, growth.json, busy.json, bench.json, profile.json, reliability.json, mutants.json, matrix.json,
-versions.json, engines.json and thirdparty.json.
+pixels.json, hindsight.json, solve-*.json, growth.json, busy.json, bench.json, profile.json, reliability.json, mutants.json,
+matrix.json, versions.json, engines.json and thirdparty.json.
 
     python demos/results/table.py            rewrites what stands between the markers in these files
     python demos/results/table.py --check    exits with 1 if that would change anything
@@ -116,8 +116,8 @@ def minutes_of(result):
 
 
 def returns_table():
-    columns = ["algorithm", "environment", "steps", "backend", "seeds", "tuned on", "policy", "median", "interquartile mean", "worst",
-               "best", "bar", "above it", "minutes"]
+    columns = ["algorithm", "environment", "steps", "backend", "seeds", "tuned on", "policy", "median", "interquartile mean",
+               "worst", "best", "bar", "above it", "minutes"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for result, policy, (bar, of), means, variant in returned():
         algorithm = result["algorithm"] + (f" ({variant})" if variant else "")

@@ -1,8 +1,8 @@
 """Updates per second on a machine that others use, for `scratchac bench --busy`: beside processes that compute all the time.
 
-Two threads that meet often wait for whichever of them the machine has put aside, so a library that is the fastest on an idle machine
-need not be so on a busy one. For each size there is a row without other processes and one for each number of them; libraries take
-turns within a row.
+Two threads that meet often wait for whichever of them the machine has put aside, so a library that is the fastest on an idle
+machine need not be so on a busy one. For each algorithm there is a row without other processes and one for each number of them;
+libraries take turns within a row.
 """
 
 import contextlib

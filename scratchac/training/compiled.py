@@ -31,7 +31,7 @@ class CompiledAgent(Protocol):
     schedules: Any
     step: int
     dtype: Any
-    dist: Categorical | Gaussian
+    dist: Any               # Categorical, or Gaussian in compiled worlds
     model: SeparateBodies
     rng: np.random.Generator
     horizon: int
@@ -47,7 +47,8 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
     """
     behaviour, model, dist = agent.behaviour, agent.model, agent.dist
     actions = name in CONTINUOUS if isinstance(dist, Gaussian) else dist.dtype == np.int64
-    plain = (_has_compiled_networks(agent) and not envs.workers and actions and agent.normaliser is None and (name in SCALED or agent.scaler is None) and behaviour.normaliser is None
+    plain = (_has_compiled_networks(agent) and not envs.workers and actions
+             and agent.normaliser is None and (name in SCALED or agent.scaler is None) and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is dist and behaviour.rng is agent.rng)
     parts = *_parts(dist), behaviour, model, model.actor, model.critic, agent.schedules, envs
     if not plain or kernels.compiled(name, agent, *parts) is None:
