@@ -214,6 +214,16 @@ def test_the_faster_way_is_taken():
         assert set(ways[6 : faster.EVERY]) == {not slow} == {ways[-1]}
 
 
+def test_seconds_of_compilation_choose_no_way():
+    """The first call of each way may have compiled it."""
+    for slow in (False, True):
+        faster = compiled.Faster()
+        for call in range(7):
+            way = faster.way()
+            faster.took(way, 100.0 if call < 2 and way != slow else 2.0 if way == slow else 1.0)
+        assert way is not slow
+
+
 def test_an_infinite_gradient_ends_ppo():
     with kernels.using("numba"), np.errstate(all="ignore"):                 # NumPy warns where the kernels run as Python
         agent = scratchac.make_agent("ppo", "CartPole-v1", 0, **AGENTS["ppo"])

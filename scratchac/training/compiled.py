@@ -195,7 +195,8 @@ def cores() -> int:
 class Faster:
     """Which of two ways to compute the same bits is faster at present, on one core or on two: a busy machine has none to spare.
 
-    Each way is timed three times in EVERY calls; means count, since on a busy machine two cores are fast only now and then.
+    Each way is timed three times in EVERY calls, the first time twice. Means count, since on a busy machine two cores are fast only
+    now and then.
     """
 
     EVERY = 512
@@ -215,7 +216,7 @@ class Faster:
 
     def took(self, way: bool, seconds: float) -> None:
         """Record how long a call took."""
-        if self.calls > 1 and (self.calls - 1) % self.EVERY < 6:            # the first one of all may have been compiled
+        if self.calls > 2 and (self.calls - 1) % self.EVERY < 6:            # the first call of each way may have compiled it
             self.seconds[way].append(seconds)
 
 
