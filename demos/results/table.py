@@ -49,6 +49,7 @@ ROWS = {
     "ppo-CartPole-v1-numba": ("deterministic", 475, "worst"),
     "ppo-LunarLander-v3-numba": ("deterministic", 220, "worst"),
     "ppo-Pendulum-v1-numba": ("deterministic", -170, "worst"),
+    "ppo-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
     "ppo-HalfCheetah-v5-numba": ("deterministic", 2_500, "median"),
     "ppo-CarRacing-v3": ("deterministic", 850, "median"),
     "ddpg-Pendulum-v1": ("deterministic", -170, "worst"),

@@ -67,7 +67,7 @@ OURS = [
     Contestant("scratchac", "ppo", "CartPole-v1", vector="auto"),
     Contestant("scratchac", "a2c", "LunarLander-v3"),
     Contestant("scratchac", "ddpg", "Pendulum-v1"),
-    Contestant("scratchac", "ddpg", "InvertedPendulum-v5"),
+    Contestant("scratchac", "ppo", "InvertedPendulum-v5"),
 ]
 
 # Whole programs: the module that has to be installed → the contestant, and the steps of a training.
