@@ -167,7 +167,7 @@ def test_continuous_actions(algorithm, options, env):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_world_is_given_what_the_distribution_would_give_it(dtype, scaled, rng):
     """To the bit, in the box and beyond it."""
-    low, high = np.array([-0.7], np.float32), np.array([2.3], np.float32)
+    low, high = np.array([-0.2], np.float32), np.array([0.7], np.float32)
     dist, a = Gaussian(low, high, scaled=scaled), np.concatenate([rng.normal(0, 2, 50), [-1, 1]]).astype(dtype)
     box = float(low[0]), float(high[0]), float((high - low)[0]) if scaled else 0.0
     given = [numba_rollouts._action(a[:, None, None], t, 0, box) for t in range(len(a))]
