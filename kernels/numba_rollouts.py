@@ -17,7 +17,7 @@ from kernels.numba_worlds import lacks_starts, step_world
 
 
 class Kept(NamedTuple):
-    """T steps of N worlds, in the dtype of the networks but for the actions."""
+    """T steps of N worlds, in the dtype of the networks but for whole numbers."""
 
     s: np.ndarray           # (T, N, O)
     a: np.ndarray           # (T, N) whole numbers, or (T, N, 1)
@@ -28,11 +28,11 @@ class Kept(NamedTuple):
 
 
 class Box(NamedTuple):
-    """The bounds of an action of one feature, float32, and `ActionScale.range`; 0 where the policy acts in the world's units."""
+    """The bounds of an action of one feature, and `ActionScale.range`, all float32 as numbers of Python's."""
 
     low: float
     high: float
-    range: float
+    extent: float           # 0 where the policy acts in the world's units
 
 
 class Progress(NamedTuple):
@@ -62,11 +62,11 @@ def _action(a, t, i, box):
     """What world i is given at step t: the number of the action, or what `Gaussian.to_env` makes of it."""
     if a.ndim == 2:
         return a[t, i]
-    low, high, way = box
+    low, high, extent = box
     T = a.dtype.type
     x = a[t, i, 0]
-    if way > 0:
-        x = T(low) + T(0.5) * (x + T(1)) * T(way)
+    if extent > 0:
+        x = T(low) + T(0.5) * (x + T(1)) * T(extent)
     return np.float64(np.float32(min(max(x, T(low)), T(high))))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -166,11 +167,25 @@ def test_other_processes_compute_while_something_is_timed(monkeypatch):
 
 
 def test_a_busy_process_computes_until_it_is_ended():
-    resource = pytest.importorskip("resource")                              # POSIX
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    with busy.processes(1):
-        time.sleep(0.3)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before
+    with busy.processes(1) as (process,), pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    assert process.returncode
+
+
+def test_a_busy_process_ends_with_its_parent():
+    """Also where that is killed and ends nothing itself."""
+    starts = ("import subprocess, sys; from scratchac.bench.busy import WORK; "
+              "print(subprocess.Popen([sys.executable, '-c', WORK]).pid)")
+    number = int(subprocess.run([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True).stdout)
+    for _ in range(100):
+        time.sleep(0.1)
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            return                                                          # the number is another process's by now
+    raise AssertionError("it computes for ever")
 
 
 # -- solve -------------------------------------------------------------------------------------------------------------

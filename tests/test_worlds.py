@@ -11,13 +11,14 @@ from gymnasium.envs.classic_control import CartPoleEnv
 import kernels
 import scratchac
 from scratchac.algorithms import find
-from scratchac.distributions import Gaussian
+from scratchac.distributions import ActionScale, Gaussian
 from scratchac.environments import compiled_worlds
 from scratchac.environments.compiled_worlds import PHYSICS, STOCK, CompiledWorlds
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError, UserError
-from scratchac.training import compiled
+from scratchac.training import compiled, compiled_rollouts
 from scratchac.training.compiled_rollouts import LOOPS
+from scratchac.training.episodes import Episodes
 from scratchac.training.loops import train
 
 pytest.importorskip("kernels.numba_worlds", reason="Numba is not installed")
@@ -153,9 +154,9 @@ def test_training_in_compiled_worlds_is_training_in_gymnasiums(algorithm, option
                                                 ("ppo", {"state_dependent_std": True, "scale_rewards": True})])
 def test_continuous_actions(algorithm, options, env):
     """The same draws, episodes and parameters as with Gymnasium's worlds and the reference, to rounding."""
-    reference = trained(algorithm, VectorEnv, "numpy", env=env, **options)
-    worlds = trained(algorithm, CompiledWorlds, "numba", env=env, **options)
-    assert worlds[4].name in LOOPS
+    reference = trained(algorithm, VectorEnv, "numpy", env=env, steps=2_000, **options)
+    worlds = trained(algorithm, CompiledWorlds, "numba", env=env, steps=2_000, **options)
+    assert worlds[4].name in LOOPS and (worlds[1][1] > 0) == (env == "Pendulum-v1")
     np.testing.assert_allclose(worlds[0].model.flat, reference[0].model.flat, rtol=1e-7, atol=1e-9)
     assert worlds[2] == reference[2] and worlds[1][1] == reference[1][1]
     np.testing.assert_allclose(worlds[1][2], reference[1][2], rtol=1e-6)
@@ -183,6 +184,32 @@ def test_an_action_that_is_not_finite_ends_training(algorithm):
             train(agent, CompiledWorlds("Pendulum-v1", agent.n_envs, 0), 500, lambda *_: False)
 
 
+def test_the_scale_of_the_distribution_is_that_of_the_rollout():
+    """Also where it is another one than the distribution was made with."""
+    with kernels.using("numba"):
+        agent = scratchac.make_agent("ppo", "Pendulum-v1", 0, preset={}, **AGENTS["ppo"])
+        agent.dist.scale = ActionScale(np.array([-1], np.float32), np.array([0.5], np.float32))
+        worlds = CompiledWorlds("Pendulum-v1", agent.n_envs, 0)
+        assert compiled_rollouts.Collector(agent, worlds, Episodes(agent.n_envs), 4).box == (-1, 0.5, 1.5)
+        assert agent.fast_path(worlds).name == "ppo_rollout"
+        agent.dist.scale.to_env = lambda a: a
+        assert agent.fast_path(worlds).name == "ppo_update"                 # which makes no actions
+
+
+@pytest.mark.parametrize("algorithm, actions, name", [
+    ("ppo", gym.spaces.Box(-2, 2, (1,), np.float32), "ppo_rollout"), ("ppo", gym.spaces.Box(-2, 2, (1,), np.float64), "ppo_update"),
+    ("ppo", gym.spaces.Box(-2, 2, (1,), np.int64), "ppo_update"), ("ppo", gym.spaces.Box(-2, 2, (2,), np.float32), "ppo_update"),
+    ("a2c", gym.spaces.Box(-2, 2, (1,), np.float32), "a2c_rollout"), ("a2c", gym.spaces.Box(-2, 2, (1,), np.int64), None),
+    ("a2c", gym.spaces.MultiDiscrete([3, 2]), None), ("actor-critic", gym.spaces.MultiDiscrete([3, 2]), None),
+    ("actor-critic", gym.spaces.Box(-2, 2, (1,), np.float32), None)])
+def test_actions_that_worlds_do_not_take_are_not_collected_by_compiled_code(algorithm, actions, name):
+    with kernels.using("numba"):
+        worlds = CompiledWorlds("Pendulum-v1", 1 if algorithm == "actor-critic" else 8, 0)
+        cls = find(algorithm)
+        fast = cls(cls.config_class(), worlds.observation_space, actions).fast_path(worlds)
+    assert (fast and fast.name) == name
+
+
 def test_the_reference_runs_in_compiled_worlds_too():
     """A changed method, or another backend: `step` gives what `VectorEnv.step` gives."""
     class Mine(CompiledWorlds):
@@ -199,7 +226,7 @@ def test_two_cores_give_the_bits_of_one(monkeypatch):
     flat = []
     for way in (False, True):
         monkeypatch.setattr(compiled, "PARALLEL_WORK", 0)
-        monkeypatch.setattr(compiled._faster, "way", lambda way=way: way)
+        monkeypatch.setattr(compiled.Faster, "way", lambda self, way=way: way)
         flat.append(trained("ppo", CompiledWorlds, "numba", 512, np.float32)[0].model.flat)
     np.testing.assert_array_equal(*flat)
 

@@ -9,13 +9,20 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from scratchac.bench import peers as others
 from scratchac.bench import trainings
 
 TITLE = "Updates on a busy machine: 17 observations, 6 actions, 256-256, batch 256"
 OTHERS = 0, 1, 2
-WORK = "while True: pass"                       # keeps one core busy
+# Keeps one core busy, until its parent process has ended.
+WORK = """import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
 
 
 def rows(names, pace, peers=False):
@@ -49,11 +56,13 @@ def turns_of(algorithm, size, names, pace, peers):
 
 
 @contextlib.contextmanager
-def processes(n: int) -> Iterator[None]:
+def processes(n: int) -> Iterator[list[Any]]:
     """While this lasts, n processes compute."""
-    started = [subprocess.Popen([sys.executable, "-c", WORK]) for _ in range(n)]
+    started: list[Any] = []
     try:
-        yield
+        for _ in range(n):
+            started.append(subprocess.Popen([sys.executable, "-c", WORK]))
+        yield started
     finally:
         for process in started:
             process.kill()

@@ -6,6 +6,7 @@ The algorithm's own methods remain the reference, and they run as soon as one of
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -31,7 +32,7 @@ class CompiledAgent(Protocol):
     schedules: Any
     step: int
     dtype: Any
-    dist: Any               # Categorical, or Gaussian in compiled worlds
+    dist: Any               # Categorical, or in compiled worlds Gaussian
     model: SeparateBodies
     rng: np.random.Generator
     horizon: int
@@ -46,11 +47,12 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
     worlds A2C's and PPO's continuous ones.
     """
     behaviour, model, dist = agent.behaviour, agent.model, agent.dist
-    actions = name in CONTINUOUS if isinstance(dist, Gaussian) else dist.dtype == np.int64
-    plain = (_has_compiled_networks(agent) and not envs.workers and actions
+    plain = (_has_compiled_networks(agent) and not envs.workers
+             and (_is_one_float(dist) and name in CONTINUOUS if isinstance(dist, Gaussian) else dist.dtype == np.int64)
              and agent.normaliser is None and (name in SCALED or agent.scaler is None) and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is dist and behaviour.rng is agent.rng)
-    parts = *_parts(dist), behaviour, model, model.actor, model.critic, agent.schedules, envs
+    scale = getattr(dist, "scale", None)
+    parts = dist, *([scale] if scale else []), behaviour, model, model.actor, model.critic, agent.schedules, envs
     if not plain or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", (LOOPS if loops is None else loops)[name])
@@ -59,7 +61,7 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
 def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
     """The fast path for a compiled `method` in the algorithm's own loop, or None if there is none for this agent."""
     model = agent.model
-    parts = *_parts(agent.dist), model, model.actor, model.critic, agent.schedules, agent.optimiser
+    parts = agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser
     if not _has_compiled_networks(agent) or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.{method}")
@@ -70,9 +72,9 @@ def _has_compiled_networks(agent: Any) -> bool:
     return isinstance(agent.dist, Categorical | Gaussian) and isinstance(agent.model, SeparateBodies) and not agent.model.masked
 
 
-def _parts(dist: Any) -> tuple[Any, ...]:
-    """A distribution, and the scale of its actions if it has one."""
-    return (dist,) if getattr(dist, "scale", None) is None else (dist, dist.scale)
+def _is_one_float(dist: Gaussian) -> bool:
+    """Whether actions are one feature, float32, as compiled worlds take them."""
+    return dist.features == 1 and (dist.scale or dist).low.dtype == np.float32
 
 
 def network(model: SeparateBodies, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -195,8 +197,8 @@ def cores() -> int:
 class Faster:
     """Which of two ways to compute the same bits is faster at present, on one core or on two: a busy machine has none to spare.
 
-    Each way is timed three times in EVERY calls, the first time twice. Means count, since on a busy machine two cores are fast only
-    now and then.
+    Each way is timed three times in EVERY calls; at the very beginning only twice, since the first call of each may have compiled
+    it. Means count, since on a busy machine two cores are fast only now and then.
     """
 
     EVERY = 512
@@ -216,11 +218,11 @@ class Faster:
 
     def took(self, way: bool, seconds: float) -> None:
         """Record how long a call took."""
-        if self.calls > 2 and (self.calls - 1) % self.EVERY < 6:            # the first call of each way may have compiled it
+        if self.calls > 2 and (self.calls - 1) % self.EVERY < 6:
             self.seconds[way].append(seconds)
 
 
-_faster = Faster()
+_faster: dict[tuple[Any, ...], Faster] = defaultdict(Faster)                # of PPO, for each kind of arrays that is compiled
 
 
 def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
@@ -237,7 +239,8 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
     each = -(-B // config.batch_size)                                       # minibatches of an epoch
     seen, taken = np.empty((config.epochs * each, 7)), 0
     pays = cores() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
-    parallel, started = pays and _faster.way(), time.perf_counter()
+    faster = _faster[dtype, a.ndim]
+    parallel, started = pays and faster.way(), time.perf_counter()
     at_once = 1 if h.target_kl > 0 else config.epochs                       # a pass may be the last, and then no other is drawn
     for _ in range(0, config.epochs, at_once):
         orders = np.stack([agent.batch_rng.permutation(B) for _ in range(at_once)])
@@ -251,7 +254,7 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
         if 0 < h.target_kl < seen[taken - 1, 4]:
             break
     if pays:
-        _faster.took(parallel, (time.perf_counter() - started) / taken)
+        faster.took(parallel, (time.perf_counter() - started) / taken)
     names = "actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value"
     return dict(zip(names, seen[:taken].mean(axis=0).tolist(), strict=True))
 

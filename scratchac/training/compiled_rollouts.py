@@ -41,8 +41,8 @@ class Collector:
         T, N, O, dtype, dist = steps, envs.n, agent.model.actor.sizes[0], agent.dtype, agent.dist
         (s, s2), (r, term, done) = np.empty((2, T, N, O), dtype), np.empty((3, T, N), dtype)
         if isinstance(dist, Gaussian):
-            way = float(dist.scale.range[0]) if dist.scale else 0.0
-            self.box, actions = Box(float(dist.low[0]), float(dist.high[0]), way), np.empty((T, N, 1), dtype)
+            bounds, extent = dist.scale or dist, float(dist.scale.range[0]) if dist.scale else 0.0
+            self.box, actions = Box(float(bounds.low[0]), float(bounds.high[0]), extent), np.empty((T, N, 1), dtype)
         else:
             self.box, actions = Box(0.0, 0.0, 0.0), np.empty((T, N), np.int64)
         self.kept = Kept(s, actions, r, s2, term, done)
