@@ -46,6 +46,7 @@ class Collector:
         else:
             self.box, actions = Box(0.0, 0.0, 0.0), np.empty((T, N), np.int64)
         self.kept = Kept(s, actions, r, s2, term, done)
+        self.rows = s.reshape(T * N, O), s2.reshape(T * N, O), actions.reshape(T * N, *dist.action_shape)    # views of `kept`
         self.rollout = rollout
         self.agent, self.envs, self.ended = agent, envs, Ended(episodes, T * N)
         self.actor = network(agent.model, 0)
@@ -82,9 +83,7 @@ def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Repo
     """`compiled.a2c` with whole rollouts."""
     envs, T = interaction.envs, agent.horizon
     actor, critic, collector = network(agent.model, 0), network(agent.model, 1), Collector(agent, envs, interaction.episodes, T)
-    s, a, r, s2, term, done = collector.kept
-    B = r.size
-    rows = s.reshape(B, -1), s2.reshape(B, -1), a.reshape(B, *agent.dist.action_shape), r, term, done
+    rows = *collector.rows, collector.kept.r, collector.kept.term, collector.kept.done
     while agent.step < steps:
         collector.collect()
         started = time.perf_counter()
@@ -96,19 +95,17 @@ def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Repo
 def ppo(agent: Any, interaction: Interaction, steps: int, report: Report) -> None:
     """Alternate between whole rollouts and the compiled equivalent of `PPO.update`."""
     collector = Collector(agent, interaction.envs, interaction.episodes, agent.horizon)
-    s, a, r, s2, term, done = collector.kept
-    B = r.size
+    r, term, done = collector.kept.r, collector.kept.term, collector.kept.done
     while agent.step < steps:
         collector.collect()
         started = time.perf_counter()
         h = agent.schedules(agent.step / agent.config.steps)
         try:
             scaled = agent.scaler(r, done, h.gamma) if agent.scaler else r
-            metrics = compiled.ppo_update(agent, s.reshape(B, -1), s2.reshape(B, -1), a.reshape(B, *agent.dist.action_shape),
-                                          scaled, term, done, h)
+            metrics = compiled.ppo_update(agent, *collector.rows, scaled, term, done, h)
         except FloatingPointError as error:
             raise TrainingError(f"at step {agent.step}: {error}") from None
-        agent.step += B
+        agent.step += r.size
         if report(agent, interaction, metrics, time.perf_counter() - started, 1):
             break
 
