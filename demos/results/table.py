@@ -9,6 +9,7 @@ matrix.json, versions.json, engines.json and thirdparty.json.
 import json
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,54 +31,38 @@ SPEEDS_OF_THE_README = [("A2C, CartPole-v1, 8 environments × 5 steps",),
                         ("A2C, LunarLander-v3, 8 environments × 5 steps, 128-128",),
                         ("SAC, Pendulum-v1, 64-64, batch 100",), ("SAC, HalfCheetah-v5, 256-256, batch 256",)]
 
-# file → (how the policy is evaluated, the bar that was set, if any, and for what over the seeds)
+# file, of either backend → (how the policy is evaluated, the bar that was set, if any, and for what over the seeds)
 ROWS = {
     "a2c-LunarLander-v3": ("deterministic", 220, "worst"),
-    "a2c-LunarLander-v3-numba": ("deterministic", 220, "worst"),
     "a2c-CartPole-v1": ("deterministic", 475, "worst"),
-    "a2c-CartPole-v1-numba": ("deterministic", 475, "worst"),
     "a2c-Acrobot-v1": ("deterministic", -100, "worst"),
-    "a2c-Acrobot-v1-numba": ("deterministic", -100, "worst"),
     "a2c-Pendulum-v1": ("deterministic", -170, "worst"),
-    "a2c-Pendulum-v1-numba": ("deterministic", -170, "worst"),
     "reinforce-baseline-CartPole-v1": ("deterministic", 475, "worst"),
-    "reinforce-baseline-CartPole-v1-numba": ("deterministic", 475, "worst"),
     "actor-critic-CartPole-v1": ("stochastic", 475, "median"),
-    "actor-critic-CartPole-v1-numba": ("stochastic", 475, "median"),
     "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475, "median"),
     "a3c-CartPole-v1": ("deterministic", 475, "worst"),
     "ppo-CartPole-v1": ("deterministic", 475, "worst"),
-    "ppo-CartPole-v1-numba": ("deterministic", 475, "worst"),
-    "ppo-LunarLander-v3-numba": ("deterministic", 220, "worst"),
-    "ppo-Pendulum-v1-numba": ("deterministic", -170, "worst"),
-    "ppo-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
-    "ppo-HalfCheetah-v5-numba": ("deterministic", 2_500, "median"),
+    "ppo-LunarLander-v3": ("deterministic", 220, "worst"),
+    "ppo-Pendulum-v1": ("deterministic", -170, "worst"),
+    "ppo-InvertedPendulum-v5": ("deterministic", 950, "worst"),
+    "ppo-HalfCheetah-v5": ("deterministic", 2_500, "median"),
     "ppo-CarRacing-v3": ("deterministic", 850, "median"),
     "ddpg-Pendulum-v1": ("deterministic", -170, "worst"),
-    "ddpg-Pendulum-v1-numba": ("deterministic", -170, "worst"),
     "td3-Pendulum-v1": ("deterministic", -170, "worst"),
-    "td3-Pendulum-v1-numba": ("deterministic", -170, "worst"),
     "sac-Pendulum-v1": ("deterministic", -170, "worst"),
-    "sac-Pendulum-v1-numba": ("deterministic", -170, "worst"),
     "ddpg-InvertedPendulum-v5": ("deterministic", 950, "worst"),
-    "ddpg-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
     "ddpg-InvertedPendulum-v5-textbook": ("deterministic", None, ""),
     "td3-InvertedPendulum-v5": ("deterministic", 950, "worst"),
-    "td3-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
     "sac-InvertedPendulum-v5": ("deterministic", 950, "worst"),
-    "sac-InvertedPendulum-v5-numba": ("deterministic", 950, "worst"),
-    "ddpg-MountainCarContinuous-v0-numba": ("deterministic", 90, "worst"),
-    "sac-MountainCarContinuous-v0-numba": ("deterministic", 90, "worst"),
+    "ddpg-MountainCarContinuous-v0": ("deterministic", 90, "worst"),
     "td3-HalfCheetah-v5": ("deterministic", 5_000, "median"),
     "sac-HalfCheetah-v5": ("deterministic", 6_000, "median"),
     "td3-Hopper-v5": ("deterministic", 2_400, "median"),
     "sac-BipedalWalker-v3": ("deterministic", 295, "median"),
     "sac-LunarLander-v3": ("deterministic", 200, "worst"),
-    "sac-LunarLander-v3-numba": ("deterministic", 200, "worst"),
     "sac-CarRacing-v3": ("deterministic", 400, "median"),
     "discrete-sac-CartPole-v1": ("deterministic", 475, "worst"),
-    "discrete-sac-CartPole-v1-numba": ("deterministic", 475, "worst"),
-    "discrete-sac-LunarLander-v3-numba": ("deterministic", 200, "median"),
+    "discrete-sac-LunarLander-v3": ("deterministic", 200, "median"),
 }
 
 
@@ -86,13 +71,12 @@ def returned():
 
     A bar is (number or None, "worst" or "median"); the variant is a preset's name, or "".
     """
-    for name, (policy, *bar) in ROWS.items():
-        path = HERE / "returns" / f"{name}.json"
+    for (name, (policy, *bar)), backend in product(ROWS.items(), ("", "-numba")):
+        path = HERE / "returns" / f"{name}{backend}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        rest = name.removeprefix(f"{result['algorithm']}-{result['env']}")
-        variant = rest.removesuffix(f"-{result.get('backend', '')}").lstrip("-")
+        variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
         yield result, policy, bar, np.array([run[policy]["mean"] for run in result["seeds"].values()]), variant
 
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from scratchac.bench import peers as others
 from scratchac.bench import trainings
 
 TITLE = "Updates on a busy machine: 17 observations, 6 actions, 256-256, batch 256"
@@ -30,29 +29,19 @@ def rows(names, pace, peers=False):
     found, size = [], next(iter(trainings.SIZES.values()))
     algorithms = trainings.TELLING_ALGORITHMS if pace.quick else trainings.ALGORITHMS
     wanted = {f"{algorithm.upper()}, {said(n)}": (algorithm, n) for algorithm in algorithms for n in OTHERS}
-    turns, made = {}, None
+    turns = {}
     for title in pace.each("busy", wanted):
         algorithm, n = wanted[title]
-        if algorithm != made:                   # what compiles does so before the first row
-            turns, made = turns_of(algorithm, size, names, pace, peers), algorithm
+        if algorithm not in turns:
+            turns[algorithm] = trainings.update_turns(names, pace, peers, algorithm, *size)
         with processes(n):
-            found.append({"what": title, **trainings.in_turn(turns, pace, title)})
+            found.append({"what": title, **trainings.in_turn(turns[algorithm], pace, title)})
     return found
 
 
 def said(n):
     """In words, how many other processes compute."""
     return "alone" if n == 0 else f"beside {n} other process{'es' * (n > 1)}"
-
-
-def turns_of(algorithm, size, names, pace, peers):
-    """{column: a turn of some seconds}."""
-    turns = {name: trainings.our_updates(name, pace.seconds, algorithm, *size) for name in names}
-    if peers:
-        turns |= {name: trainings.turn_of(1, call, pace.seconds) for name, call in others.updates(algorithm, *size).items()}
-    for turn in turns.values():
-        turn(0.0)
-    return turns
 
 
 @contextlib.contextmanager

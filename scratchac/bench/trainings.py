@@ -64,13 +64,19 @@ def update_rates(names, pace, peers=False):
     wanted = {f"{algorithm.upper()}, {title}": (algorithm, *size) for title, size in SIZES.items()
               for algorithm in (TELLING_ALGORITHMS if pace.quick else ALGORITHMS)}
     for title in pace.each("updates", wanted):
-        turns = {name: our_updates(name, pace.seconds, *wanted[title]) for name in names}
-        if peers:
-            turns |= {name: turn_of(1, call, pace.seconds) for name, call in others.updates(*wanted[title]).items()}
+        turns = update_turns(names, pace, peers, *wanted[title])
         what = {"what": title}
         first.append(what | {name: 1 / turn(0.0) for name, turn in turns.items()})
         rows.append(what | in_turn(turns | {"floor": floor(pace.seconds, *wanted[title])}, pace, title))
     return rows, first
+
+
+def update_turns(names, pace, peers, algorithm, *size):
+    """{column: a turn of updates, of some seconds} of our backends, and of other libraries, too, with `peers`."""
+    turns = {name: our_updates(name, pace.seconds, algorithm, *size) for name in names}
+    if peers:
+        turns |= {name: turn_of(1, call, pace.seconds) for name, call in others.updates(algorithm, *size).items()}
+    return turns
 
 
 def in_turn(turns, pace, title):
