@@ -173,11 +173,11 @@ def _update(actor, critic, temperature, settings, memory, rows, more):
     return mean_of(losses), critic_loss, entropy, alpha, mean_q / n, td_error
 
 
-_one, _several = jit(_update), jit(_update, parallel=True)
+discrete_soft_one, discrete_soft_several = jit(_update), jit(_update, parallel=True)
 
 
 def discrete_soft_update(parallel, actor, critic, temperature, settings, memory, rows, more):
-    return (_several if parallel else _one)(actor, critic, temperature, settings, memory, rows, more)
+    return (discrete_soft_several if parallel else discrete_soft_one)(actor, critic, temperature, settings, memory, rows, more)
 
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)

@@ -16,6 +16,7 @@ from numba import get_num_threads
 from kernels import (
     numba_discrete_soft,
     numba_networks,
+    numba_off_policy_rollouts,
     numba_off_policy_updates,
     numba_optimisers,
     numba_ppo,
@@ -326,4 +327,4 @@ class NumbaBackend(Backend):
         adam, rmsprop, polyak, tanh_gaussian, tanh_gaussian_backward)}
     updates: ClassVar[Mapping[str, Update]] = (
         numba_updates.UPDATES | numba_rollouts.UPDATES | numba_ppo.UPDATES | numba_off_policy_updates.UPDATES
-        | numba_discrete_soft.UPDATES)
+        | numba_discrete_soft.UPDATES | numba_off_policy_rollouts.UPDATES)

@@ -126,25 +126,25 @@ def _deterministic(actor, critic, settings, memory, noise, rows, more):
     return -mean_of(values_of(q, critic[5], 1, B)[0]), critic_loss, mean_q, td_error
 
 
-_soft_one, _soft_several = jit(_soft), jit(_soft, parallel=True)
-_deterministic_one, _deterministic_several = jit(_deterministic), jit(_deterministic, parallel=True)
+soft_one, soft_several = jit(_soft), jit(_soft, parallel=True)
+deterministic_one, deterministic_several = jit(_deterministic), jit(_deterministic, parallel=True)
 
 
 def soft_update(parallel, actor, critic, temperature, settings, memory, noise, sample, rows, more):
-    update = _soft_several if parallel else _soft_one
+    update = soft_several if parallel else soft_one
     return update(actor, critic, temperature, settings, memory, noise, sample, rows, more)
 
 
 def deterministic_update(parallel, actor, critic, settings, memory, noise, rows, more):
-    update = _deterministic_several if parallel else _deterministic_one
+    update = deterministic_several if parallel else deterministic_one
     return update(actor, critic, settings, memory, noise, rows, more)
 
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)
-_SHARED = ("scratchac.nn", "scratchac.distributions", "scratchac.losses", "scratchac.optim", "scratchac.algorithms.plumbing",
+SHARED = ("scratchac.nn", "scratchac.distributions", "scratchac.losses", "scratchac.optim", "scratchac.algorithms.plumbing",
            "scratchac.training.memory", "scratchac.training.hindsight")
 UPDATES: dict[str, Update] = {
-    "sac_update": Update(soft_update, "scratchac.algorithms.sac.SAC", ("scratchac.algorithms.sac", *_SHARED)),
-    "td3_update": Update(deterministic_update, "scratchac.algorithms.td3.TD3", ("scratchac.algorithms.td3", *_SHARED)),
-    "ddpg_update": Update(deterministic_update, "scratchac.algorithms.ddpg.DDPG", ("scratchac.algorithms.ddpg", *_SHARED)),
+    "sac_update": Update(soft_update, "scratchac.algorithms.sac.SAC", ("scratchac.algorithms.sac", *SHARED)),
+    "td3_update": Update(deterministic_update, "scratchac.algorithms.td3.TD3", ("scratchac.algorithms.td3", *SHARED)),
+    "ddpg_update": Update(deterministic_update, "scratchac.algorithms.ddpg.DDPG", ("scratchac.algorithms.ddpg", *SHARED)),
 }

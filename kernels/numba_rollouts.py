@@ -58,7 +58,7 @@ def _count_step(episodes, i, reward, done):
 
 
 @jit
-def _action(a, t, i, box):
+def to_env(a, t, i, box):
     """What world i is given at step t: the number of the action, or what `Gaussian.to_env` makes of it."""
     if a.ndim == 2:
         return a[t, i]
@@ -92,7 +92,7 @@ def rollout(worlds, actor, outputs, u, box, kept, episodes, t):
                 s[t, i, j] = obs[i, j]
         act(theta, sizes, outputs, code, s[t], u[t], a[t])
         for i in range(N):
-            reward, terminated, truncated = step_world(worlds, i, _action(a, t, i, box), next_obs)
+            reward, terminated, truncated = step_world(worlds, i, to_env(a, t, i, box), next_obs)
             over = terminated or truncated
             for j in range(O):
                 s2[t, i, j] = next_obs[j]

@@ -51,7 +51,7 @@ MATHEMATICS = ["scratchac/" + name for name in (
     "algorithms/discrete_sac.py", "algorithms/sac_pixels.py")]
 KERNELS = ["kernels/registry.py", *(f"kernels/numba_{name}.py" for name in (
     "kernels", "networks", "optimisers", "updates", "policies", "ppo", "one_row", "worlds", "rollouts", "off_policy",
-    "off_policy_updates", "discrete_soft"))]
+    "off_policy_updates", "off_policy_rollouts", "discrete_soft"))]
 FILES = MATHEMATICS + KERNELS
 # The tests of each group: those of files, commands and faults say nothing of the mathematics. Kernels run as Python in theirs,
 # where the others would take minutes.
@@ -61,7 +61,7 @@ MATHEMATICS_TESTS = [f"tests/test_{name}.py" for name in (
     "normalise", "off_policy", "optim", "randomised", "returns", "schedules", "seeding", "torch_oracle", "vector",
     "vector_objects")]
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in ("kernels", "backends", "compiled", "compiled_off_policy", "one_row", "physics",
-                                               "worlds")]
+                                               "worlds", "off_policy_worlds")]
 
 SECONDS = 3.0               # how long the tests of one mutant take at most, of those that reach its line
 

@@ -112,7 +112,7 @@ def test_updates_in_pieces_are_those_of_the_reference(case, count, monkeypatch):
 
     The function for one thread stands in for that for several, which is called where two cores are asked for.
     """
-    module, kind = {"sac": (updates, "_soft"), "discrete-sac": (discrete, "")}.get(case, (updates, "_deterministic"))
+    module, kind = {"sac": (updates, "soft"), "discrete-sac": (discrete, "discrete_soft")}.get(case, (updates, "deterministic"))
     several = Mock(side_effect=getattr(module, f"{kind}_one"))
     monkeypatch.setattr(module, f"{kind}_several", several)
     monkeypatch.setattr(updates, "pieces", lambda rows, parameters: count)

@@ -1,6 +1,7 @@
 """Compiled worlds: the same episodes from the same seeds as Gymnasium's, when they are possible, training in them, resumes."""
 
 import json
+from itertools import pairwise
 
 import gymnasium as gym
 import numpy as np
@@ -171,7 +172,7 @@ def test_a_world_is_given_what_the_distribution_would_give_it(dtype, scaled, rng
     low, high = np.array([-0.2], np.float32), np.array([0.7], np.float32)
     dist, a = Gaussian(low, high, scaled=scaled), np.concatenate([rng.normal(0, 2, 50), [-1, 1]]).astype(dtype)
     box = float(low[0]), float(high[0]), float((high - low)[0]) if scaled else 0.0
-    given = [numba_rollouts._action(a[:, None, None], t, 0, box) for t in range(len(a))]
+    given = [numba_rollouts.to_env(a[:, None, None], t, 0, box) for t in range(len(a))]
     np.testing.assert_array_equal(given, dist.to_env(a[:, None])[:, 0])
 
 
@@ -234,11 +235,21 @@ def test_two_cores_give_the_bits_of_one(monkeypatch):
 def test_the_faster_way_is_taken():
     for slow in (False, True):
         faster, ways = compiled.Faster(), []
-        for _ in range(faster.EVERY + 7):
+        for _ in range(16 + 32 + 64 + 128 + 256 + 512 + 512 + 7):
             ways.append(faster.way())
             faster.took(ways[-1], 2.0 if ways[-1] == slow else 1.0)
-        assert ways[:6] == [False, True] * 3 == ways[faster.EVERY:][:6]
-        assert set(ways[6 : faster.EVERY]) == {not slow} == {ways[-1]}
+        for start, end in pairwise(np.cumsum([0, 16, 32, 64, 128, 256, 512, 512, 7]).tolist()):
+            assert ways[start:end][:6] == [False, True] * 3
+            assert set(ways[start:end][6:]) == {not slow}
+
+
+def test_a_choice_is_made_anew():
+    """By what calls take then: the second core is busy at first."""
+    faster, ways = compiled.Faster(), []
+    for call in range(48):
+        ways.append(faster.way())
+        faster.took(ways[-1], (5.0 if call < 16 else 0.5) if ways[-1] else 1.0)
+    assert not any(ways[6:16]) and all(ways[22:])
 
 
 def test_seconds_of_compilation_choose_no_way():

@@ -17,7 +17,7 @@ from scratchac import losses, optim
 from scratchac.algorithms.config import OffPolicy, Positive
 from scratchac.algorithms.plumbing import DeterministicAgent
 from scratchac.algorithms.search import LogUniform, Space
-from scratchac.training import compiled_off_policy
+from scratchac.training import compiled_off_policy_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
 
@@ -50,8 +50,8 @@ class DDPG(DeterministicAgent[Config]):
         super().__init__(config, observation_space, action_space, "ddpg", (), seed, dtype)
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy.py)."""
-        return compiled_off_policy.loop("ddpg_update", self)
+        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy_rollouts.py)."""
+        return compiled_off_policy_rollouts.loop("ddpg_update", self, envs)
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critic, one of the actor, one of the targets, from a minibatch; returns the metrics."""

@@ -27,7 +27,7 @@ from scratchac.environments.flattened import shortened
 from scratchac.environments.spaces import check_observation_space, make_distribution
 from scratchac.errors import UserError
 from scratchac.nn import MLP, Parameters
-from scratchac.training import compiled_off_policy
+from scratchac.training import compiled_off_policy_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
 
@@ -88,8 +88,8 @@ class DiscreteSAC(SoftAgent[Config]):
         self.make_optimisers(self.w.flat)
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy.py)."""
-        return compiled_off_policy.loop("discrete_sac_update", self)
+        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy_rollouts.py)."""
+        return compiled_off_policy_rollouts.loop("discrete_sac_update", self, envs)
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics, the actor, the temperature and the targets, from a minibatch; returns the metrics."""

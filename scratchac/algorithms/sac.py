@@ -24,7 +24,7 @@ from scratchac.algorithms.search import LogUniform, Space
 from scratchac.distributions import TanhGaussian
 from scratchac.environments.spaces import check_action_box, check_observation_space
 from scratchac.nn import MLP, Parameters
-from scratchac.training import compiled_off_policy
+from scratchac.training import compiled_off_policy_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
 
@@ -75,8 +75,8 @@ class SAC(SoftAgent[Config]):
         self.target_entropy = -A
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy.py)."""
-        return compiled_off_policy.loop("sac_update", self)
+        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy_rollouts.py)."""
+        return compiled_off_policy_rollouts.loop("sac_update", self, envs)
 
     def pi(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
         """A new action in [−1, 1] for each row of s, (B, A), its log-probability (B,), and the cache for the backward pass."""

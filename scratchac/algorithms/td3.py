@@ -22,7 +22,7 @@ from scratchac import losses, optim
 from scratchac.algorithms.config import Count, NonNegative, OffPolicy, Positive
 from scratchac.algorithms.plumbing import DeterministicAgent
 from scratchac.algorithms.search import LogUniform, Space
-from scratchac.training import compiled_off_policy
+from scratchac.training import compiled_off_policy_rollouts
 from scratchac.training.agent import FastPath, Metrics
 from scratchac.training.memory import Transitions
 
@@ -63,8 +63,8 @@ class TD3(DeterministicAgent[Config]):
         self.actor_loss = kernels.backend.zeros(1, dtype)
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
-        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy.py)."""
-        return compiled_off_policy.loop("td3_update", self)
+        """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy_rollouts.py)."""
+        return compiled_off_policy_rollouts.loop("td3_update", self, envs)
 
     def update(self, batch: Transitions) -> Metrics:
         """One step of the critics and, every `delay` updates, of the actor and the targets; returns the metrics."""

@@ -91,7 +91,8 @@ class Reporter:
         self.save_every = save_every or max(1, target // CHECKPOINTS)
         self.next_row = min(self.progress.get("next_row") or start + self.row_every, target)
         self.next_save = start + self.save_every
-        # Name → (sum, count) of the metrics since the last row; NumPy's scalars, so that resumed sums have the same type.
+        # Name → (sum over updates, their number) of the metrics since the last row; NumPy's scalars, so that resumed sums have the
+        # same type.
         self.sums = {name: (x[()], n) for name, (x, n) in self.progress.get("sums", {}).items()}
         self.bar = progress_bar(STEPS_BAR, total=target, initial=start, unit=" steps", unit_scale=True, disable=quiet,
                                 mininterval=0.2, smoothing=0.05)
@@ -154,7 +155,7 @@ class Reporter:
             self.leave_out(compiled)
         for name, value in metrics.items():
             total, n = self.sums.get(name, (0, 0))
-            self.sums[name] = total + value, n + 1
+            self.sums[name] = total + value * max(1, updates), n + max(1, updates)      # a compiled loop reports means
         if self.curve:
             self.curve.follow(agent.step, interaction.episodes.recent)
         if new and self.callbacks:

@@ -197,28 +197,30 @@ def cores() -> int:
 class Faster:
     """Which of two ways to compute the same bits is faster at present, on one core or on two: a busy machine has none to spare.
 
-    Each way is timed three times in EVERY calls; at the very beginning only twice, since the first call of each may have compiled
-    it. Means count, since on a busy machine two cores are fast only now and then.
+    A period begins with three calls of each way, which are timed; in the first one the first call of each does not count, since it
+    may have compiled it. Means decide, since on a busy machine two cores are fast only now and then. Periods are short at first,
+    since so few calls may mislead, and each is twice as long as the one before, up to LONGEST calls.
     """
 
-    EVERY = 512
+    SHORTEST, LONGEST = 16, 512
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.seconds: tuple[list[float], list[float]] = [0.0], [0.0]
+        self.period = self.SHORTEST
+        self.calls = 0                                                      # in this period
+        self.seconds: tuple[list[float], list[float]] = [], []
 
     def way(self) -> bool:
         """Whether the next call should take two cores."""
-        number = self.calls % self.EVERY
+        if self.calls == self.period:
+            self.period, self.calls, self.seconds = min(2 * self.period, self.LONGEST), 0, ([], [])
         self.calls += 1
-        if number == 0:
-            self.seconds = [], []
         one, two = self.seconds
-        return number % 2 == 1 if number < 6 else sum(two) * len(one) < sum(one) * len(two)
+        return self.calls % 2 == 0 if self.calls <= 6 else sum(two) * len(one) < sum(one) * len(two)
 
     def took(self, way: bool, seconds: float) -> None:
         """Record how long a call took."""
-        if self.calls > 2 and (self.calls - 1) % self.EVERY < 6:
+        compiled = self.period > self.SHORTEST or self.calls > 2
+        if compiled and self.calls <= 6:
             self.seconds[way].append(seconds)
 
 

@@ -22,8 +22,11 @@ from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report, train_off_policy
 
 
-def loop(name: str, agent: Any) -> FastPath | None:
+def loop(name: str, agent: Any, training: Callable[..., None] | None = None, *parts: Any) -> FastPath | None:
     """The fast path with the active backend's compiled update of that name, or None if there is none for this agent.
+
+    training    its training loop; `train` if not given
+    parts       objects besides the agent's whose code it repeats
 
     It supports observations that are vectors of the networks' dtype and are not normalised, and Adam.
     """
@@ -38,9 +41,9 @@ def loop(name: str, agent: Any) -> FastPath | None:
     plain = (all(type(optimiser) is Adam and optimiser.params is params for optimiser, params in trained)
              and (agent.critic.sizes[0], agent.critic.sizes[-1]) == sizes
              and all(mlp.shapes() == params.shapes for mlp, params in ((agent.actor, agent.theta), (agent.critic, agent.w))))
-    if not plain or kernels.compiled(name, agent, agent.dist, agent.actor, agent.critic, agent.memory, *optimisers) is None:
+    if not plain or kernels.compiled(name, agent, agent.dist, agent.actor, agent.critic, agent.memory, *optimisers, *parts) is None:
         return None
-    return FastPath(name, f"{type(agent).__name__}.update", train)
+    return FastPath(name, f"{type(agent).__name__}.update", training or train)
 
 
 def train(agent: Any, interaction: Interaction, steps: float, report: Report) -> None:
@@ -144,7 +147,8 @@ class Soft(Compiled):
 
         agent = self.agent
         memory = self.minibatch()
-        h, steps = steps_of(agent)
+        h, steps = steps_of(agent, agent.step)
+        set_temperature(agent, h)
         agent.rng.standard_normal(out=self.noise)                           # for s′, then for s
         settings = h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy), *steps
         values = self.call(
@@ -184,7 +188,8 @@ class DiscreteSoft(Compiled):
 
         agent = self.agent
         memory = self.minibatch()
-        h, steps = steps_of(agent)
+        h, steps = steps_of(agent, agent.step)
+        set_temperature(agent, h)
         settings = h.gamma, h.tau, h.learn_alpha, h.entropy_target * math.log(agent.dist.n), *steps
         values = self.call(discrete_soft_update, self.actor, self.critic, self.temperature, settings, memory, self.rows, self.more)
         return dict(zip(SOFT_METRICS, values, strict=True))
@@ -204,8 +209,25 @@ class Deterministic(Compiled):
 
         agent, (theta, *_, sizes, code) = self.agent, self.actor
         a = act(theta, sizes, code, np.asarray(obs, agent.dtype), self.y)
-        agent.noise.scale = agent.schedules(agent.step / agent.config.steps).noise_scale
-        return np.clip(a + agent.noise.sample(agent.rng), -1, 1)
+        return np.clip(a + self.exploration(agent.step), -1, 1)
+
+    def exploration(self, step: int) -> np.ndarray:
+        """The noise of the actions at that step, (N, A)."""
+        agent = self.agent
+        agent.noise.scale = agent.schedules(step / agent.config.steps).noise_scale
+        return agent.noise.sample(agent.rng)
+
+    def settings(self, step: int) -> tuple[Any, ...]:
+        """What `deterministic_update` takes as settings at that step; the update is counted."""
+        agent = self.agent
+        h = agent.schedules(step / agent.config.steps)
+        scale, clip = (h.target_noise, h.target_noise_clip) if self.twin else (0.0, 0.0)
+        trains_actor = True
+        if self.twin:
+            agent.updates += 1
+            trains_actor = bool(agent.updates[0] % agent.config.delay == 0)
+        return (h.gamma, h.tau, scale, clip, trains_actor, rates(agent.actor_optimiser, h.actor_lr) if trains_actor else NO_STEP,
+                rates(agent.critic_optimiser, h.critic_lr))
 
     def update(self) -> Metrics:
         """As `TD3.update` or `DDPG.update`."""
@@ -213,20 +235,12 @@ class Deterministic(Compiled):
 
         agent = self.agent
         memory = self.minibatch()
-        h = agent.schedules(agent.step / agent.config.steps)
-        scale = clip = 0.0
-        trains_actor = True
         if self.twin:
-            scale, clip = h.target_noise, h.target_noise_clip
             agent.rng.standard_normal(out=self.noise)
-            agent.updates += 1
-            trains_actor = bool(agent.updates[0] % agent.config.delay == 0)
-        settings = (h.gamma, h.tau, scale, clip, trains_actor,
-                    rates(agent.actor_optimiser, h.actor_lr) if trains_actor else NO_STEP,
-                    rates(agent.critic_optimiser, h.critic_lr))
+        settings = self.settings(agent.step)
         actor_loss, critic_loss, q, td_error = self.call(
             deterministic_update, self.actor, self.critic, settings, memory, self.noise, self.rows, self.more)
-        if self.twin and trains_actor:
+        if self.twin and settings[4]:
             agent.actor_loss = np.array([actor_loss], agent.dtype)
         return {"critic_loss": critic_loss, "q": q, "td_error": td_error,
                 "actor_loss": float(agent.actor_loss[0]) if self.twin else actor_loss}
@@ -241,11 +255,15 @@ def temperature(agent: Any) -> tuple[np.ndarray, ...]:
     return agent.log_alpha, np.empty(1, agent.dtype), agent.alpha_optimiser.m, agent.alpha_optimiser.v
 
 
-def steps_of(agent: Any) -> tuple[Any, tuple[tuple[float, ...], ...]]:
-    """A soft agent's hyperparameters now, and the `rates` of actor, critics and temperature; an α that is not learnt is set."""
-    h = agent.schedules(agent.step / agent.config.steps)
+def set_temperature(agent: Any, h: Any) -> None:
+    """Set log α where it is not learnt."""
     if not h.learn_alpha:
         agent.log_alpha[0] = math.log(h.alpha)
+
+
+def steps_of(agent: Any, step: int) -> tuple[Any, tuple[tuple[float, ...], ...]]:
+    """A soft agent's hyperparameters at that step, and the `rates` of actor, critics and temperature; their steps are counted."""
+    h = agent.schedules(step / agent.config.steps)
     return h, (rates(agent.actor_optimiser, h.actor_lr), rates(agent.critic_optimiser, h.critic_lr),
                rates(agent.alpha_optimiser, h.alpha_lr) if h.learn_alpha else NO_STEP)
 

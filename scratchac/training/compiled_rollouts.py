@@ -21,7 +21,7 @@ from scratchac.training.episodes import Episodes
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report
 
-REPORT_EVERY = 1_000            # most steps between two reports of the one-step actor-critic
+REPORT_EVERY = 1_000            # most steps between two reports of a loop that learns at every step
 ROWS = 200                      # rows of metrics.csv in a run (experiments/reporter.py)
 
 
@@ -118,13 +118,9 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
     actor, critic = compiled.traced_networks(agent)
     ended, worlds = Ended(interaction.episodes, REPORT_EVERY), tuple(envs.worlds)
     names = "actor_loss", "critic_loss", "entropy", "td_error", "value"
-    row = max(1, int(steps) // ROWS)                                        # steps between two rows
-    parts = -(-row // REPORT_EVERY)
     while agent.step < steps:
         started = time.perf_counter()
-        within = agent.step % row                                           # calls end where they would without a resume
-        end = next(row * j // parts for j in range(1, parts + 1) if row * j // parts > within)
-        T, t, sums = min(end - within, int(steps) - agent.step), 0, np.zeros(6)
+        T, t, sums = until_report(agent.step, steps), 0, np.zeros(6)
         u, rates = agent.rng.random(T), _rates(agent, T)
         while t < T:
             envs.refill()
@@ -138,6 +134,14 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
         metrics = dict(zip(names, (sums[:5] / T).tolist(), strict=True))
         if report(agent, interaction, metrics, time.perf_counter() - started, T):
             break
+
+
+def until_report(step: int, steps: float) -> int:
+    """How many steps the next call makes, of REPORT_EVERY at most: it ends where it would without a resume."""
+    row = max(1, int(steps) // ROWS)                                        # steps between two rows
+    parts, within = -(-row // REPORT_EVERY), step % row
+    end = next(row * j // parts for j in range(1, parts + 1) if row * j // parts > within)
+    return min(end - within, int(steps) - step)
 
 
 def _rates(agent: CompiledAgent, T: int) -> np.ndarray:

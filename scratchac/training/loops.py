@@ -80,10 +80,10 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
 
 
 def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: float, report: Report,
-                     sample: Callable[[np.ndarray], np.ndarray] | None = None, update: Callable[[], Metrics] | None = None) -> None:
+                     sample: Callable[[np.ndarray], np.ndarray] | None = None, update: Callable[[], Metrics] | None = None) -> bool:
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the replay buffer.
 
-    Before learning starts, actions are random and `report` is called without metrics.
+    Before learning starts, actions are random and `report` is called without metrics. Returns whether `report` has ended training.
 
     sample, update      what to call for an action and for an update from a new minibatch, if not the agent's own methods
 
@@ -125,7 +125,8 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
                 raise TrainingError(f"at step {agent.step}: critic_loss is not finite: lower the learning rates")
             metrics |= promises.metrics()
         if report(agent, interaction, metrics, time.perf_counter() - started if updates else 0.0, updates):
-            break
+            return True
+    return False
 
 
 def train_asynchronous(agent: AsynchronousAgent, interaction: Interaction, steps: float, report: Report) -> None:
@@ -133,7 +134,7 @@ def train_asynchronous(agent: AsynchronousAgent, interaction: Interaction, steps
     agent.train(interaction, int(steps), report)
 
 
-LOOPS: dict[str, Callable[..., None]] = {
+LOOPS: dict[str, Callable[..., Any]] = {
     "on-policy": train_on_policy,
     "off-policy": train_off_policy,
     "asynchronous": train_asynchronous,
