@@ -66,7 +66,7 @@ class Contestant:
 OURS = [
     Contestant("scratchac", "ppo", "CartPole-v1", vector="auto"),
     Contestant("scratchac", "a2c", "LunarLander-v3"),
-    Contestant("scratchac", "ddpg", "Pendulum-v1"),
+    Contestant("scratchac", "ddpg", "Pendulum-v1", vector="auto"),
     Contestant("scratchac", "ppo", "InvertedPendulum-v5"),
 ]
 
