@@ -223,7 +223,7 @@ def until(page, condition):
 @pytest.mark.slow
 def test_a_trained_cart_stays_up(tmp_path, visit):
     """From Gymnasium's first states it stays up for 500 steps in five episodes; under a strong push it falls."""
-    agent = scratchac.train("ppo", "CartPole-v1", steps=100_000, seed=0)
+    agent = scratchac.train("ppo", "CartPole-v1", seed=0)
     page = visit(export(save(agent, tmp_path / "run", "ppo", "CartPole-v1")))
     made = gym.make("CartPole-v1")
     made.reset(seed=1)

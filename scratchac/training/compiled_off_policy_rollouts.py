@@ -146,7 +146,7 @@ class Rollouts:
         raise NotImplementedError
 
 
-def box(dist: ActionScale) -> tuple[float, float, float]:
+def box(dist: ActionScale) -> tuple[float, ...]:
     """numba_rollouts.Box of one action feature."""
     from kernels.numba_rollouts import Box
 
