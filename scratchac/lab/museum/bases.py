@@ -53,11 +53,14 @@ BASES: dict[str, Base] = {
         "rollout": 20, "actor_lr": 1e-3, "critic_lr": 1e-2, "max_grad_norm": 0.0}, seconds=2),
     "a2c-wager": Base("a2c", worlds.Wager, "Wager (1 for sure, or 10 in half of the cases)", 10_000, SMALL | {
         "rollout": 5, "optimiser": "adam", "actor_lr": 1e-2, "critic_lr": 1e-2}, FIVE, seconds=1),
-    "actor-critic": Base("actor-critic", CART, CART, 20_000, {"discount_actor": False}, seconds=10),
+    "actor-critic": Base("actor-critic", CART, CART, 20_000, {
+        "discount_actor": False, "actor_lr": "linear:1e-4:0", "critic_lr": "linear:5e-4:0"}, seconds=10),
     "actor-critic-match": Base("actor-critic", worlds.Match, MATCH, 20_000, SMALL | {"actor_lr": 1e-2, "critic_lr": 1e-2},
                                seconds=5),
-    "ppo": Base("ppo", CART, CART, 50_000, {}, seconds=4),
-    "ppo-pendulum": Base("ppo", PENDULUM, PENDULUM, 50_000, {}, seconds=6),
+    "ppo": Base("ppo", CART, CART, 50_000, {
+        "rollout": 32, "epochs": 20, "batch_size": 256, "gamma": 0.98, "lam": 0.8, "clip": "linear:0.2:0", "lr": "linear:1e-3:0"},
+        seconds=4),
+    "ppo-pendulum": Base("ppo", PENDULUM, PENDULUM, 50_000, {"gamma": 0.9, "lr": "linear:1e-3:0", "scale_rewards": True}, seconds=6),
     "ppo-match": Base("ppo", worlds.Match, MATCH, 20_000, SMALL | {"lr": 3e-3}, seconds=3),
     "sac": Base("sac", PENDULUM, PENDULUM, 5_000, SOFT, seconds=12),
     "sac-inside": Base("sac", worlds.Inside, INSIDE, 3_000, LITTLE | {"alpha_lr": 3e-3}, seconds=4),

@@ -82,7 +82,7 @@ class Exhibit:
         parts = [Patch(*edit).diff() for edit in self.edits]
         base = self.training
         if self.settings:
-            config = api.make_agent(base.algorithm, base.env, steps=base.steps, **base.settings).config
+            config = api.make_agent(base.algorithm, base.env, preset={}, steps=base.steps, **base.settings).config
             parts += [f"hyperparameter {name}\n- {getattr(config, name)}\n+ {value}" for name, value in self.settings.items()]
         return "\n".join(parts)
 

@@ -38,7 +38,7 @@ def train(base_name: str, exhibit: Exhibit | None, seed: int, steps: int | None 
     steps = base.steps if steps is None else steps
     with exhibit.applied() if exhibit else nullcontext():
         try:
-            agent = api.train(base.algorithm, base.env, steps, seed, backend="numpy", on_row=rows.append, **settings)
+            agent = api.train(base.algorithm, base.env, steps, seed, backend="numpy", preset={}, on_row=rows.append, **settings)
             result = {"return": float(api.evaluate(agent, base.test or base.env, EPISODES, seed=1_000).mean())}
         except TrainingError as error:
             result = {"stopped": str(error)}
