@@ -45,9 +45,11 @@ def test_results_and_tuning_share_no_seed(env, seeds, tuning, message):
 @pytest.mark.parametrize("algorithm, env", RECORDED)
 def test_committed_results_are_the_presets(algorithm, env):
     """On ten seeds or more, none of them tuned on, with the settings of the preset as it is; of games there are other results."""
-    tuned = set(seeds_from(tuning_seeds(algorithm, env)))
-    expected = asdict(configure(algorithms.find(algorithm).config_class, algorithm, find_preset(algorithm, env)[0]))
-    paths = [path for path in (RESULTS / "returns" / f"{algorithm}-{env}{x}.json" for x in ("", "-numba")) if path.exists()]
+    env, _, name = env.partition(":")
+    tuned = set(seeds_from(tuning_seeds(algorithm, env, name or None)))
+    expected = asdict(configure(algorithms.find(algorithm).config_class, algorithm, find_preset(algorithm, env, name or None)[0]))
+    file = f"{algorithm}-{env}" + (f"-{name}" if name else "")
+    paths = [path for path in (RESULTS / "returns" / f"{file}{x}.json" for x in ("", "-numba")) if path.exists()]
     assert paths or env in GAMES
     for path in paths:
         result = json.loads(path.read_text())

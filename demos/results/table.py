@@ -48,6 +48,7 @@ ROWS = {
     "ppo-HalfCheetah-v5": ("deterministic", 2_500, "median"),
     "ppo-CarRacing-v3": ("deterministic", 850, "median"),
     "ddpg-Pendulum-v1": ("deterministic", -170, "worst"),
+    "ddpg-Pendulum-v1-fast": ("deterministic", -170, "worst"),
     "td3-Pendulum-v1": ("deterministic", -170, "worst"),
     "sac-Pendulum-v1": ("deterministic", -170, "worst"),
     "ddpg-InvertedPendulum-v5": ("deterministic", 950, "worst"),
@@ -76,8 +77,12 @@ def returned():
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        variant = name.removeprefix(f"{result['algorithm']}-{result['env']}").lstrip("-")
-        yield result, policy, bar, np.array([run[policy]["mean"] for run in result["seeds"].values()]), variant
+        yield result, policy, bar, np.array([run[policy]["mean"] for run in result["seeds"].values()]), variant_of(name, result)
+
+
+def variant_of(name, result):
+    """The preset's name in that of a file, or ""."""
+    return name.removeprefix(f"{result['algorithm']}-{result['env']}").removesuffix("-numba").lstrip("-")
 
 
 def reached():
@@ -138,8 +143,9 @@ def tried_table():
             means = np.array([run["deterministic"]["mean"] for run in entry["seeds"].values()])
             if len(means) == 1:
                 continue
-            what = setting if setting == "the preset" else f"`{setting}`"
-            rows.append((np.median(means), f"| {result['algorithm']} | {result['env']} | {result['backend']} | {what} | "
+            what, variant = setting if setting == "the preset" else f"`{setting}`", variant_of(path.stem, result)
+            algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
+            rows.append((np.median(means), f"| {algorithm} | {result['env']} | {result['backend']} | {what} | "
                          f"{spelt(entry['seeds'])} | **{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} |"))
         lines += [line for _, line in sorted(rows, reverse=True)]
     return "\n".join(lines)

@@ -43,6 +43,7 @@ class Contestant:
     """An algorithm of a library on an environment.
 
     options   ours: hyperparameters that differ from the preset's
+    preset    ours: name of an additional preset
     vector    ours: what steps the environments, as `scratchac.train` takes it
     empty     ours: whether a process finds none of Numba's compiled code on disk
     """
@@ -51,6 +52,7 @@ class Contestant:
     algorithm: str
     env: str
     options: dict[str, Any] = field(default_factory=dict)
+    preset: str | None = None
     vector: str = "sync"
     empty: bool = False
 
@@ -58,16 +60,17 @@ class Contestant:
     def title(self) -> str:
         """What stands in the table."""
         library, threshold = zoo.TITLES.get(self.library, self.library), THRESHOLDS[self.env]
+        preset = f" --preset {self.preset}" if self.preset else ""
         vector = "" if self.vector == "sync" else f" --vector {self.vector}"
         empty = ", nothing compiled before" if self.empty else ""
-        return f"{self.env}, {threshold}: {library}, {self.algorithm}{vector}{empty}"
+        return f"{self.env}, {threshold}: {library}, {self.algorithm}{preset}{vector}{empty}"
 
 
 # The fastest preset on each environment.
 OURS = [
     Contestant("scratchac", "ppo", "CartPole-v1", vector="auto"),
     Contestant("scratchac", "a2c", "LunarLander-v3"),
-    Contestant("scratchac", "ddpg", "Pendulum-v1", vector="auto"),
+    Contestant("scratchac", "ddpg", "Pendulum-v1", preset="fast", vector="auto"),
     Contestant("scratchac", "ppo", "InvertedPendulum-v5"),
 ]
 
@@ -202,7 +205,7 @@ def train(one, seed):
     from scratchac.experiments.presets import find_preset
 
     agent_class = algorithms.find(one.algorithm)
-    tuned, env_args = find_preset(one.algorithm, one.env)
+    tuned, env_args = find_preset(one.algorithm, one.env, one.preset)
     config = configure(agent_class.config_class, one.algorithm, tuned | one.options)
     watch = Watch(one.env, config.steps, THRESHOLDS[one.env])
     with session.backend(None):
