@@ -60,7 +60,8 @@ BASES: dict[str, Base] = {
     "ppo": Base("ppo", CART, CART, 50_000, {
         "rollout": 32, "epochs": 20, "batch_size": 256, "gamma": 0.98, "lam": 0.8, "clip": "linear:0.2:0", "lr": "linear:1e-3:0"},
         seconds=4),
-    "ppo-pendulum": Base("ppo", PENDULUM, PENDULUM, 50_000, {"gamma": 0.9, "lr": "linear:1e-3:0", "scale_rewards": True}, seconds=6),
+    "ppo-pendulum": Base("ppo", PENDULUM, PENDULUM, 50_000, {"gamma": 0.9, "lr": "linear:1e-3:0", "scale_rewards": True},
+                         seconds=6),
     "ppo-match": Base("ppo", worlds.Match, MATCH, 20_000, SMALL | {"lr": 3e-3}, seconds=3),
     "sac": Base("sac", PENDULUM, PENDULUM, 5_000, SOFT, seconds=12),
     "sac-inside": Base("sac", worlds.Inside, INSIDE, 3_000, LITTLE | {"alpha_lr": 3e-3}, seconds=4),
