@@ -274,7 +274,7 @@ def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: 
 
 
 def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, Any] | None = None,
-               preset: str | None = None, **hyperparameters: Any) -> Agent:
+               preset: str | dict[str, Any] | None = None, **hyperparameters: Any) -> Agent:
     """An untrained agent for an environment (id, callable or object), with the preset and hyperparameters that `train` would use.
 
     Raises UserError as `train` does.
