@@ -121,6 +121,18 @@ def test_steps_in_one_call_are_those_of_the_loop(case, terminal, dtype, near_the
         assert_same(other[0].state(), theirs[0].state())
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_a_short_training(case, terminal, near_the_goal, long_calls):
+    """Bits and metrics once more, in so few steps that it is quick where nothing is compiled."""
+    env = WORLDS[case.startswith("discrete"), terminal]
+    options = {"hidden": (3,), "batch_size": 3, "learning_starts": 4, "buffer_size": 17, "steps": 30, "limit": 12}
+    ours, theirs = (trained(case, way, env, **options) for way in ("rollouts", "loop"))
+    assert_same(ours[0].state(), theirs[0].state())
+    assert_same(ours[1].state(), theirs[1].state())
+    assert totals(ours[2]) == pytest.approx(totals(theirs[2]), rel=1e-9)
+
+
 @pytest.mark.parametrize("case", ["sac", "discrete-sac", "td3, noise on a schedule"])
 def test_calls_longer_than_the_buffer(case, long_calls):
     ours, theirs = (trained(case, way, limit=200, buffer_size=40, steps=300) for way in ("rollouts", "loop"))
