@@ -85,6 +85,11 @@ def variant_of(name, result):
     return name.removeprefix(f"{result['algorithm']}-{result['env']}").removesuffix("-numba").lstrip("-")
 
 
+def titled(result, variant):
+    """The algorithm, with the preset's name if it has one."""
+    return result["algorithm"] + (f" ({variant})" if variant else "")
+
+
 def reached():
     """What `scratchac presets` says that each preset has reached: {algorithm: {environment: [a dict for each backend]}}."""
     found = {}
@@ -111,7 +116,7 @@ def returns_table():
                "worst", "best", "bar", "above it", "minutes"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for result, policy, (bar, of), means, variant in returned():
-        algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
+        algorithm = titled(result, variant)
         env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
                                          for name, value in result.get("env_args", {}).items())])
         middle, above = "", "" if bar is None else f"{(means >= bar).sum()} of {len(means)}"
@@ -143,8 +148,7 @@ def tried_table():
             means = np.array([run["deterministic"]["mean"] for run in entry["seeds"].values()])
             if len(means) == 1:
                 continue
-            what, variant = setting if setting == "the preset" else f"`{setting}`", variant_of(path.stem, result)
-            algorithm = result["algorithm"] + (f" ({variant})" if variant else "")
+            what, algorithm = setting if setting == "the preset" else f"`{setting}`", titled(result, variant_of(path.stem, result))
             rows.append((np.median(means), f"| {algorithm} | {result['env']} | {result['backend']} | {what} | "
                          f"{spelt(entry['seeds'])} | **{np.median(means):.0f}** | {means.min():.0f} … {means.max():.0f} |"))
         lines += [line for _, line in sorted(rows, reverse=True)]
