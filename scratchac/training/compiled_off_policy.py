@@ -221,11 +221,10 @@ class Deterministic(Compiled):
         """What `deterministic_update` takes as settings at that step; the update is counted."""
         agent = self.agent
         h = agent.schedules(step / agent.config.steps)
-        scale, clip = (h.target_noise, h.target_noise_clip) if self.twin else (0.0, 0.0)
-        trains_actor = True
+        scale, clip, trains_actor = 0.0, 0.0, True
         if self.twin:
             agent.updates += 1
-            trains_actor = bool(agent.updates[0] % agent.config.delay == 0)
+            scale, clip, trains_actor = h.target_noise, h.target_noise_clip, bool(agent.updates[0] % agent.config.delay == 0)
         return (h.gamma, h.tau, scale, clip, trains_actor, rates(agent.actor_optimiser, h.actor_lr) if trains_actor else NO_STEP,
                 rates(agent.critic_optimiser, h.critic_lr))
 
