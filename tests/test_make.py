@@ -126,7 +126,7 @@ def test_gymnasiums_own_environments_have_the_command_that_installs_them(monkeyp
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "Box2D", None)                         # as if it were not installed
     for env, name in (("LunarLander-v3", "LunarLander-v3"), (lambda: gym.make("LunarLander-v3"), "<lambda>")):
-        with pytest.raises(UserError, match=rf"^{name} needs a package that is missing: pip install 'gymnasium\[box2d\]>=1.4'$"):
+        with pytest.raises(UserError, match=rf"^{name} needs a package that is missing: pip install 'gymnasium\[box2d\]>=1.3'$"):
             make(env)
 
 

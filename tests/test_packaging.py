@@ -100,3 +100,14 @@ def test_a_wheel_has_every_file_and_nothing_else(tmp_path):
     kept = {name for name in tracked if name.startswith(("scratchac/", "kernels/"))}
     assert names == kept - {"kernels/README.md"}
     assert page.endswith(PAGE)
+
+
+def test_what_a_message_tells_to_install_is_an_extra():
+    """With the lowest version that setup.cfg allows: a newer one may keep another extra from being installed."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    allowed = {line.replace(" ", "") for extra in settings["options.extras_require"].values() for line in extra.splitlines()}
+    code = "\n".join(path.read_text() for path in (ROOT / "scratchac").rglob("*.py"))
+    commands = re.findall(r"pip install ((?:'[\w\[\]>=.-]+' ?)+)", code)
+    pinned = {word for command in commands for word in re.findall(r"'(.+?)'", command) if ">=" in word}
+    assert len(pinned) > 10 and pinned <= allowed

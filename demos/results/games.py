@@ -2,9 +2,9 @@
 
     python demos/results/games.py ppo tictactoe_v3 --seeds 0-2
 
-adds to demos/results/games.json, one entry per seed, as they come; seeds already there are not run again. $SCRATCHAC_BACKEND says
-who computes. The last policy plays 1,000 games against random moves and, where that can be computed, 1,000 against perfect ones,
-each with its most likely actions and with sampled ones, and begins every other game.
+adds to demos/results/games.json, one entry per seed, as they come; seeds already there are not run again. With --set NAME=VALUE they
+are an entry of their own. $SCRATCHAC_BACKEND says who computes. The last policy plays 1,000 games against random moves and, where that
+can be computed, 1,000 against perfect ones, each with its most likely actions and with sampled ones, and begins every other game.
 """
 
 import argparse
@@ -43,7 +43,8 @@ def main():
     parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
     given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
-    backend, name = os.environ.get("SCRATCHAC_BACKEND", "auto"), f"{options.algorithm}-{options.env}"
+    backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
+    name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
     for seed in options.seeds:
         if str(seed) in so_far(options.file, name)[name]["seeds"]:
             continue
@@ -53,7 +54,7 @@ def main():
                   for opponent, play in OPPONENTS[options.env].items()}
         everything = so_far(options.file, name)                             # again: other seeds may have come meanwhile
         everything[name] |= {
-            "algorithm": options.algorithm, "env": options.env, "steps": agent.config.steps, "games": GAMES_PLAYED,
+            "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps, "games": GAMES_PLAYED,
             "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
             "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
         everything[name]["seeds"][str(seed)] = scores

@@ -29,7 +29,7 @@ from scratchac.errors import UserError, frames, one_line, unknown
 from scratchac.messages import tell
 
 # a word of Gymnasium's message about a package that its own environments miss → the command that installs it
-INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.4'", "mujoco": "pip install 'gymnasium[mujoco]>=1.4'"}
+INSTALL = {"box2d": "pip install 'gymnasium[box2d]>=1.3'", "mujoco": "pip install 'gymnasium[mujoco]>=1.3'"}
 
 # names of parameters beside which the arguments of an environment are passed
 TAKEN = {"self", "step_timeout", "env", "n", "seed", "vector", "randomise", "training", "number", "world", "known", "agent",
