@@ -89,3 +89,26 @@ def test_tables_of_what_is_solved_and_of_growth(tmp_path):
     (tmp_path / "growth.json").write_text(json.dumps(growth))
     made = script["file_tables"]("growth.json")
     assert "| 8-8 | 10.0 | 25.0 (2.5×) |" in made and "| 10 | 430 |" in made
+
+
+def test_results_beside_those_of_other_libraries(tmp_path):
+    """Ours with Numba where there are any, theirs by library; what a peer reached with our settings is no row."""
+    pytest.importorskip("scipy")
+    script = runpy.run_path(str(RESULTS / "table.py"))
+    script["beside"].__globals__["HERE"] = tmp_path
+    for folder in "returns", "peers":
+        (tmp_path / folder).mkdir()
+    common = {"algorithm": "a2c", "env": "CartPole-v1", "steps": 9_000}
+    for ending, means in ("", (100, 200)), ("-numba", (400, 500, 480)):
+        seeds = {str(seed): {"deterministic": {"mean": mean}} for seed, mean in enumerate(means)}
+        (tmp_path / "returns" / f"a2c-CartPole-v1{ending}.json").write_text(json.dumps(common | {"seeds": seeds}))
+    (tmp_path / "returns" / "a2c-Acrobot-v1.json").write_text(json.dumps(common | {"env": "Acrobot-v1", "seeds": seeds}))
+    theirs = common | {"library": "stable_baselines3", "random": 22.0, "seeds": {"0": {"mean": 490}, "1": {"mean": 300}}}
+    for ending in "", "-as-ours":
+        (tmp_path / "peers" / f"stable_baselines3-a2c-CartPole-v1{ending}.json").write_text(json.dumps(theirs))
+    (row,) = script["beside"]()
+    assert (row.env, row.steps, row.bar, row.random) == ("CartPole-v1", 9_000, 475, 22.0)
+    assert row.ours.tolist() == [400, 500, 480]
+    assert {library: means.tolist() for library, means in row.theirs.items()} == {"Stable-Baselines3": [490, 300]}
+    line = script["beside_table"]().splitlines()[2]
+    assert line.startswith("| a2c | CartPole-v1 | 9,000 | **480** | 400 | 3 | Stable-Baselines3 | **395** | 300 | 2 | 0.67 (")

@@ -2,9 +2,10 @@
 
     python demos/results/games.py ppo tictactoe_v3 --seeds 0-2
 
-adds to demos/results/games.json, one entry per seed, as they come; seeds already there are not run again. With --set NAME=VALUE they
-are an entry of their own. $SCRATCHAC_BACKEND says who computes. The last policy plays 1,000 games against random moves and, where that
-can be computed, 1,000 against perfect ones, each with its most likely actions and with sampled ones, and begins every other game.
+adds to demos/results/games.json, one entry per seed, as they come; seeds already there are not run again. With --set NAME=VALUE
+they are an entry of their own. $SCRATCHAC_BACKEND says who computes. The last policy plays 1,000 games against random moves and,
+where that can be computed, 1,000 against perfect ones, each with its most likely actions and with sampled ones, and begins every
+other game.
 """
 
 import argparse
@@ -54,8 +55,8 @@ def main():
                   for opponent, play in OPPONENTS[options.env].items()}
         everything = so_far(options.file, name)                             # again: other seeds may have come meanwhile
         everything[name] |= {
-            "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps, "games": GAMES_PLAYED,
-            "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
+            "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps,
+            "games": GAMES_PLAYED, "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
             "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
         everything[name]["seeds"][str(seed)] = scores
         options.file.write_text(json.dumps(everything, indent=1) + "\n")

@@ -1,68 +1,131 @@
-"""The same training with Stable-Baselines3, for a figure that should be seen side by side with ours.
+"""The same environments with Stable-Baselines3 and SBX, whose results should be seen beside ours.
 
-    pip install -e '.[peers,mujoco]' && python demos/results/peer.py td3 Hopper-v5 --seeds 3-5
+    pip install -e '.[box2d,mujoco,numba,peers]'
+    python demos/results/peer.py sbx ppo CartPole-v1 --seeds 0-4
 
-takes the sizes, rates and steps of the project's preset and writes demos/results/peers/td3-Hopper-v5.json, one entry per seed: the
-last policy, deterministic, 100 episodes, episode i seeded with i, as demos/results/run.py has it. For ddpg and td3.
+trains for as many steps as the project's preset, at the hyperparameters that RL Baselines3 Zoo has tuned, and writes
+demos/results/peers/sbx-ppo-CartPole-v1.json, seed by seed as they come. As in run.py, the policy is the last one, deterministic,
+over 100 episodes, episode i seeded with i. A seed that is there already is not run again.
+
+    python demos/results/peer.py stable_baselines3 td3 Hopper-v5 --as-ours --seeds 3-5
+
+takes the sizes and rates of the project's preset instead, where a figure of ours is in doubt. For ddpg and td3.
 """
 
 import argparse
 import json
+import time
 from importlib.metadata import version
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
-import torch
-from stable_baselines3 import DDPG, TD3
-from stable_baselines3.common.noise import NormalActionNoise
 
 import scratchac
+from scratchac.bench import zoo
+from scratchac.environments.make import make
+from scratchac.experiments.presets import find_preset
 from scratchac.tools.flags import seeds_from
 
 FOLDER = Path(__file__).parent / "peers"
+EPISODES = 100
 
-
-def episode(model, env, seed):
-    obs, _ = env.reset(seed=seed)
-    total, over = 0.0, False
-    while not over:
-        obs, reward, term, trunc, _ = env.step(model.predict(obs, deterministic=True)[0])
-        total, over = total + reward, term or trunc
-    return total
+# The zoo's for the rows that scratchac/bench/zoo.py does not time. Its MuJoCo environments are version 4. What it does not set has
+# the libraries' default.
+SETTINGS = zoo.SETTINGS | {
+    ("a2c", "Acrobot-v1"): {"normalize": True, "n_envs": 16, "ent_coef": 0.0},
+    ("a2c", "Pendulum-v1"): {
+        "normalize": True, "n_envs": 8, "ent_coef": 0.0, "max_grad_norm": 0.5, "n_steps": 8, "gae_lambda": 0.9,
+        "vf_coef": 0.4, "gamma": 0.9, "use_rms_prop": True, "normalize_advantage": False, "learning_rate": "lin_7e-4",
+        "use_sde": True, "policy_kwargs": {"log_std_init": -2, "ortho_init": False}},
+    ("ppo", "Pendulum-v1"): {
+        "n_envs": 4, "n_steps": 1024, "gae_lambda": 0.95, "gamma": 0.9, "n_epochs": 10, "ent_coef": 0.0,
+        "learning_rate": 1e-3, "clip_range": 0.2, "use_sde": True, "sde_sample_freq": 4},
+    ("ddpg", "MountainCarContinuous-v0"): {
+        "noise_type": "ornstein-uhlenbeck", "noise_std": 0.5, "gradient_steps": 1, "train_freq": 1,
+        "learning_rate": 1e-3, "batch_size": 256, "policy_kwargs": {"net_arch": [400, 300]}},
+    ("sac", "LunarLander-v3"): {
+        "batch_size": 256, "learning_rate": "lin_7.3e-4", "buffer_size": 1_000_000, "ent_coef": "auto", "gamma": 0.99,
+        "tau": 0.01, "train_freq": 1, "gradient_steps": 1, "learning_starts": 10_000, "policy_kwargs": {"net_arch": [400, 300]}},
+    ("sac", "HalfCheetah-v5"): {"learning_starts": 10_000},
+    **{("td3", env): {
+        "learning_starts": 10_000, "noise_type": "normal", "noise_std": 0.1, "train_freq": 1, "gradient_steps": 1,
+        "learning_rate": 1e-3, "batch_size": 256, "policy_kwargs": {"net_arch": [400, 300]}}
+       for env in ("HalfCheetah-v5", "Hopper-v5")},
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("algorithm", choices=["ddpg", "td3"])
+    parser.add_argument("library", choices=list(zoo.TITLES))
+    parser.add_argument("algorithm", choices=sorted({algorithm for algorithm, _ in SETTINGS} - {"dqn"}))
     parser.add_argument("env")
-    parser.add_argument("--seeds", type=seeds_from, default=range(3), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
+    parser.add_argument("--as-ours", action="store_true", help="the settings of the project's preset, for ddpg and td3")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     config = scratchac.make_agent(options.algorithm, options.env).config
-    if config.actor_lr != config.critic_lr or config.noise != "gaussian":
-        parser.error("Stable-Baselines3 has one learning rate for both networks, and this compares Gaussian noise")
-    path = FOLDER / f"{options.algorithm}-{options.env}.json"
-    result = json.loads(path.read_text()) if path.exists() else {"seeds": {}}
+    if not zoo.has(options.library, options.algorithm):
+        parser.error(f"{options.library} is not installed, or has no {options.algorithm}")
+    settings = as_ours(config, parser) if options.as_ours else SETTINGS.get((options.algorithm, options.env))
+    if settings is None:
+        parser.error(f"there are no tuned settings of {options.algorithm} on {options.env} here")
+    settings = settings | {"n_timesteps": config.steps, "threads": 1}
+    ending = "-as-ours" if options.as_ours else ""
+    path = FOLDER / f"{options.library}-{options.algorithm}-{options.env}{ending}.json"
     for seed in options.seeds:
-        if str(seed) in result["seeds"]:
-            continue
-        env = gym.make(options.env)
-        size = env.action_space.shape[0]
-        noise = NormalActionNoise(np.zeros(size), np.full(size, config.noise_scale))
-        model = {"ddpg": DDPG, "td3": TD3}[options.algorithm](
-            "MlpPolicy", env, learning_rate=config.actor_lr, batch_size=config.batch_size, buffer_size=config.buffer_size,
-            learning_starts=config.learning_starts, train_freq=config.train_every, gradient_steps=config.gradient_steps,
-            gamma=config.gamma, tau=config.tau, action_noise=noise, policy_kwargs={"net_arch": list(config.hidden)}, seed=seed,
-            device="cpu")
-        model.learn(config.steps)
-        returns = np.array([episode(model, gym.make(options.env), i) for i in range(100)])
-        result |= {"algorithm": options.algorithm, "env": options.env, "steps": config.steps,
-                   "versions": {name: version(name) for name in ("stable-baselines3", "torch", "gymnasium")}}
-        result["seeds"][str(seed)] = {"mean": round(float(returns.mean()), 2), "std": round(float(returns.std()), 2)}
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"{path.stem} seed {seed}: {returns.mean():.1f} ± {returns.std():.1f}", flush=True)
+        if str(seed) not in read(path)["seeds"]:
+            record(options, settings, seed, path)
+
+
+def as_ours(config, parser):
+    """The zoo's names for the settings of our preset."""
+    if getattr(config, "noise", None) != "gaussian" or config.actor_lr != config.critic_lr:
+        parser.error("--as-ours is for ddpg and td3 with one learning rate for both networks and Gaussian noise")
+    return {"learning_rate": config.actor_lr, "batch_size": config.batch_size, "buffer_size": config.buffer_size,
+            "learning_starts": config.learning_starts, "train_freq": config.train_every, "gradient_steps": config.gradient_steps,
+            "gamma": config.gamma, "tau": config.tau, "noise_type": "normal", "noise_std": config.noise_scale,
+            "policy_kwargs": {"net_arch": list(config.hidden)}}
+
+
+def record(options, settings, seed, path):
+    """Train with one seed, evaluate the last policy, and add it to the file."""
+    env_args = find_preset(options.algorithm, options.env)[1]
+    started = time.monotonic()
+    model, steps = zoo.build(options.library, options.algorithm, options.env, seed, settings, **env_args)
+    model.learn(steps)
+    minutes = (time.monotonic() - started) / 60
+    returns = scratchac.evaluate(zoo.Policy(model), options.env, EPISODES, **env_args)
+    result = read(path)                                 # again, since another process may have added a seed in the meantime
+    result |= {"library": options.library, "algorithm": options.algorithm, "env": options.env, "env_args": env_args,
+               "steps": steps, "settings": settings, "random": round(random_return(options.env, env_args), 2),
+               "versions": {name: version(name) for name in ("stable-baselines3", "sbx-rl", "torch", "jax", "gymnasium")}}
+    result["seeds"][str(seed)] = {"mean": round(float(returns.mean()), 2), "std": round(float(returns.std()), 2),
+                                  "minutes": round(minutes, 2)}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{path.stem} seed {seed}: {returns.mean():.1f} ± {returns.std():.1f}", flush=True)
+
+
+def random_return(env, env_args):
+    """The mean return of uniformly random actions over as many episodes."""
+    made = make(env, **env_args)
+    made.action_space.seed(0)
+    return float(scratchac.evaluate(AtRandom(made.action_space), env, EPISODES, **env_args).mean())
+
+
+class AtRandom:
+    """A policy of uniformly random actions."""
+
+    def __init__(self, space):
+        self.space = space
+
+    def act(self, obs, explore=False):
+        """An action for each observation."""
+        return np.array([self.space.sample() for _ in obs])
+
+
+def read(path):
+    """What a file of results holds; no seeds if there is none."""
+    return json.loads(path.read_text()) if path.exists() else {"seeds": {}}
 
 
 if __name__ == "__main__":

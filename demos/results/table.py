@@ -1,4 +1,4 @@
-"""Write the tables of the manual and the READMEs from the files in demos/results/: returns/, tried/, anatomy/, games.json,
+"""Write the tables of the manual and the READMEs from the files in demos/results/: returns/, peers/, tried/, anatomy/, games.json,
 pixels.json, hindsight.json, solve-*.json, growth.json, busy.json, bench.json, profile.json, reliability.json, mutants.json,
 matrix.json, versions.json, engines.json and thirdparty.json.
 
@@ -11,12 +11,14 @@ import re
 import sys
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from scratchac.bench import report
+from scratchac.bench.zoo import TITLES
 from scratchac.experiments.presets import presets
-from scratchac.experiments.statistics import bootstrapped, interquartile_mean
+from scratchac.experiments.statistics import bootstrapped, improvement, interquartile_mean
 from scratchac.lab.museum import matrix
 
 HERE = Path(__file__).parent
@@ -38,8 +40,8 @@ ROWS = {
     "a2c-Acrobot-v1": ("deterministic", -100, "worst"),
     "a2c-Pendulum-v1": ("deterministic", -170, "worst"),
     "reinforce-baseline-CartPole-v1": ("deterministic", 475, "worst"),
-    "actor-critic-CartPole-v1": ("stochastic", 475, "median"),
-    "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475, "median"),
+    "actor-critic-CartPole-v1": ("stochastic", 475, "worst"),
+    "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475, "worst"),
     "a3c-CartPole-v1": ("deterministic", 475, "worst"),
     "ppo-CartPole-v1": ("deterministic", 475, "worst"),
     "ppo-LunarLander-v3": ("deterministic", 220, "worst"),
@@ -138,6 +140,44 @@ def spelt(seeds):
     return f"{seeds[0]}-{seeds[-1]}" if whole else ", ".join(map(str, seeds))
 
 
+def beside():
+    """Our results and other libraries' on the same environments, a Row for each algorithm and environment that has both."""
+    # Numba's, which come second, where there are any.
+    ours = {(result["algorithm"], result["env"]): (result["steps"], bar, means)
+            for result, _, (bar, _), means, variant in returned() if not variant}
+    theirs = {}
+    for path in sorted((HERE / "peers").glob("*.json")):
+        result = json.loads(path.read_text())
+        if not path.stem.endswith("-as-ours"):
+            means = np.array([run["mean"] for run in result["seeds"].values()])
+            theirs.setdefault((result["algorithm"], result["env"]), []).append((result, means))
+    return [Row(*key, steps, bar, found[0][0]["random"], means, {TITLES[result["library"]]: x for result, x in found})
+            for key, (steps, bar, means) in ours.items() if (found := theirs.get(key))]
+
+
+class Row(NamedTuple):
+    """One algorithm on one environment: the mean returns of the last policies, one for each seed."""
+
+    algorithm: str
+    env: str
+    steps: int
+    bar: float
+    random: float                   # the mean return of random actions
+    ours: np.ndarray
+    theirs: dict[str, np.ndarray]   # by the library's title
+
+
+def beside_table():
+    lines = ["| algorithm | environment | steps | ours: median | worst | seeds | | median | worst | seeds | ours returns more |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for row in beside():
+        for library, x in row.theirs.items():
+            ours, theirs = (f"**{np.median(means):.0f}** | {means.min():.0f} | {len(means)}" for means in (row.ours, x))
+            lines.append(f"| {row.algorithm} | {row.env} | {row.steps:,} | {ours} | {library} | {theirs} | "
+                         "{:.2f} ({:.2f} … {:.2f}) |".format(*improvement(row.ours, x)))
+    return "\n".join(lines)
+
+
 def tried_table():
     """Each setting that was tried with several seeds on the way to a preset; the best median comes first."""
     lines = ["| algorithm | environment | backend | in place of the preset's | seeds | median | range over seeds |",
@@ -206,7 +246,8 @@ def games_table():
             for side, bar in zip(("first", "second"), bars, strict=True):
                 greedy, sampled = (np.array([100 * sum(seed[opponent][policy][side][x] for x in outcomes) for seed in seeds])
                                    for policy in ("deterministic", "stochastic"))
-                lines.append(f"| {result['algorithm']} | {game} | {result['steps']:,} | {len(seeds)} | {opponent} | "
+                algorithm = result["algorithm"] + "".join(f", `{word}`" for word in result.get("set", ()))
+                lines.append(f"| {algorithm} | {game} | {result['steps']:,} | {len(seeds)} | {opponent} | "
                              f"{'yes' if side == 'first' else 'no'} | {counted} | **{np.median(greedy):.1f}%** | "
                              f"{greedy.min():.1f} … {greedy.max():.1f} | {np.median(sampled):.1f}% | ≥ {bar}% |")
     return "\n".join(lines)
@@ -451,7 +492,8 @@ def short(table, keys, columns):
 def filled(text):
     tables = {"engines": "\n\n".join(engines_tables()), "engine-speed": engine_speed_table(),
               "tried": tried_table(), "anatomy": "\n\n".join(anatomy_tables()), "reliability": "\n\n".join(reliability_tables()),
-              "returns": returns_table(), "games": games_table(), "pixels": pixels_table(), "hindsight": hindsight_table(),
+              "returns": returns_table(), "beside": beside_table(), "games": games_table(), "pixels": pixels_table(),
+              "hindsight": hindsight_table(),
               "solve": solve_table(), "growth": file_tables("growth.json"), "busy": file_tables("busy.json"),
               "speed": "\n\n".join(speed_tables()), "kernels": kernels_table(), "profile": profile_table(),
               "mutants": mutants_table(), "matrix": matrix_table(), "versions": versions_table(), "thirdparty": thirdparty_table()}

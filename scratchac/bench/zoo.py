@@ -1,10 +1,12 @@
-"""Trainings with Stable-Baselines3 and SBX at the hyperparameters that RL Baselines3 Zoo has tuned, for scratchac/bench/solve.py.
+"""Trainings with Stable-Baselines3 and SBX at the hyperparameters that RL Baselines3 Zoo has tuned, for scratchac/bench/solve.py
+and demos/results/peer.py.
 
 The values are those of the files hyperparams/{a2c,ddpg,dqn,ppo,sac,td3}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo),
 with its names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same.
 """
 
 import contextlib
+import copy
 import importlib
 import importlib.util
 
@@ -57,27 +59,42 @@ def scheduled(value):
     return lambda remaining: first * remaining
 
 
-def train(library, algorithm, env, seed, watch):
-    """Train until `watch(steps, agent)` says that the environment is solved, or to the end of the budget."""
-    from stable_baselines3.common.callbacks import BaseCallback
+def build(library, algorithm, env, seed, settings, **env_args):
+    """(model, environment steps) of a training with one of the libraries, at settings with the zoo's names.
+
+    Besides what the classes themselves take these are `threads` of PyTorch, `n_timesteps`, `n_envs`, `normalize` (observations and
+    rewards), and `noise_std` with `noise_type`, "normal" or "ornstein-uhlenbeck".
+    """
     from stable_baselines3.common.env_util import make_vec_env
 
-    settings = {name: scheduled(value) for name, value in SETTINGS[algorithm, env].items()}
-    threads, budget, n = settings.pop("threads"), settings.pop("n_timesteps"), settings.pop("n_envs", 1)
+    settings = {name: scheduled(value) for name, value in copy.deepcopy(settings).items()}     # a class adds to its policy_kwargs
+    threads, budget, n = settings.pop("threads", None), settings.pop("n_timesteps"), settings.pop("n_envs", 1)
     if library == "stable_baselines3":
         import torch
 
         settings["device"] = "cpu"
         if threads:
             torch.set_num_threads(threads)
-    envs = make_vec_env(env, n_envs=n, seed=seed)
-    if settings.pop("noise_type", None) == "normal":
-        from stable_baselines3.common.noise import NormalActionNoise
+    envs = make_vec_env(env, n_envs=n, seed=seed, env_kwargs=env_args)
+    if settings.pop("normalize", False):
+        from stable_baselines3.common.vec_env import VecNormalize
 
+        envs = VecNormalize(envs, **{"gamma": settings["gamma"]} if "gamma" in settings else {})
+    if noise := settings.pop("noise_type", None):
+        from stable_baselines3.common import noise as noises
+
+        cls = {"normal": noises.NormalActionNoise, "ornstein-uhlenbeck": noises.OrnsteinUhlenbeckActionNoise}[noise]
         size = envs.action_space.shape
-        settings["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, settings.pop("noise_std")))
+        settings["action_noise"] = cls(np.zeros(size), np.full(size, settings.pop("noise_std")))
     cls = getattr(importlib.import_module(library), algorithm.upper())
-    model = cls("MlpPolicy", envs, seed=seed, **settings)
+    return cls("MlpPolicy", envs, seed=seed, **settings), budget
+
+
+def train(library, algorithm, env, seed, watch):
+    """Train until `watch(steps, agent)` says that the environment is solved, or to the end of the budget."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    model, budget = build(library, algorithm, env, seed, SETTINGS[algorithm, env])
 
     class Solved(Exception):
         """Ends a training between two updates, where the libraries ask no callback."""
@@ -104,7 +121,10 @@ class Policy:
 
     def __init__(self, model):
         self.model = model
+        self.normaliser = model.get_vec_normalize_env()
 
     def act(self, obs, explore=False):
         """The actions for several observations, deterministic unless `explore`."""
+        if self.normaliser is not None:
+            obs = self.normaliser.normalize_obs(obs)
         return self.model.predict(obs, deterministic=not explore)[0]
