@@ -32,6 +32,6 @@ for label, (colour, dashes) in LOOKS.items():
     print(f"{label}, {len(returns)} seeds, the mean over all worlds, seed by seed: {every}")
 for ax in axes:
     ax.axvline(-10, color="grey", ls=":", lw=1)
-    ax.set(xlabel="gravity (usual: −10)", ylim=(-200, 310))
+    ax.set(xlabel="gravity (usual: −10)", ylim=(-300, 310))
 axes[0].set_ylabel("return, mean and range of seeds")
 save(fig, "08_domain_randomisation")
