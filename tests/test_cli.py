@@ -23,18 +23,22 @@ def run(tmp_path, monkeypatch, capsys):
     return "run"
 
 
-@pytest.mark.slow
-def test_help_is_quick():
-    """The best of three takes less than half a second of processor time, which does not depend on the load of the machine."""
+def processor_time(*words):
+    """The least seconds that one of three processes of Python takes on a processor; the load of the machine hardly changes them."""
     resource = pytest.importorskip("resource", reason="Windows has none")
     times = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([sys.executable, "-m", "scratchac", "--help"], capture_output=True, text=True)
+        subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert done.returncode == 0 and "gradcheck" in done.stdout
-    assert min(times) < 0.5
+    return min(times)
+
+
+@pytest.mark.slow
+def test_help_is_quick():
+    """It takes less than three times as long as importing NumPy, on any processor: matplotlib, for one, does not fit in."""
+    assert processor_time("-m", "scratchac", "--help") < 3 * processor_time("-c", "import numpy")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "watch", "export", "play", "gradcheck",
