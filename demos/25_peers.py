@@ -12,7 +12,7 @@
 # %%
 import numpy as np
 from common import figure, save
-from results.table import beside
+from results.returned import beside
 
 from scratchac.experiments.plots import COLOURS
 from scratchac.experiments.statistics import improvement, profile

@@ -14,12 +14,12 @@ and, at the end, the scales of the two normalisers. Only the presets' tuning see
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from run import given_by, read, require_honest
+from files import given_by, read, write
+from run import require_honest
 
 import kernels
 import scratchac
@@ -40,15 +40,14 @@ def main():
     parser.add_argument("--name", required=True, help="name of the file")
     options = parser.parse_args(namespace=argparse.Namespace(algorithm="a2c", env=ENV, preset=None, tuning=True))
     require_honest(options)
-    given = given_by(options)
+    given = given_by(options.set)
     path = FOLDER / f"{options.name}.json"
     for seed in options.seeds:
         with kernels.using(options.backend):
             run = dissect(seed, given)
-        result = read(path) or {"set": options.set, "backend": options.backend, "seeds": {}}
+        result = read(path, set=options.set, backend=options.backend, seeds={})
         result["seeds"][str(seed)] = run
-        FOLDER.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        write(path, result)
         print(f"{options.name} seed {seed}: {[part['deterministic']['return'] for part in run['parts']]}", flush=True)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+from files import read, write
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
 from scratchac.environments.pool import PoolEnv
@@ -182,7 +183,7 @@ def main():
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
-    kept = json.loads(options.file.read_text()) if options.file.exists() else {}
+    kept = read(options.file)
     if options.returns:
         for env in options.only:
             for policy, episodes in POLICIES[env].items():
@@ -197,7 +198,7 @@ def main():
     if options.speed:
         kept["speed"] = speeds(options.seconds, options.turns)
     kept["versions"] = {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "gymnasium", "mujoco", "envpool")}}
-    options.file.write_text(json.dumps(kept, indent=1) + "\n")
+    write(options.file, kept)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,19 @@ other game.
 """
 
 import argparse
-import json
 import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from files import given_by, read, write
 from perfect import perfectly
 
 import kernels
 import scratchac
 from scratchac.environments.games import GAMES, Game, at_random
-from scratchac.tools.flags import seeds_from, value_of
+from scratchac.tools.flags import seeds_from
 
 FILE = Path(__file__).parent / "games.json"
 GAMES_PLAYED = 1_000
@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
     parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
-    given = {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
+    given = given_by(options.set)
     backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
     name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
     for seed in options.seeds:
@@ -59,12 +59,12 @@ def main():
             "games": GAMES_PLAYED, "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
             "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
         everything[name]["seeds"][str(seed)] = scores
-        options.file.write_text(json.dumps(everything, indent=1) + "\n")
+        write(options.file, everything)
         print(f"{name} seed {seed}: {scores}", flush=True)
 
 
 def so_far(file, name):
-    everything = json.loads(file.read_text()) if file.exists() else {}
+    everything = read(file)
     everything.setdefault(name, {"seeds": {}})
     return everything
 

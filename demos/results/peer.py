@@ -13,12 +13,12 @@ takes the sizes and rates of the project's preset instead, where a figure of our
 """
 
 import argparse
-import json
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from files import read, write
 
 import scratchac
 from scratchac.bench import zoo
@@ -72,7 +72,7 @@ def main():
     ending = "-as-ours" if options.as_ours else ""
     path = FOLDER / f"{options.library}-{options.algorithm}-{options.env}{ending}.json"
     for seed in options.seeds:
-        if str(seed) not in read(path)["seeds"]:
+        if str(seed) not in read(path, seeds={})["seeds"]:
             record(options, settings, seed, path)
 
 
@@ -94,14 +94,13 @@ def record(options, settings, seed, path):
     model.learn(steps)
     minutes = (time.monotonic() - started) / 60
     returns = scratchac.evaluate(zoo.Policy(model), options.env, EPISODES, **env_args)
-    result = read(path)                                 # again, since another process may have added a seed in the meantime
+    result = read(path, seeds={})                          # again, since another process may have added a seed in the meantime
     result |= {"library": options.library, "algorithm": options.algorithm, "env": options.env, "env_args": env_args,
                "steps": steps, "settings": settings, "random": round(random_return(options.env, env_args), 2),
                "versions": {name: version(name) for name in ("stable-baselines3", "sbx-rl", "torch", "jax", "gymnasium")}}
     result["seeds"][str(seed)] = {"mean": round(float(returns.mean()), 2), "std": round(float(returns.std()), 2),
                                   "minutes": round(minutes, 2)}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write(path, result)
     print(f"{path.stem} seed {seed}: {returns.mean():.1f} ± {returns.std():.1f}", flush=True)
 
 
@@ -121,11 +120,6 @@ class AtRandom:
     def act(self, obs, explore=False):
         """An action for each observation."""
         return np.array([self.space.sample() for _ in obs])
-
-
-def read(path):
-    """What a file of results holds; no seeds if there is none."""
-    return json.loads(path.read_text()) if path.exists() else {"seeds": {}}
 
 
 if __name__ == "__main__":

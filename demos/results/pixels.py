@@ -7,7 +7,6 @@
 frames as in the preset. The best constant action is the best of a grid on these very tracks, which flatters it.
 """
 
-import json
 import platform
 import sys
 from itertools import product
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+from files import read, write
 
 import scratchac
 from scratchac.environments.make import make
@@ -58,15 +58,15 @@ def baselines():
     result = {"env": ENV, "episodes": EPISODES, "repeat": repeat, "random": rounded(random_returns(repeat)),
               "constant": {"action": best, **grid[best]}, "constants_tried": len(grid),
               "still": rounded(constant_returns((0.0, 0.0, 0.0)))}
-    (FOLDER / "pixels.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    write(FOLDER / "pixels.json", result)
+    print(result)
 
 
 def evaluation(path):
     run, agent = Run.open(path), scratchac.load(path)
     config, metrics = run.config, run.metrics()
     file = FOLDER / "returns" / f"{config['algorithm']}-{config['env']}.json"
-    result = json.loads(file.read_text()) if file.exists() else {}
+    result = read(file)
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
@@ -75,7 +75,7 @@ def evaluation(path):
     result.setdefault("seeds", {})[str(config["seed"])] = {
         "steps": agent.step, "wall_s": float(metrics["wall_s"][-1]), "training_episodes": int(metrics["episodes"][-1]),
         **{name: rounded(returns) for name, returns in scores.items()}}
-    file.write_text(json.dumps(result, indent=1) + "\n")
+    write(file, result)
     print(f"{file.stem} seed {config['seed']}, {agent.step} steps: " +
           ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
 

@@ -15,7 +15,6 @@ tried on these alone.
 
 import argparse
 import csv
-import json
 import platform
 import tempfile
 import time
@@ -24,13 +23,14 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+from files import given_by, read, write
 
 import kernels
 import scratchac
 from scratchac.errors import UserError
 from scratchac.experiments.presets import find_preset, tuning_seeds
 from scratchac.experiments.run import Run
-from scratchac.tools.flags import seeds_from, value_of
+from scratchac.tools.flags import seeds_from
 
 HERE = Path(__file__).parent
 POINTS = 40                     # of a learning curve that are kept
@@ -39,7 +39,7 @@ POINTS = 40                     # of a learning curve that are kept
 def main():
     options = arguments()
     require_honest(options)
-    given = given_by(options)
+    given = given_by(options.set)
     backend = kernels.load(options.backend).name
     name = options.name or f"{options.algorithm}-{options.env}"
     path = HERE / ("tried" if options.tuning else "returns") / f"{name}{'' if backend == 'numpy' else f'-{backend}'}.json"
@@ -62,11 +62,6 @@ def arguments():
     parser.add_argument("--tuning", action="store_true", help="record a setting that was tried, on the preset's tuning seeds")
     parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
     return parser.parse_args()
-
-
-def given_by(options):
-    """The hyperparameters of --set by name."""
-    return {name: value_of(text) for name, text in (word.split("=", 1) for word in options.set)}
 
 
 def require_honest(options):
@@ -107,15 +102,9 @@ def record(options, given, backend, seed, path):
         recorded = tuning_seeds(options.algorithm, options.env, options.preset)
         result |= {"steps": agent.config.steps, "tuning_seeds": recorded, "hyperparameters": asdict(agent.config)}
         add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write(path, result)
     print(f"{path.stem} {' '.join(options.set)} seed {seed}: {scores['deterministic'].mean():.1f} ± "
           f"{scores['deterministic'].std():.1f}, sampled {scores['stochastic'].mean():.1f}", flush=True)
-
-
-def read(path):
-    """What a file of results holds; nothing if there is none."""
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def entry(result, options):

@@ -9,12 +9,13 @@ computes.
 """
 
 import argparse
-import json
 import os
 import platform
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+
+from files import read, write
 
 import kernels
 import scratchac
@@ -30,16 +31,16 @@ def main():
     parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
     backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
     for seed, steps, random in product(parser.parse_args().seeds, STEPS, (False, True)):
-        if str(seed) in so_far()["returns"].get(key(steps, random), {}):
+        if str(seed) in read(FILE, returns={})["returns"].get(key(steps, random), {}):
             continue
         agent = scratchac.train("a2c", ENV, steps, seed, backend=backend, randomise=random)
         returns = [[round(float(tested(agent, gravity, wind)), 1) for gravity in GRAVITIES] for wind in WINDS]
-        result = so_far()                               # again, since another process may have added a policy in the meantime
+        result = read(FILE, returns={})         # again, since another process may have added a policy in the meantime
         result |= {"command": "python demos/results/worlds.py", "env": ENV, "episodes": EPISODES, "gravities": GRAVITIES,
                    "winds": WINDS, "backend": kernels.load(backend).name,
                    "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "gymnasium")}}}
         result["returns"].setdefault(key(steps, random), {})[str(seed)] = returns
-        FILE.write_text(json.dumps(result, indent=1) + "\n")
+        write(FILE, result)
         print(f"{key(steps, random)}, seed {seed}: {returns}", flush=True)
 
 
@@ -51,10 +52,6 @@ def tested(agent, gravity, wind):
 def key(steps, random):
     """What training is called in the file."""
     return f"{'random worlds' if random else 'one world'}, {steps:,} steps"
-
-
-def so_far():
-    return json.loads(FILE.read_text()) if FILE.exists() else {"returns": {}}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+"""Tables in Markdown."""
+
+
+def table(titles, rows, right=()):
+    """A line for each row.
+
+    titles  of the columns
+    rows    the cells of each, texts or numbers
+    right   titles of the columns that are aligned to the right
+    """
+    marks = "".join("---:|" if title in right else "---|" for title in titles)
+    return "\n".join([line(titles), f"|{marks}", *map(line, rows)])
+
+
+def line(cells):
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def short(text, keys, titles):
+    """The named columns of a table; of its rows the first whose cells begin with the cells of a key, for each key."""
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    kept = [next(row for row in rows if row[: len(key)] == list(key)) for key in keys]
+    return table(titles, [[row[header.index(title)] for title in titles] for row in kept])
