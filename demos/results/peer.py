@@ -10,6 +10,10 @@ over 100 episodes, episode i seeded with i. A seed that is there already is not 
     python demos/results/peer.py stable_baselines3 td3 Hopper-v5 --as-ours --seeds 3-5
 
 takes the sizes and rates of the project's preset instead, where a figure of ours is in doubt. For ddpg and td3.
+
+    python demos/results/peer.py sbx ppo Pendulum-v1 --set use_sde=false --seeds 0-4
+
+changes some of the tuned ones, to find out what a return is due to. Both have files of their own and are not in the table.
 """
 
 import argparse
@@ -18,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from files import read, write
+from files import given_by, read, write
 
 import scratchac
 from scratchac.bench import zoo
@@ -61,6 +65,7 @@ def main():
     parser.add_argument("env")
     parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
     parser.add_argument("--as-ours", action="store_true", help="the settings of the project's preset, for ddpg and td3")
+    parser.add_argument("--set", nargs="*", default=[], help="settings that differ from these, as name=value")
     options = parser.parse_args()
     config = scratchac.make_agent(options.algorithm, options.env).config
     if not zoo.has(options.library, options.algorithm):
@@ -68,9 +73,9 @@ def main():
     settings = as_ours(config, parser) if options.as_ours else SETTINGS.get((options.algorithm, options.env))
     if settings is None:
         parser.error(f"there are no tuned settings of {options.algorithm} on {options.env} here")
-    settings = settings | {"n_timesteps": config.steps, "threads": 1}
-    ending = "-as-ours" if options.as_ours else ""
-    path = FOLDER / f"{options.library}-{options.algorithm}-{options.env}{ending}.json"
+    settings = settings | {"n_timesteps": config.steps, "threads": 1} | given_by(options.set)
+    words = [options.library, options.algorithm, options.env, *(["as-ours"] if options.as_ours else []), *options.set]
+    path = FOLDER / f"{'-'.join(words)}.json"
     for seed in options.seeds:
         if str(seed) not in read(path, seeds={})["seeds"]:
             record(options, settings, seed, path)

@@ -131,7 +131,7 @@ def beside():
     theirs = {}
     for path in sorted((HERE / "peers").glob("*.json")):
         result = json.loads(path.read_text())
-        if not path.stem.endswith("-as-ours"):
+        if path.stem.endswith(f"-{result['algorithm']}-{result['env']}"):         # the others have other settings
             means = np.array([run["mean"] for run in result["seeds"].values()])
             theirs.setdefault((result["algorithm"], result["env"]), []).append((result, means))
     return [Beside(*key, row.result["steps"], row.bar, found[0][0]["random"], row.means,
