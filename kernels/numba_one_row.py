@@ -61,7 +61,7 @@ def _activate(z, code):
 
 @jit
 def step_row(flat, trace, sizes, code, x, y, dy, rates, delta, done):
-    """z ← γλ z + weight · ∇(dy · output), p ← p + α δ z, and z ← 0 if done, for outputs y of `forward_row` at x.
+    """z ← γλ z + weight · ∇(dy · output), p ← p + η δ z, and z ← 0 if done, for outputs y of `forward_row` at x.
 
     flat, trace     parameters p and trace z, (P,)
     rates           (γλ, weight, α), `Rates` of numba_updates

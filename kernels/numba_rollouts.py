@@ -106,7 +106,7 @@ def rollout(worlds, actor, outputs, u, box, kept, episodes, t):
 def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, sums, t):
     """Steps t, t + 1, … of one world, each followed by a step of two `TracedNetwork`s; returns where it ends.
 
-    rates       (T, 5): γ, γλ_θ, α_θ, γλ_w, α_w of each step
+    rates       (T, 5): γ, γλ_θ, η_θ, γλ_w, η_w of each step
     sums        (6,): the actor's and the critic's loss, the entropy, δ and V(s) of each step are added here; the last number is 1
                 where δ is not finite: then no parameter has changed at the step that is returned
     """

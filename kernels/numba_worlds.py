@@ -55,7 +55,7 @@ def cartpole(state, action, obs):
 
 @jit
 def _accelerations(theta1, theta2, dtheta1, dtheta2, torque, two):
-    """Of both links of the acrobot (Sutton & Barto 2018, section 11.6's equations as in their Java program).
+    """Of both links of the acrobot (Sutton & Barto 1998, section 11.3; the Gymnasium environment's "book" form).
 
     Masses, lengths and moments of inertia are 1 and left out, since a product with 1 has the same bits; lc is the distance of a
     link's centre of mass.

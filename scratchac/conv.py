@@ -185,5 +185,6 @@ def layer_norm(x: np.ndarray, eps: float = 1e-5) -> tuple[np.ndarray, np.ndarray
 
 
 def layer_norm_backward(dz: np.ndarray, z: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """dx = (dz − mean dz − z · mean(dz ∘ z))/σ: shifting or scaling a row does not change z, so dx has no part along 1 and z."""
+    """dx = (dz − mean dz − z · mean(dz ∘ z))/σ: shifting or scaling a row does not change z, so dx has no part along 1 and,
+    but for ε, none along z."""
     return (dz - dz.mean(axis=-1, keepdims=True) - z * (dz * z).mean(axis=-1, keepdims=True)) / deviation

@@ -231,7 +231,8 @@ class MLP:
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
-    """W Wᵀ = gain² I (or WᵀW, whichever is smaller), so that signals and gradients keep their length (Saxe et al. 2014).
+    """W Wᵀ = gain² I (or WᵀW, whichever is smaller): signals or gradients keep their length, and both do if W is square
+    (Saxe et al. 2014).
 
     W is the Q of a Gaussian matrix's QR decomposition; multiplying its columns by sign(diag R) makes it uniformly distributed.
     """
@@ -253,7 +254,7 @@ def glorot(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) 
 
 
 def fan_in(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> np.ndarray:
-    """W ~ U(−1/√I, 1/√I): small first outputs (Lillicrap et al. 2016, section 7; PyTorch's default)."""
+    """W ~ U(−1/√I, 1/√I): small first outputs (Lillicrap et al. 2016, section 7, but for the last layer; PyTorch's default)."""
     limit = gain / math.sqrt(shape[-2])
     return rng.uniform(-limit, limit, shape)
 

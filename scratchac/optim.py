@@ -47,9 +47,9 @@ class SGD:
 
 @kernel
 def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float, eps: float) -> None:
-    """One RMSprop step in place: v ← ρv + (1−ρ)g², p ← p − lr · g/√(v + ε).
+    """One RMSprop step in place: v ← β₂v + (1−β₂)g², p ← p − lr · g/√(v + ε).
 
-    ε is inside the root, as in Mnih et al. 2016 (A3C), eqs. 8-9; outside it, the steps would be much larger while v is small.
+    ε is inside the root, as in Mnih et al. 2016 (A3C), section 4; outside it, the steps would be much larger while v is small.
     """
     v *= decay
     v += (1 - decay) * (g * g)
@@ -57,7 +57,7 @@ def rmsprop(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, decay: float
 
 
 class RMSprop:
-    """Scales each coordinate by the size of its recent gradients. The defaults are A2C's usual settings (ρ = .99, ε = 1e-5)."""
+    """Scales each coordinate by the size of its recent gradients. The defaults are A2C's usual settings (β₂ = .99, ε = 1e-5)."""
 
     def __init__(self, params: np.ndarray, decay: float = 0.99, eps: float = 1e-5):
         self.params = params

@@ -511,8 +511,8 @@ def test_one_step_actor_critic(lam_actor, lam_critic, discounted, actions):
         gradients = torch.autograd.grad(logp + v, nets.all)
         for i, (x, z, gradient) in enumerate(zip(nets.all, traces, gradients, strict=True)):
             of_actor = i < len(nets.of_actor)
-            importance = 0.9 ** int(t[0]) if of_actor and discounted else 1.0
-            z.mul_(0.9 * (lam_actor if of_actor else lam_critic)).add_(importance * gradient)
+            discount = 0.9 ** int(t[0]) if of_actor and discounted else 1.0
+            z.mul_(0.9 * (lam_actor if of_actor else lam_critic)).add_(discount * gradient)
             with torch.no_grad():
                 x.add_((1e-2 if of_actor else 2e-2) * delta * z)
         if done[0]:

@@ -2,7 +2,7 @@
 
 N workers, each with its own environment and a copy θ′ of the parameters, repeat without waiting for one another
 
-    θ′ ← θ        T steps with π(·|s; θ′)        g ← ∇L(θ′), as in A2C        v ← ρv + (1−ρ)g²        θ ← θ − α g/√(v + ε)
+    θ′ ← θ        T steps with π(·|s; θ′)        g ← ∇L(θ′), as in A2C        v ← β₂v + (1−β₂)g²      θ ← θ − η g/√(v + ε)
 
 All workers share θ and v. While a worker acts, the others change θ, so its gradient is that of a somewhat older policy. The workers
 are in different states at any time, so successive gradients are less correlated. Timing decides which worker's step comes first, so

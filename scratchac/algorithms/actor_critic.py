@@ -1,10 +1,10 @@
-"""One-step actor-critic, episodic, and its form with eligibility traces (Sutton & Barto 2018, sections 13.5 and 12.5).
+"""One-step actor-critic, episodic, and its form with eligibility traces (Sutton & Barto 2018, sections 13.5 and 12.2).
 
 After *every* environment step, with I = γᵗ:
 
     δ   = R + γ V(S′)(1 − term) − V(S)
-    z_w ← γ λ_w z_w + ∇V(S)                 w ← w + α_w δ z_w
-    z_θ ← γ λ_θ z_θ + I ∇log π(A|S)         θ ← θ + α_θ δ z_θ
+    z_w ← γ λ_w z_w + ∇V(S)                 w ← w + η_w δ z_w
+    z_θ ← γ λ_θ z_θ + I ∇log π(A|S)         θ ← θ + η_θ δ z_θ
 
 and z = 0 at the start of an episode. With λ = 0 the traces are the current gradients alone, which is the one-step algorithm. The
 steps are plain gradient steps with semi-gradients, since V(S′) is not differentiated. A time limit is not a terminal state: the
@@ -34,9 +34,9 @@ class Config(SingleEnvironment):
     steps: Count = 800_000
     """Environment steps in total; schedules end here."""
     actor_lr: Positive = "linear:1e-4:0"  # type: ignore[assignment]
-    """α_θ, learning rate of the actor."""
+    """η_θ, learning rate of the actor."""
     critic_lr: Positive = "linear:5e-4:0"  # type: ignore[assignment]
-    """α_w, learning rate of the critic."""
+    """η_w, learning rate of the critic."""
     lam_actor: Fraction = 0.0
     """λ_θ, decay of the actor's eligibility trace; 0 is the one-step algorithm."""
     lam_critic: Fraction = 0.0
@@ -87,9 +87,9 @@ class ActorCritic(OnPolicyAgent[Config]):
         logp, entropy, dist_cache = self.dist.evaluate(y, batch.actions[0])
         # ∇log π(A|S) and ∇V(S): the chain rule from dlogp = 1 and dv = 1.
         self.model.backward(cache, self.dist.backward(dist_cache, self.one, self.zero), self.one[:, None])
-        importance = h.gamma ** int(batch.t[0, 0]) if h.discount_actor else 1.0
+        discount = h.gamma ** int(batch.t[0, 0]) if h.discount_actor else 1.0
 
-        settings = ((h.lam_actor, importance, h.actor_lr), (h.lam_critic, 1.0, h.critic_lr))
+        settings = ((h.lam_actor, discount, h.actor_lr), (h.lam_critic, 1.0, h.critic_lr))
         for group, (lam, weight, lr) in zip(self.model.groups, settings, strict=True):
             z = self.trace[group]
             z *= h.gamma * lam

@@ -145,7 +145,7 @@ class OffPolicy:
     buffer_size: Count = 1_000_000
     """Transitions that the replay buffer holds."""
     learning_starts: Count = 10_000
-    """Environment steps with uniformly random actions before learning begins; if not given, at most a tenth of all steps."""
+    """Environment steps with uniformly random actions before learning begins; if not given, of shorter runs about a tenth."""
     train_every: Count = 1
     """Environment steps between rounds of updates."""
     gradient_steps: Rounds = 1
@@ -222,8 +222,8 @@ def check_off_policy(config: OffPolicy) -> None:
 def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any], besides: Collection[str] = ()) -> Config:
     """A config with the values `given`, such as those of a preset and of the user, and the class's defaults for the other fields.
 
-    If it is not given, learning starts within the first tenth of all steps. `besides` are further names that the caller knows, for
-    the message about one that is unknown.
+    If it is not given, learning starts after a tenth of all steps, but not before there is a minibatch. `besides` are further names
+    that the caller knows, for the message about one that is unknown.
 
     Raises UserError for a name that the algorithm does not have, and for a value that is out of range.
     """

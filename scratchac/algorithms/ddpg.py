@@ -33,7 +33,7 @@ class Config(OffPolicy):
     noise: Literal["gaussian", "ou"] = "gaussian"
     """Exploration noise: gaussian, independent at each step; or ou, correlated in time (an Ornstein-Uhlenbeck process)."""
     noise_scale: Positive = 0.1
-    """σ of the exploration noise, in units of half the action range."""
+    """σ of the exploration noise, in units of half the action range; with ou, of its increments: the noise then has 1.9 σ."""
 
     SEARCH: ClassVar[Space] = {
         "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2), "noise_scale": LogUniform(0.05, 0.5)}

@@ -1,9 +1,9 @@
 """REINFORCE: Monte-Carlo policy gradient (Williams 1992; Sutton & Barto 2018, section 13.3).
 
-After each episode it takes one gradient step on L = −Σₜ γᵗ Gₜ log π(Aₜ|Sₜ). If the episode ends in a terminal state, the expected
-gradient is exactly −∇J. The factor γᵗ is the option `discount_actor`; without it, as is usual, the direction is the gradient of no
-function (Nota & Thomas 2020). The sum over the episode is not divided by its length: a mean would weight a step of a short episode
-more than a step of a long one.
+After each episode it takes one gradient step on L = −Σₜ γᵗ Gₜ log π(Aₜ|Sₜ). If all episodes end in terminal states, the expected
+gradient is exactly −∇J. The factor γᵗ is the option `discount_actor`; without it, as is usual, the direction is in general the
+gradient of no function (Nota & Thomas 2020). The sum over the episode is not divided by its length: a mean would weight a
+step of a short episode more than a step of a long one.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Soft actor-critic from pictures: `sac.py` on the features of an encoder (conv.py).
 
 The encoder belongs to the critics: their loss alone trains it, the target critics have a target encoder of their own, and the actor
-takes features as data. Each picture is shifted by a few pixels at random. Both are as in Kostrikov et al. (2021).
+takes features as data. Each picture is shifted by a few pixels at random. Both follow Kostrikov et al. (2021), whose actor shares
+the convolutions alone and has a linear layer of its own behind them.
 """
 
 import math

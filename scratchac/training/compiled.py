@@ -109,10 +109,10 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
         started = time.perf_counter()
         next_obs, done, t = np.asarray(next_obs, dtype)[None], term or trunc, int(episodes.lengths[0])
         h = agent.schedules(agent.step / config.steps)
-        importance = h.gamma**t if h.discount_actor else 1.0
+        discount = h.gamma**t if h.discount_actor else 1.0
         delta, logp, entropy, value = learn(
             actor, critic, (obs, next_obs, actions[0], reward, done), h.gamma * (1 - term),
-            (h.gamma * h.lam_actor, importance, h.actor_lr), (h.gamma * h.lam_critic, 1.0, h.critic_lr))
+            (h.gamma * h.lam_actor, discount, h.actor_lr), (h.gamma * h.lam_critic, 1.0, h.critic_lr))
         if not np.isfinite(delta):
             require_finite(agent.step, dtype, observations=obs[None], rewards=np.full((1, 1), reward),
                            next_observations=next_obs[None])

@@ -145,7 +145,7 @@ def until_report(step: int, steps: float) -> int:
 
 
 def _rates(agent: CompiledAgent, T: int) -> np.ndarray:
-    """γ, γλ_θ, α_θ, γλ_w and α_w of the next T steps, (T, 5)."""
+    """γ, γλ_θ, η_θ, γλ_w and η_w of the next T steps, (T, 5)."""
     progress = (agent.step + np.arange(T)) / agent.config.steps
     first, moving = agent.schedules(agent.step / agent.config.steps), agent.schedules.moving
     gamma, lam_actor, actor_lr, lam_critic, critic_lr = (

@@ -54,7 +54,8 @@ class Promises:
     """The critic's estimate Q(s₀, a₀) at the start of each episode, and the discounted return that followed.
 
     A critic that is fitted to its own maximum overestimates. Where a time limit cut the episode off, Q at the last observation
-    replaces the rest of the return, as it does in the critic's targets. A soft critic's Q also contains the entropy to come.
+    replaces the rest of the return, as it does in the critic's targets. A soft critic's Q also contains the entropy to come. The
+    return is that of actions with exploration noise, whereas the Q of DDPG and TD3 is for the policy without it.
     """
 
     def __init__(self, agent: OffPolicyAgent, n: int):

@@ -8,8 +8,11 @@ desired:
 
 m(s) is the `achieved_goal` of s. This is their strategy "future" (section 4.5), which takes states "observed after" the transition.
 As in their program (OpenAI Baselines, her_sampler.py) s_{t+1} is one of these, so the last transition has its own end as a goal.
-What follows an action does not depend on the goal, and an off-policy algorithm does not ask why an action was chosen, so it may
-learn from these transitions as from others.
+The desired goal does not change what follows an action, and an off-policy algorithm does not ask why an action was chosen. But g′
+is chosen by what has followed. That is exact where s and a decide what follows. Where chance decides it, the transitions stored for
+g′ are those in which chance led there, and Q is too large. Example: one step to +1 or −1, each with probability ½ whatever the
+action is, r′ = [reached], and goals ±1. Q is ½. An episode stores, on average, ½ row for a given goal as the desired one, and half
+of these rows reached it; and k/2 further rows, all of which did. Q becomes (¼ + k/2)/(½ + k/2), 0.9 for k = 4.
 """
 
 from collections import deque
@@ -93,8 +96,8 @@ class HindsightBuffer(ReplayBuffer):
         """Add the T transitions of an episode with k goals each, T·k in all, and forget the episode.
 
         Whether a transition ends at a terminal state is said by `compute_terminated`, or else it is as it was for the desired goal.
-        The latter is right for terminal states that have nothing to do with goals, and for the last step, whose only further goal
-        is its own. Where an episode ends at its goal, the other transitions that reach theirs bootstrap, although they should not:
+        The latter is right for terminal states that have nothing to do with goals. Where an episode ends at its goal, transitions
+        that reach a further one bootstrap, although they should not, and so does the last one of an episode that was cut off:
         with rewards of −1 on the way and 0 at a goal where one can stay, the value there is 0 anyway; with a reward of 1 at the
         goal, it is too large.
         """

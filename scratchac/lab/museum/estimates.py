@@ -32,14 +32,14 @@ EXHIBITS = (
         "gradient-through-target", "The critic's step follows the gradient of γV(s′) too, and not only that of V(s).",
         "actor-critic",
         "The value stays near 0 for the same number of steps, and the policy hardly improves.",
-        "With s′ = s a bias of the critic must move by α δ and not by α δ (1 − γ).",
+        "With s′ = s a bias of the critic must move by η δ and not by η δ (1 − γ).",
         ("return", "auc", "value"), w.critic_step_of_its_bias,
-        "step of the critic's last bias, divided by α δ, where s′ = s", 1, 0.1,
-        ((ActorCritic.update, "importance = h.gamma ** int(",
+        "step of the critic's last bias, divided by η δ, where s′ = s", 1, 0.1,
+        ((ActorCritic.update, "discount = h.gamma ** int(",
           "semi = self.model.grad.copy()\n"
           "    self.model.backward(self.model.forward(s2)[2], 0 * y, h.gamma * (1 - term) * self.one[:, None])\n"
           "    self.model.grad[:] = semi - self.model.grad\n"
-          "    importance = h.gamma ** int("),)),
+          "    discount = h.gamma ** int("),)),
     Exhibit(
         "broadcast-advantage", "Advantages (B,) meet log-probabilities (B, 1): each row gets the mean advantage of all.", "a2c",
         "All actions of a batch are reinforced alike, so learning is slow; it is not zero, since batches differ.",
@@ -65,7 +65,7 @@ EXHIBITS = (
         ("return", "auc"), w.entropy_gradient, "∂L/∂H of one row with the coefficient 0.1", -0.1, 0.1,
         ((losses.entropy_bonus, "np.full_like(entropy, -coef", "np.full_like(entropy, coef"),)),
     Exhibit(
-        "stale-ratio", "The importance ratio is taken as 1 in every epoch, so nothing stops the policy from moving.", "ppo",
+        "stale-ratio", "The discount ratio is taken as 1 in every epoch, so nothing stops the policy from moving.", "ppo",
         "The entropy collapses within the epochs of one rollout on two seeds of three, and the return with it.",
         "After the first epoch the share of clipped rows must not be 0; the gradient for a ratio of 2 is twice that for 1.",
         ("return", "auc", "entropy"), w.surrogate_of_a_bad_action, "∂L/∂log π for a ratio of 2 and the advantage −1", 2, 1,

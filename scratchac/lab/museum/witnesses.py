@@ -135,7 +135,7 @@ def actor_follows_delta() -> float:
 
 
 def critic_step_of_its_bias() -> float:
-    """The step of the critic's last bias, divided by α δ, where s′ = s and γ = 0.9."""
+    """The step of the critic's last bias, divided by η δ, where s′ = s and γ = 0.9."""
     agent = _actor_critic()
     agent.update(_one_step(1.0))
     return float(agent.model.w["b2"][0] / 0.1)
