@@ -90,7 +90,7 @@ ANATOMY = {
     "critic's loss": lambda part: part["critic_loss"],
     "deviation of the advantages": lambda part: part["advantage_std"],
     "gradient norm, largest / mean": lambda part: part["grad_norm_max"] / part["grad_norm"],
-    "KL between policies 1,000 steps apart": lambda part: part["kl"],
+    "KL between policies 1,000 steps apart (or one update, if longer)": lambda part: part["kl"],
     "the largest of these": lambda part: part["kl_max"],
     "critic's outputs that are saturated": lambda part: part.get("saturated", np.nan),
 }

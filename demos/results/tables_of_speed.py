@@ -63,12 +63,13 @@ def speed():
 def speed_of(title):
     """What each backend does, and the best of what each peer does with one thread and with all; ratios to Stable-Baselines3."""
     peers = ["Stable-Baselines3", "SBX", "plain PyTorch"]
-    ours, floors = {"Updates": (["numpy", "numba"], ["floor"]),
+    ours, others = {"Updates": (["numpy", "numba"], ["products alone"]),
                     "Training": (["numpy", "numba", "numba, --vector compiled"], ["PureJaxRL", "RLtools"])}[title]
-    columns = [*ours, *peers, *floors]
+    columns = [*ours, *peers, *others]
     result, rows = json.loads((HERE / "bench.json").read_text())[title], []
     for row in result["rows"]:
-        rates = {name: max((x for column, x in row.items() if column == name or (name in peers and column.startswith(name))),
+        row |= {"products alone": row.get("floor")}
+        rates = {name: max((x for column, x in row.items() if x and (column == name or (name in peers and column.startswith(name)))),
                            default=None) for name in columns}
         cells = {name: "" if rate is None else f"{rate:,.0f}" for name, rate in rates.items()}
         for name in ours:
