@@ -68,8 +68,9 @@ def speed_of(title):
     columns = [*ours, *peers, *others]
     result, rows = json.loads((HERE / "bench.json").read_text())[title], []
     for row in result["rows"]:
-        row |= {"products alone": row.get("floor")}
-        rates = {name: max((x for column, x in row.items() if x and (column == name or (name in peers and column.startswith(name)))),
+        if "floor" in row:
+            row["products alone"] = row.pop("floor")
+        rates = {name: max((x for column, x in row.items() if column == name or (name in peers and column.startswith(name))),
                            default=None) for name in columns}
         cells = {name: "" if rate is None else f"{rate:,.0f}" for name, rate in rates.items()}
         for name in ours:

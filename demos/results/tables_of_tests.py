@@ -39,7 +39,8 @@ def soak(figures):
         faults = ", ".join(f"{count} × {fault}" for fault, count in sorted(row["faults"].items()) if count)
         rows.append([row["what"], f"{row['seconds'] / 60:.1f}", row["runs"], f"{row['steps']:,}", faults,
                      "the same bytes" if row["same bytes"] else "finished", row["MiB, first"], row["MiB, last"]])
-    return table(["run under faults", "minutes", "runs", "steps", "faults", "in the end", "MiB after a fifth", "before the end"], rows)
+    return table(["run under faults", "minutes", "runs", "steps", "faults", "in the end", "MiB after a fifth", "before the end"],
+                 rows)
 
 
 def mutants():
