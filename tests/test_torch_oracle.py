@@ -525,7 +525,7 @@ def test_one_step_actor_critic(lam_actor, lam_critic, discounted, actions):
 
 
 def a2c_step(nets, optimisers, batch, c):
-    """A step on −mean[Â log π] − β mean H + c_v mean ½(V − Q̂)², then further steps of the critic, each with κ's pull back.
+    """A step on −mean[Â log π] − β mean H + c_v mean ½(V − target)², then further steps of the critic, each with κ's pull back.
 
     Returns the metrics.
     """

@@ -2,9 +2,9 @@
 
 N environments take T steps; then the agent takes one gradient step on
 
-    L = −mean[Â log π(a|s)] − β mean H(π(·|s)) + c_v mean ½(V(s) − Q̂)²
+    L = −mean[Â log π(a|s)] − β mean H(π(·|s)) + c_v mean ½(V(s) − target)²
 
-where Â and Q̂ are data: no gradient flows through them. Batches are (T, N); the losses take them as vectors (B,) with B = T·N.
+where Â and target are data: no gradient flows through them. Batches are (T, N); the losses take them as vectors (B,) with B = T·N.
 """
 
 from dataclasses import dataclass
@@ -132,7 +132,7 @@ class A2C(VectorisedAgent[Config]):
 
     def estimate(self, r: np.ndarray, v: np.ndarray, v2: np.ndarray, a: np.ndarray, batch: Batch,
                  h: Config) -> tuple[np.ndarray, np.ndarray]:
-        """The critic's target Q̂ and the advantage Â, both (B,), from (T, N) rewards and values at s and s′."""
+        """The critic's target and the advantage Â, both (B,), from (T, N) rewards and values at s and s′."""
         q_v, v, v2 = v, v[:, 0].reshape(r.shape), v2[:, 0].reshape(r.shape)
         if h.advantage == "td":
             target = returns.td_target(r, v2, batch.term, h.gamma)

@@ -1,9 +1,9 @@
 """Proximal policy optimisation with a clipped objective (Schulman et al. 2017): several passes over one rollout.
 
-N environments take T steps, as for A2C. Advantages Â (GAE) and targets Q̂ = Â + V are computed once. Then the agent passes `epochs`
+N environments take T steps, as for A2C. Advantages Â (GAE) and target = Â + V are computed once. Then the agent passes `epochs`
 times over the rows in random order and takes a gradient step for each minibatch on
 
-    L = −mean min(ρ Â, clip(ρ, 1 − ε, 1 + ε) Â) − β mean H(π(·|s)) + c_v mean ½(V(s) − Q̂)²,      ρ = π(a|s) / π_old(a|s)
+    L = −mean min(ρ Â, clip(ρ, 1 − ε, 1 + ε) Â) − β mean H(π(·|s)) + c_v mean ½(V(s) − target)²,      ρ = π(a|s) / π_old(a|s)
 
 In the first minibatch ρ = 1, and the gradient is A2C's with normalised advantages. Later minibatches may move ρ by about ε in the
 direction that increases the objective: beyond that, the gradient of the surrogate is zero for that row.
