@@ -67,13 +67,16 @@ def evaluation(path):
     config, metrics = run.config, run.metrics()
     file = FOLDER / "returns" / f"{config['algorithm']}-{config['env']}.json"
     result = read(file)
+    if result.get("hyperparameters", config["hyperparameters"]) != config["hyperparameters"]:
+        raise SystemExit(f"{path} has other hyperparameters than the runs in {file}")
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
-    result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
+    result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "vector", "hyperparameters")}
     result |= {"steps": agent.step, "episodes": EPISODES, "versions": {
         "python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
     result.setdefault("seeds", {})[str(config["seed"])] = {
-        "steps": agent.step, "wall_s": float(metrics["wall_s"][-1]), "training_episodes": int(metrics["episodes"][-1]),
+        "steps": agent.step, "minutes": round(float(metrics["wall_s"][-1]) / 60, 1),
+        "training_episodes": int(metrics["episodes"][-1]),
         **{name: rounded(returns) for name, returns in scores.items()}}
     write(file, result)
     print(f"{file.stem} seed {config['seed']}, {agent.step} steps: " +

@@ -26,9 +26,9 @@ def returns():
         if row.bar is not None:
             bar, above = f"{row.of} ≥ {row.bar:,}", f"{(means >= row.bar).sum()} of {len(means)}"
         minutes = minutes_of(result)
-        rows.append([titled(result, row.variant), env, f"{result['steps']:,}", result.get("backend", ""), spelt(result["seeds"]),
-                     result.get("tuning_seeds") or "", row.policy, f"**{np.median(means):.0f}**", middle, f"{means.min():.0f}",
-                     f"{means.max():.0f}", bar, above, "" if minutes is None else minutes])
+        rows.append([titled(result, row.variant), env, f"{result['steps']:,}", result.get("backend", "") + with_envpool(result),
+                     spelt(result["seeds"]), result.get("tuning_seeds") or "", row.policy, f"**{np.median(means):.0f}**", middle,
+                     f"{means.min():.0f}", f"{means.max():.0f}", bar, above, "" if minutes is None else minutes])
     return table(["algorithm", "environment", "steps", "backend", "seeds", "tuned on", "policy", "median", "interquartile mean",
                   "worst", "best", "bar", "above it", "minutes"], rows)
 
@@ -127,14 +127,19 @@ def pixels():
              if name in ("still", "random", "constant")}
     rows = [["standing still", "", "", "", worth["still"], ""], ["random actions", "", "", "", "", worth["random"]],
             ["best constant action", "", "", "", worth["constant"], ""]]
-    for algorithm in ("ppo", "sac"):
-        result = json.loads((HERE / "returns" / f"{algorithm}-CarRacing-v3.json").read_text())
-        for run in result["seeds"].values():
+    for path in sorted((HERE / "returns").glob("*-CarRacing-v3*.json")):
+        result = json.loads(path.read_text())
+        for seed, run in result["seeds"].items():
             frames = run["steps"] * result["env_args"]["pixels"]["repeat"]
-            rows.append([algorithm, f"{run['steps']:,}", f"{frames:,}", f"{run['wall_s'] / 3600:.1f}",
+            rows.append([f"{result['algorithm']}, seed {seed}", f"{run['steps']:,}", f"{frames:,}",
+                         f"{run['minutes'] / 60:.1f}{with_envpool(result)}",
                          f"**{spread(run['deterministic'])}**", spread(run["stochastic"])])
     return table(["CarRacing-v3, 20 tracks", "learnt from actions", "of frames", "in hours", "return", "with sampled actions"],
                  rows)
+
+
+def with_envpool(result):
+    return " (EnvPool)" if result.get("vector") == "envpool" else ""
 
 
 def spread(result):
