@@ -3,12 +3,13 @@
 #
 # The course of a recorded run on a racing track, what its encoder sees, and a drive.
 #
-#     scratchac train ppo --env CarRacing-v3         once, some hours
-#     python demos/20_pixels.py [RUN [RUN …]]        half a minute; further runs for their curves alone
+#     scratchac train ppo --env CarRacing-v3 --vector envpool       once, some hours; without EnvPool twice as many
+#     python demos/20_pixels.py [RUN [RUN …]]                       half a minute; further runs for their curves alone
 #
 # Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
-# (`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right. Below:
-# the first layer's filters over the four pictures, where one that weighs them differently sees motion; then a drive.
+# (`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right; then a
+# drive. Below: the first layer's filters before and after training, each over the four pictures, where one that weighs them
+# differently sees motion; then how far each layer has moved from where it began, as a share of its first length.
 
 # %%
 import json
@@ -43,11 +44,13 @@ if not Path(paths[0]).exists():
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
 worth = json.loads((HERE / "results" / "pixels.json").read_text())
-fig, (curve, seen, filters, drive) = figure(run.config["env"], "one observation", "filters of the first layer",
-                                            "a drive, one picture a second", rows=2)
+fig, (curve, seen, drive, before, after, moved) = figure(
+    run.config["env"], "one observation", "a drive, one picture a second", "the first layer before training", "and after it",
+    "how far the layers have moved", rows=2)
 for path, colour in zip(paths, COLOURS, strict=False):
-    metrics, name = Run.open(path).metrics(), Run.open(path).config["algorithm"]
-    curve.plot(metrics["step"], metrics["return_mean"], color=colour, label=f"{name} while it learns")
+    metrics, config = Run.open(path).metrics(), Run.open(path).config
+    name = f"{config['algorithm']}, seed {config['seed']}"
+    curve.plot(metrics["step"], metrics["return_mean"], color=colour, label=name)
     past = np.argmax(metrics["return_mean"] > 400)
     for i, what in ((past, "past 400"), (-1, "at the end")):
         print(f"{name} {what}: return {metrics['return_mean'][i]:.0f} after {metrics['step'][i]:,.0f} actions, "
@@ -59,7 +62,7 @@ curve.set_xlabel("actions of eight frames")
 curve.set_ylabel("return (last 100 episodes)")
 
 # %% [markdown]
-# One observation, the first layer's filters, and a drive.
+# One observation, and a drive.
 
 # %%
 env = make(run.config["env"], **settings)
@@ -67,11 +70,24 @@ obs, _ = env.reset(seed=0)
 for _ in range(40):
     obs = env.step(agent.act(obs, explore=False))[0]
 seen.imshow(tiles(obs, 2), cmap="gray")
-K1 = np.moveaxis(agent.model.phi["K1"], (3, 2), (0, 1))             # (filters, frames, k, k)
-filters.imshow(tiles(K1.reshape(-1, *K1.shape[2:]), 2 * K1.shape[1]), cmap="gray")
 frames = render(agent, run.config["env"], seed=0, **settings)
-drive.imshow(tiles([frame[:340:2, ::2] for frame in frames[50:650:50]], 4))
-style.heading(filters, f"{len(K1)} filters, two in a row, over {K1.shape[1]} pictures each")
-for ax in (seen, filters, drive):
+drive.imshow(tiles([frame[:340:2, ::2] for frame in frames[50:650:50]], 3))
+
+# %% [markdown]
+# The encoder before and after training. The same seed draws the same first parameters again.
+
+# %%
+began = scratchac.make_agent(run.config["algorithm"], run.config["env"], run.config["seed"], env_args=settings,
+                             **run.config["hyperparameters"])
+phis = [x.model.phi for x in (began, agent)]
+for ax, phi in zip((before, after), phis, strict=True):
+    K1 = np.moveaxis(phi["K1"], (3, 2), (0, 1))                     # (filters, frames, k, k)
+    ax.imshow(tiles(K1.reshape(-1, *K1.shape[2:]), 2 * K1.shape[1]), cmap="gray")
+layers = [name for name in phis[0].views if name[0] in "KW"]
+shares = [np.linalg.norm(phis[1][name] - phis[0][name]) / np.linalg.norm(phis[0][name]) for name in layers]
+moved.bar(["1st", "2nd", "3rd", "linear"], shares, color=COLOURS[0])
+moved.set(xlabel="layer", ylabel="‖change‖ / ‖before training‖")
+print("change of each layer: " + ", ".join(f"{name} {share:.0%}" for name, share in zip(layers, shares, strict=True)))
+for ax in (seen, drive, before, after):
     style.bare(ax)
 save(fig, "20_pixels")
