@@ -125,7 +125,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     TrainingError when a value is not finite.
     """
     end_if_unguarded()
-    quiet = not in_notebook() if quiet is None else quiet
+    quiet = _quiet(quiet)
     algorithm = algorithms.spelt(algorithm)
     agent_class = algorithms.find(algorithm)
     env = session.meant(algorithm, maker_of(env), preset, quiet)
@@ -143,8 +143,8 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     called = calls.checked(on_row, callbacks) + logs.logs(log, quiet)
     if not isinstance(vector, str):
         raise UserError(f"--vector is sync, async, compiled, envpool or auto, not {vector!r}")
-    if not isinstance(randomise, bool):
-        raise UserError(f"--randomise is true or false, not {randomise!r}")
+    _require_truth("randomise", randomise)
+    _require_truth("video", video)
     if step_timeout is not None and (not isinstance(step_timeout, Real) or isinstance(step_timeout, bool) or not step_timeout > 0):
         raise UserError(f"--step-timeout is a number of seconds above 0, not {step_timeout!r}")
     env_args = tuned_env_args | check_arguments(env_args)
@@ -155,13 +155,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
         settings: dict[str, Any] = {"randomise": randomise, "step_timeout": step_timeout, "env_args": env_args,
                                     "checkpoint_every": checkpoint_every, "eval_episodes": eval_episodes, **plan.settings()}
         settings = {"vector": session.vector_mode(vector, agent_class, env, settings, quiet)} | settings
-        agent_envs = session.vector_env(agent_class, config, env, seed, settings)
-        try:
-            agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)
-            session.require_functions(agent)
-            if init is not None:
-                session.start_from(init, agent, agent_envs, env)
-            session.meet(agent_envs, agent)
+        with session.prepared(algorithm, config, env, seed, settings, init) as (agent, agent_envs):
             fast = agent.fast_path(agent_envs)
             agent.about = _about(algorithm, env, seed, config, agent_envs, {
                 "backend": active.name, "compiled": fast and fast.name, **settings, "init": session.origin(init), "made": origin(),
@@ -175,8 +169,6 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
                 if run:
                     run.discard(*(() if isinstance(error, UserError) else ("metrics.csv", *logs.FILES)))
                 raise
-        finally:
-            agent_envs.close()
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)
 
 
@@ -198,14 +190,14 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
     """
     end_if_unguarded()
-    quiet = not in_notebook() if quiet is None else quiet
+    quiet = _quiet(quiet)
     run = Run.open(run_dir)
     config = run.config
     env = restoring.environment_of(config, maker_of(env), f"scratchac.resume({str(run_dir)!r}, env=…)")
     called = calls.checked(None, callbacks) + logs.logs(logs.named(config.get("log", []) if log is None else log), quiet)
     eval_episodes = conclusion.evaluation_of(config, eval_episodes)
-    if not isinstance(new_episodes, bool):
-        raise UserError(f"--new-episodes is true or false, not {new_episodes!r}")
+    _require_truth("new_episodes", new_episodes)
+    _require_truth("video", video)
     # First the claim: what is restored must be what nobody else goes on from.
     with run.claimed(), session.backend(config["backend"] if backend is None else backend) as active, global_generators_kept():
         agent, progress, under_way = restoring.restore(run)
@@ -250,8 +242,7 @@ def load(run_dir: Any, best: bool = False, checkpoint: Any = None) -> Agent:
 
     Only runs with `eval_every` keep the best one, without its replay buffer. Raises UserError or CheckpointError.
     """
-    if not isinstance(best, bool):
-        raise UserError(f"--best is true or false, not {best!r}")
+    _require_truth("best", best)
     if best and checkpoint is not None:
         raise UserError("--best names one file and --checkpoint another: give one of the two")
     return restoring.restore(Run.open(run_dir), best, None if checkpoint is None else as_path(checkpoint))[0]
@@ -270,6 +261,7 @@ def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: 
     if not callable(getattr(agent, "act", None)):
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
     episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
+    _require_truth("explore", explore)
     return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **env_args)
 
 
@@ -292,10 +284,36 @@ def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, A
     return agent
 
 
+def require_trainable(algorithm: str, env: Env, *, backend: str | None = None, env_args: dict[str, Any] | None = None,
+                      preset: str | dict[str, Any] | None = None, **hyperparameters: Any) -> Any:
+    """The Config with which `train` would train, without a step of training. Raises UserError where `train` does."""
+    algorithm, env = algorithms.spelt(algorithm), versioned(maker_of(env))
+    agent_class = algorithms.find(algorithm)
+    tuned, tuned_env_args = _preset(algorithm, env, preset)
+    config = configure(agent_class.config_class, algorithm, tuned | _as_many(env, agent_class) | hyperparameters)
+    settings = {"vector": "sync", "randomise": False, "env_args": tuned_env_args | check_arguments(env_args)}
+    with session.backend(backend) as active:
+        session.check_device(active, agent_class, algorithm)
+        with session.prepared(algorithm, config, env, 0, settings):
+            return config
+
+
 def _preset(algorithm: str, env: Any, name: str | dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The hyperparameters and the environment's arguments of a preset. An environment that is made already takes no arguments."""
     tuned, env_args = find_preset(algorithm, name_of(env), name)
     return tuned, {} if isinstance(env, Instance | VectorInstance) else env_args
+
+
+def _require_truth(name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"--{name.replace('_', '-')} is true or false, not {value!r}")
+
+
+def _quiet(given: Any) -> bool:
+    """Whether nothing is shown: what was given, or else true but in a notebook."""
+    if given is not None:
+        _require_truth("quiet", given)
+    return not in_notebook() if given is None else bool(given)
 
 
 def _as_many(env: Any, agent_class: Any) -> dict[str, Any]:

@@ -126,6 +126,13 @@ def test_presets_and_doctor(capsys):
             "pictures", "missing"} <= names
 
 
+def test_doctor_names_the_algorithms_that_take_a_game():
+    pytest.importorskip("pettingzoo", reason="PettingZoo is not installed")
+    from scratchac.tools.doctor import about
+
+    assert dict(about("tictactoe_v3"))["algorithms"] == "a2c, ppo"
+
+
 def test_doctor_says_in_one_line_what_is_missing(monkeypatch):
     from scratchac.tools import doctor
 

@@ -1,6 +1,7 @@
 """What one types: names that people know, numbers as they write them, files with arguments, and what fits a terminal."""
 
 import functools
+import inspect
 import json
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ import scratchac
 from scratchac import api
 from scratchac.__main__ import COMMANDS, main
 from scratchac.errors import UserError
-from scratchac.experiments.given import arguments_from
+from scratchac.experiments.given import KEPT, arguments_from
+from scratchac.experiments.schema import CONFIG
 from scratchac.tools.candidates import FILES, candidates
 from scratchac.tools.completion import table_of
 from scratchac.tools.flags import sizes_from, spelt_out, whole_from
@@ -233,6 +235,9 @@ def test_presets_of_ones_own(asked, tmp_path, capsys):
     ("algorithm = 'ppp'", "did you mean ppo"), ("algorithm = 'ppo'\nsed = 1", "did you mean seed"),
     ("algorithm = 'ppo'\nenv = 'mod:X-v0'", "names mod:X-v0, and a module is code"), ("[poo.X]\nlr = 1", "did you mean ppo"),
     ("[ppo]\nlr = 1", 'such as [ppo."CartPole-v1"]'), ("algorithm = 'ppo'\nenv_args = 3", "env_args must be a dict"),
+    ('[ppo."CartPole-v1"]\nenv_args = 3', "env_args must be a dict"),
+    ('[ppo."CartPole-v1"]\nseed = 3', "a preset holds hyperparameters and env_args, and --seed is neither: give it beside the preset"),
+    ("algorithm = 'ppo'\nhyperparameters = 3", "hyperparameters are a table of names and values, not 3"),
 ])
 def test_a_file_that_is_wrong(text, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -249,6 +254,22 @@ def test_a_run_on_a_callable_is_not_given_back_without_an_environment(tmp_path, 
     with pytest.raises(UserError, match="on the callable <lambda>: env names another"):
         arguments_from(tmp_path / "run")
     assert arguments_from(tmp_path / "run", env="CartPole-v1")["hidden"] == (4,)
+
+
+def test_every_argument_that_a_run_was_made_with_is_given_back():
+    """What config.json has of `train`'s arguments is what `--config` gives it again."""
+    arguments = inspect.signature(scratchac.train).parameters.keys()
+    assert set(KEPT) == (CONFIG.entries.keys() | CONFIG.optional.keys()) & arguments - {"hyperparameters"}
+
+
+def test_evaluations_during_training_are_given_back(tmp_path, capsys, monkeypatch, quick_end):
+    monkeypatch.chdir(tmp_path)
+    scratchac.train("a2c", "CartPole-v1", 80, out="run", hidden=(4,), eval_every=40, stop_at=5.0, patience=3)
+    given = arguments_from("run")
+    assert (given["eval_every"], given["stop_at"], given["patience"]) == (40, 5.0, 3)
+    agent = scratchac.train("a2c", "CartPole-v1", 80, hidden=(4,))
+    scratchac.train("a2c", "CartPole-v1", 80, out="from", hidden=(4,), init=agent)
+    assert "init" not in arguments_from("from") and "started from an agent in memory" in capsys.readouterr().err
 
 
 def test_a_run_says_how_it_was_made(run, tmp_path, monkeypatch, quick_end):

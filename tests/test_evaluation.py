@@ -86,6 +86,11 @@ def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, caps
     assert summary_of(tmp_path / "ends")["eval_cut"] == 0                   # it ends at the last step that it may have
 
 
+def test_explore_is_a_truth_value():
+    with pytest.raises(UserError, match="explore is true or false, not 'no'"):
+        scratchac.evaluate(scratchac.make_agent("a2c", Constant), Constant, 2, explore="no")
+
+
 def test_observations_that_are_not_finite_are_an_error():
     class Lost(Constant):
         def step(self, action):

@@ -419,6 +419,45 @@ class PoisonLater(Poison):
         return super().step(action)
 
 
+class Pays(Constant):
+    """Its reward at each step is `reward`."""
+
+    def __init__(self, reward):
+        super().__init__()
+        self.reward = reward
+
+    def step(self, action):
+        obs, _, *rest = super().step(action)
+        return obs, self.reward, *rest
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("algorithm", ["reinforce", "actor-critic", "a2c", "ppo", "discrete-sac"])
+def test_rewards_of_every_kind_of_number(algorithm, backend):
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    for reward in (1, True, np.float16(1), np.longdouble(1), np.int8(1)):
+        scratchac.train(algorithm, lambda reward=reward: Pays(reward), 64, backend=backend, hidden=(4,),
+                        **({"batch_size": 8} if algorithm == "discrete-sac" else {}))
+    with pytest.raises(EnvironmentFailed, match="environment 0 at step 1 .* int too large to convert to float"):
+        scratchac.train(algorithm, lambda: Pays(10**400), 64, backend=backend, hidden=(4,),
+                        **({"batch_size": 8} if algorithm == "discrete-sac" else {}))
+    with pytest.raises(TrainingError, match="rewards of environment 0 are not finite at about step 0"):
+        scratchac.train(algorithm, lambda: Pays(1e39), 64, backend=backend, hidden=(4,),
+                        **({"batch_size": 8} if algorithm == "discrete-sac" else {}))
+
+
+def test_an_agent_that_is_not_finite_is_not_returned_and_not_saved(tmp_path):
+    with pytest.raises(TrainingError, match="parameters is not finite at step 40: lower the learning rates"), \
+            np.errstate(all="ignore"):
+        scratchac.train("a2c", "CartPole-v1", steps=40, actor_lr=1e39, backend="numpy")
+    agent = scratchac.make_agent("a2c", "CartPole-v1")
+    agent.model.flat[0] = np.nan
+    with pytest.raises(TrainingError, match="parameters is not finite"):
+        agent.save(tmp_path / "agent")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("what, said", [("reward", "rewards of environment 0 are not finite at about step"),
                                         ("obs", "observations of environment 0 are not finite at about step")])

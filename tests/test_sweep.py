@@ -17,7 +17,7 @@ from scratchac.__main__ import main
 from scratchac.errors import TrainingError, UserError
 from scratchac.tools import commands
 from scratchac.tools.flags import choices_from, seeds_from
-from scratchac.tools.sweep import Sweep
+from scratchac.tools.sweep import Sweep, folder_names
 from scratchac.tools.sweep_flags import with_choices
 from scratchac.tools.tables import aligned, one_digit
 
@@ -143,12 +143,32 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     (["--set", "hidden=x,64"], "--hidden must be whole numbers above 0, such as [64, 64], not 'x'"),
     (["--lamm", "1"], "unknown option '--lamm'; did you mean --lam"), (["--lam"], "--lam takes a value"),
     (["--jobs", "0"], "--jobs must be"), (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
-    (["--advantage", "gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset")])
+    (["--advantage", "gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset"),
+    (["--steps", "300", "--set", "steps=200,400"], "--steps 300 and several values of steps exclude each other"),
+    (["--set", "lam=0.9", "--lam", "0.95"], "lam is given twice"),
+    (["--rollout", "1000000000"], "GiB of memory"), (["--backend", "cupy"], "cupy"),
+    (["--env", "tictactoe_v3", "--env-args", "size=4"], "tictactoe_v3 takes no --env-args")])
 def test_bad_input_leaves_no_folder(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", "a2c", "--env", "CartPole-v1", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["sweep", "tune"])
+def test_what_train_would_refuse_is_refused_before_the_first_run(command, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pettingzoo", reason="PettingZoo is not installed")
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    monkeypatch.chdir(tmp_path)
+    assert main([command, "reinforce", "--env", "tictactoe_v3", "--seeds", "0", "--steps", "300"]) == 2
+    error = capsys.readouterr().err
+    assert "it takes a2c or ppo, and --action-mask" in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_names_of_folders_fit_every_file_system_and_differ():
+    long = "x" * 300
+    names = folder_names(["preset", "lam=0.9", "hidden=[8, 8]", "hidden=(8, 8)", long, f"{long}y"])
+    assert list(names.values()) == ["", "lam=0.9-", "hidden=_8_8_-", "hidden=_8_8_-3-", f"{'x' * 150}-4-", f"{'x' * 150}-5-"]
 
 
 @pytest.mark.parametrize("command", [["sweep", "a2c", "--seeds", "0"], ["train", "a3c"]])

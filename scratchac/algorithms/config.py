@@ -229,6 +229,9 @@ def configure(config_class: type[Config], algorithm: str, given: Mapping[str, An
     """
     names = [f.name for f in fields(config_class)]  # type: ignore[arg-type]
     for name in given:
+        if name in besides and name not in names:
+            raise UserError(f"a preset holds hyperparameters and env_args, and --{name.replace('_', '-')} is neither: give it "
+                            "beside the preset")
         if name not in names:
             raise unknown_name(f"hyperparameter of {algorithm}", name, [*names, *besides])
     types = get_type_hints(config_class)

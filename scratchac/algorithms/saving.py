@@ -11,7 +11,7 @@ import numpy as np
 
 import kernels
 from scratchac.distributions import Categorical
-from scratchac.errors import UserError
+from scratchac.errors import TrainingError, UserError
 from scratchac.kinds import Array, Generator, Kind, Number, OneOf, Record, Whole
 from scratchac.training.memory import ReplayBuffer
 
@@ -108,6 +108,14 @@ def _like(own: Any, actions: tuple[float, float], name: str = "") -> Kind:
     if isinstance(own, int | float):
         return Whole() if isinstance(own, int) else Number()
     return Array(own.dtype.name, own.shape, *(RANGES | {"actions": actions}).get(name, ()))
+
+
+def finite_state(agent: Any) -> dict[str, Any]:
+    """The state of an agent. Raises TrainingError if a number in it is NaN or infinite."""
+    state = agent.state()
+    if name := not_finite(state):
+        raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
+    return state
 
 
 def not_finite(saved: Any, name: str = "") -> str | None:

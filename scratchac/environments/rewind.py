@@ -26,7 +26,7 @@ class Checked(gym.Wrapper):
 
     They have to match Gymnasium's interface and the environment's own space: NumPy would broadcast an array of one number over a
     whole observation. Observations have the dtype of the space; a value that this dtype cannot hold, such as 0.7 in a space of
-    whole numbers, is an error. Floats may lose digits.
+    whole numbers, is an error. Floats may lose digits. Rewards are Python's floats.
 
     number   the number of this environment among several
     """
@@ -67,6 +67,7 @@ class Checked(gym.Wrapper):
             if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
                     and type(term) in FLAGS and type(trunc) in FLAGS):      # a fast test for the usual case
                 obs = self._valid(obs, reward, term, trunc)
+            reward = float(reward)                          # an error for a whole number that is too large
         except (Exception, SystemExit) as error:
             raise self._failed(f"at step {self.steps} of its episode raised", error) from error
         self.obs = obs
@@ -132,7 +133,7 @@ class Rewindable(Checked):
         """`step` of the environment; the action is kept."""
         kept = action.copy() if isinstance(action, np.ndarray) else action     # some environments change the array
         stepped = super().step(action)
-        self.rewards += float(stepped[1])
+        self.rewards += stepped[1]
         if len(self.actions) <= LONGEST:
             self.actions.append(kept)
         return stepped

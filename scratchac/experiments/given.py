@@ -19,10 +19,11 @@ from scratchac.experiments.files import MOST_BYTES, open_file, read_json
 from scratchac.experiments.restoring import hyperparameters_of, module_in
 from scratchac.experiments.run import from_json
 from scratchac.experiments.schema import CONFIG
+from scratchac.messages import tell
 
 # Entries of config.json that are arguments of `train`; the others describe what the run was made of.
-KEPT = ("algorithm", "env", "seed", "vector", "randomise", "step_timeout", "env_args", "checkpoint_every", "eval_episodes", "init",
-        "log", "backend")
+KEPT = ("algorithm", "env", "seed", "vector", "randomise", "step_timeout", "env_args", "checkpoint_every", "eval_episodes",
+        "eval_every", "stop_at", "patience", "init", "log", "backend")
 
 
 def arguments_from(path: Any, algorithm: str | None = None, env: str | None = None, preset: str | None = None) -> dict[str, Any]:
@@ -47,7 +48,9 @@ def arguments_from(path: Any, algorithm: str | None = None, env: str | None = No
     if not isinstance(found, dict):
         raise UserError(f"{path} has no table of names and values")
     given = {name: value for name, value in found.items() if name != "hyperparameters"}
-    given |= found.get("hyperparameters", {})
+    if not isinstance(hyperparameters := found.get("hyperparameters", {}), dict):
+        raise UserError(f"{path}: hyperparameters are a table of names and values, not {hyperparameters!r}")
+    given |= hyperparameters
     given["env_args"] = check_arguments(given.get("env_args"))
     if env is not None and versioned(env) != versioned(given.get("env", env)):
         given["env_args"] = {}                              # they were for another environment
@@ -73,6 +76,9 @@ def _of_a_run(config: dict[str, Any], env: str | None) -> dict[str, Any]:
         raise UserError(f"this run was trained on the callable {config['env']}: --env names another environment, or train from "
                         "Python")
     kept = {name: config[name] for name in KEPT if config.get(name) is not None}
+    if kept.get("init") in {algorithms.find(name).__name__ for name in algorithms.ALGORITHMS}:
+        tell("that run started from an agent in memory, which no file has: without --init, this one starts from new parameters")
+        del kept["init"]
     if kept["vector"] == "object":                          # no other environment is one
         del kept["vector"]
     return kept | {"hyperparameters": asdict(hyperparameters_of(config))}

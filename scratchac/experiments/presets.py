@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from scratchac.environments.make import versions_of
+from scratchac.environments.make import check_arguments, versions_of
 from scratchac.errors import unknown
 
 
@@ -32,10 +32,10 @@ def find_preset(algorithm: str, env: str, name: Any = None) -> tuple[dict[str, A
 
     name    of an additional preset, or a dict that is used instead, as a table of one's own
 
-    Raises UserError for a name that does not exist.
+    Raises UserError for a name that does not exist, and for env_args that are no dict.
     """
     values = _table(algorithm, env, name)
-    env_args = values.pop("env_args", {})
+    env_args = check_arguments(values.pop("env_args", None))
     values.pop("tuning_seeds", None)
     return values, env_args
 

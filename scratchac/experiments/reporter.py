@@ -12,7 +12,7 @@ import numpy as np
 
 import kernels
 from kernels.compilation import Compilation
-from scratchac.algorithms.saving import not_finite, without_transitions
+from scratchac.algorithms.saving import finite_state, without_transitions
 from scratchac.errors import TrainingError, WriteError
 from scratchac.experiments.callbacks import Callback, call
 from scratchac.experiments.evaluations import Evaluations
@@ -242,13 +242,13 @@ class Reporter:
     def save_best(self, agent: Agent) -> None:
         """Write best.npz. Raises WriteError."""
         assert self.run is not None and self.evaluations is not None and self.evaluations.best is not None
-        self.run.save_best(without_transitions(agent, _finite_state(agent)), self.evaluations.best)
+        self.run.save_best(without_transitions(agent, finite_state(agent)), self.evaluations.best)
 
     def save(self, agent: Agent, failed: bool = False) -> None:
         """Write a checkpoint, after the waiting rows: a resumed run does not make the rows before it again. Raises WriteError."""
         assert self.run is not None
         self.run.write_rows()
-        state = _finite_state(agent)
+        state = finite_state(agent)
         progress = self.progress | {
             "next_row": None if self.next_row == np.inf else self.next_row,
             "sums": {name: (np.asarray(kernels.backend.to_numpy(total)), n) for name, (total, n) in self.sums.items()}}
@@ -258,10 +258,3 @@ class Reporter:
             progress["ended"] = agent.step                  # a resumed run knows by this that it is complete
         self.run.save(state, progress, self.interaction.state(failed) if self.interaction is not None else None)
         self.saved = not self.call("on_checkpoint", self.run.path / "checkpoint.npz")       # the last one must know that it ends
-
-
-def _finite_state(agent: Agent) -> dict[str, Any]:
-    state = agent.state()
-    if name := not_finite(state):
-        raise TrainingError(f"{name} is not finite at step {agent.step}: lower the learning rates")
-    return state

@@ -11,6 +11,7 @@ import numpy as np
 from scratchac import algorithms
 from scratchac.algorithms.config import configure
 from scratchac.algorithms.plumbing import Plumbing
+from scratchac.algorithms.saving import finite_state
 from scratchac.environments.make import name_of
 from scratchac.errors import CheckpointError, UserError, WriteError
 from scratchac.experiments.reporter import COUNTERS
@@ -95,12 +96,16 @@ def restore(run: Run, best: bool = False, checkpoint: Path | None = None) -> tup
 
 
 def save_agent(agent: Agent, folder: Any) -> Path:
-    """Write an agent into a new folder, as a run that was stopped between two episodes. Raises UserError and WriteError."""
+    """Write an agent into a new folder, as a run that was stopped between two episodes.
+
+    Raises UserError, WriteError, and TrainingError for numbers that are not finite.
+    """
     if agent.about is None:
         raise UserError("only agents of scratchac.train, load, resume and make_agent know their environment, and can be saved")
+    state = finite_state(agent)
     run = Run.create(folder, agent.about)
     try:
-        run.save(agent.state(), COUNTERS | {"target": max(agent.step, agent.config.steps), "sums": {}}, None)
+        run.save(state, COUNTERS | {"target": max(agent.step, agent.config.steps), "sums": {}}, None)
     except WriteError:
         run.discard()
         raise

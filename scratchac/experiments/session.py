@@ -12,7 +12,7 @@ import gymnasium as gym
 import kernels
 from scratchac import algorithms
 from scratchac.algorithms.plumbing import Plumbing
-from scratchac.algorithms.saving import adopt
+from scratchac.algorithms.saving import adopt, finite_state
 from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
@@ -103,6 +103,22 @@ def check_device(active: kernels.Backend, agent_class: Any, algorithm: str) -> N
     if active.device != "cpu" and agent_class.family != "off-policy":
         able = [name for name in algorithms.ALGORITHMS if algorithms.find(name).family == "off-policy"]
         raise UserError(f"backend {active.name} trains {', '.join(able)}; {algorithm} computes on the CPU (--backend auto)")
+
+
+@contextmanager
+def prepared(algorithm: str, config: Any, env: Any, seed: Any, settings: dict[str, Any],
+             init: Any = None) -> Iterator[tuple[Agent, Environments]]:
+    """A new agent and the environments that it will train in, which are closed at the end of the block. Raises UserError."""
+    agent_envs = vector_env(algorithms.find(algorithm), config, env, seed, settings)
+    try:
+        agent = algorithms.make(algorithm, config, agent_envs.observation_space, agent_envs.action_space, seed)
+        require_functions(agent)
+        if init is not None:
+            start_from(init, agent, agent_envs, env)
+        meet(agent_envs, agent)
+        yield agent, agent_envs
+    finally:
+        agent_envs.close()
 
 
 def to_host(agent: Agent, observation_space: gym.Space, action_space: gym.Space) -> Agent:
@@ -251,6 +267,8 @@ def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, tar
             loops.train(agent, agent_envs, target, reporter, under_way)
             if run:
                 reporter.finish(agent)
+            else:
+                finite_state(agent)
     except TrainingError as error:
         if isinstance(error, (EnvironmentFailed, WorkerDied)) and run and (reporter.interaction or progress is None):
             reporter.or_later(reporter.save, agent, True)                   # else the resumed checkpoint is the better one

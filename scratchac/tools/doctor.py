@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 import kernels
 from scratchac.algorithms import ALGORITHMS
-from scratchac.api import make_agent
+from scratchac.api import require_trainable
 from scratchac.environments import games, pool
 from scratchac.environments.drawing import has_screen
 from scratchac.environments.flattened import shortened
@@ -73,7 +73,7 @@ def about(env: str) -> list[tuple[str, str]]:
     able, why = [], ""
     for name in ALGORITHMS:
         try:
-            make_agent(name, env)
+            require_trainable(name, env)
             able.append(name)
         except UserError as error:
             why = why or str(error)

@@ -175,7 +175,10 @@ def choices_from(words):
     """["actor_lr=1e-3,linear:1e-3:0", "hidden=[8,8],[4]"] → {"actor_lr": [0.001, "linear:1e-3:0"], "hidden": [[8, 8], [4]]}."""
     choices = {}
     for name, text in _pairs("--set", "name=value or name=value,value,…", words):
-        choices[name.replace("-", "_")] = [value_of(part) for part in _parts(text)]
+        name = name.replace("-", "_")
+        if name in choices:
+            raise UserError(f"{name} is given twice: put all its values behind one =, with commas between")
+        choices[name] = [value_of(part) for part in _parts(text)]
     return choices
 
 

@@ -21,12 +21,10 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchac import algorithms, api
-from scratchac.algorithms.config import configure
 from scratchac.environments.make import name_of, register, registration_of
 from scratchac.errors import TrainingError, UserError
 from scratchac.experiments import plots
 from scratchac.experiments.files import read_json
-from scratchac.experiments.presets import find_preset
 from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.run import Run
 from scratchac.experiments.statistics import FEWEST, LEVEL, interquartile_mean, interval
@@ -35,6 +33,7 @@ from scratchac.parallel.workers import engine
 from scratchac.tools.tables import aligned, one_digit
 
 ATTEMPTS = 2                    # a run that dies is started again, once
+LONGEST_LABEL = 150             # characters of it in a folder's name; file systems take 255 in all
 
 
 @dataclass(frozen=True)
@@ -67,17 +66,16 @@ class Sweep:
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs must be at least 1, not {jobs}")
         self.options = {name: value for name, value in options.items() if value is not None}
+        for name in choices.keys() & self.options.keys():
+            raise UserError(f"--{name.replace('_', '-')} {self.options[name]} and several values of {name} exclude each other")
         self.settings = settings_of(_listed(algorithm), _listed(env), choices)
+        self.folders = folder_names(self.settings)
         self.cores = 1                                                      # that a run keeps busy
         self.target = 0                                                     # environment steps of all runs
         for setting in self.settings.values():
-            given = {name: x for name, x in (self.options | setting.hyperparameters).items() if name != "backend"}
-            api.make_agent(setting.algorithm, setting.env, **given)
-            tuned, _ = find_preset(setting.algorithm, name_of(setting.env), options.get("preset"))
-            given = {name: x for name, x in given.items() if name not in ("preset", "env_args")}
-            agent_class = algorithms.find(setting.algorithm)
-            config = configure(agent_class.config_class, setting.algorithm, tuned | given)
-            self.cores = max(self.cores, config.envs if agent_class.family == "asynchronous" else 1)
+            config = api.require_trainable(setting.algorithm, setting.env, **self.options | setting.hyperparameters)
+            asynchronous = algorithms.find(setting.algorithm).family == "asynchronous"
+            self.cores = max(self.cores, config.envs if asynchronous else 1)
             self.target += config.steps * len(self.seeds)
         self.results = {label: dict.fromkeys(self.seeds) for label in self.settings}        # setting → seed → mean return
 
@@ -131,7 +129,7 @@ class Sweep:
 
     def folder(self, label: str, seed: int) -> Path:
         """The folder of one run."""
-        return self.out / (f"seed{seed}" if label == "preset" else f"{re.sub(r'[^A-Za-z0-9.=+-]+', '_', label)}-seed{seed}")
+        return self.out / f"{self.folders[label]}seed{seed}"
 
     def task(self, label: str, seed: int) -> tuple[Any, ...]:
         """The arguments of `run_one`. On a cluster a worker may not see this folder, so it sends the files."""
@@ -203,6 +201,16 @@ def settings_of(names: list[str], envs: list[Any], choices: dict[str, list[Any]]
         line = " ".join([*algorithm, *chosen]) or name
         settings[label] = Setting(name, env, dict(zip(choices, values, strict=True)), line)
     return settings
+
+
+def folder_names(labels: Iterable[str]) -> dict[str, str]:
+    """For each label what the names of its folders begin with; a label that is cut or like another one gets its number, too."""
+    names: dict[str, str] = {}
+    for i, label in enumerate(labels):
+        name = re.sub(r"[^A-Za-z0-9.=+-]+", "_", label)
+        unique = len(name) <= LONGEST_LABEL and f"{name}-" not in names.values()
+        names[label] = "" if label == "preset" else f"{name}-" if unique else f"{name[:LONGEST_LABEL]}-{i}-"
+    return names
 
 
 def _listed(value: Any) -> list[Any]:

@@ -87,7 +87,8 @@ class Tune:
         for name, values in choices.items():
             for value in values:
                 configure(config_class, algorithm, self.preset | {name: value})
-        api.make_agent(algorithm, env, env_args=options.get("env_args"), preset=options.get("preset"), **self.preset)
+        named = {name: options.get(name) for name in ("backend", "env_args", "preset")}
+        api.require_trainable(algorithm, env, **named, **self.preset)
         self.space = {name: x for name, x in space_of(config_class).items() if name not in choices} | several
         if not self.space:
             raise UserError("every hyperparameter that could be searched has a value already")

@@ -102,7 +102,7 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
     actor, critic = traced_networks(agent)
     theta, _, sizes, code, _, outputs = actor
     env, episodes, actions = interaction.envs.members[0], interaction.episodes, np.zeros(1, np.int64)
-    obs = interaction.obs.astype(dtype)                                     # (1, O)
+    obs, largest = interaction.obs.astype(dtype), float(np.finfo(dtype).max)                # (1, O)
     while agent.step < steps:
         act(theta, sizes, outputs, code, obs, agent.rng.random(1), actions)
         next_obs, reward, term, trunc, _ = env.step(actions[0] + start)
@@ -110,12 +110,13 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
         next_obs, done, t = np.asarray(next_obs, dtype)[None], term or trunc, int(episodes.lengths[0])
         h = agent.schedules(agent.step / config.steps)
         discount = h.gamma**t if h.discount_actor else 1.0
+        if not abs(reward) <= largest:
+            require_finite(agent.step, dtype, rewards=np.full((1, 1), reward))
         delta, logp, entropy, value = learn(
             actor, critic, (obs, next_obs, actions[0], reward, done), h.gamma * (1 - term),
             (h.gamma * h.lam_actor, discount, h.actor_lr), (h.gamma * h.lam_critic, 1.0, h.critic_lr))
         if not np.isfinite(delta):
-            require_finite(agent.step, dtype, observations=obs[None], rewards=np.full((1, 1), reward),
-                           next_observations=next_obs[None])
+            require_finite(agent.step, dtype, observations=obs[None], next_observations=next_obs[None])
             raise TrainingError(f"at step {agent.step}: the TD error is not finite: lower the step sizes")
         agent.step += 1
         obs = next_obs

@@ -46,7 +46,8 @@ class Rollout:
         """Return all collected steps as a Batch, and remove them. Floats get the rollout's dtype, whole numbers keep theirs."""
         columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
         self.rows = []
-        return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
+        with np.errstate(over="ignore"):                    # what is too large becomes infinite, and `require_finite` names it
+            return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
 
 
 def without_idle(batch: Batch, idle: list[np.ndarray | None]) -> Batch:
