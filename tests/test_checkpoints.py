@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import tracemalloc
 
 import damage
@@ -47,7 +48,7 @@ def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
     """To write a large replay buffer takes less than half of its size as further memory."""
     agent = scratchac.make_agent("sac", "Pendulum-v1", buffer_size=1_000_000)
     agent.memory.size = 1_000_000
-    run = Run.create(tmp_path / "run", {"algorithm": "sac", "observation_space": {}, "action_space": {}})
+    run = Run.create(tmp_path / "run", {"algorithm": "sac", "observation_space": {}, "action_space": {}, "hyperparameters": {}})
     tracemalloc.start()
     run.save(agent.state(), {}, None)
     peak = tracemalloc.get_traced_memory()[1]
@@ -98,6 +99,19 @@ def test_a_run_of_the_version_before_goes_on_as_if_never_stopped(tmp_path, quick
     as_before(tmp_path / "parts")
     assert scratchac.resume(tmp_path / "parts").config.n_step == 3
     damage.same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("name, value, then", [("activation", "relu", '"tanh"'),
+                                               ("state_dependent_std", True, "false")])
+def test_a_config_that_gives_the_parameters_another_meaning_is_refused(name, value, then, tmp_path, quick_end):
+    scratchac.train("a2c", "Pendulum-v1", 80, out=tmp_path / "run", hidden=(8,))
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    config["hyperparameters"][name] = value
+    path.write_text(json.dumps(config))
+    for use in (scratchac.load, lambda run: scratchac.resume(run, 160)):
+        with pytest.raises(CheckpointError, match=re.escape(f"it was trained with {name} {then}, and config.json has")):
+            use(tmp_path / "run")
 
 
 def test_a_checkpoint_of_a_later_version_is_refused(finished, tmp_path):

@@ -236,7 +236,7 @@ def test_presets_of_ones_own(asked, tmp_path, capsys):
     ("algorithm = 'ppo'\nenv = 'mod:X-v0'", "names mod:X-v0, and a module is code"), ("[poo.X]\nlr = 1", "did you mean ppo"),
     ("[ppo]\nlr = 1", 'such as [ppo."CartPole-v1"]'), ("algorithm = 'ppo'\nenv_args = 3", "env_args must be a dict"),
     ('[ppo."CartPole-v1"]\nenv_args = 3', "env_args must be a dict"),
-    ('[ppo."CartPole-v1"]\nseed = 3', "a preset holds hyperparameters and env_args, and --seed is neither: give it beside the preset"),
+    ('[ppo."CartPole-v1"]\nseed = 3', "a preset holds hyperparameters and env_args, and --seed is neither"),
     ("algorithm = 'ppo'\nhyperparameters = 3", "hyperparameters are a table of names and values, not 3"),
 ])
 def test_a_file_that_is_wrong(text, message, tmp_path, capsys, monkeypatch):

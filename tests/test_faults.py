@@ -436,15 +436,13 @@ class Pays(Constant):
 def test_rewards_of_every_kind_of_number(algorithm, backend):
     if backend == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
+    small = {"backend": backend, "hidden": (4,), **({"batch_size": 8} if algorithm == "discrete-sac" else {})}
     for reward in (1, True, np.float16(1), np.longdouble(1), np.int8(1)):
-        scratchac.train(algorithm, lambda reward=reward: Pays(reward), 64, backend=backend, hidden=(4,),
-                        **({"batch_size": 8} if algorithm == "discrete-sac" else {}))
-    with pytest.raises(EnvironmentFailed, match="environment 0 at step 1 .* int too large to convert to float"):
-        scratchac.train(algorithm, lambda: Pays(10**400), 64, backend=backend, hidden=(4,),
-                        **({"batch_size": 8} if algorithm == "discrete-sac" else {}))
+        scratchac.train(algorithm, lambda reward=reward: Pays(reward), 64, **small)
+    with pytest.raises(EnvironmentFailed, match=r"environment 0 at step 1 .* int too large to convert to float"):
+        scratchac.train(algorithm, lambda: Pays(10**400), 64, **small)
     with pytest.raises(TrainingError, match="rewards of environment 0 are not finite at about step 0"):
-        scratchac.train(algorithm, lambda: Pays(1e39), 64, backend=backend, hidden=(4,),
-                        **({"batch_size": 8} if algorithm == "discrete-sac" else {}))
+        scratchac.train(algorithm, lambda: Pays(1e39), 64, **small)
 
 
 def test_an_agent_that_is_not_finite_is_not_returned_and_not_saved(tmp_path):

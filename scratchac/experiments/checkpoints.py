@@ -4,6 +4,7 @@ There are no pickles in them, so reading them runs no code.
 
     format              the version of this format; this page describes version 4
     algorithm, observation_space, action_space          as in config.json
+    meaning             the hyperparameters that say what the parameters mean, such as the activation; earlier versions have none
     arrays              the name of every other array: its shape and dtype
     tree                what was saved: {"dict": {…}} is a dict, a list is a list, {"array": NAME} is one of the arrays
     versions            of scratchac, NumPy, Gymnasium and Python
@@ -20,6 +21,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from scratchac.algorithms.saving import MEANING
 from scratchac.errors import CheckpointError, one_line
 from scratchac.experiments.files import atomic_file, open_file, write_arrays
 from scratchac.experiments.schema import MANIFEST, STATE
@@ -39,8 +41,10 @@ def write(path: Path, config: dict[str, Any], state: Any, keep: bool = True) -> 
     """
     arrays: dict[str, np.ndarray] = {}
     tree = _take_out_arrays(state, "", arrays)
+    meaning = {name: x for name, x in config["hyperparameters"].items() if name in MEANING and name != "hidden"}     # arrays show it
     manifest = {
-        "format": FORMAT, **{name: config[name] for name in BELONGS_TO}, "tree": tree, "arrays": _described(arrays),
+        "format": FORMAT, **{name: config[name] for name in BELONGS_TO}, "meaning": meaning,
+        "tree": tree, "arrays": _described(arrays),
         "versions": {"scratchac": __version__, "numpy": np.__version__, "gymnasium": gym.__version__,
                      "python": platform.python_version()},
     }
@@ -57,7 +61,8 @@ def previous(path: Path) -> Path:
 def read(path: Path, config: dict[str, Any]) -> Any:
     """The state in a checkpoint. Everything is read and checked before anything is returned.
 
-    Raises CheckpointError for a file that is missing, damaged, of another algorithm or other spaces, or not a checkpoint.
+    Raises CheckpointError for a file that is missing, damaged, or not a checkpoint, and for one of another algorithm, of other
+    spaces, or with parameters of another meaning.
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
@@ -74,6 +79,10 @@ def read(path: Path, config: dict[str, Any]) -> Any:
             if manifest[name] != config[name]:
                 raise ValueError(f"its {name.replace('_', ' ')} is {ascii(manifest[name])[:200]}, and that of config.json is "
                                  f"{ascii(config[name])[:200]}")
+        for name, value in manifest.get("meaning", {}).items():
+            if value != (now := json.loads(json.dumps(config["hyperparameters"].get(name)))):
+                then, now = (json.dumps(x)[:100] for x in (value, now))
+                raise ValueError(f"it was trained with {name} {then}, and config.json has {now}")
         state = _put_back_arrays(manifest["tree"], arrays)
         state = _from_format_3(state) if manifest["format"] == 3 else state
         STATE.check(state, "tree")

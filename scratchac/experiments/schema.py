@@ -87,7 +87,8 @@ CONFIG = Record(
 
 MANIFEST = Record(
     {"format": OneOf((3, 4)), "algorithm": Text(), "observation_space": Anything(), "action_space": Anything(), "tree": Anything(),
-     "arrays": Anything()}, {"versions": Anything()})       # spaces and arrays are compared with those that are there
+     "arrays": Anything()},                                 # spaces and arrays are compared with those that are there
+    {"versions": Anything(), "meaning": Named(Anything())})
 STATE = Record({"agent": Anything(), "progress": Anything(), "interaction": Anything()})
 
 
