@@ -41,7 +41,7 @@ def write(path: Path, config: dict[str, Any], state: Any, keep: bool = True) -> 
     """
     arrays: dict[str, np.ndarray] = {}
     tree = _take_out_arrays(state, "", arrays)
-    meaning = {name: x for name, x in config["hyperparameters"].items() if name in MEANING and name != "hidden"}     # arrays show it
+    meaning = {name: x for name, x in config["hyperparameters"].items() if name in MEANING and name != "hidden"}     # shapes say it
     manifest = {
         "format": FORMAT, **{name: config[name] for name in BELONGS_TO}, "meaning": meaning,
         "tree": tree, "arrays": _described(arrays),
