@@ -13,7 +13,7 @@ EXHIBITS = (
         ((nn.MLP.initialise, "W[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, W.shape, gain))", "W[...] = 0"),)),
     Exhibit(
         "adam-without-bias-correction", "Adam's moments are not corrected for their start at 0.", "a2c",
-        "The first dozens of steps are 3 to 7 times as large; on this task the return is the same.",
+        "The first hundred steps are 3 to 7 times as large; on this task the return is the same.",
         "The first step of Adam has the size of the learning rate.",
         (), w.first_step_of_adam, "size of Adam's first step with the learning rate 1", 1, 3.1623,
         ((optim.adam, "step *= 1 / (1 - beta2**t) ** 0.5", "pass"), (optim.adam, "step *= lr / (1 - beta1**t)", "step *= lr"))),
