@@ -3,12 +3,15 @@
     python demos/results/pixels.py                 the baselines, into demos/results/pixels.json
     python demos/results/pixels.py runs/ppo-…      evaluates a run that `scratchac train` left, into returns/ppo-CarRacing-v3.json
 
+    scratchac train ppo --env CarRacing-v3 --vector envpool --steps 600000 --seed 1 --out runs/longer
+    python demos/results/pixels.py runs/longer --name ppo-CarRacing-v3-longer          a file for other settings than the preset's
+
 20 episodes each, the same tracks for all (seeds 0 to 19), since an episode of the racing car costs a second. Actions last as many
 frames as in the preset. The best constant action is the best of a grid on these very tracks, which flatters it.
 """
 
+import argparse
 import platform
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -62,10 +65,10 @@ def baselines():
     print(result)
 
 
-def evaluation(path):
+def evaluation(path, name):
     run, agent = Run.open(path), scratchac.load(path)
     config, metrics = run.config, run.metrics()
-    file = FOLDER / "returns" / f"{config['algorithm']}-{config['env']}.json"
+    file = FOLDER / "returns" / f"{name or config['algorithm'] + '-' + config['env']}.json"
     result = read(file)
     if result.get("hyperparameters", config["hyperparameters"]) != config["hyperparameters"]:
         raise SystemExit(f"{path} has other hyperparameters than the runs in {file}")
@@ -84,7 +87,11 @@ def evaluation(path):
 
 
 if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        evaluation(path)
-    if len(sys.argv) == 1:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", help="folders of runs; without one, the baselines are measured")
+    parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
+    options = parser.parse_args()
+    for path in options.runs:
+        evaluation(path, options.name)
+    if not options.runs:
         baselines()
