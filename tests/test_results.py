@@ -1,7 +1,7 @@
 """The results in the manual: on which seeds, with which settings, and what their files hold."""
 
+import importlib
 import json
-import runpy
 import subprocess
 import sys
 from argparse import Namespace
@@ -20,6 +20,13 @@ RESULTS = Path(__file__).parents[1] / "demos" / "results"
 RECORDED = [(a, e) for a, tables in presets().items() for e, values in tables.items() if "tuning_seeds" in values]
 
 
+@pytest.fixture
+def script(monkeypatch):
+    """A function that imports a script of demos/results by its name, as the scripts import one another."""
+    monkeypatch.syspath_prepend(RESULTS)
+    return importlib.import_module
+
+
 def test_the_command_refuses_a_result_on_a_tuning_seed():
     """It says which seed, which were tuned on, and ends before it trains or writes."""
     first = seeds_from(tuning_seeds("a2c", "LunarLander-v3"))[0]
@@ -33,13 +40,21 @@ def test_the_command_refuses_a_result_on_a_tuning_seed():
     ("LunarLander-v3", [0, 519], False, "seed 519 is one"), ("LunarLander-v3", [0, 9], False, None),
     ("LunarLander-v3", [500, 3], True, "seed 3 is not for tuning"), ("LunarLander-v3", [500, 519], True, None),
     ("Acrobot-v1", [500], True, "records no tuning seeds"), ("Acrobot-v1", [500], False, None)])
-def test_results_and_tuning_share_no_seed(env, seeds, tuning, message):
-    require_honest = runpy.run_path(str(RESULTS / "run.py"))["require_honest"]
+def test_results_and_tuning_share_no_seed(env, seeds, tuning, message, script):
+    require_honest = script("run").require_honest
     options = Namespace(algorithm="a2c", env=env, preset=None, seeds=seeds, tuning=tuning)
     if message is None:
         return require_honest(options)
     with pytest.raises(SystemExit, match=message):
         require_honest(options)
+
+
+def test_files_of_results(script, tmp_path):
+    files, path = script("files"), tmp_path / "new" / "one.json"
+    assert files.read(path, seeds={}) == {"seeds": {}}
+    files.write(path, {"seeds": {"0": 1.5}})
+    assert files.read(path, seeds={}) == {"seeds": {"0": 1.5}}
+    assert files.given_by(["lr=1e-3", "noise=ou", "hidden=[8,8]"]) == {"lr": 0.001, "noise": "ou", "hidden": [8, 8]}
 
 
 @pytest.mark.parametrize("algorithm, env", RECORDED)
@@ -57,10 +72,9 @@ def test_committed_results_are_the_presets(algorithm, env):
         assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
 
 
-def test_what_presets_have_reached_is_that_of_the_files():
+def test_what_presets_have_reached_is_that_of_the_files(script):
     """Each name is a preset's, and the numbers are those of the returns."""
-    script = runpy.run_path(str(RESULTS / "table.py"))
-    assert reached() == script["reached"]()
+    assert reached() == script("returned").reached()
     for algorithm, by_env in reached().items():
         assert by_env.keys() <= presets()[algorithm].keys()
     result = json.loads((RESULTS / "returns" / "td3-Hopper-v5.json").read_text())
@@ -68,34 +82,34 @@ def test_what_presets_have_reached_is_that_of_the_files():
     assert seen["worst"] == round(min(seed["deterministic"]["mean"] for seed in result["seeds"].values()), 1)
 
 
-def test_tables_of_what_is_solved_and_of_growth(tmp_path):
+def test_tables_of_what_is_solved_and_of_growth(script, tmp_path, monkeypatch):
     """From the files that `scratchac bench --json` writes; without them there is a line instead."""
-    script = runpy.run_path(str(RESULTS / "table.py"))
-    script["measured"].__globals__["HERE"] = tmp_path
-    assert script["solve_table"]() == script["file_tables"]("growth.json") == script["UNMEASURED"]
+    tables = script("tables_of_speed")
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    assert tables.solve() == tables.every_table("growth.json") == tables.UNMEASURED
     rows = [{"what": f"CartPole-v1, 475: {who}", "seconds": seconds, "environment steps": seconds and 9_000, "solved": solved,
              "runs": [[1.5, 9000], None]} for who, seconds, solved in (
                  ("SBX, ppo", None, "1 of 3"), ("scratchac, ppo", 2.25, "3 of 3"), ("SBX, dqn", 8.0, "3 of 3"),
                  ("scratchac, ppo, nothing compiled before", 9.0, "3 of 3"))]
     (tmp_path / "solve-CartPole-v1.json").write_text(json.dumps({"cpus": 2, "packages": {}, "Solved": {"unit": "", "rows": rows}}))
-    lines = script["solve_table"]().splitlines()[2:]
+    lines = tables.solve().splitlines()[2:]
     assert lines == ["| CartPole-v1 | 475 | scratchac, ppo | 2.2 | 9,000 | 3 of 3 |",
                      "| CartPole-v1 | 475 | SBX, dqn | 8.0 | 9,000 | 3 of 3 |",
                      "| CartPole-v1 | 475 | scratchac, ppo, nothing compiled before | 9.0 | 9,000 | 3 of 3 |",
                      "| CartPole-v1 | 475 | SBX, ppo |  |  | 1 of 3 |"]
-    assert script["solve_table"](short=True).splitlines()[2:] == lines[:3]             # of SBX the fastest alone
+    assert tables.solve(short=True).splitlines()[2:] == lines[:3]             # of SBX the fastest alone
     growth = {"With width": {"unit": "updates per second", "rows": [{"what": "8-8", "numpy": 10.0, "numba": 25.0}]},
               "With the buffer": {"unit": "bytes", "rows": [{"what": "10", "vectors": 430}]}}
     (tmp_path / "growth.json").write_text(json.dumps(growth))
-    made = script["file_tables"]("growth.json")
+    made = tables.every_table("growth.json")
     assert "| 8-8 | 10.0 | 25.0 (2.5×) |" in made and "| 10 | 430 |" in made
 
 
-def test_results_beside_those_of_other_libraries(tmp_path):
-    """Ours with Numba where there are any, theirs by library; what a peer reached with our settings is no row."""
+def test_results_beside_those_of_other_libraries(script, tmp_path, monkeypatch):
+    """Ours with Numba where there are any, theirs by library; what a peer reached with other settings is no row."""
     pytest.importorskip("scipy")
-    script = runpy.run_path(str(RESULTS / "table.py"))
-    script["beside"].__globals__["HERE"] = tmp_path
+    returned, tables = script("returned"), script("tables_of_returns")
+    monkeypatch.setattr(returned, "HERE", tmp_path)
     for folder in "returns", "peers":
         (tmp_path / folder).mkdir()
     common = {"algorithm": "a2c", "env": "CartPole-v1", "steps": 9_000}
@@ -104,11 +118,11 @@ def test_results_beside_those_of_other_libraries(tmp_path):
         (tmp_path / "returns" / f"a2c-CartPole-v1{ending}.json").write_text(json.dumps(common | {"seeds": seeds}))
     (tmp_path / "returns" / "a2c-Acrobot-v1.json").write_text(json.dumps(common | {"env": "Acrobot-v1", "seeds": seeds}))
     theirs = common | {"library": "stable_baselines3", "random": 22.0, "seeds": {"0": {"mean": 490}, "1": {"mean": 300}}}
-    for ending in "", "-as-ours":
+    for ending in "", "-as-ours", "-use_rms_prop=true":
         (tmp_path / "peers" / f"stable_baselines3-a2c-CartPole-v1{ending}.json").write_text(json.dumps(theirs))
-    (row,) = script["beside"]()
+    (row,) = returned.beside()
     assert (row.env, row.steps, row.bar, row.random) == ("CartPole-v1", 9_000, 475, 22.0)
     assert row.ours.tolist() == [400, 500, 480]
     assert {library: means.tolist() for library, means in row.theirs.items()} == {"Stable-Baselines3": [490, 300]}
-    line = script["beside_table"]().splitlines()[2]
+    line = tables.beside_others().splitlines()[2]
     assert line.startswith("| a2c | CartPole-v1 | 9,000 | **480** | 400 | 3 | Stable-Baselines3 | **395** | 300 | 2 | 0.67 (")
