@@ -65,7 +65,7 @@ EXHIBITS = (
         ("return", "auc"), w.entropy_gradient, "∂L/∂H of one row with the coefficient 0.1", -0.1, 0.1,
         ((losses.entropy_bonus, "np.full_like(entropy, -coef", "np.full_like(entropy, coef"),)),
     Exhibit(
-        "stale-ratio", "The discount ratio is taken as 1 in every epoch, so nothing stops the policy from moving.", "ppo",
+        "stale-ratio", "The importance ratio is taken as 1 in every epoch, so nothing stops the policy from moving.", "ppo",
         "The entropy collapses within the epochs of one rollout on two seeds of three, and the return with it.",
         "After the first epoch the share of clipped rows must not be 0; the gradient for a ratio of 2 is twice that for 1.",
         ("return", "auc", "entropy"), w.surrogate_of_a_bad_action, "∂L/∂log π for a ratio of 2 and the advantage −1", 2, 1,
