@@ -226,6 +226,23 @@ def test_in_a_world_that_has_been_changed_the_reference_runs(capsys):
 # -- errors, and runs ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("env, state, action", [
+    ("CartPole-v1", (2.39, 3.0, 0.0, 0.0), 1), ("MountainCarContinuous-v0", (0.44, 0.06), 1.0), ("Pendulum-v1", (1.0, 0.0), 0.5)])
+def test_a_step_that_would_end_the_episode_changes_nothing(env, state, action):
+    """A terminal state, or the last step before the limit."""
+    envs = CompiledWorlds(env, 1, 5)
+    envs.reset()
+    worlds = envs.worlds._replace(limit=8)
+    worlds.state[0], worlds.elapsed[0] = state, 7 if env == "Pendulum-v1" else 3
+    O = worlds.obs.shape[1]
+    replay = (np.ones((4, O)), np.ones((4, 1)), np.ones(4), np.ones((4, O)), np.ones(4), np.ones(4))
+    episode = (np.ones(1), np.ones(1, np.int64), np.ones(1), np.ones(1), 0.9)
+    kept = [x.copy() for x in (*worlds, *replay, *episode) if isinstance(x, np.ndarray)]
+    assert not rollouts.advance(tuple(worlds), action, np.ones((1, O)), replay, 2, episode)
+    assert all(np.array_equal(x, y) for x, y in
+               zip(kept, (x for x in (*worlds, *replay, *episode) if isinstance(x, np.ndarray)), strict=True))
+
+
 @pytest.mark.parametrize("case", ["sac", "discrete-sac", "td3", "ddpg"])
 def test_a_loss_that_is_not_finite_ends_training_at_that_step(case, long_calls):
     """In the middle of a call; nothing that was prepared for later steps is counted."""
