@@ -80,8 +80,8 @@ def read(path: Path, config: dict[str, Any]) -> Any:
                 raise ValueError(f"its {name.replace('_', ' ')} is {ascii(manifest[name])[:200]}, and that of config.json is "
                                  f"{ascii(config[name])[:200]}")
         for name, value in manifest.get("meaning", {}).items():
-            if value != (now := json.loads(json.dumps(config["hyperparameters"].get(name)))):
-                then, now = (json.dumps(x)[:100] for x in (value, now))
+            then, now = (json.dumps(x)[:100] for x in (value, config["hyperparameters"].get(name, value)))     # of older runs, none
+            if then != now:
                 raise ValueError(f"it was trained with {name} {then}, and config.json has {now}")
         state = _put_back_arrays(manifest["tree"], arrays)
         state = _from_format_3(state) if manifest["format"] == 3 else state

@@ -155,7 +155,8 @@ def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Repo
                 term[t, i], done[t, i] = terminated, terminated or truncated
                 if terminated or truncated:
                     over.append(i)
-            r[t] = rewards
+            with np.errstate(over="ignore"):                # what is too large becomes infinite, and `require_finite` names it
+                r[t] = rewards
             episodes.add(rewards, done[t])
             obs = s2[t]
             if over:
