@@ -305,15 +305,16 @@ def _preset(algorithm: str, env: Any, name: str | dict[str, Any] | None) -> tupl
 
 
 def _require_truth(name: str, value: Any) -> None:
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, bool):                         # NumPy's has no place in config.json
         raise UserError(f"--{name.replace('_', '-')} is true or false, not {value!r}")
 
 
 def _quiet(given: Any) -> bool:
     """Whether nothing is shown: what was given, or else true but in a notebook."""
-    if given is not None:
-        _require_truth("quiet", given)
-    return not in_notebook() if given is None else bool(given)
+    if given is None:
+        return not in_notebook()
+    _require_truth("quiet", given)
+    return given
 
 
 def _as_many(env: Any, agent_class: Any) -> dict[str, Any]:

@@ -89,6 +89,9 @@ def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, caps
 def test_explore_is_a_truth_value():
     with pytest.raises(UserError, match="explore is true or false, not 'no'"):
         scratchac.evaluate(scratchac.make_agent("a2c", Constant), Constant, 2, explore="no")
+    for name in ("randomise", "video", "quiet"):            # NumPy's cannot be written into config.json
+        with pytest.raises(UserError, match=f"{name} is true or false"):
+            scratchac.train("a2c", Constant, 40, **{name: np.True_})
 
 
 def test_observations_that_are_not_finite_are_an_error():
