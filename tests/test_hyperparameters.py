@@ -70,6 +70,14 @@ def test_bad_values(given, message):
         configure(A2C.config_class, "a2c", given)
 
 
+@pytest.mark.parametrize("given", [0.7, float("-inf"), "linear:-1:0.7", lambda progress: 1.0])
+def test_an_entropy_above_that_of_uniform_actions_is_no_target(given):
+    """With a target that no policy reaches α would grow for ever."""
+    with pytest.raises(UserError, match=r"entropy_target.*in \[-20, 0.69"):
+        configure(algorithms.find("sac").config_class, "sac", {"entropy_target": given})
+    assert configure(algorithms.find("sac").config_class, "sac", {"entropy_target": "linear:0.3:-1"}).entropy_target == "linear:0.3:-1"
+
+
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
     configure(A2C.config_class, "a2c", {"actor_lr": "linear:1e-3:0"})
     with pytest.raises(UserError):

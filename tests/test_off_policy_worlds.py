@@ -25,6 +25,7 @@ rollouts = pytest.importorskip("kernels.numba_off_policy_rollouts", reason="Numb
 
 CASES = {                                               # algorithm and options
     "sac": {"alpha": 0.3, "alpha_lr": 0.01},
+    "sac, entropy target on a schedule": {"alpha": 0.3, "alpha_lr": 0.01, "entropy_target": "linear:0.6:-2"},
     "sac, log σ clipped, α and rates on schedules": {"log_std": "clamp", "learn_alpha": False, "alpha": "linear:0.5:0.1",
                                                      "actor_lr": "linear:1e-3:1e-4"},
     "discrete-sac": {"alpha": 0.3, "alpha_lr": 0.01, "entropy_target": "linear:0.9:0.1"},

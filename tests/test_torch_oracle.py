@@ -211,9 +211,9 @@ def reparameterised(y, eps, log_std):
     return torch.tanh(u), (density.base_dist.log_prob(u) - density.transforms[0].log_abs_det_jacobian(u, torch.tanh(u))).sum(1)
 
 
-@pytest.mark.parametrize("log_std", ["tanh", "clamp"])
-def test_sac(log_std):
-    agent, batches = make("sac", log_std=log_std, alpha=0.2, alpha_lr=1e-2)
+@pytest.mark.parametrize("log_std, entropy_target", [("tanh", -1.0), ("clamp", 0.4)])
+def test_sac(log_std, entropy_target):
+    agent, batches = make("sac", log_std=log_std, alpha=0.2, alpha_lr=1e-2, entropy_target=entropy_target)
     actor = tensors(agent.theta)
     critics, targets = [tensors(agent.w, k) for k in range(2)], [tensors(agent.w_target, k) for k in range(2)]
     log_alpha = torch.tensor(math.log(0.2), dtype=torch.float64, requires_grad=True)
@@ -237,7 +237,7 @@ def test_sac(log_std):
         actor_loss = (alpha * logp - torch.minimum(*(q_value(critic, s, a_pi) for critic in critics))).mean()
         step(actor_opt, actor_loss)
         require_metrics(metrics, actor_loss=actor_loss, entropy=-logp.mean(), alpha=alpha, **of_critics)
-        step(alpha_opt, (-log_alpha.exp() * (logp.detach() - 2)).mean())
+        step(alpha_opt, (-log_alpha.exp() * (logp.detach() + 2 * entropy_target)).mean())       # two action features
         polyak(targets, critics, 0.05)
     np.testing.assert_allclose(agent.theta.flat, flat(actor), **CLOSE)
     np.testing.assert_allclose(agent.w.flat, twin_flat(agent.w, critics), **CLOSE)

@@ -1,7 +1,7 @@
 """Hyperparameters: the values that are allowed, and the fields that several algorithms share.
 
-Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive
-and NonNegative take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from Python, a function of progress
+Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive,
+NonNegative and FeatureEntropy take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from Python, a function of progress
 in [0, 1] (see schedules.py).
 """
 
@@ -42,9 +42,10 @@ class Range:
 Count = Annotated[int, Range(1)]
 Environments = Annotated[int, Range(1, 10_000)]
 Rounds = Annotated[int, Range(1, 10_000)]                           # that follow one another without a report
-Fraction = Annotated[Scheduled, Range(0, 1)]                        # may follow a schedule, as may the next two
+Fraction = Annotated[Scheduled, Range(0, 1)]                        # may follow a schedule, as may the next three
 Positive = Annotated[Scheduled, Range(0, open_low=True)]
 NonNegative = Annotated[Scheduled, Range(0)]
+FeatureEntropy = Annotated[Scheduled, Range(-20, math.log(2))]      # of an action feature in [−1, 1]: log 2 if it is uniform
 Layers = tuple[int, ...]
 
 

@@ -2,7 +2,7 @@
 
     target = r + γ(1 − term)[min_k Q′ₖ(s′, a′) − α log π(a′|s′)],  a′ ~ π(·|s′)   critics: L = Σₖ mean ½(Qₖ(s, a) − target)²
     actor: L = mean[α log π(ã|s) − min_k Qₖ(s, ã)],  ã = tanh(μ(s) + σ(s)ε)       through the sample: ã depends on θ
-    temperature: L = mean[−α(log π(ã|s) + H̄)],  H̄ = −A                          α falls while the entropy is above H̄
+    temperature: L = mean[−α(log π(ã|s) + H̄)],  H̄ = `entropy_target` · A        α falls while the entropy is above H̄
 
 The policy is optimised towards π ∝ exp(Q/α). The actor's loss uses the online critics, at newly sampled actions for the *same*
 states. Actions, log-probabilities and H̄ refer to [−1, 1]. The two critics are one stacked network, K = 2.
@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 import kernels
 from scratchac import losses, optim
-from scratchac.algorithms.config import OffPolicy, Positive
+from scratchac.algorithms.config import FeatureEntropy, OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
 from scratchac.algorithms.search import LogUniform, Space
 from scratchac.distributions import TanhGaussian
@@ -40,9 +40,11 @@ class Config(OffPolicy):
     alpha: Positive = 1.0
     """Temperature α, weight of the entropy; if it is learnt, its initial value."""
     learn_alpha: bool = True
-    """Learn the temperature so that the entropy approaches its target H̄ = −A, for A action features; if off, α stays."""
+    """Learn the temperature so that the entropy approaches its target H̄; if off, α stays."""
     alpha_lr: Positive = 3e-4
     """Learning rate of log α, if it is learnt."""
+    entropy_target: FeatureEntropy = -1.0
+    """H̄ for each of the A action features in [−1, 1], so that H̄ = −A if not given; log 2 = 0.69 would be uniform actions."""
     log_std: Literal["tanh", "clamp"] = "tanh"
     """How log σ is kept within bounds: tanh, −5 + 3.5(tanh x + 1) for an output x; clamp, clipped to [−20, 2]."""
 
@@ -72,7 +74,6 @@ class SAC(SoftAgent[Config]):
         self.critic.initialise(self.w, self.init_rng, config.initialiser)
         self.w_target.flat[:] = self.w.flat
         self.make_optimisers(self.w.flat)
-        self.target_entropy = -A
 
     def fast_path(self, envs: Any = None) -> FastPath | None:
         """A backend may have a compiled function that does the same as `update` (training/compiled_off_policy_rollouts.py)."""
@@ -129,7 +130,11 @@ class SAC(SoftAgent[Config]):
 
     def temperature_step(self, logp: np.ndarray, alpha: np.ndarray, h: Config) -> None:
         """One step of log α on L = mean[−α(log π + H̄)], with α = exp(log α):  ∂L/∂log α = −α mean(log π + H̄)."""
-        self.alpha_optimiser.step(-alpha * (logp.mean() + self.target_entropy), h.alpha_lr)
+        self.alpha_optimiser.step(-alpha * (logp.mean() + self.target_entropy(h)), h.alpha_lr)
+
+    def target_entropy(self, h: Config) -> float:
+        """H̄ = `entropy_target` · A."""
+        return h.entropy_target * self.dist.features
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Actions in [−1, 1] for N observations, drawn from the policy."""

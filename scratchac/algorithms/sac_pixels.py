@@ -48,7 +48,6 @@ class PixelSAC(SAC):
         self.encoder.initialise(self.phi, self.init_rng, config.initialiser)
         self.target[:] = self.online
         self.make_optimisers(self.online)
-        self.target_entropy = -A
 
     def see(self, obs: np.ndarray) -> np.ndarray:
         """Features (B, F) of pictures."""

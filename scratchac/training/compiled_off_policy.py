@@ -150,7 +150,7 @@ class Soft(Compiled):
         h, steps = steps_of(agent, agent.step)
         set_temperature(agent, h)
         agent.rng.standard_normal(out=self.noise)                           # for s′, then for s
-        settings = h.gamma, h.tau, self.clamp, h.learn_alpha, float(agent.target_entropy), *steps
+        settings = h.gamma, h.tau, self.clamp, h.learn_alpha, agent.target_entropy(h), *steps
         values = self.call(
             soft_update, self.actor, self.critic, self.temperature, settings, memory, self.noise, self.drawn, self.rows, self.more)
         return dict(zip(SOFT_METRICS, values, strict=True))

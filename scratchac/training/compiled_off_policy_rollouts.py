@@ -170,7 +170,7 @@ class SoftRollouts(Rollouts):
         numbers = np.empty((wanted, 19))
         for t in range(wanted):
             h, rates = steps_of(agent, agent.step + t + 1)
-            numbers[t] = soft_numbers(h, agent.target_entropy, rates)
+            numbers[t] = soft_numbers(h, agent.target_entropy(h), rates)
         return numbers, normal[:, :1].copy(), normal[:, 1:].reshape(wanted, 2, B, 1), self.minibatches(wanted)
 
     def take(self, prepared: tuple[np.ndarray, ...], sums: np.ndarray) -> int:

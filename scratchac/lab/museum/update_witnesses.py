@@ -106,7 +106,8 @@ def weight_of_the_entropy() -> float:
 
 def entropy_target() -> float:
     """The entropy that SAC aims at, for one action feature."""
-    return float(replaying("sac").target_entropy)
+    agent = replaying("sac")
+    return float(agent.target_entropy(agent.schedules(0)))
 
 
 def temperature_moves() -> float:
