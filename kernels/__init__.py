@@ -4,7 +4,7 @@ A kernel is a function that costs time. Its NumPy reference, with its derivation
 (scratchac/nn.py, conv.py, distributions.py, returns.py, optim.py). A call goes to the active backend's function of the same name
 if there is one, and otherwise to the reference.
 
-    kernels.use("numba")                    # for the rest of the process
+    kernels.use("numba")                    # for the rest of the process; `scratchac.train` and `resume` choose their own
     with kernels.using("numpy"): ...        # for a block; afterwards the previous backend is active again
     kernels.backend.asarray(x)              # an array on the device of the active backend
 """

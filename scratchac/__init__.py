@@ -1,8 +1,8 @@
 """scratchac: actor-critic reinforcement learning from scratch, in NumPy.
 
-    agent = scratchac.train("a2c", env="CartPole-v1", steps=100_000, seed=0)
+    agent = scratchac.train("a2c", env="CartPole-v1", steps=100_000, seed=0, out="runs/mine")
     returns = scratchac.evaluate(agent, "CartPole-v1", episodes=100)
-    agent = scratchac.load("runs/a2c-CartPole-v1-seed0")
+    agent = scratchac.load("runs/mine")
     action = agent.act(obs)
     agent.save("my-agent")
 """

@@ -140,6 +140,9 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     log = logs.named(log)
     if log and out is None:
         raise UserError("log needs a folder for the run (out); callbacks=[scratchac.TensorBoard(FOLDER)] takes any folder")
+    for name, given_value in (("video", video), ("checkpoint_every", checkpoint_every), ("eval_episodes", asked)):
+        if given_value and out is None:
+            raise UserError(f"{name} needs a folder for the run (out)")
     called = calls.checked(on_row, callbacks) + logs.logs(log, quiet)
     if not isinstance(vector, str):
         raise UserError(f"--vector is sync, async, compiled, envpool or auto, not {vector!r}")
@@ -178,16 +181,19 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
     """Continue a run from its last checkpoint, up to `steps` in total or up to its planned end; return the agent.
 
     Everything continues where it stopped, also within episodes: parameters, moments, buffers and rows of metrics have the same
-    bytes as those of a run that never stopped. There are two exceptions: environments that are not deterministic, and those of
-    EnvPool or in a vectorised environment, begin new episodes, and in A3C timing decides which worker's step comes first.
+    bytes as those of a run that never stopped. Exceptions: environments that are not deterministic or have failed, those of
+    EnvPool or in a vectorised environment, and those in episodes of more than 100,000 steps begin new episodes; in A3C timing
+    decides which worker's step comes first, and after a kill all workers begin new episodes.
     For this the actions of the episodes in progress are repeated, which takes long if the environment is slow. With `new_episodes`
     they begin anew instead; agent, counters and finished episodes are kept.
-    Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable.
+    Beyond the steps that the run was started with, schedules keep their last value. `env` is needed for a run on a callable
+    or on MODULE:ID.
     `eval_episodes` are the episodes of the evaluation at the end, what the run was started with if not given.
     `log` are the logs for other programs, those that the run was started with if not given.
     `quiet`, `callbacks` and Ctrl-C are as in `train`; evaluations during training go on as the run was started.
 
-    Raises UserError if there is nothing left to do, CheckpointError if the checkpoint cannot be used.
+    Raises UserError if there is nothing left to do or a schedule is a function, which config.json does not hold, and
+    CheckpointError if the checkpoint cannot be used.
     """
     end_if_unguarded()
     quiet = _quiet(quiet)
@@ -255,6 +261,7 @@ def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: 
     agent    anything with a method `act(obs, explore)`, as agents have
     env      Gymnasium id, a game's name, a callable that makes environments, one environment, or a vectorised one, of which new
              single ones play
+    env_args arguments of the environment, such as continuous=True; those of training are agent.about["env_args"]
 
     Raises UserError for an environment that the agent does not fit, and EnvironmentFailed for one that raises an error.
     """
@@ -262,7 +269,7 @@ def evaluate(agent: Any, env: Env, episodes: int = 100, seed: int = 0, explore: 
         raise UserError(f"what is evaluated must have a method `act`, as agents do, not {agent!r}")
     episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
     _require_truth("explore", explore)
-    return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **env_args)
+    return evaluation.evaluate(agent, maker_of(env), episodes, seed, explore, **check_arguments(env_args))
 
 
 def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, Any] | None = None,

@@ -71,9 +71,13 @@ class RewardScaler:
         for t in range(len(rewards)):
             self.running = gamma * self.running + rewards[t]
             seen[t] = self.running
-            self.running = self.running * (1 - done[t])
+            self.restart(done[t])
         self.std.update(seen.ravel())
         return rewards * float(1 / self.std.std)
+
+    def restart(self, done: np.ndarray) -> None:
+        """Set the running returns of those environments to 0, (N,), whose episode is over."""
+        self.running = self.running * (1 - done)
 
     def state(self) -> dict[str, Any]:
         """Running returns and their statistics."""

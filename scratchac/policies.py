@@ -275,8 +275,8 @@ class Actor(Protocol):
     def dist(self) -> Distribution | Deterministic | TanhGaussian:
         """Maps outputs of the network to actions."""
 
-    def sample(self, obs: np.ndarray) -> np.ndarray:
-        """Raw actions for N observations, with exploration."""
+    def explore(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for N observations, with exploration, outside of training."""
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The most likely raw actions for N observations."""
@@ -298,6 +298,6 @@ def act(agent: Actor, obs: Any, explore: bool = True) -> np.ndarray:
         raise UserError(f"observations are numbers of shape {shape}, or several of these, not {obs.dtype} of shape {obs.shape}")
     if obs.dtype.kind == "f" and not np.isfinite(obs).all():
         raise UserError("an observation has values that are not finite")
-    raw = (agent.sample if explore else agent.greedy)(obs if several else obs[None])
+    raw = (agent.explore if explore else agent.greedy)(obs if several else obs[None])
     actions = agent.dist.to_env(raw)
     return actions if several else actions[0]

@@ -328,7 +328,7 @@ class Doubling:
     def greedy(self, obs):
         return obs.sum(axis=-1)
 
-    def sample(self, obs):
+    def explore(self, obs):
         return 2 * obs.sum(axis=-1)
 
 
@@ -366,6 +366,7 @@ def test_values_that_are_no_numbers_stop_training(what):
     ({"advantage": "qv"}, "Discrete"), ({"shared_body": True, "kappa": 0.1}, "separate"),
     ({"shared_body": True, "critic_steps": 2}, "separate"), ({"shared_body": True, "kappa": "linear:0.1:0"}, "separate"),
     ({"shared_body": True, "kappa": "linear:0:0.1"}, "separate"),
+    ({"shared_body": True, "kappa": lambda progress: float(progress < 0.5)}, "separate"),
 ])
 def test_options_that_do_not_go_together(options, message):
     with pytest.raises(UserError, match=message):

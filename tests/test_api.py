@@ -165,6 +165,18 @@ def test_an_object_where_more_environments_are_needed():
 # -- curves.png --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("given", [{"video": True}, {"checkpoint_every": 50}, {"eval_episodes": 3}, {"log": "tensorboard"}],
+                         ids=str)
+def test_what_needs_a_folder_is_refused_without_one(given):
+    with pytest.raises(UserError, match=r"needs a folder for the run \(out\)"):
+        scratchac.train("a2c", "CartPole-v1", 100, **given)
+
+
+def test_arguments_of_an_environment_that_make_has_for_itself_are_refused():
+    with pytest.raises(UserError, match="training"):
+        scratchac.evaluate(scratchac.make_agent("a2c", "CartPole-v1"), "CartPole-v1", 1, training=True)
+
+
 def test_curves(finished, tmp_path, monkeypatch):
     """The return has the largest panel, evaluations are points in it, and no axis has a factor beside it."""
     drawn = []

@@ -106,6 +106,7 @@ def test_every_name_that_is_ours_exists():
     ("train --preset", "(scratchac train ALGO --help lists the options)"), ("evaluate run --epsiodes 3", "did you mean --episodes"),
     ("train ppo extra", "scratchac train ppo takes no further 'extra'"), ("train PPPO", "unknown algorithm 'pppo'; did you mean"),
     ("train --steps 100", "train needs an algorithm"), ("presets a2c --env CartPol-v1", "did you mean CartPole-v1"),
+    ("hunt --answer a2c.py:1", "unknown option '--answer'"), ("hunt start --foo", "unknown option '--foo'"),
     ("presets a2d", "did you mean a2c"), ("completion csh", "Expected one of"), ("--versoin", "unknown command '--versoin'"),
 ])
 def test_a_mistake_is_told_in_one_line(words, message, capsys):
@@ -196,6 +197,19 @@ def test_what_is_given_beside_a_file_wins(run, asked):
     assert seen["env_args"] == {"sutton_barto_reward": True}
     assert asked("--config run --env Acrobot-v1")["env_args"] == {}         # they were for another environment
     assert asked("--config run --env-args max_episode_steps=9")["env_args"] == {"sutton_barto_reward": True, "max_episode_steps": 9}
+
+
+def test_a_preset_that_is_named_beside_a_file_wins(asked, tmp_path):
+    (tmp_path / "mine.toml").write_text('algorithm = "ddpg"\nenv = "Pendulum-v1"\npreset = "fast"\n')
+    assert asked("--config mine.toml")["preset"] == "fast"
+    with pytest.raises(AssertionError):
+        asked("--config mine.toml --preset nosuch")
+
+
+def test_an_option_that_equals_its_default_is_given(asked):
+    """Where it is not, it depends on others: a tenth of the steps before learning starts."""
+    assert "learning_starts" not in asked("ddpg --env HalfCheetah-v5 --steps 20000")
+    assert asked("ddpg --env HalfCheetah-v5 --steps 20000 --learning-starts 10000")["learning_starts"] == 10_000
 
 
 def test_a_table_of_arguments(asked, tmp_path):
@@ -446,6 +460,32 @@ def test_compiling_is_counted_apart_and_told_once(capsys, monkeypatch):
     outer(np.float32(1))                                                    # nobody listens any more
     assert reporter.compilation.seconds == compiled
     assert capsys.readouterr().err.splitlines() == ["scratchac: compiling (once) …"]
+
+
+def test_compiling_in_an_evaluation_is_left_out_once():
+    from scratchac.experiments.reporter import Reporter
+
+    class Evaluations:
+        improved = enough = False
+
+        def __init__(self, reporter):
+            self.reporter = reporter
+
+        def due(self, step):
+            return True
+
+        def __call__(self, agent):
+            self.reporter.compilation.seconds += 50.0
+            return {}
+
+    agent = SimpleNamespace(step=0, metrics=())
+    interaction = SimpleNamespace(episodes=SimpleNamespace(finished=0, recent=[]))
+    with Reporter(None, agent, 100, quiet=True) as reporter:
+        reporter.evaluations = Evaluations(reporter)
+        for _ in range(2):
+            reporter(agent, interaction, {}, 0.25, 1)
+    assert 0 <= reporter.progress["wall_s"] < 10 and reporter.progress["compile_s"] == 50
+    assert reporter.progress["update_s"] == pytest.approx(0.5)
 
 
 def test_compiling_moves_the_clock_of_the_bar(monkeypatch):

@@ -75,7 +75,18 @@ def test_an_entropy_above_that_of_uniform_actions_is_no_target(given):
     """With a target that no policy reaches α would grow for ever."""
     with pytest.raises(UserError, match=r"entropy_target.*in \[-20, 0.69"):
         configure(algorithms.find("sac").config_class, "sac", {"entropy_target": given})
-    assert configure(algorithms.find("sac").config_class, "sac", {"entropy_target": "linear:0.3:-1"}).entropy_target == "linear:0.3:-1"
+    falling = configure(algorithms.find("sac").config_class, "sac", {"entropy_target": "linear:0.3:-1"})
+    assert falling.entropy_target == "linear:0.3:-1"
+
+
+@pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS)
+def test_shares_are_between_0_and_1(algorithm):
+    """Where an algorithm has a default of its own for a field, the field still allows the same values."""
+    cls = algorithms.find(algorithm).config_class
+    for name in {"gamma", "lam", "lam_actor", "lam_critic", "tau"} & {field.name for field in fields(cls)}:
+        assert getattr(configure(cls, algorithm, {name: 0}), name) == 0
+        with pytest.raises(UserError, match=r"in \[0, 1\]"):
+            configure(cls, algorithm, {name: 1.5})
 
 
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():

@@ -20,6 +20,7 @@ from scratchac.errors import EnvironmentFailed, TrainingError
 from scratchac.lab.patch import Patch
 from scratchac.training import loops
 from scratchac.training.episodes import Episodes
+from scratchac.training.interaction import Interaction
 
 LIMIT = 4
 FIELDS = "obs, actions, rewards, next_obs, term, trunc"
@@ -216,6 +217,34 @@ def test_reports_off_policy(monkeypatch):
         learning = step >= 8 and step % 4 == 0
         assert (seconds, updates, bool(metrics)) == ((1, 2, True) if learning else (0, 0, False))
         assert [length for _, length in recent] == [LIMIT] * (step // LIMIT)
+
+
+def test_metrics_are_means_over_the_updates_of_a_round(monkeypatch):
+    losses = itertools.count()
+
+    def prepare(agent):
+        agent.update = lambda batch: {"critic_loss": float(next(losses))}
+
+    seen = reports_of("sac", continuous, monkeypatch, 16, prepare=prepare, train_every=4, gradient_steps=3, **SMALL)
+    assert [metrics["critic_loss"] for _, _, metrics, _, updates in seen if updates] == [1.0, 4.0, 7.0]
+
+
+@pytest.mark.parametrize("name, env, options, kept", [
+    ("ddpg", "Pendulum-v1", {"noise": "ou", "envs": 2, **SMALL}, lambda agent: agent.noise.x),
+    ("ppo", "CartPole-v1", {"scale_rewards": True, "envs": 2, "batch_size": 64}, lambda agent: agent.scaler.running),
+    ("actor-critic", "CartPole-v1", {"lam_actor": 0.9}, lambda agent: agent.trace)])
+def test_what_is_kept_of_an_episode_is_forgotten_with_it(name, env, options, kept):
+    """Where a resumed run begins new episodes, and not where it goes on within those that it had."""
+    for anew in (False, True):
+        agent = scratchac.make_agent(name, env, 0, **options)
+        envs = VectorEnv(env, agent.n_envs, 0)
+        first = Interaction(agent, envs)
+        first.begin()
+        envs.step(agent.dist.to_env(agent.sample(first.obs)))
+        kept(agent)[:] = 1.0
+        Interaction(agent, envs).begin(first.state() | {"new_episodes": anew})
+        assert (kept(agent) == (0.0 if anew else 1.0)).all()
+        envs.close()
 
 
 def test_what_the_critic_promised_and_what_came(monkeypatch):

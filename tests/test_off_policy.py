@@ -248,6 +248,7 @@ def test_noises(rng):
     assert not ou.x[0].any() and ou.x[1].all()
 
 
+
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 
@@ -386,18 +387,19 @@ def test_the_default_is_the_same_from_a_shell(monkeypatch):
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
 @pytest.mark.parametrize("noise", ["gaussian", "ou"])
-def test_other_numbers_of_observations_than_environments_get_noise_of_their_own(algorithm, noise):
+def test_what_acts_outside_of_training_gets_noise_of_its_own(algorithm, noise):
     """Its standard deviation is that of training: σ, or σ/√(1 − (1−θ)²), and the noise of training is not touched."""
     agent = scratchac.make_agent(algorithm, "Pendulum-v1", envs=2, noise=noise, noise_scale=0.1)
     agent.theta.flat[:] = 0
     before = agent.noise.state()
     obs = np.zeros((20_000, 3), np.float32)
-    drawn = agent.sample(obs)[:, 0]
+    drawn = agent.explore(obs)[:, 0]
     assert drawn.std() == pytest.approx(0.1 if noise == "gaussian" else 0.1 / np.sqrt(1 - 0.85**2), rel=0.03)
     assert abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 0.03 and len(np.unique(drawn)) > 19_000
     np.testing.assert_equal(agent.noise.state(), before)
     assert scratchac.evaluate(agent, "Pendulum-v1", 3, explore=True).shape == (3,)
-    assert agent.act(obs[0]).shape == (1,) and agent.act(obs[:2]).shape == (2, 1)
+    assert agent.act(obs[0]).shape == (1,) and agent.act(obs[:2]).shape == (2, 1)               # as many as environments
+    np.testing.assert_equal(agent.noise.state(), before)
 
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3"])

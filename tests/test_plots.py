@@ -67,6 +67,11 @@ def test_runs_are_grouped_by_what_differs_but_for_the_seed(make):
     assert labels([runs[0], other]) == {"CartPole-v1": {"hidden = 64, 64": 1, "hidden = 32": 1}}
 
 
+def test_values_that_differ_have_labels_that_differ(make):
+    close = [make(str(i), lam=lam) for i, lam in enumerate((0.95, 0.9500000001, 1.0))]
+    assert labels(close) == {"CartPole-v1": {"λ = 0.95": 1, "λ = 0.9500000001": 1, "λ = 1": 1}}
+
+
 def test_algorithms_differ_in_their_hyperparameters_without_being_said_to(make):
     """Two algorithms have two presets: what differs between them is the algorithm; what differs within one is said."""
     a2c = [make("a", lam=0.9), make("b", lam=1)]

@@ -1,10 +1,12 @@
 """A new world for each episode of the lander."""
 
-
+import gymnasium as gym
 import numpy as np
 import pytest
 
+import scratchac
 from scratchac.environments.make import make
+from scratchac.environments.randomised import RandomisedLander
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 
@@ -30,6 +32,23 @@ def test_every_environment_has_worlds_of_its_own():
     venv = VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)
     venv.reset()
     assert len({env.unwrapped.gravity for env in venv.members}) == 3
+    venv.close()
+
+
+def wrappers_of(env):
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
+
+
+def test_worlds_and_agent_draw_from_different_generators():
+    pytest.importorskip("Box2D")
+    agent = scratchac.make_agent("ppo", "LunarLander-v3", 7)
+    venv = VectorEnv("LunarLander-v3", 3, seed=7, randomise=True)
+    venv.reset()                                                            # which makes the third one
+    worlds = [next(x for x in wrappers_of(env) if isinstance(x, RandomisedLander)).rng for env in venv.members]
+    seeds = [tuple(rng.bit_generator.seed_seq.generate_state(4)) for rng in (agent.rng, agent.batch_rng, *worlds)]
+    assert len(set(seeds)) == 5
     venv.close()
 
 

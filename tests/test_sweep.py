@@ -62,6 +62,7 @@ def test_several_algorithms_and_environments(tmp_path):
     assert {setting.line for setting in sweep.settings.values()} == {"a2c lam=0.9", "ppo lam=0.9"}
     assert sweep.folder("ppo Acrobot-v1 lam=0.9", 3).name == "ppo_Acrobot-v1_lam=0.9-seed3" and sweep.target == 4 * 2000
     assert list(Sweep("a2c", envs, [0], {}, tmp_path / "sweep", steps=500).settings) == envs
+    assert list(Sweep("PPO", "CartPole-v1", [0], {}, tmp_path / "sweep", steps=500).settings) == ["preset"]
     with pytest.raises(UserError, match="hyperparameter of sac"):
         Sweep(["a2c", "sac"], "Pendulum-v1", [0], {"lam": [0.9]}, tmp_path / "sweep", steps=500)
 
@@ -112,6 +113,8 @@ def test_a_run_that_dies_twice_is_given_up(tmp_path):
     with pytest.raises(TrainingError, match="died twice: rollout=5, seed 4; rollout=3, seed 4"):
         sweep.run(quiet=True)
     assert "| rollout=5 |     0 |" in (tmp_path / "sweep" / "sweep.md").read_text()
+    died = {f"rollout={x}-seed4{attempt}-died" for x in (5, 3) for attempt in ("", "-2")}
+    assert {path.parent.name for path in (tmp_path / "sweep").glob("*/config.json")} <= died
 
 
 @pytest.mark.slow
@@ -144,7 +147,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     (["--lamm", "1"], "unknown option '--lamm'; did you mean --lam"), (["--lam"], "--lam takes a value"),
     (["--jobs", "0"], "--jobs must be"), (["--env", "CartPol-v1"], "did you mean CartPole-v1"),
     (["--advantage", "gae,qv", "--env", "Pendulum-v1"], "must be Discrete"), (["--preset", "nosuch"], "unknown preset"),
-    (["--steps", "300", "--set", "steps=200,400"], "--steps 300 and several values of steps exclude each other"),
+    (["--steps", "300", "--set", "steps=200,400"], "--steps 300 and values of steps to choose from exclude each other"),
     (["--set", "lam=0.9", "--lam", "0.95"], "lam is given twice"),
     (["--rollout", "1000000000"], "GiB of memory"), (["--backend", "cupy"], "cupy"),
     (["--env", "tictactoe_v3", "--env-args", "size=4"], "tictactoe_v3 takes no --env-args")])

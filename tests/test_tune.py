@@ -156,7 +156,8 @@ def test_ctrl_c_keeps_what_is_finished(search, monkeypatch, capsys, tmp_path):
     ("--trials 0", "--trials must be a whole number"), ("--lam 0.9,2", "--lam must be in"),
     ("--lamda 0.9", "did you mean"), ("--gamma 2", "--gamma must be in"), ("--seeds x", "--seeds takes numbers"),
     ("--env Pendulum --advantage qv", "must be Discrete"), ("--env CartPol-v1", "CartPole-v1"), ("--eval-every 0", "--eval-every"),
-    ("--eval-episodes 0", "--eval-episodes"), ("--env-args max_episode_steps=null", "cannot have null")])
+    ("--steps 80 --set steps=90", "exclude each other"), ("--eval-episodes 0", "--eval-episodes"),
+    ("--env-args max_episode_steps=null", "cannot have null")])
 def test_bad_words_give_one_line_and_no_folder(search, words, message, capsys, tmp_path):
     assert search(*words.split()) == 2
     out, err = capsys.readouterr()

@@ -317,5 +317,5 @@ def test_new_episodes_begin_with_the_seeds():
     first = worlds.reset()
     worlds.step(np.ones(2, int))
     np.testing.assert_array_equal(worlds.renew(worlds.state()), first)
-    assert worlds.alone(3).n == 1 and worlds.metrics() == {} and worlds.close() is None
+    assert worlds.metrics() == {} and worlds.close() is None
     assert compiled_worlds.why_not("CartPole-v1", {}) is None

@@ -69,8 +69,7 @@ class A2C(VectorisedAgent[Config]):
     def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, seed: Any = 0,
                  dtype: DTypeLike = np.float32):
         super().__init__(config, observation_space, action_space, dtype)
-        # A κ that is not 0 halfway through training is not 0 throughout, whether it rises or falls.
-        if config.shared_body and (config.critic_steps > 1 or self.schedules(0.5).kappa != 0):
+        if config.shared_body and (config.critic_steps > 1 or config.kappa != 0):              # nor a schedule of κ
             raise UserError("--critic-steps and --kappa move the critic alone, so they need separate bodies")
         values = 1
         if config.advantage == "qv":

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 import kernels
 from scratchac import optim
 from scratchac.algorithms import a2c
-from scratchac.algorithms.config import Count, Environments, OnPolicy, Positive
+from scratchac.algorithms.config import Count, Environments, Fraction, OnPolicy, Positive
 from scratchac.algorithms.plumbing import OnPolicyAgent
 from scratchac.algorithms.search import LogUniform, OneOf, Space
 from scratchac.errors import WorkerDied
@@ -43,7 +43,7 @@ class Config(OnPolicy):
     """Workers, each with one environment (N)."""
     rollout: Count = 20
     """Steps of a worker between updates (T)."""
-    lam: Positive = 1.0
+    lam: Fraction = 1.0
     """λ of GAE(λ): with 1, as in the paper, the n-step return to the end of the rollout − V; with 0 the TD error."""
     lr: Positive = 7e-4
     """Learning rate of actor and critic; the optimiser is RMSprop."""

@@ -95,12 +95,16 @@ class ActorCritic(OnPolicyAgent[Config]):
             z *= h.gamma * lam
             z += weight * self.model.grad[group]
             self.model.flat[group] += lr * delta * z
-        if batch.done[0, 0]:
-            self.trace[:] = 0
+        self.restart(batch.done[0])
 
         self.step += 1
         return {"actor_loss": -delta * float(logp[0]), "critic_loss": 0.5 * delta * delta, "entropy": float(entropy[0]),
                 "td_error": delta, "value": float(v[0, 0])}
+
+    def restart(self, done: np.ndarray) -> None:
+        """Forget the trace if the episode, (1,), is over."""
+        if done[0]:
+            self.trace[:] = 0
 
     def keeps(self) -> dict[str, Any]:
         """Name → what is saved."""

@@ -1,8 +1,8 @@
 """Hyperparameters: the values that are allowed, and the fields that several algorithms share.
 
 Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive,
-NonNegative and FeatureEntropy take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from Python, a function of progress
-in [0, 1] (see schedules.py).
+NonNegative and FeatureEntropy take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from Python, a
+function of progress in [0, 1] (see schedules.py).
 """
 
 import math
@@ -131,7 +131,7 @@ class Normalising(OnPolicy):
 
 @dataclass(frozen=True)
 class OffPolicy:
-    """Hyperparameters that DDPG, TD3 and SAC share."""
+    """Hyperparameters that DDPG, TD3, SAC and discrete SAC share."""
 
     steps: Count = 100_000
     """Environment steps in total; schedules end here."""

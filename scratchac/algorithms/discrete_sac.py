@@ -51,7 +51,7 @@ class Config(OffPolicy):
     entropy_target: Fraction = 0.5
     """H̄ as a fraction of the largest entropy, log n for n actions."""
     learning_starts: Count = 1_000
-    """Environment steps with uniformly random actions before learning begins."""
+    """Environment steps with uniformly random actions before learning begins; if not given, of shorter runs about a tenth."""
     hidden: Layers = (64, 64)
     """Sizes of the hidden layers of all networks."""
 
@@ -138,7 +138,11 @@ class DiscreteSAC(SoftAgent[Config]):
 
     def temperature_step(self, entropy: np.ndarray, alpha: np.ndarray, h: Config) -> None:
         """One step of log α on L = mean Σᵢ πᵢ[−α(log πᵢ + H̄)], with α = exp(log α):  ∂L/∂log α = α (mean H − H̄)."""
-        self.alpha_optimiser.step(alpha * (entropy - h.entropy_target * math.log(self.dist.n)), h.alpha_lr)
+        self.alpha_optimiser.step(alpha * (entropy - self.total_entropy_target(h)), h.alpha_lr)
+
+    def total_entropy_target(self, h: Config) -> float:
+        """H̄ = `entropy_target` · log n."""
+        return h.entropy_target * math.log(self.dist.n)
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Actions 0 … n−1 for N observations, drawn from the policy."""

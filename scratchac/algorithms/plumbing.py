@@ -85,6 +85,15 @@ class Plumbing(Generic[Config]):
         """The most likely raw actions for N observations."""
         raise NotImplementedError
 
+    def explore(self, obs: np.ndarray) -> np.ndarray:
+        """Raw actions for N observations, with exploration, outside of training."""
+        return self.sample(obs)
+
+    def restart(self, done: np.ndarray) -> None:
+        """Forget the running returns of the episodes of these environments, (N,)."""
+        if self.scaler:
+            self.scaler.restart(done)
+
     def fast_path(self, envs: Any) -> FastPath | None:
         """None: only kernels are compiled, and the code of the algorithm's file runs."""
         return None
@@ -209,9 +218,6 @@ class OffPolicyAgent(Plumbing[Replayed]):
         """A minibatch with its observations as the networks see them: old ones, too, by the present statistics."""
         return batch._replace(obs=self.see(batch.obs), next_obs=self.see(batch.next_obs))
 
-    def restart(self, done: np.ndarray) -> None:
-        """Nothing is kept from one step of an episode to the next."""
-
     def networks(self) -> Networks:
         """Actor and critic as plain networks."""
         return Networks(self.actor, self.theta, self.critic, self.w, self.values)
@@ -261,19 +267,22 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
         return kernels.backend.to_numpy(self.pi(self.theta, self.see(obs))[0])
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
-        """π(s) + noise, for the N environments of training, or for another number of observations."""
-        a = self.greedy(obs)                                                # (N, A)
+        """π(s) + noise, for the N environments of training: correlated noise continues from their last step."""
         self.noise.scale = self.schedules(self.step / self.config.steps).noise_scale
-        # The noise of training is that of its environments, one row for each; other numbers of rows get noise without a past.
-        eps = self.noise.sample(self.rng) if len(a) == self.n_envs else self.noise.fresh(self.rng, a.shape)
-        return np.clip(a + eps, -1, 1)
+        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)           # (N, A)
+
+    def explore(self, obs: np.ndarray) -> np.ndarray:
+        """π(s) + noise that depends on no step before, for other environments than those of training."""
+        a = self.greedy(obs)                                                            # (N, A)
+        self.noise.scale = self.schedules(self.step / self.config.steps).noise_scale
+        return np.clip(a + self.noise.fresh(self.rng, a.shape), -1, 1)
 
     def random(self, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]."""
         return self.dist.random(self.rng, rows)
 
     def restart(self, done: np.ndarray) -> None:
-        """Reset the noise where an episode has ended."""
+        """Reset the noise of these environments, (N,)."""
         self.noise.restart(done)
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:

@@ -130,9 +130,9 @@ class SAC(SoftAgent[Config]):
 
     def temperature_step(self, logp: np.ndarray, alpha: np.ndarray, h: Config) -> None:
         """One step of log α on L = mean[−α(log π + H̄)], with α = exp(log α):  ∂L/∂log α = −α mean(log π + H̄)."""
-        self.alpha_optimiser.step(-alpha * (logp.mean() + self.target_entropy(h)), h.alpha_lr)
+        self.alpha_optimiser.step(-alpha * (logp.mean() + self.total_entropy_target(h)), h.alpha_lr)
 
-    def target_entropy(self, h: Config) -> float:
+    def total_entropy_target(self, h: Config) -> float:
         """H̄ = `entropy_target` · A."""
         return h.entropy_target * self.dist.features
 

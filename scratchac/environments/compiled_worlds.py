@@ -4,7 +4,6 @@ The compiled code (kernels/numba_worlds.py) repeats Gymnasium's: the same seeds 
 endings. Evaluation stays on Gymnasium's own environments.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -13,7 +12,6 @@ from gymnasium.utils import seeding
 
 import kernels
 from scratchac.environments.make import close, make, name_of
-from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 
 STOCK = 64                      # first states that are drawn at a time for each world
@@ -78,9 +76,7 @@ class CompiledWorlds:
         from kernels.numba_worlds import Worlds  # Numba is optional
 
         self.seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(n)]
-        self.env = env
         self.n = n
-        self.options: dict[str, Any] = {}
         self.physics = PHYSICS[env]
         made = make(env)
         self.observation_space = made.observation_space
@@ -94,11 +90,6 @@ class CompiledWorlds:
         close(made)
         if not same:
             raise UserError(f"--vector compiled: the registered {env} does not do what the compiled one does")
-
-    @property
-    def alone(self) -> Callable[[Any], VectorEnv]:
-        """A function of a seed that makes a single environment, of Gymnasium's, in any process."""
-        return VectorEnv(self.env, 1, self.seeds[0]).alone
 
     def reset(self) -> np.ndarray:
         """Begin new episodes from the seeds; returns the first observations (N, O)."""

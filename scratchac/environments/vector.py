@@ -26,6 +26,8 @@ from scratchac.parallel.workers import end_with_parent, why_ended, without_inter
 
 PATIENCE = 10.0                 # seconds without an answer of an environment in another process, after which a message says so
 
+OF_WORLDS = 1_000               # spawn key of the generators that draw randomised worlds
+
 
 class VectorEnv:
     """N copies of an environment, stepped together and reset as their episodes end.
@@ -49,7 +51,9 @@ class VectorEnv:
                  step_timeout: float | None = None, **kwargs: Any):
         sequence = np.random.SeedSequence(seed)
         self.seeds = [int(x) for x in sequence.generate_state(n)]
-        worlds: list[Any] = [np.random.default_rng(child) for child in sequence.spawn(n)] if randomise else [None] * n
+        # The agent's generators are the first children of the same seed, so these are children of another key.
+        own = np.random.SeedSequence(seed, spawn_key=(OF_WORLDS,))
+        worlds: list[Any] = [np.random.default_rng(child) for child in own.spawn(n)] if randomise else [None] * n
         if vector not in ("sync", "async"):
             raise unknown("vector mode", vector, ["sync", "async", "compiled", "envpool", "auto"])
         if step_timeout is not None and vector == "sync":

@@ -20,9 +20,9 @@ from scratchac.experiments.notebook import LearningCurve
 from scratchac.experiments.run import Run
 from scratchac.messages import STEPS_BAR, in_notebook, progress_bar, tell
 from scratchac.training.agent import Agent, Metrics
+from scratchac.training.compiled_rollouts import ROWS
 from scratchac.training.interaction import Interaction
 
-ROWS = 200                      # rows of metrics.csv in a run
 CHECKPOINTS = 20
 PATIENCE = 10.0                 # seconds from Ctrl-C to a message, if the step is not finished by then
 COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0, "compile_s": 0.0}
@@ -66,7 +66,6 @@ class Reporter:
         start = agent.step
         self.run = run
         self.agent = agent
-        self.quiet = quiet
         self.target = target
         self.interrupted = False
         self.ended = False                                  # by a callback or an evaluation
@@ -175,14 +174,16 @@ class Reporter:
     def evaluate(self, agent: Agent) -> dict[str, float]:
         """Evaluate the agent, and keep it in best.npz if it is the best so far; returns what the row of metrics says of it."""
         assert self.evaluations is not None
-        started = time.perf_counter()
+        started, compiled_before = time.perf_counter(), self.compilation.seconds
         evaluated = self.evaluations(agent)
         if self.evaluations.improved and self.run is not None:
             self.or_later(self.save_best, agent)
         if evaluated and not self.quiet:
             tell(self.evaluations.told(agent.step, **evaluated))
         self.ended = self.ended or self.evaluations.enough
-        self.started += time.perf_counter() - started       # it is no training
+        compiled = self.compilation.seconds - compiled_before                   # which does not count anyway
+        self.started += time.perf_counter() - started - compiled                # the rest is no training either
+        self.leave_out(compiled)
         return evaluated
 
     def compiling(self) -> None:

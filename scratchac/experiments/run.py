@@ -155,6 +155,8 @@ class Run:
             check_arguments(config["env_args"])
         except FileNotFoundError:
             raise UserError(f"{path} is not a run: it has no config.json") from None
+        except NotADirectoryError:
+            raise UserError(f"{path} is a file; a run is a folder, such as {path.parent}") from None
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
         return cls(path, config)

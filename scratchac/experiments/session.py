@@ -171,7 +171,7 @@ def vector_env(agent_class: Any, config: Any, env: Any, seed: Any, settings: dic
         if agent_class.family != "on-policy":
             raise UserError(f"{env} has illegal actions: it takes a2c or ppo, and --action-mask")
         if settings["vector"] != "sync" or settings["randomise"] or settings["env_args"] or settings.get("step_timeout"):
-            raise UserError(f"{env} takes no --env-args, no --randomise and no --vector async: it is played in this process")
+            raise UserError(f"{env} takes no --env-args and no --randomise, and only --vector sync: it is played in this process")
         return SelfPlay(env, n, seed)
     if settings["vector"] == "compiled":
         return CompiledWorlds(env, n, seed, **{name: settings.get(name) for name in ("randomise", "env_args", "step_timeout")})

@@ -71,7 +71,8 @@ def called(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         shown = ", ".join(map(str, value))
     else:
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        short = f"{value:g}" if isinstance(value, float) else str(value)
+        shown = short if not isinstance(value, float) or float(short) == value else str(value)
     name = name.removeprefix("env_args.")
     return f"{SIGNS.get(name, name)} = {shown}"
 

@@ -167,7 +167,11 @@ def _(rng: Rng) -> Checked:
     agent.alpha_optimiser = SGD(agent.log_alpha)
     logp, alpha = rng.standard_normal(8), np.exp(agent.log_alpha)
     grad = _moved(agent.log_alpha, lambda: agent.temperature_step(logp, alpha, h))
-    return lambda: float((-np.exp(agent.log_alpha[0]) * (logp + agent.target_entropy(h))).mean()), agent.log_alpha, grad, -grad
+
+    def loss() -> float:
+        return float((-np.exp(agent.log_alpha[0]) * (logp + agent.total_entropy_target(h))).mean())
+
+    return loss, agent.log_alpha, grad, -grad
 
 
 @check("SAC critics from pictures: their loss trains the encoder", "actor's loss trains it too")

@@ -56,13 +56,11 @@ def sweep(
     from scratchac.tools.sweep import Sweep
 
     names = [algorithms.spelt(name) for name in algorithm.split(",")]
-    for name in names:
-        algorithms.find(name)
     own = list(dict.fromkeys(algorithms.ALGORITHMS[name].env for name in names))
     if env is None and len(own) > 1:
         raise UserError(f"{algorithm} have different default environments, {' and '.join(own)}: name one with --env")
     envs = own if env is None else [versioned(one) for one in env.split(",")]
-    out = out or free_folder(Path("sweeps") / folder_name(f"{'+'.join(names)}-{'+'.join(envs)}")[:200])
+    out = out or free_folder(Path("sweeps") / folder_name(f"{'+'.join(names)}-{'+'.join(envs)}"))
     made = Sweep(names, [Named(one) for one in envs], seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps,
                  backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(quiet)
@@ -115,7 +113,7 @@ def tune(
     algorithm = algorithms.spelt(algorithm)
     env = versioned(algorithms.ALGORITHMS[algorithm].env if env is None else env)
     trials = whole("--trials", trials, 1)
-    out = out or Path("tunings") / folder_name(f"{algorithm}-{env}")[:200]
+    out = out or Path("tunings") / folder_name(f"{algorithm}-{env}")
     made = Tune(algorithm, Named(env), seeds_from(seeds), choices_from(chain(*set)), out, eval_every, eval_episodes, steps=steps,
                 backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(trials, quiet)

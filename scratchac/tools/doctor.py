@@ -71,9 +71,10 @@ def about(env: str) -> list[tuple[str, str]]:
     made = make(env)
     close(made)
     able, why = [], ""
+    given: dict[str, Any] = {"action_mask": True} if env in games.GAMES else {}
     for name in ALGORITHMS:
         try:
-            require_trainable(name, env)
+            require_trainable(name, env, **given)
             able.append(name)
         except UserError as error:
             why = why or str(error)

@@ -100,16 +100,28 @@ def parse(target, argv, prog, description=None, flags=None, others=None):
     except SystemExit as stop:
         if stop.code != 2 or not messages.getvalue():
             raise
+        for word in argv:                                   # tyro may have taken an option that nobody knows for a value
+            if word.startswith("--") and not _is_option(word, names):
+                raise _unknown(word, names, prog) from None
         raise UserError(f"{_what_is_wrong(messages.getvalue())} ({prog} --help lists the options)") from None
     if others is not None:
         others += left
     elif left and left[0].startswith("-"):
-        from scratchac.algorithms.names import unknown_name
-
-        raise unknown_name("option", left[0].partition("=")[0], names, flags=True, otherwise=f"{prog} --help lists the options")
+        raise _unknown(left[0], names, prog)
     elif left:
         raise UserError(f"{prog} takes no further {left[0]!r} ({prog} --help lists the options)")
     return read
+
+
+def _is_option(word, names):
+    name = word.partition("=")[0].removeprefix("--").replace("_", "-")
+    return name in ("", "help") or name.removeprefix("no-") in {x.replace("_", "-") for x in names}
+
+
+def _unknown(word, names, prog):
+    from scratchac.algorithms.names import unknown_name
+
+    return unknown_name("option", word.partition("=")[0], names, flags=True, otherwise=f"{prog} --help lists the options")
 
 
 def _what_is_wrong(box):

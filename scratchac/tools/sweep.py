@@ -66,8 +66,7 @@ class Sweep:
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs must be at least 1, not {jobs}")
         self.options = {name: value for name, value in options.items() if value is not None}
-        for name in choices.keys() & self.options.keys():
-            raise UserError(f"--{name.replace('_', '-')} {self.options[name]} and several values of {name} exclude each other")
+        require_one_each(choices, self.options)
         self.settings = settings_of(_listed(algorithm), _listed(env), choices)
         self.folders = folder_names(self.settings)
         self.cores = 1                                                      # that a run keeps busy
@@ -120,8 +119,8 @@ class Sweep:
                 else:
                     then = "it is started again" if attempt < ATTEMPTS else "it is given up"
                     bar.write(f"scratchac: {label}, seed {seed} died: {value}; {then}", STDERR)
+                    self.put_aside(label, seed, attempt)
                     if attempt < ATTEMPTS:
-                        self.put_aside(label, seed)
                         waiting.append((label, seed, attempt + 1))
             bar.update(sum(steps.values()) - bar.n)
 
@@ -149,11 +148,11 @@ class Sweep:
                 (folder / name).write_bytes(content)
         self.results[label][seed] = read_json(folder / "summary.json")["eval_mean"]
 
-    def put_aside(self, label: str, seed: int) -> None:
-        """Rename the folder of a run that died."""
+    def put_aside(self, label: str, seed: int, attempt: int) -> None:
+        """Rename the folder of a run that died, to …-died or …-2-died."""
         folder = self.folder(label, seed)
         if folder.exists():
-            folder.rename(folder.with_name(f"{folder.name}-died"))
+            folder.rename(folder.with_name(f"{folder.name}{f'-{attempt}' if attempt > 1 else ''}-died"))
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -188,10 +187,15 @@ class Sweep:
         return aligned(rows)
 
 
+def require_one_each(choices: dict[str, list[Any]], options: dict[str, Any]) -> None:
+    """Raise UserError for a hyperparameter that has values of its own and is one of the other arguments, too."""
+    for name in choices.keys() & options.keys():
+        raise UserError(f"--{name.replace('_', '-')} {options[name]} and values of {name} to choose from exclude each other")
+
+
 def settings_of(names: list[str], envs: list[Any], choices: dict[str, list[Any]]) -> dict[str, Setting]:
     """All combinations, by the words in which they differ; "preset" if there is one. Raises UserError for an unknown algorithm."""
-    for name in names:
-        algorithms.find(name)
+    names = [algorithms.spelt(name) for name in names]
     settings = {}
     for name, env, values in product(names, envs, product(*choices.values())):
         env = algorithms.ALGORITHMS[name].env if env is None else env

@@ -106,7 +106,9 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
 
     config_class: Any = algorithms.find(algorithm).config_class
     env = versioned(first.env or given.get("env") or algorithms.ALGORITHMS[algorithm].env)
-    preset = given.pop("preset", first.preset)
+    preset = given.pop("preset", None)
+    if first.preset and not isinstance(preset, dict):       # a table is what --preset has chosen among those of the file
+        preset = first.preset
     tuned, tuned_args = find_preset(algorithm, env, preset)
     run_class = options_of(api.train)
     own = {f.name: given[f.name] for f in fields(run_class) if f.name in given}
@@ -135,9 +137,11 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         tell(f"the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}")
     out = options.pop("out") or new_folder(algorithm, env, options["seed"])
-    # Only what the user has changed: `api.train` knows the preset, and some defaults depend on other values.
+    # Only what the user has named or changed: `api.train` knows the preset, and some defaults depend on other values.
     default = asdict(config)
-    changed = {name: value for name, value in asdict(parsed.hyperparameter).items() if value != default[name]}
+    on_the_line = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in argv if word.startswith("--")}
+    changed = {name: value for name, value in asdict(parsed.hyperparameter).items()
+               if value != default[name] or name in on_the_line}
     agent = api.train(**options, out=out, **hyperparameters | changed)
     outcome.show(out, agent.step, options["quiet"])
 

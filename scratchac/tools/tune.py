@@ -29,6 +29,7 @@ from scratchac.experiments.presets import find_preset
 from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.run import to_json
 from scratchac.messages import progress_bar, tell
+from scratchac.tools.sweep import require_one_each
 from scratchac.tools.tables import aligned, one_digit
 
 INSTALL = "pip install 'optuna>=4.0'"
@@ -78,6 +79,7 @@ class Tune:
         self.fixed = {name: values[0] for name, values in choices.items() if len(values) == 1}
         several = {name: OneOf(*values) for name, values in choices.items() if len(values) > 1}
         self.options = {name: value for name, value in options.items() if value is not None}
+        require_one_each(choices, self.options)
         tuned, tuned_env_args = find_preset(algorithm, name_of(env), options.get("preset"))
         config_class = algorithms.find(algorithm).config_class
         self.preset = tuned | {name: self.options[name] for name in ("steps",) if name in self.options} | self.fixed

@@ -70,6 +70,9 @@ class Agent(Protocol):
     def update(self, batch: Any) -> Metrics:
         """Learn from a Batch (on-policy) or from Transitions (off-policy). Raises FloatingPointError if a value is not finite."""
 
+    def restart(self, done: np.ndarray) -> None:
+        """Forget what is kept of the episodes in progress of those environments, (N,), that begin a new one."""
+
     def fast_path(self, envs: Any) -> FastPath | None:
         """The compiled function that the active backend runs instead of this agent's code in these environments, or None."""
 
@@ -105,9 +108,6 @@ class OffPolicyAgent(Agent, Protocol):
 
     def random(self, rows: int) -> np.ndarray:
         """Uniformly random raw actions, before learning starts."""
-
-    def restart(self, done: np.ndarray) -> None:
-        """Called after every step with the episodes that have ended, (N,)."""
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """The critic's values (B,) of raw actions (B, …) at observations (B, …)."""

@@ -150,7 +150,7 @@ class Soft(Compiled):
         h, steps = steps_of(agent, agent.step)
         set_temperature(agent, h)
         agent.rng.standard_normal(out=self.noise)                           # for s′, then for s
-        settings = h.gamma, h.tau, self.clamp, h.learn_alpha, agent.target_entropy(h), *steps
+        settings = h.gamma, h.tau, self.clamp, h.learn_alpha, agent.total_entropy_target(h), *steps
         values = self.call(
             soft_update, self.actor, self.critic, self.temperature, settings, memory, self.noise, self.drawn, self.rows, self.more)
         return dict(zip(SOFT_METRICS, values, strict=True))
@@ -190,17 +190,17 @@ class DiscreteSoft(Compiled):
         memory = self.minibatch()
         h, steps = steps_of(agent, agent.step)
         set_temperature(agent, h)
-        settings = h.gamma, h.tau, h.learn_alpha, h.entropy_target * math.log(agent.dist.n), *steps
+        settings = h.gamma, h.tau, h.learn_alpha, agent.total_entropy_target(h), *steps
         values = self.call(discrete_soft_update, self.actor, self.critic, self.temperature, settings, memory, self.rows, self.more)
         return dict(zip(SOFT_METRICS, values, strict=True))
 
 
 class Deterministic(Compiled):
-    """TD3 and DDPG: an agent that counts its `updates` is TD3."""
+    """TD3 and DDPG: the agent with two critics is TD3."""
 
     def __init__(self, agent: Any):
         super().__init__(agent)
-        self.twin = hasattr(agent, "updates")
+        self.twin = agent.critic.stack == (2,)
         self.noise = np.empty((agent.config.batch_size if self.twin else 0, agent.dist.features))
 
     def sample(self, obs: np.ndarray) -> np.ndarray:

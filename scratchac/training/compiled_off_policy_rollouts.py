@@ -81,9 +81,9 @@ class Rollouts:
         self.replay = tuple(Replay(**data))
         self.episode = tuple(Episode(episodes.returns, episodes.lengths, promises.came, promises.weight, promises.gamma))
         self.s = np.empty((1, agent.actor.sizes[0]), agent.dtype)
-        soft = [agent.alpha_optimiser] if hasattr(agent, "alpha_optimiser") else []
-        self.optimisers = agent.actor_optimiser, agent.critic_optimiser, *soft
-        self.updates = getattr(agent, "updates", np.zeros(1, np.int64))     # only TD3 counts them
+        deterministic = isinstance(own, Deterministic)
+        self.optimisers = agent.actor_optimiser, agent.critic_optimiser, *([] if deterministic else [agent.alpha_optimiser])
+        self.updates = agent.updates if deterministic and own.twin else np.zeros(1, np.int64)     # only TD3 counts them
 
     def wanted(self, steps: float) -> int:
         """How many steps the next call should make: 0 where Python makes the next one.
@@ -153,9 +153,9 @@ def box(dist: ActionScale) -> tuple[float, ...]:
     return tuple(Box(float(dist.low[0]), float(dist.high[0]), float(dist.range[0])))
 
 
-def soft_numbers(h: Any, target_entropy: float, rates: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
+def soft_numbers(h: Any, total_entropy_target: float, rates: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
     """A row of `numbers` of the soft rollouts."""
-    return h.gamma, h.tau, target_entropy, 0.0 if h.learn_alpha else math.log(h.alpha), *(x for each in rates for x in each)
+    return h.gamma, h.tau, total_entropy_target, 0.0 if h.learn_alpha else math.log(h.alpha), *(x for each in rates for x in each)
 
 
 class SoftRollouts(Rollouts):
@@ -170,7 +170,7 @@ class SoftRollouts(Rollouts):
         numbers = np.empty((wanted, 19))
         for t in range(wanted):
             h, rates = steps_of(agent, agent.step + t + 1)
-            numbers[t] = soft_numbers(h, agent.target_entropy(h), rates)
+            numbers[t] = soft_numbers(h, agent.total_entropy_target(h), rates)
         return numbers, normal[:, :1].copy(), normal[:, 1:].reshape(wanted, 2, B, 1), self.minibatches(wanted)
 
     def take(self, prepared: tuple[np.ndarray, ...], sums: np.ndarray) -> int:
@@ -200,7 +200,7 @@ class DiscreteSoftRollouts(Rollouts):
         u = agent.rng.random((wanted, 1))
         for t in range(wanted):
             h, rates = steps_of(agent, agent.step + t + 1)
-            numbers[t] = soft_numbers(h, h.entropy_target * math.log(agent.dist.n), rates)
+            numbers[t] = soft_numbers(h, agent.total_entropy_target(h), rates)
         return numbers, u, self.minibatches(wanted)
 
     def take(self, prepared: tuple[np.ndarray, ...], sums: np.ndarray) -> int:

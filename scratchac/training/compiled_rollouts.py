@@ -22,7 +22,7 @@ from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report
 
 REPORT_EVERY = 1_000            # most steps between two reports of a loop that learns at every step
-ROWS = 200                      # rows of metrics.csv in a run (experiments/reporter.py)
+ROWS = 200                      # rows of metrics.csv in a run, near which a call ends
 
 
 def loop(name: str, agent: Any, envs: Any) -> FastPath | None:

@@ -7,15 +7,17 @@ import numpy as np
 
 from scratchac.training.agent import OffPolicyAgent
 
+RECENT = 100                    # episodes over which the returns of a row of metrics are averaged
+
 
 class Episodes:
     """Returns and lengths of the episodes of N environments, from their rewards."""
 
-    def __init__(self, n: int, window: int = 100):
+    def __init__(self, n: int):
         self.returns = np.zeros(n)                                          # of the episodes in progress
         self.lengths = np.zeros(n, np.int64)
         self.finished = 0
-        self.recent: deque[tuple[float, int]] = deque(maxlen=window)        # (return, length) of the last ones finished
+        self.recent: deque[tuple[float, int]] = deque(maxlen=RECENT)        # (return, length) of the last ones finished
 
     def add(self, rewards: np.ndarray, done: np.ndarray, idle: np.ndarray | None = None) -> None:
         """Add one step of all environments: its rewards (N,), and which episodes it ended (N,).
@@ -55,7 +57,8 @@ class Promises:
 
     A critic that is fitted to its own maximum overestimates. Where a time limit cut the episode off, Q at the last observation
     replaces the rest of the return, as it does in the critic's targets. A soft critic's Q also contains the entropy to come. The
-    return is that of actions with exploration noise, whereas the Q of DDPG and TD3 is for the policy without it.
+    return is that of actions with exploration noise, whereas the Q of DDPG and TD3 is for the policy without it. Where γ follows a
+    schedule, the return has its last value.
     """
 
     def __init__(self, agent: OffPolicyAgent, n: int):

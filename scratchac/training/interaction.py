@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from scratchac.errors import CheckpointError, UserError
 from scratchac.messages import tell
 from scratchac.training.agent import Agent
@@ -16,6 +18,7 @@ class Interaction:
     """
 
     def __init__(self, agent: Agent, envs: Any):
+        self.agent = agent
         self.envs = envs
         self.episodes = Episodes(envs.n)
         self.obs: Any = None                                                # (N, O)
@@ -49,6 +52,8 @@ class Interaction:
         elif not self.elsewhere:
             self.obs = self.envs.reset()
             tell("an environment had failed; all of them begin new episodes")
+        elif not state["workers"]:
+            tell("the checkpoint was written while the workers ran; they begin new episodes")
         self.episodes.load_state(state["episodes"])
         self.since_update = state["since_update"]
         self.workers = state["workers"]
@@ -60,6 +65,7 @@ class Interaction:
             if kept and not anew and self.envs.restores:
                 tell(f"the same actions do not restore environment {i}; it begins a new episode")
             self.episodes.returns[i] = self.episodes.lengths[i] = 0
+        self.agent.restart(np.isin(np.arange(self.envs.n), list(lost)))
 
     def state(self, failed: bool = False) -> dict[str, Any]:
         """Everything needed to continue. `failed`: an environment has failed, so no environment is asked for its state."""

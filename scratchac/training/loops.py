@@ -112,15 +112,19 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
         agent.step += len(real)
         interaction.obs = next_start
         interaction.since_update += len(real)
-        metrics, updates, started = {}, 0, time.perf_counter()
+        metrics: Metrics = {}
+        updates, started = 0, time.perf_counter()
         if agent.step >= config.learning_starts and interaction.since_update >= config.train_every:
             interaction.since_update = 0
             for _ in range(config.gradient_steps):
                 try:
-                    metrics = update()
+                    one = update()
                 except FloatingPointError as error:
                     raise TrainingError(f"at step {agent.step}: {error}") from None
+                metrics = {name: metrics[name] + value for name, value in one.items()} if updates else one
                 updates += 1
+            if updates > 1:
+                metrics = {name: total / updates for name, total in metrics.items()}
             if kernels.backend.device == "cpu" and not math.isfinite(metrics["critic_loss"]):       # on a GPU this waits
                 raise TrainingError(f"at step {agent.step}: critic_loss is not finite: lower the learning rates")
             metrics |= promises.metrics()

@@ -149,7 +149,7 @@ def temperature(log_alpha: float, logp: np.ndarray, target_entropy: float) -> An
     """∂L/∂log α: what the temperature's optimiser is given."""
     seen: list[Any] = []
     optimiser = SimpleNamespace(step=lambda grad, lr: seen.append(grad))
-    agent: Any = SimpleNamespace(target_entropy=lambda h: target_entropy, alpha_optimiser=optimiser)
+    agent: Any = SimpleNamespace(total_entropy_target=lambda h: target_entropy, alpha_optimiser=optimiser)
     h: Any = SimpleNamespace(alpha_lr=0.0)
     SAC.temperature_step(agent, logp, np.array([math.exp(log_alpha)]), h)
     return seen[0][0]
@@ -157,7 +157,7 @@ def temperature(log_alpha: float, logp: np.ndarray, target_entropy: float) -> An
 
 def _temperature(mine: Any) -> Any:
     def step(self: SAC, logp: np.ndarray, alpha: np.ndarray, h: Any) -> None:
-        gradient = mine(float(self.log_alpha[0]), logp, self.target_entropy(h))
+        gradient = mine(float(self.log_alpha[0]), logp, self.total_entropy_target(h))
         self.alpha_optimiser.step(np.full_like(self.log_alpha, gradient), h.alpha_lr)
     return step
 
@@ -176,10 +176,10 @@ TEMPERATURE = Exercise(
         "it is the derivative with respect to α: ∂α/∂log α = α is missing": (
             SAC.temperature_step, "-alpha * (logp.mean()", "-alpha / alpha * (logp.mean()"),
         "H̄ has the wrong sign: log π is minus the entropy": (
-            SAC.temperature_step, "logp.mean() + self.target_entropy(h)", "logp.mean() - self.target_entropy(h)"),
-        "H̄ is missing": (SAC.temperature_step, "logp.mean() + self.target_entropy(h)", "logp.mean()"),
+            SAC.temperature_step, "logp.mean() + self.total_entropy_target(h)", "logp.mean() - self.total_entropy_target(h)"),
+        "H̄ is missing": (SAC.temperature_step, "logp.mean() + self.total_entropy_target(h)", "logp.mean()"),
         "it is a sum over the rows, not a mean": (
-            SAC.temperature_step, "(logp.mean() + self.target_entropy(h))", "(logp + self.target_entropy(h)).sum()"),
+            SAC.temperature_step, "(logp.mean() + self.total_entropy_target(h))", "(logp + self.total_entropy_target(h)).sum()"),
     },
     lines=(SAC.temperature_step,),
     training=Training("sac", "Pendulum-v1", 6_000, SAC.temperature_step, _temperature, FEW),

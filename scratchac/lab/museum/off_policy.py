@@ -76,7 +76,7 @@ EXHIBITS = (
         "α grows without limit, and the policy stays uniform.",
         "Plot α; the largest entropy of an action in [−1, 1] is log 2, which is less than 1.",
         ("return", "alpha", "entropy", "q"), updates.entropy_target, "entropy target of one action feature", -1, 1,
-        ((SAC.target_entropy, "return h", "return -h"),)),
+        ((SAC.total_entropy_target, "return h", "return -h"),)),
     Exhibit(
         "temperature-sign", "α rises where the entropy is above its target, and falls where it is below.", "sac",
         "α moves away from where it should be, in the direction in which it has started.",

@@ -107,7 +107,7 @@ def weight_of_the_entropy() -> float:
 def entropy_target() -> float:
     """The entropy that SAC aims at, for one action feature."""
     agent = replaying("sac")
-    return float(agent.target_entropy(agent.schedules(0)))
+    return float(agent.total_entropy_target(agent.schedules(0)))
 
 
 def temperature_moves() -> float:
