@@ -92,14 +92,14 @@ class Agent(Protocol):
         """Restore a state. Raises ValueError, and changes nothing, if it belongs to another kind of agent."""
 
 
-class OnPolicyAgent(Agent, Protocol):
+class LearnsOnPolicy(Agent, Protocol):
     """An agent that learns from rollouts of its current policy."""
 
     horizon: int | None
     """T, steps of a rollout; None if a rollout lasts until the episode ends, in a single environment."""
 
 
-class OffPolicyAgent(Agent, Protocol):
+class LearnsOffPolicy(Agent, Protocol):
     """An agent that learns from a replay buffer."""
 
     memory: ReplayBuffer
@@ -113,7 +113,7 @@ class OffPolicyAgent(Agent, Protocol):
         """The critic's values (B,) of raw actions (B, …) at observations (B, …)."""
 
 
-class AsynchronousAgent(Agent, Protocol):
+class LearnsAsynchronously(Agent, Protocol):
     """An agent whose workers act in environments of their own."""
 
     def train(self, interaction: Any, steps: int, report: Callable[..., bool]) -> None:

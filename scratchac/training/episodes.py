@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchac.training.agent import OffPolicyAgent
+from scratchac.training.agent import LearnsOffPolicy
 
 RECENT = 100                    # episodes over which the returns of a row of metrics are averaged
 
@@ -61,7 +61,7 @@ class Promises:
     schedule, the return has its last value.
     """
 
-    def __init__(self, agent: OffPolicyAgent, n: int):
+    def __init__(self, agent: LearnsOffPolicy, n: int):
         self.agent = agent
         self.gamma = agent.schedules(1).gamma
         self.said = np.zeros(n)

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 import kernels
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError
-from scratchac.training.agent import Agent, AsynchronousAgent, Metrics, OffPolicyAgent, OnPolicyAgent
+from scratchac.training.agent import Agent, LearnsAsynchronously, LearnsOffPolicy, LearnsOnPolicy, Metrics
 from scratchac.training.checks import LONGEST, NEVER_ENDS, require_finite
 from scratchac.training.interaction import Interaction
 from scratchac.training.memory import Rollout, without_idle
@@ -39,7 +39,7 @@ def train(agent: Agent, envs: Any, steps: float, report: Report, under_way: dict
     loop(agent, interaction, steps, report)
 
 
-def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float, report: Report) -> None:
+def train_on_policy(agent: LearnsOnPolicy, interaction: Interaction, steps: float, report: Report) -> None:
     """Alternate between a rollout with the current policy and one update from it, until `steps` environment steps.
 
     A rollout has `agent.horizon` steps of each environment or, if that is None, one whole episode of a single environment.
@@ -79,7 +79,7 @@ def train_on_policy(agent: OnPolicyAgent, interaction: Interaction, steps: float
             break
 
 
-def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: float, report: Report,
+def train_off_policy(agent: LearnsOffPolicy, interaction: Interaction, steps: float, report: Report,
                      sample: Callable[[np.ndarray], np.ndarray] | None = None, update: Callable[[], Metrics] | None = None) -> bool:
     """Store every transition; every `train_every` steps make `gradient_steps` updates from minibatches of the replay buffer.
 
@@ -133,7 +133,7 @@ def train_off_policy(agent: OffPolicyAgent, interaction: Interaction, steps: flo
     return False
 
 
-def train_asynchronous(agent: AsynchronousAgent, interaction: Interaction, steps: float, report: Report) -> None:
+def train_asynchronous(agent: LearnsAsynchronously, interaction: Interaction, steps: float, report: Report) -> None:
     """Run the agent's workers, which act in their own environments, made like those of `interaction`."""
     agent.train(interaction, int(steps), report)
 
