@@ -7,7 +7,7 @@
 #     python demos/20_pixels.py [RUN [RUN …]]                       half a minute; further runs for their curves alone
 #
 # Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
-# (`demos/results/pixels.py`); then one observation, four grey pictures eight frames apart, the latest at the bottom right; then a
+# (`demos/results/pixels.py`); then one observation, four grey pictures an action apart, the latest at the bottom right; then a
 # drive. Below: the first layer's filters before and after training, each over the four pictures, where one that weighs them
 # differently sees motion; then how far each layer has moved from where it began, as a share of its first length.
 
@@ -58,7 +58,7 @@ for path, colour in zip(paths, COLOURS, strict=False):
 curve.axhline(worth["constant"]["mean"], color="grey", ls="--", label="best constant action")
 curve.axhline(worth["random"]["mean"], color="grey", ls=":", label="random actions")
 style.steps(curve)
-curve.set_xlabel("actions of eight frames")
+curve.set_xlabel(f"actions of {settings['pixels'].get('repeat', 1)} frames")
 curve.set_ylabel("return (last 100 episodes)")
 
 # %% [markdown]

@@ -169,7 +169,7 @@ def _update(actor, critic, temperature, settings, memory, rows, more):
         alpha_grad[0] = alpha * (entropy - log_alpha.dtype.type(target_entropy))
         lr, beta1, beta2, eps, scale = alpha_rates
         adam(log_alpha, alpha_grad, alpha_m, alpha_v, lr, beta1, beta2, eps, scale)
-    critic_loss, mean_q, td_error = means_of(sums[: K * chunks], K, B)
+    critic_loss, mean_q, td_error = means_of(sums, K, B)
     return mean_of(losses), critic_loss, entropy, alpha, mean_q / n, td_error
 
 

@@ -140,14 +140,14 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     log = logs.named(log)
     if log and out is None:
         raise UserError("log needs a folder for the run (out); callbacks=[scratchac.TensorBoard(FOLDER)] takes any folder")
-    for name, given_value in (("video", video), ("checkpoint_every", checkpoint_every), ("eval_episodes", asked)):
-        if given_value and out is None:
-            raise UserError(f"{name} needs a folder for the run (out)")
     called = calls.checked(on_row, callbacks) + logs.logs(log, quiet)
     if not isinstance(vector, str):
         raise UserError(f"--vector is sync, async, compiled, envpool or auto, not {vector!r}")
     _require_truth("randomise", randomise)
     _require_truth("video", video)
+    for name, value in (("video", video), ("checkpoint_every", checkpoint_every), ("eval_episodes", asked)):
+        if value and out is None:
+            raise UserError(f"{name} needs a folder for the run (out)")
     if step_timeout is not None and (not isinstance(step_timeout, Real) or isinstance(step_timeout, bool) or not step_timeout > 0):
         raise UserError(f"--step-timeout is a number of seconds above 0, not {step_timeout!r}")
     env_args = tuned_env_args | check_arguments(env_args)

@@ -98,7 +98,7 @@ class Encoder:
 
     def __post_init__(self) -> None:
         if min(self.sides[-1]) < 1:
-            raise UserError(f"pictures of shape {self.shape} are too small for the encoder, which needs 16 × 16 pixels")
+            raise UserError(f"pictures of shape {self.shape} are too small for the encoder's {len(self.layers)} convolutions")
 
     @property
     def channels_first(self) -> bool:

@@ -72,7 +72,7 @@ def side_by_side(parts: Sequence[Shapes], dtype: DTypeLike) -> tuple[np.ndarray,
 def _check_memory(size: int, dtype: DTypeLike) -> None:
     needed, memory = 4 * size * np.dtype(dtype).itemsize, kernels.backend.memory()      # parameters, gradient and two moments
     if needed > memory:
-        raise UserError(f"{size} parameters need {needed // 2**30} GiB of memory and there are {memory / 2**30:.1f}: "
+        raise UserError(f"{size} parameters need {needed / 2**30:.1f} GiB of memory and there are {memory / 2**30:.1f}: "
                         "smaller layers (--hidden) would fit")
 
 

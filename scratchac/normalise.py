@@ -48,17 +48,23 @@ class RunningMeanStd:
 
 
 class ObservationNormaliser(RunningMeanStd):
-    """s ↦ clip((s − mean)/std, ±LIMIT). Call `update` *after* the learning step, so that acting and learning use the same scale."""
+    """s ↦ clip((s − mean)/std, ±LIMIT). On policy, `update` comes *after* the learning step, so that acting and learning use the
+    same scale; off policy, minibatches are normalised anew by the present statistics.
+    """
 
     def __call__(self, obs: np.ndarray, asarray: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
         """Observations (…, O), normalised. `asarray` takes the statistics to the device where `obs` is."""
         return np.clip((obs - asarray(self.mean)) / asarray(self.std), -LIMIT, LIMIT)
 
 
+EQUAL = 1e-20                   # variance, in squares of the mean, that is due to rounding
+
+
 class RewardScaler:
     """r ↦ r / std(R) with Rₜ = γ(1−doneₜ₋₁)Rₜ₋₁ + rₜ, the running discounted return of each environment (Engstrom et al. 2020).
 
-    Only the scale changes: subtracting a mean from every reward would change which of a short and a long episode is better.
+    Only the scale changes: subtracting a mean from every reward would change which of a short and a long episode is better. While
+    all returns so far are equal, rewards stay as they are.
     """
 
     def __init__(self, n_envs: int):
@@ -73,7 +79,13 @@ class RewardScaler:
             seen[t] = self.running
             self.restart(done[t])
         self.std.update(seen.ravel())
-        return rewards * float(1 / self.std.std)
+        return rewards * self.scale
+
+    @property
+    def scale(self) -> float:
+        """1 / std(R), or 1 where R does not vary by more than rounding."""
+        seen = self.std
+        return float(1 / seen.std) if seen.m2 > EQUAL * seen.count * seen.mean**2 else 1.0
 
     def restart(self, done: np.ndarray) -> None:
         """Set the running returns of those environments to 0, (N,), whose episode is over."""

@@ -35,7 +35,7 @@ class Schedule:
         kind, *values = str(text).split(":")
         try:
             if kind not in ("linear", "exponential", "function"):
-                kind, values = "constant", [kind, kind, *values]
+                kind, values = "constant", [str(text), str(text)]
             self.start, self.end = (float(x) for x in (values[-2:] if kind == "function" else values))
         except ValueError:
             raise ValueError(f"{text!r} is neither a number nor linear:START:END nor exponential:START:END") from None

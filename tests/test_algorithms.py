@@ -7,12 +7,14 @@ import pytest
 from probes import Bandit, Constant, Match, Target
 
 import scratchac
+from scratchac import losses
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a2c import Config as A2CConfig
 from scratchac.algorithms.actor_critic import ActorCritic
 from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError, UserError
+from scratchac.lab.patch import Installed
 from scratchac.policies import act
 from scratchac.training.evaluation import evaluate
 from scratchac.training.loops import train
@@ -118,6 +120,23 @@ def test_the_advantages_of_ppo_by_hand(scale, unit):
     obs, zeros = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1), np.float32)
     agent.update(Batch(obs, zeros.astype(int), np.array([[1], [2]], np.float32), obs, zeros, zeros, zeros.astype(int)))
     assert seen == pytest.approx([1.25 / unit, 2 / unit])
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 7.77, 123.4, -1e-3])
+@pytest.mark.parametrize("rows", [2, 63, 256])
+def test_equal_advantages_are_no_better_than_others(rows, value, rng):
+    """In float32 their mean may differ from each of them; divided by their deviation, that would be ±1."""
+    seen, equal = [], np.full(rows, value, np.float32)
+    ppo = scratchac.make_agent("ppo", "CartPole-v1", hidden=(4,))
+    ppo.minibatch_step(np.zeros((rows, 4), np.float32), np.zeros(rows, np.int64), equal, equal, equal, ppo.schedules(0),
+                       lambda s, a, logp, v, adv, target, h: seen.append(adv) or {})
+    actor_critic = a2c(dtype=np.float32, normalise_advantage=True)
+    actor_critic.estimate = lambda *_: (equal, equal)
+    with Installed(losses.policy_gradient, lambda logp, adv: seen.append(adv) or (0.0, np.zeros_like(logp))):
+        actor_critic.gradient(batch_for(actor_critic, rng, T=rows, N=1), actor_critic.schedules(0))
+    for adv in seen:
+        assert adv.dtype == np.float32 and not adv.any()
+    assert len(seen) == 2
 
 
 def test_a_minibatch_larger_than_the_rollout():

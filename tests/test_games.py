@@ -240,7 +240,7 @@ def test_pettingzoo_is_missing(monkeypatch):
     ("train discrete-sac --env tictactoe_v3", "has illegal actions"),
     ("train a3c --env tictactoe_v3", "has illegal actions"),
     ("train a2c --env tictactoe_v3 --no-action-mask", "--action-mask"),
-    ("train a2c --env tictactoe_v3 --vector async", "no --vector async"),
+    ("train a2c --env tictactoe_v3 --vector async", "only --vector sync"),
     ("train a2c --env tictactoe_v3 --randomise", "no --randomise"),
     ("train a2c --env tictactoe_v3 --env-args size=4", "no --env-args"),
     ("play --env tictactoe_v3", "scratchac play RUN"), ("play nowhere", "is not a run"),

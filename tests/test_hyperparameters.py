@@ -89,6 +89,14 @@ def test_shares_are_between_0_and_1(algorithm):
             configure(cls, algorithm, {name: 1.5})
 
 
+@pytest.mark.parametrize("algorithm", ["sac", "discrete-sac"])
+@pytest.mark.parametrize("alpha", [0, "linear:0.2:0", lambda progress: max(0.0, 0.2 - progress)])
+def test_a_temperature_is_never_0(algorithm, alpha):
+    """Its logarithm is what is kept."""
+    with pytest.raises(UserError, match="alpha must be above 0"):
+        configure(algorithms.find(algorithm).config_class, algorithm, {"alpha": alpha, "learn_alpha": False})
+
+
 def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
     configure(A2C.config_class, "a2c", {"actor_lr": "linear:1e-3:0"})
     with pytest.raises(UserError):

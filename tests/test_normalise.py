@@ -40,6 +40,16 @@ def test_reward_scaler_divides_by_the_std_of_the_running_return():
     assert scaler.running.tolist() == [1.0]                     # carried over to the next rollout
 
 
+@pytest.mark.parametrize("reward", [1.0, 0.1, -123.4])
+def test_rewards_stay_as_they_are_while_nothing_varies(reward):
+    """Divided by a deviation of 0, they would be enormous."""
+    scaler, rewards, ends = RewardScaler(3), np.full((7, 3), reward), np.ones((7, 3))
+    for _ in range(5):
+        assert (scaler(rewards, ends, 0.9) == rewards).all()
+    assert abs(scaler(1.5 * rewards, ends, 0.9)).max() == pytest.approx(1.5 * abs(reward) * scaler.scale)
+    assert scaler.scale == pytest.approx(1 / scaler.std.std) != 1
+
+
 def test_environments_do_not_leak_into_each_other():
     scaler = RewardScaler(2)
     scaler(np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros((2, 2)), 0.9)

@@ -15,6 +15,7 @@ tried on these alone.
 
 import argparse
 import csv
+import json
 import platform
 import tempfile
 import time
@@ -27,6 +28,8 @@ from files import given_by, read, write
 
 import kernels
 import scratchac
+from scratchac import algorithms
+from scratchac.algorithms.config import configure
 from scratchac.errors import UserError
 from scratchac.experiments.presets import find_preset, tuning_seeds
 from scratchac.experiments.run import Run
@@ -41,11 +44,16 @@ def main():
     require_honest(options)
     given = given_by(options.set)
     backend = kernels.load(options.backend).name
-    name = options.name or f"{options.algorithm}-{options.env}"
+    name = options.name or "-".join(filter(None, (options.algorithm, options.env, options.preset)))
     path = HERE / ("tried" if options.tuning else "returns") / f"{name}{'' if backend == 'numpy' else f'-{backend}'}.json"
     tuned = find_preset(options.algorithm, options.env, options.preset)[0]
     if options.tuning and read(path).get("preset", tuned) != tuned:
         raise SystemExit(f"the settings in {path} differ from an earlier preset: delete the file and try them again")
+    if not options.tuning:
+        config_class = algorithms.find(options.algorithm).config_class
+        config = json.loads(json.dumps(asdict(configure(config_class, options.algorithm, tuned | given))))
+        if read(path).get("hyperparameters", config) != config:
+            raise SystemExit(f"the seeds in {path} have other hyperparameters: delete the file, or take another --name")
     for seed in options.seeds:
         if str(seed) not in entry(read(path), options)["seeds"]:
             record(options, given, backend, seed, path)
@@ -60,7 +68,7 @@ def arguments():
     parser.add_argument("--preset", help="an additional preset by its name")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
     parser.add_argument("--tuning", action="store_true", help="record a setting that was tried, on the preset's tuning seeds")
-    parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
+    parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV[-PRESET]")
     return parser.parse_args()
 
 

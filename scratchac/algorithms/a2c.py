@@ -113,8 +113,8 @@ class A2C(VectorisedAgent[Config]):
 
         y, v, cache = self.model.forward(s)                                          # (B, outputs), (B, values)
         target, adv = self.estimate(r, v, self.model.value(s2), a, batch, h)         # (B,), (B,)
-        if h.normalise_advantage and rows > 1:
-            adv = (adv - adv.mean()) / (adv.std() + 1e-8)
+        if h.normalise_advantage and rows > 1:                  # the mean in float64: equal advantages must become 0
+            adv = ((adv - adv.mean(dtype=np.float64)) / (adv.std() + 1e-8)).astype(adv.dtype)
         if h.discount_actor:
             adv = adv * h.gamma ** batch.t.ravel().astype(self.dtype)
 

@@ -143,6 +143,10 @@ class Worker:
     def fast_path(self, envs: Any) -> None:
         """None: the compiled loops do not send gradients to a store."""
 
+    def restart(self, done: np.ndarray) -> None:
+        """As the learner's."""
+        self.learner.restart(done)
+
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for one observation (1, O)."""
         return self.learner.sample(obs)

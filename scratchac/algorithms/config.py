@@ -1,8 +1,8 @@
 """Hyperparameters: the values that are allowed, and the fields that several algorithms share.
 
 Every algorithm has one frozen dataclass, and the type of each field says what is allowed. Fields of the types Fraction, Positive,
-NonNegative and FeatureEntropy take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from Python, a
-function of progress in [0, 1] (see schedules.py).
+AlwaysPositive, NonNegative and FeatureEntropy take a number or a schedule, "linear:START:END" or "exponential:START:END" or, from
+Python, a function of progress in [0, 1] (see schedules.py).
 """
 
 import math
@@ -24,11 +24,12 @@ POINTS = 100                    # of training at which the values of a function 
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from `low` to `high`; `low` itself is excluded if `open_low`."""
+    """Finite numbers from `low` to `high`, without `low` if `open_low`; if `falls_to_low`, a schedule may end there."""
 
     low: float = 0.0
     high: float = float("inf")
     open_low: bool = False
+    falls_to_low: bool = False
 
     def __contains__(self, x: float) -> bool:
         return (self.low < x if self.open_low else self.low <= x) and x <= self.high and math.isfinite(x)
@@ -42,8 +43,9 @@ class Range:
 Count = Annotated[int, Range(1)]
 Environments = Annotated[int, Range(1, 10_000)]
 Rounds = Annotated[int, Range(1, 10_000)]                           # that follow one another without a report
-Fraction = Annotated[Scheduled, Range(0, 1)]                        # may follow a schedule, as may the next three
-Positive = Annotated[Scheduled, Range(0, open_low=True)]
+Fraction = Annotated[Scheduled, Range(0, 1)]                        # may follow a schedule, as may the next four
+Positive = Annotated[Scheduled, Range(0, open_low=True, falls_to_low=True)]
+AlwaysPositive = Annotated[Scheduled, Range(0, open_low=True)]
 NonNegative = Annotated[Scheduled, Range(0)]
 FeatureEntropy = Annotated[Scheduled, Range(-20, math.log(2))]      # of an action feature in [−1, 1]: log 2 if it is uniform
 Layers = tuple[int, ...]
@@ -191,11 +193,11 @@ def check(config: Any) -> None:
                 between = [schedule(i / POINTS) for i in range(1, POINTS)] if schedule.function else []
             except ValueError as error:
                 raise UserError(f"{flag}: {error}") from None
-            ends_at_limit = schedule.kind != "constant" and schedule.end == allowed.low     # a rate may fall to 0
+            ends_at_limit = schedule.kind != "constant" and allowed.falls_to_low and schedule.end == allowed.low
             if schedule.start not in allowed or not (schedule.end in allowed or ends_at_limit):
                 raise UserError(f"{flag} must be {allowed}, not {value!r}")
             for x in between:
-                if x not in allowed and x != allowed.low:
+                if x not in allowed and not (allowed.falls_to_low and x == allowed.low):
                     raise UserError(f"{flag} must be {allowed}, and {name_of(value)} gives {x:g}")
         elif hint is bool and not isinstance(value, bool):
             raise UserError(f"{flag} must be true or false, not {value!r}")

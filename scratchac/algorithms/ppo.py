@@ -125,8 +125,8 @@ class PPO(VectorisedAgent[Config]):
                        gradient: Callable[..., Metrics] | None = None) -> Metrics:
         """One gradient step on a minibatch, by `gradient` or a function that does the same; returns its metrics."""
         target = v_old + adv
-        if len(adv) > 1:
-            adv = (adv - adv.mean()) / (adv.std() + 1e-8)
+        if len(adv) > 1:                        # the mean in float64: equal advantages must become 0
+            adv = ((adv - adv.mean(dtype=np.float64)) / (adv.std() + 1e-8)).astype(adv.dtype)
         metrics = (gradient or self.gradient)(s, a, logp_old, v_old, adv, target, h)
         metrics["grad_norm"] = optim.clip_global_norm(self.model.grad, h.max_grad_norm)
         self.optimiser.step(self.model.grad, h.lr)

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 import kernels
 from scratchac import losses, optim
-from scratchac.algorithms.config import FeatureEntropy, OffPolicy, Positive
+from scratchac.algorithms.config import AlwaysPositive, FeatureEntropy, OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
 from scratchac.algorithms.search import LogUniform, Space
 from scratchac.distributions import TanhGaussian
@@ -37,7 +37,7 @@ class Config(OffPolicy):
     """Learning rate of the actor."""
     critic_lr: Positive = 3e-4
     """Learning rate of the critics."""
-    alpha: Positive = 1.0
+    alpha: AlwaysPositive = 1.0
     """Temperature α, weight of the entropy; if it is learnt, its initial value."""
     learn_alpha: bool = True
     """Learn the temperature so that the entropy approaches its target H̄; if off, α stays."""

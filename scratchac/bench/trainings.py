@@ -183,8 +183,9 @@ def training_rates(names, pace, peers=False):
             turns["numba, --vector compiled"] = our_training("numba", algorithm, env, steps, options, CompiledWorlds)
         if peers:
             agent = api.make_agent(algorithm, env, **options)
-            calls = others.trainings(algorithm, env, steps // 4, agent)       # fewer steps, since they are slower
-            turns |= {name: turn_of(steps // 4, call, 0.0) for name, call in calls.items()}
+            rollout = agent.horizon * agent.n_envs if agent.family == "on-policy" else 1
+            fewer = max(1, steps // 4 // rollout) * rollout                     # since they are slower; whole rollouts
+            turns |= {name: turn_of(fewer, call, 0.0) for name, call in others.trainings(algorithm, env, fewer, agent).items()}
             turns |= others.processes(algorithm, env, steps, agent)
         rows.append({"what": title, **in_turn(turns, pace, title)})
     return rows

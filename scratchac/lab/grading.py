@@ -144,9 +144,9 @@ def check(exercises: list[Exercise], paths: list[Path], seconds: float = SECONDS
             limit, running = STARTING, True
             while running:
                 events = workers.poll(limit)
-                limit = seconds
                 if not events:
-                    yield Verdict("failed", f"is not ready after {seconds:g} seconds: an endless loop?")
+                    why = ": an endless loop?" if limit == seconds else ", since its process does not start"
+                    yield Verdict("failed", f"is not ready after {limit:g} seconds{why}")
                     done, running = done + 1, False
                 for _, event, value in events:
                     if event == "message" and value is not None:                    # None: it begins
@@ -156,6 +156,7 @@ def check(exercises: list[Exercise], paths: list[Path], seconds: float = SECONDS
                         yield Verdict("failed", f"ended the process that graded it ({value})")
                         done += 1
                     running = event == "message"
+                limit = seconds
 
 
 def _grade_files(send: Callable[[Any], None], names: list[str], paths: list[Path]) -> None:

@@ -72,7 +72,7 @@ def policy_of(agent: Agent) -> dict[str, Any]:
             "networks": [_layers(networks.critic, networks.w, member, columns) for member in np.ndindex(networks.critic.stack)],
             "gamma": float(h.gamma),
             "alpha": agent.temperature(),
-            "reward_scale": float(1 / agent.scaler.std.std) if agent.scaler else 1.0,
+            "reward_scale": agent.scaler.scale if agent.scaler else 1.0,
         }
     return {
         "activation": agent.config.activation,

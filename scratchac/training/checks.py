@@ -40,7 +40,7 @@ def check_rollout(steps: int, n_envs: int, observation_space: gym.Space) -> None
     """Raise UserError unless a rollout of so many steps of each environment fits into memory."""
     size, memory = steps * n_envs * (2 * math.prod(observation_space.shape or ()) + 5) * 4, kernels.backend.memory()
     if size > memory:
-        raise UserError(f"--rollout {steps} with --envs {n_envs} needs {size // 2**30} GiB of memory and there are "
+        raise UserError(f"--rollout {steps} with --envs {n_envs} needs {size / 2**30:.1f} GiB of memory and there are "
                         f"{memory / 2**30:.1f}")
 
 

@@ -232,7 +232,7 @@ _faster: dict[tuple[Any, ...], Faster] = defaultdict(Faster)                # of
 def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.ndarray, term: np.ndarray, done: np.ndarray,
                h: Any) -> Metrics:
     """What `PPO.learn` does, for a model with separate bodies. Raises FloatingPointError as it does."""
-    from kernels.numba_ppo import estimate, learn
+    from kernels.numba_ppo import KL, estimate, learn
 
     model, adam, config, B = agent.model, agent.optimiser, agent.config, r.size
     dtype = model.flat.dtype
@@ -255,7 +255,7 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
         taken += count
         if count < at_once * each:
             raise FloatingPointError("the gradient is not finite")
-        if 0 < h.target_kl < seen[taken - 1, 4]:
+        if 0 < h.target_kl < seen[taken - 1, KL]:
             break
     if pays:
         faster.took(parallel, (time.perf_counter() - started) / taken)

@@ -94,7 +94,7 @@ class ReplayBuffer:
         size = capacity * sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in fields.values())
         memory = kernels.backend.memory()
         if size > memory:
-            raise UserError(f"--buffer-size {capacity} needs {size // 2**30} GiB of memory and there are {memory / 2**30:.1f}; "
+            raise UserError(f"--buffer-size {capacity} needs {size / 2**30:.1f} GiB of memory and there are {memory / 2**30:.1f}; "
                             f"at most {8 * int(memory) * capacity // size // 10} transitions would fit")
         self.data = {name: kernels.backend.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
         self.capacity = capacity

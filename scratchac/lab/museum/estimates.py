@@ -81,7 +81,7 @@ EXHIBITS = (
         "The size of the actor's gradient follows the scale of the rewards, and learning becomes slower or less steady.",
         "Print the standard deviation of the advantages that reach the loss.",
         ("auc",), w.deviation_of_advantages, "standard deviation of the advantages 0 and 20 in the loss", 1, 10,
-        ((PPO.minibatch_step, "adv = (adv - adv.mean()) / (adv.std() + 1e-8)", "pass"),)),
+        ((PPO.minibatch_step, "adv = ((adv - adv.mean(dtype=np.float64)) / (adv.std() + 1e-8)).astype(adv.dtype)", "pass"),)),
     Exhibit(
         "gamma-one", "The discount factor is 1 in a task that never ends.", "a2c-clock",
         "The value has no bound and rises as long as training lasts; the return does not change.",
