@@ -98,7 +98,10 @@ class Encoder:
 
     def __post_init__(self) -> None:
         if min(self.sides[-1]) < 1:
-            raise UserError(f"pictures of shape {self.shape} are too small for the encoder's {len(self.layers)} convolutions")
+            side = 1                                                        # of the last layer's output; then of its input, …
+            for _, k, stride in reversed(self.layers):
+                side = (side - 1) * stride + k
+            raise UserError(f"pictures of shape {self.shape} are too small for the encoder, which needs {side} × {side} pixels")
 
     @property
     def channels_first(self) -> bool:
