@@ -36,7 +36,7 @@ class DiscreteRows(NamedTuple):
 
 
 @jit
-def act(theta, sizes, code, s, y):
+def logits_at(theta, sizes, code, s, y):
     """The actor's outputs (B, n), a view into y, the memory for all layers."""
     forward_rows(theta, sizes, 1, 0, 0, 1, code, s, y, 0, len(s))
     return output_of(y, sizes, 1, 0, len(s), len(sizes) - 2)

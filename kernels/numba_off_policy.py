@@ -25,7 +25,7 @@ class Learner(NamedTuple):
     code: int               # of the activation
 
 
-class Rates(NamedTuple):
+class AdamStep(NamedTuple):
     """A step of Adam, with the corrections of its bias."""
 
     lr: float               # learning rate / (1 − β₁ᵗ)

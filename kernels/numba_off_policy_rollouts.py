@@ -80,7 +80,7 @@ def advance(worlds, action, s, replay, row, episode):
 
 @jit
 def rates_in(numbers, i):
-    """`Rates` from five numbers of a row, of which i is the first."""
+    """`AdamStep` from five numbers of a row, of which i is the first."""
     return numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3], numbers[i + 4]
 
 
@@ -89,7 +89,7 @@ def soft_rollout(worlds, box, actor, critic, temperature, clamp, learn_alpha, nu
                  more, episode, sums):
     """Steps of SAC, each with its update; returns how many there were.
 
-    numbers     (T, 19) of each step's update: γ, τ, H̄, log α if that is not learnt, `Rates` of actor, critics and temperature
+    numbers     (T, 19) of each step's update: γ, τ, H̄, log α if that is not learnt, `AdamStep` of actor, critics and temperature
     draws       noise of the actions (T, 1), of the updates (T, 2, B, 1), and rows of the buffer (T, B)
     acting      memory for one row: of s, of all layers of the actor, and `Sample`
     sums        (6,) what `_soft` returns is added here; training has diverged where sums[1] is not finite
@@ -151,7 +151,7 @@ def deterministic_rollout(worlds, box, actor, critic, numbers, replay, cursor, d
                           sums):
     """Steps of TD3 or DDPG, each with its update; returns how many there were.
 
-    numbers     (T, 15) of each step's update: γ, τ, scale and bound of the target noise, 1 if the actor is trained, `Rates` of
+    numbers     (T, 15) of each step's update: γ, τ, scale and bound of the target noise, 1 if the actor is trained, `AdamStep` of
                 actor and critics
     draws       noise of the actions (T, 1), of the target actions (T, B, 1) or (T, 0, 1), and rows of the buffer (T, B)
     acting      memory for one row: of s, of all layers of the actor, and of the action, float64

@@ -64,7 +64,7 @@ def step_row(flat, trace, sizes, code, x, y, dy, rates, delta, done):
     """z ← γλ z + weight · ∇(dy · output), p ← p + η δ z, and z ← 0 if done, for outputs y of `forward_row` at x.
 
     flat, trace     parameters p and trace z, (P,)
-    rates           (γλ, weight, η), `Rates` of numba_updates
+    rates           (γλ, weight, η), `TraceStep` of numba_updates
     """
     T = flat.dtype.type
     decay, weight, lr = rates

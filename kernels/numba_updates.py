@@ -55,7 +55,7 @@ class Transition(NamedTuple):
     done: bool
 
 
-class Rates(NamedTuple):
+class TraceStep(NamedTuple):
     """For the step of one network of the one-step actor-critic: γλ of its trace, the weight of the new gradient, the step size."""
 
     decay: float

@@ -176,10 +176,10 @@ class DiscreteSoft(Compiled):
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """As `DiscreteSAC.sample`, for the N environments of training."""
-        from kernels.numba_discrete_soft import act
+        from kernels.numba_discrete_soft import logits_at
 
         agent, (theta, *_, sizes, code) = self.agent, self.actor
-        z = act(theta, sizes, code, np.asarray(obs, agent.dtype), self.y)
+        z = logits_at(theta, sizes, code, np.asarray(obs, agent.dtype), self.y)
         return agent.dist.sample(z, agent.dist.noise(agent.rng, len(z)))
 
     def update(self) -> Metrics:
@@ -277,7 +277,7 @@ def learner(mlp: MLP, params: Parameters, target: Parameters, grads: Parameters,
 
 
 def rates(optimiser: Adam, lr: float) -> tuple[float, float, float, float, float]:
-    """Count a step of Adam, and return its numbers as numba_off_policy.Rates."""
+    """Count a step of Adam, and return its numbers as numba_off_policy.AdamStep."""
     optimiser.t += 1
     beta1, beta2, t = optimiser.beta1, optimiser.beta2, optimiser.t
     return lr / (1 - beta1**t), beta1, beta2, optimiser.eps, 1 / (1 - beta2**t) ** 0.5
