@@ -71,8 +71,8 @@ def called(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         shown = ", ".join(map(str, value))
     else:
-        short = f"{value:g}" if isinstance(value, float) else str(value)
-        shown = short if not isinstance(value, float) or float(short) == value else str(value)
+        six_digits = isinstance(value, float) and float(f"{value:g}") == value
+        shown = f"{value:g}" if six_digits else str(value)
     name = name.removeprefix("env_args.")
     return f"{SIGNS.get(name, name)} = {shown}"
 
