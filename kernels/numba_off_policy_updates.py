@@ -30,13 +30,13 @@ from kernels.numba_off_policy import (
 )
 from kernels.numba_optimisers import adam
 
-PARALLEL_WORK = 2_500_000           # rows times parameters from which two threads make an update 1.3 times as fast or more
+PARALLEL_UPDATE = 2_500_000           # rows times parameters from which two threads make an update 1.3 times as fast or more
 LEAST_ROWS = 64                     # of a piece
 
 
 def pieces(rows: int, parameters: int) -> int:
     """Into how many pieces a minibatch is cut. It does not depend on the machine, since each piece's sums are rounded."""
-    return 2 if rows >= 2 * LEAST_ROWS and rows * parameters >= PARALLEL_WORK else 1
+    return 2 if rows >= 2 * LEAST_ROWS and rows * parameters >= PARALLEL_UPDATE else 1
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from kernels.numba_updates import act
 from kernels.numba_worlds import lacks_starts, step_world
 
 
-class Kept(NamedTuple):
+class Collected(NamedTuple):
     """T steps of N worlds, in the dtype of the networks but for whole numbers."""
 
     s: np.ndarray           # (T, N, O)
@@ -71,17 +71,17 @@ def to_env(a, t, i, box):
 
 
 @jit
-def rollout(worlds, actor, outputs, u, box, kept, episodes, t):
+def rollout(worlds, actor, outputs, u, box, collected, episodes, t):
     """Steps t, t + 1, … of `Worlds` with actions that an actor, a `Network`, draws; returns the step where it ends.
 
     outputs     memory for the outputs of all layers at N rows
     u           noise of the actions, (T, N) or (T, N, 1)
     box         `Box` of continuous actions
-    kept        `Kept`, filled
+    collected   `Collected`, filled
     episodes    `Progress`, which goes on
     """
     theta, _, sizes, code = actor
-    s, a, r, s2, term, done = kept
+    s, a, r, s2, term, done = collected
     _, _, _, _, _, obs, starts, _, used = worlds
     T, N = r.shape
     O = obs.shape[1]

@@ -24,7 +24,7 @@ from scratchac.algorithms.a3c import A3C, Diary
 from scratchac.errors import UserError, WorkerDied
 from scratchac.experiments import session
 from scratchac.experiments.run import Run
-from scratchac.parallel.shared import Kept, SharedMemoryStore
+from scratchac.parallel.shared import LocalStore, SharedMemoryStore
 from scratchac.parallel.workers import engine
 from scratchac.training.loops import train
 from scratchac.training.memory import Batch
@@ -121,7 +121,7 @@ class Here:
         return events
 
 
-class Seen(Kept):
+class Seen(LocalStore):
     """A store that can be looked at afterwards."""
 
     last = None
@@ -180,7 +180,7 @@ def test_workers_one_after_the_other(here):
 def test_a_workers_update_by_hand():
     """A quarter of the way to step 100, a rate that falls from 0.04 to 0 is 0.03. The store says when the worker must end."""
     agent = scratchac.make_agent("a3c", Constant, envs=2, steps=100, lr="linear:0.04:0", hidden=(4,))
-    store, pushed = Kept(len(agent.model.flat), 2, np.float32), []
+    store, pushed = LocalStore(len(agent.model.flat), 2, np.float32), []
     store.fill(agent.model.flat, agent.optimiser.v, 25)
     store.push = lambda *given: pushed.append(given) or (30, True)
     worker = module.Worker(1, agent.learner, store)

@@ -14,7 +14,7 @@ from probes import Constant, Counter
 import scratchac
 from scratchac.environments import make as making
 from scratchac.environments import vector
-from scratchac.environments.make import Named, make
+from scratchac.environments.make import CommandLineId, make
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments import video
@@ -110,7 +110,7 @@ def without(size):
     ("probes:Falty-v0", {}, "unknown environment 'probes:Falty-v0'; did you mean probes:Faulty-v0"),
     ("gymnasium:Acrobat-v1", {}, "unknown environment 'gymnasium:Acrobat-v1'; did you mean gymnasium:Acrobot-v1"),
     ("nowhere_at_all:X-v0", {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in PYTHONPATH or the installed"),
-    (Named("nowhere_at_all:X-v0"), {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in the working directory, "),
+    (CommandLineId("nowhere_at_all:X-v0"), {}, "nowhere_at_all:X-v0: there is no module nowhere_at_all in the working directory, "),
     ("tictactoe_v3", {"x": 1}, "tictactoe_v3 does not take these arguments"),
     (lambda: 3, {}, "<lambda> gave 3, not"),
 ])

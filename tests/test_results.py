@@ -69,7 +69,7 @@ def test_runs_of_different_settings_do_not_share_a_file(script, tmp_path, monkey
     assert recorded[:3] == [("ddpg-Pendulum-v1.json", 0), ("ddpg-Pendulum-v1.json", 1), ("ddpg-Pendulum-v1-fast.json", 0)]
     assert recorded[3:] == [("other.json", seed) for seed in range(5)]
     monkeypatch.setattr(sys, "argv", ["run.py", "ddpg", "Pendulum-v1", "--seeds", "2", "--set", "tau=0.1"])
-    with pytest.raises(SystemExit, match="have other hyperparameters"):
+    with pytest.raises(SystemExit, match="have other hyperparameters or env_args"):
         run.main()
 
 
@@ -78,6 +78,11 @@ def test_files_of_results(script, tmp_path):
     assert files.read(path, seeds={}) == {"seeds": {}}
     files.write(path, {"seeds": {"0": 1.5}})
     assert files.read(path, seeds={}) == {"seeds": {"0": 1.5}}
+    files.write(path, {"hyperparameters": {"lr": 1}, "env_args": {}})
+    files.require_same(path, {"lr": 1}, {})
+    for hyperparameters, env_args in (({"lr": 2}, {}), ({"lr": 1}, {"gravity": -5})):
+        with pytest.raises(SystemExit, match="have other hyperparameters or env_args"):
+            files.require_same(path, hyperparameters, env_args)
     assert files.given_by(["lr=1e-3", "noise=ou", "hidden=[8,8]"]) == {"lr": 0.001, "noise": "ou", "hidden": [8, 8]}
 
 

@@ -16,7 +16,7 @@ from scratchac.algorithms.a3c import Worker
 from scratchac.algorithms.sac_pixels import PixelSAC
 from scratchac.conv import Encoder, conv2d, conv2d_backward
 from scratchac.nn import Parameters
-from scratchac.parallel.shared import Kept
+from scratchac.parallel.shared import LocalStore
 from scratchac.training.memory import Batch, Transitions
 
 torch = pytest.importorskip("torch")
@@ -594,7 +594,7 @@ def test_a2c(case, actions):
 def test_a3c(actions):
     """A worker's gradient makes one step of RMSprop on the parameters of all workers."""
     agent = make_on_policy("a3c", actions, envs=1, gamma=0.9, lr=2e-2, entropy_coef=0.1)
-    store = Kept(agent.model.flat.size, 1, np.float64)
+    store = LocalStore(agent.model.flat.size, 1, np.float64)
     store.fill(agent.model.flat, agent.optimiser.v, 0)
     worker, nets = Worker(0, agent.learner, store), Networks(agent)
     optimisers = [RMSprop(group, 2e-2) for group in (nets.of_actor, nets.of_critic)]

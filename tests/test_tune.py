@@ -15,7 +15,7 @@ import scratchac
 from scratchac import algorithms
 from scratchac.__main__ import main
 from scratchac.algorithms.config import configure
-from scratchac.algorithms.search import LogUniform, NearOne, OneOf, space_of
+from scratchac.algorithms.search import Choice, LogUniform, NearOne, space_of
 from scratchac.errors import TrainingError, UserError
 from scratchac.experiments.given import arguments_from
 from scratchac.tools import tune
@@ -59,7 +59,7 @@ def test_values_have_few_digits():
             return choices[1]
 
     assert LogUniform(1e-5, 1).draw(Trial(), "lr") == 0.000123 and NearOne(0.001, 0.1).draw(Trial(), "gamma") == 0.988
-    assert OneOf((8, 8), (4,)).draw(Trial(), "hidden") == (4,) and OneOf(False, True).draw(Trial(), "x") is True
+    assert Choice((8, 8), (4,)).draw(Trial(), "hidden") == (4,) and Choice(False, True).draw(Trial(), "x") is True
 
 
 def test_values_in_toml():

@@ -228,7 +228,7 @@ def test_the_reference_runs_in_compiled_worlds_too():
 def test_two_cores_give_the_bits_of_one(monkeypatch):
     flat = []
     for way in (False, True):
-        monkeypatch.setattr(compiled, "PARALLEL_WORK", 0)
+        monkeypatch.setattr(compiled, "PARALLEL_MINIBATCH", 0)
         monkeypatch.setattr(compiled.Faster, "way", lambda self, way=way: way)
         flat.append(trained("ppo", CompiledWorlds, "numba", 512, np.float32)[0].model.flat)
     np.testing.assert_array_equal(*flat)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-from files import read, write
+from files import read, require_same, write
 
 import scratchac
 from scratchac.environments.make import make
@@ -69,9 +69,8 @@ def evaluation(path, name):
     run, agent = Run.open(path), scratchac.load(path)
     config, metrics = run.config, run.metrics()
     file = FOLDER / "returns" / f"{name or config['algorithm'] + '-' + config['env']}.json"
+    require_same(file, config["hyperparameters"], config["env_args"])
     result = read(file)
-    if result.get("hyperparameters", config["hyperparameters"]) != config["hyperparameters"]:
-        raise SystemExit(f"{path} has other hyperparameters than the runs in {file}")
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "vector", "hyperparameters")}

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-from files import given_by, read, write
+from files import given_by, read, require_same, write
 
 import kernels
 import scratchac
@@ -46,14 +46,13 @@ def main():
     backend = kernels.load(options.backend).name
     name = options.name or "-".join(filter(None, (options.algorithm, options.env, options.preset)))
     path = HERE / ("tried" if options.tuning else "returns") / f"{name}{'' if backend == 'numpy' else f'-{backend}'}.json"
-    tuned = find_preset(options.algorithm, options.env, options.preset)[0]
+    tuned, env_args = find_preset(options.algorithm, options.env, options.preset)
     if options.tuning and read(path).get("preset", tuned) != tuned:
         raise SystemExit(f"the settings in {path} differ from an earlier preset: delete the file and try them again")
     if not options.tuning:
         config_class = algorithms.find(options.algorithm).config_class
         config = json.loads(json.dumps(asdict(configure(config_class, options.algorithm, tuned | given))))
-        if read(path).get("hyperparameters", config) != config:
-            raise SystemExit(f"the seeds in {path} have other hyperparameters: delete the file, or take another --name")
+        require_same(path, config, env_args)
     for seed in options.seeds:
         if str(seed) not in entry(read(path), options)["seeds"]:
             record(options, given, backend, seed, path)

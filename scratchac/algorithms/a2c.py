@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
-from scratchac.algorithms.search import LogUniform, OneOf, Space
+from scratchac.algorithms.search import Choice, LogUniform, Space
 from scratchac.distributions import Categorical
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, SeparateBodies, SharedBody
@@ -56,7 +56,7 @@ class Config(Normalising):
     """Actor and critic are one network with two heads; if off, two networks."""
 
     SEARCH: ClassVar[Space] = {
-        "rollout": OneOf(5, 8, 16, 32, 64), "normalise_advantage": OneOf(False, True),
+        "rollout": Choice(5, 8, 16, 32, 64), "normalise_advantage": Choice(False, True),
         "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2)}
 
 

@@ -23,7 +23,7 @@ from scratchac import optim
 from scratchac.algorithms import a2c
 from scratchac.algorithms.config import Count, Environments, Fraction, OnPolicy, Positive
 from scratchac.algorithms.plumbing import OnPolicyAgent
-from scratchac.algorithms.search import LogUniform, OneOf, Space
+from scratchac.algorithms.search import Choice, LogUniform, Space
 from scratchac.errors import WorkerDied
 from scratchac.parallel.shared import STORES
 from scratchac.parallel.workers import engine
@@ -52,7 +52,7 @@ class Config(OnPolicy):
     engine: Literal["processes", "ray"] = "processes"
     """Where the workers run: in processes on this machine, or on a Ray cluster."""
 
-    SEARCH: ClassVar[Space] = {"rollout": OneOf(5, 10, 20, 40), "lr": LogUniform(1e-5, 1e-2)}
+    SEARCH: ClassVar[Space] = {"rollout": Choice(5, 10, 20, 40), "lr": LogUniform(1e-5, 1e-2)}
 
 
 class A3C(OnPolicyAgent[Config]):

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 
 from scratchac.algorithms.config import Count, Fraction, Positive, SingleEnvironment
 from scratchac.algorithms.plumbing import OnPolicyAgent
-from scratchac.algorithms.search import LogUniform, OneOf, Space
+from scratchac.algorithms.search import Choice, LogUniform, Space
 from scratchac.policies import Behaviour, SeparateBodies
 from scratchac.training import compiled_rollouts
 from scratchac.training.agent import FastPath, Metrics
@@ -49,8 +49,8 @@ class Config(SingleEnvironment):
     """Initialiser of the weights."""
 
     SEARCH: ClassVar[Space] = {
-        "actor_lr": LogUniform(1e-6, 1e-2), "critic_lr": LogUniform(1e-6, 1e-2), "lam_actor": OneOf(0.0, 0.5, 0.9),
-        "lam_critic": OneOf(0.0, 0.5, 0.9)}
+        "actor_lr": LogUniform(1e-6, 1e-2), "critic_lr": LogUniform(1e-6, 1e-2), "lam_actor": Choice(0.0, 0.5, 0.9),
+        "lam_critic": Choice(0.0, 0.5, 0.9)}
 
 
 class ActorCritic(OnPolicyAgent[Config]):

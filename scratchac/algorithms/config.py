@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import numpy as np
 
 from scratchac.algorithms.names import unknown_name
-from scratchac.algorithms.search import LogUniform, NearOne, OneOf, Space
+from scratchac.algorithms.search import Choice, LogUniform, NearOne, Space
 from scratchac.errors import UserError, unknown
 from scratchac.schedules import Schedule, Scheduled, name_of
 
@@ -72,7 +72,7 @@ class SingleEnvironment:
     scale_actions: bool = True
     """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
 
-    SEARCH: ClassVar[Space] = {"gamma": NearOne(0.001, 0.1), "hidden": OneOf((32, 32), (64, 64), (128, 128))}
+    SEARCH: ClassVar[Space] = {"gamma": NearOne(0.001, 0.1), "hidden": Choice((32, 32), (64, 64), (128, 128))}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class OnPolicy:
 
     SEARCH: ClassVar[Space] = {
         "gamma": NearOne(0.001, 0.1), "lam": NearOne(0.01, 0.5), "entropy_coef": LogUniform(1e-5, 0.1),
-        "hidden": OneOf((32, 32), (64, 64), (128, 128))}
+        "hidden": Choice((32, 32), (64, 64), (128, 128))}
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class OffPolicy:
     """Initialiser of the weights."""
 
     SEARCH: ClassVar[Space] = {
-        "gamma": NearOne(0.001, 0.1), "tau": LogUniform(0.001, 0.05), "batch_size": OneOf(64, 128, 256, 512),
-        "hidden": OneOf((64, 64), (128, 128), (256, 256))}
+        "gamma": NearOne(0.001, 0.1), "tau": LogUniform(0.001, 0.05), "batch_size": Choice(64, 128, 256, 512),
+        "hidden": Choice((64, 64), (128, 128), (256, 256))}
 
 
 def whole(flag: str, value: Any, low: int, high: float = math.inf) -> int:

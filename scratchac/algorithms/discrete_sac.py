@@ -21,7 +21,7 @@ import kernels
 from scratchac import losses, optim
 from scratchac.algorithms.config import AlwaysPositive, Count, Fraction, Layers, OffPolicy, Positive
 from scratchac.algorithms.plumbing import SoftAgent
-from scratchac.algorithms.search import LogUniform, OneOf, Space
+from scratchac.algorithms.search import Choice, LogUniform, Space
 from scratchac.distributions import Categorical, Gaussian, log_softmax
 from scratchac.environments.flattened import shortened
 from scratchac.environments.spaces import check_observation_space, make_distribution
@@ -56,7 +56,7 @@ class Config(OffPolicy):
     """Sizes of the hidden layers of all networks."""
 
     SEARCH: ClassVar[Space] = {
-        "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2), "entropy_target": OneOf(0.1, 0.3, 0.5, 0.8)}
+        "actor_lr": LogUniform(1e-5, 1e-2), "critic_lr": LogUniform(1e-5, 1e-2), "entropy_target": Choice(0.1, 0.3, 0.5, 0.8)}
 
 
 class DiscreteSAC(SoftAgent[Config]):

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 from scratchac import losses, optim, returns
 from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
-from scratchac.algorithms.search import LogUniform, OneOf, Space
+from scratchac.algorithms.search import Choice, LogUniform, Space
 from scratchac.environments.spaces import encoder_for, is_picture
 from scratchac.errors import UserError
 from scratchac.policies import Behaviour, Model, SeparateBodies, SharedEncoder
@@ -52,8 +52,8 @@ class Config(Normalising):
     """Continuous actions: initial σ, unless σ depends on the state."""
 
     SEARCH: ClassVar[Space] = {
-        "rollout": OneOf(32, 64, 128, 256, 512), "epochs": OneOf(4, 10, 20), "batch_size": OneOf(32, 64, 128, 256),
-        "clip": OneOf(0.1, 0.2, 0.3), "lr": LogUniform(1e-5, 1e-2)}
+        "rollout": Choice(32, 64, 128, 256, 512), "epochs": Choice(4, 10, 20), "batch_size": Choice(32, 64, 128, 256),
+        "clip": Choice(0.1, 0.2, 0.3), "lr": LogUniform(1e-5, 1e-2)}
 
 
 class PPO(VectorisedAgent[Config]):

@@ -33,7 +33,7 @@ class NearOne:
         return round(1 - float(f"{trial.suggest_float(f'1 - {name}', self.low, self.high, log=True):.2g}"), 9)
 
 
-class OneOf:
+class Choice:
     """One of a few values, as equals: numbers of rows and steps, sizes of layers, words."""
 
     def __init__(self, *values: Any):
@@ -44,12 +44,12 @@ class OneOf:
         return self.values[trial.suggest_categorical(name, list(self.values))]
 
 
-Space = Mapping[str, LogUniform | NearOne | OneOf]
+Space = Mapping[str, LogUniform | NearOne | Choice]
 
 
 def space_of(config_class: type) -> Space:
     """The SEARCH of a Config and of its base classes: {name of a field: its values}."""
-    space: dict[str, LogUniform | NearOne | OneOf] = {}
+    space: dict[str, LogUniform | NearOne | Choice] = {}
     for each in reversed(config_class.__mro__):
         space |= vars(each).get("SEARCH", {})
     return space

@@ -12,7 +12,7 @@ PLAIN = {"RecordEpisodeStatistics", "RecordVideo", "HumanRendering", "JaxToNumpy
 OF_MAKE_VEC = {"num_envs", "vectorization_mode", "vector_kwargs", "wrappers"}           # what it adds to an environment's arguments
 
 
-class Kept(gym.Wrapper):
+class LeftOpen(gym.Wrapper):
     """The environment of somebody else, who closes it."""
 
     def close(self) -> None:
@@ -34,7 +34,7 @@ class Instance:
         """The environment, which nothing here closes."""
         if arguments:
             raise UserError(f"this {self.__name__} is made already, so it takes no arguments ({', '.join(arguments)})")
-        return Kept(self.env)
+        return LeftOpen(self.env)
 
 
 class VectorInstance:

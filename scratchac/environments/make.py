@@ -37,10 +37,10 @@ TAKEN = {"self", "step_timeout", "env", "n", "seed", "vector", "randomise", "tra
 WARNED: set[str] = set()        # what Gymnasium has warned of; many environments of one kind are made, each with the same warnings
 
 
-class Named(str):
+class CommandLineId(str):
     """An id that the user's own command line names: MODULE of MODULE:ID may then be in `folder`, the working directory.
 
-    Text from a file, such as config.json, is no `Named`, so that a run's folder cannot choose what is imported from there.
+    Text from a file, such as config.json, is no `CommandLineId`, so that a run's folder cannot choose what is imported from there.
     """
 
     def __init__(self, text: str):
@@ -60,7 +60,7 @@ def versioned(env: Any) -> Any:
         namespace, name, version = registration.parse_env_id(env)
         latest = registration.find_highest_version(namespace, name)
         if version is None and latest is not None:
-            return Named(registration.get_env_id(namespace, name, latest))
+            return CommandLineId(registration.get_env_id(namespace, name, latest))
     return env
 
 
@@ -182,7 +182,7 @@ def _find(env: str) -> None:
         except ModuleNotFoundError as error:
             if not f"{module}.".startswith(f"{error.name}."):               # the module is there and imports one that is not
                 raise
-            here = "the working directory, " if isinstance(env, Named) else ""
+            here = "the working directory, " if isinstance(env, CommandLineId) else ""
             raise UserError(f"{env}: there is no module {error.name} in {here}PYTHONPATH or the installed packages") from None
     try:
         spec = gym.spec(name)

@@ -21,7 +21,7 @@ PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the
           ("td_error", "mean size of the TD error"),
           ("q_promised", "Q at the start of an episode")]
 PARTLY = "dotted: not all runs of the setting have a value here"
-Metrics = dict[str, np.ndarray]                         # as `Run.metrics` returns them
+Columns = dict[str, np.ndarray]                         # as `Run.metrics` returns them
 MADE_BY = "scratchac"                                   # what a picture's file says, so that it may be replaced by a newer one
 SAID_AS = {"png": "Software", "svg": "Creator", "pdf": "Creator"}
 
@@ -49,7 +49,7 @@ def curves(run: Run, path: Any) -> None:
     save(figure, path)
 
 
-def _evaluations(ax: Axes, metrics: Metrics) -> None:
+def _evaluations(ax: Axes, metrics: Columns) -> None:
     """Draw the means of evaluations during training, and their standard deviations as bars, if there are any."""
     means = metrics.get("eval_mean", np.array([np.nan]))
     there = np.isfinite(means)
@@ -73,7 +73,7 @@ def compare(paths: Sequence[Any], out: Any, by: Sequence[str] = ()) -> Path:
     return replace(figure, out)
 
 
-def lines(groups: Mapping[str, Mapping[str, Sequence[Metrics]]], title: str) -> Figure:
+def lines(groups: Mapping[str, Mapping[str, Sequence[Columns]]], title: str) -> Figure:
     """Learning curves of settings, {environment: {label: metrics of the runs}}: one line for each, and the interval around it.
 
     On one environment there is a panel for each metric of PANELS, on several ones a panel for the return on each.
@@ -170,7 +170,7 @@ def _ours(path: Any) -> bool:
                                          f"<dc:title>{MADE_BY}<".encode()))
 
 
-def _entry(label: str, parts: Sequence[Sequence[Metrics]]) -> str:
+def _entry(label: str, parts: Sequence[Sequence[Columns]]) -> str:
     """A line of the legend: the label and its number of runs, on each environment, and how many of them have no return."""
     counts = sorted({len(runs) for runs in parts})
     without = sum(not np.isfinite(m["return_mean"]).any() for runs in parts for m in runs)

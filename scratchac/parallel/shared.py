@@ -87,7 +87,7 @@ class SharedMemoryStore(Store):
             self.block.unlink()
 
 
-class Kept(Store):
+class LocalStore(Store):
     """A store in the memory of one process, a Ray actor, which executes one call after another."""
 
     def __init__(self, size: int, workers: int, dtype: DTypeLike):
@@ -101,7 +101,7 @@ class RayStore:
     def __init__(self, size: int, workers: int, dtype: DTypeLike):
         import ray
 
-        self.actor = ray.remote(num_cpus=0)(Kept).remote(size, workers, dtype)
+        self.actor = ray.remote(num_cpus=0)(LocalStore).remote(size, workers, dtype)
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the store that the actor keeps, and wait for the result."""

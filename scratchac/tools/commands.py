@@ -51,7 +51,7 @@ def sweep(
         quiet: show no progress bar
     """
     from scratchac import algorithms
-    from scratchac.environments.make import Named, versioned
+    from scratchac.environments.make import CommandLineId, versioned
     from scratchac.experiments.run import folder_name, free_folder
     from scratchac.tools.sweep import Sweep
 
@@ -61,8 +61,8 @@ def sweep(
         raise UserError(f"{algorithm} have different default environments, {' and '.join(own)}: name one with --env")
     envs = own if env is None else [versioned(one) for one in env.split(",")]
     out = out or free_folder(Path("sweeps") / folder_name(f"{'+'.join(names)}-{'+'.join(envs)}"))
-    made = Sweep(names, [Named(one) for one in envs], seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs, steps=steps,
-                 backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
+    made = Sweep(names, [CommandLineId(one) for one in envs], seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs,
+                 steps=steps, backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(quiet)
     print(f"{made.table()}\n\n{out}")
 
@@ -106,7 +106,7 @@ def tune(
     """
     from scratchac import algorithms
     from scratchac.algorithms.config import whole
-    from scratchac.environments.make import Named, versioned
+    from scratchac.environments.make import CommandLineId, versioned
     from scratchac.experiments.run import folder_name
     from scratchac.tools.tune import Tune
 
@@ -114,8 +114,8 @@ def tune(
     env = versioned(algorithms.ALGORITHMS[algorithm].env if env is None else env)
     trials = whole("--trials", trials, 1)
     out = out or Path("tunings") / folder_name(f"{algorithm}-{env}")
-    made = Tune(algorithm, Named(env), seeds_from(seeds), choices_from(chain(*set)), out, eval_every, eval_episodes, steps=steps,
-                backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
+    made = Tune(algorithm, CommandLineId(env), seeds_from(seeds), choices_from(chain(*set)), out, eval_every, eval_episodes,
+                steps=steps, backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
     made.run(trials, quiet)
     print(f"{made.table()}\n\n{made.best_preset() or 'there is no trial for a preset'}\n{made.out}")
 
@@ -284,8 +284,8 @@ def doctor(env: str = "") -> None:
     Args:
         env: Gymnasium id or MODULE:ID: print its spaces, and which algorithms take it
     """
-    from scratchac.environments.make import Named
+    from scratchac.environments.make import CommandLineId
     from scratchac.tools.doctor import about, report
 
-    for name, value in about(Named(env)) if env else report():
+    for name, value in about(CommandLineId(env)) if env else report():
         print(f"{name:16} {value}")

@@ -17,10 +17,10 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 def named(config, env, trust):
     """The id that the user's own command names or allows, whose module may be in the working directory; None without."""
-    from scratchac.environments.make import Named, versioned
+    from scratchac.environments.make import CommandLineId, versioned
 
     env = config["env"] if trust and env is None and not config["env_is_callable"] else env
-    return None if env is None else Named(versioned(env))
+    return None if env is None else CommandLineId(versioned(env))
 
 
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
@@ -46,7 +46,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
     from scratchac import api
     from scratchac.algorithms.config import whole
-    from scratchac.environments.make import Named, check_arguments, name_of, versioned
+    from scratchac.environments.make import CommandLineId, check_arguments, name_of, versioned
     from scratchac.experiments import restoring
     from scratchac.experiments.run import Run
     from scratchac.experiments.schema import MOST_EPISODES
@@ -54,7 +54,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
     config = Run.open(run).config
     if env is not None and versioned(env) != config["env"]:
-        made_of, arguments = Named(versioned(env)), env_args_from(env_args)
+        made_of, arguments = CommandLineId(versioned(env)), env_args_from(env_args)
     else:
         call = f"scratchac.evaluate(scratchac.load({str(run)!r}), …)"
         made_of = restoring.environment_of(config, named(config, env, trust), call)

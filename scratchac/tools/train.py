@@ -98,7 +98,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     import kernels
     from scratchac import algorithms, api
     from scratchac.algorithms.config import configure
-    from scratchac.environments.make import Named, versioned
+    from scratchac.environments.make import CommandLineId, versioned
     from scratchac.experiments import logs
     from scratchac.experiments.presets import find_preset
     from scratchac.experiments.run import new_folder
@@ -132,7 +132,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     parsed = parse(options_class, argv, f"scratchac train {algorithm}", about,
                    [f.name for part in (run_class, config_class) for f in fields(part) if f.name != "algorithm"])
     options = {name: value for name, value in vars(parsed.run).items() if name != "config"}
-    options |= {"env": Named(first.env) if first.env else env, "preset": preset}       # `api.train` says which version it takes
+    options |= {"env": CommandLineId(first.env) if first.env else env, "preset": preset}   # `api.train` says which version it takes
     options["env_args"] = env_args if options["env_args"] == words else env_args | env_args_from(options["env_args"])
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         tell(f"the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}")

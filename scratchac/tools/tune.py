@@ -20,7 +20,7 @@ import numpy as np
 
 from scratchac import algorithms, api
 from scratchac.algorithms.config import configure, whole
-from scratchac.algorithms.search import OneOf, space_of
+from scratchac.algorithms.search import Choice, space_of
 from scratchac.environments.make import name_of
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.experiments.callbacks import Callback
@@ -77,7 +77,7 @@ class Tune:
         self.optuna = optuna
         self.algorithm, self.env, self.seeds, self.out = algorithm, env, seeds, Path(out)
         self.fixed = {name: values[0] for name, values in choices.items() if len(values) == 1}
-        several = {name: OneOf(*values) for name, values in choices.items() if len(values) > 1}
+        several = {name: Choice(*values) for name, values in choices.items() if len(values) > 1}
         self.options = {name: value for name, value in options.items() if value is not None}
         require_one_each(choices, self.options)
         tuned, tuned_env_args = find_preset(algorithm, name_of(env), options.get("preset"))

@@ -22,7 +22,7 @@ from scratchac.training.checks import require_finite
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report
 
-PARALLEL_WORK = 2_000_000       # multiply-adds of a minibatch from which actor and critic each have a core of their own
+PARALLEL_MINIBATCH = 2_000_000       # multiply-adds of a minibatch from which actor and critic each have a core of their own
 
 
 class CompiledAgent(Protocol):
@@ -242,7 +242,7 @@ def ppo_update(agent: Any, s: np.ndarray, s2: np.ndarray, a: np.ndarray, r: np.n
     logp, v, adv = estimate(actor, critic, (s, s2, a, r, term, done), h.gamma, h.lam)
     each = -(-B // config.batch_size)                                       # minibatches of an epoch
     seen, taken = np.empty((config.epochs * each, 7)), 0
-    pays = cores() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_WORK
+    pays = cores() > 1 and 3 * min(B, config.batch_size) * model.flat.size >= PARALLEL_MINIBATCH
     faster = _faster[dtype, a.ndim]
     parallel, started = pays and faster.way(), time.perf_counter()
     at_once = 1 if h.target_kl > 0 else config.epochs                       # a pass may be the last, and then no other is drawn

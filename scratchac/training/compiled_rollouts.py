@@ -36,7 +36,7 @@ class Collector:
     """T steps of N worlds at a time, with memory for them. What these worlds give is finite if the actions are."""
 
     def __init__(self, agent: CompiledAgent, envs: CompiledWorlds, episodes: Episodes, steps: int):
-        from kernels.numba_rollouts import Box, Kept, rollout
+        from kernels.numba_rollouts import Box, Collected, rollout
 
         T, N, O, dtype, dist = steps, envs.n, agent.model.actor.sizes[0], agent.dtype, agent.dist
         (s, s2), (r, term, done) = np.empty((2, T, N, O), dtype), np.empty((3, T, N), dtype)
@@ -45,20 +45,20 @@ class Collector:
             self.box, actions = Box(float(bounds.low[0]), float(bounds.high[0]), extent), np.empty((T, N, 1), dtype)
         else:
             self.box, actions = Box(0.0, 0.0, 0.0), np.empty((T, N), np.int64)
-        self.kept = Kept(s, actions, r, s2, term, done)
-        self.rows = s.reshape(T * N, O), s2.reshape(T * N, O), actions.reshape(T * N, *dist.action_shape)    # views of `kept`
+        self.collected = Collected(s, actions, r, s2, term, done)
+        self.rows = s.reshape(T * N, O), s2.reshape(T * N, O), actions.reshape(T * N, *dist.action_shape)    # views of `collected`
         self.rollout = rollout
         self.agent, self.envs, self.ended = agent, envs, Ended(episodes, T * N)
         self.actor = network(agent.model, 0)
         self.outputs = np.empty(N * sum(agent.model.actor.sizes[1:]), dtype)
 
     def collect(self) -> None:
-        """Fill `kept` with T steps of all worlds, and record their episodes."""
-        agent, worlds, kept, actions, t = self.agent, tuple(self.envs.worlds), tuple(self.kept), self.kept.a, 0
-        noise = agent.dist.noise(agent.rng, self.kept.r.size).reshape(actions.shape)
+        """Fill `collected` with T steps of all worlds, and record their episodes."""
+        agent, worlds, collected, actions, t = self.agent, tuple(self.envs.worlds), tuple(self.collected), self.collected.a, 0
+        noise = agent.dist.noise(agent.rng, self.collected.r.size).reshape(actions.shape)
         while t < len(actions):
             self.envs.refill()
-            t = self.rollout(worlds, self.actor, self.outputs, noise, tuple(self.box), kept, self.ended.progress, t)
+            t = self.rollout(worlds, self.actor, self.outputs, noise, tuple(self.box), collected, self.ended.progress, t)
         if actions.dtype.kind == "f":
             require_finite(agent.step, agent.dtype, actions=actions)
         self.ended.record()
@@ -83,7 +83,7 @@ def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Repo
     """`compiled.a2c` with whole rollouts."""
     envs, T = interaction.envs, agent.horizon
     actor, critic, collector = network(agent.model, 0), network(agent.model, 1), Collector(agent, envs, interaction.episodes, T)
-    rows = *collector.rows, collector.kept.r, collector.kept.term, collector.kept.done
+    rows = *collector.rows, collector.collected.r, collector.collected.term, collector.collected.done
     while agent.step < steps:
         collector.collect()
         started = time.perf_counter()
@@ -95,7 +95,7 @@ def a2c(agent: CompiledAgent, interaction: Interaction, steps: int, report: Repo
 def ppo(agent: Any, interaction: Interaction, steps: int, report: Report) -> None:
     """Alternate between whole rollouts and the compiled equivalent of `PPO.update`."""
     collector = Collector(agent, interaction.envs, interaction.episodes, agent.horizon)
-    r, term, done = collector.kept.r, collector.kept.term, collector.kept.done
+    r, term, done = collector.collected.r, collector.collected.term, collector.collected.done
     while agent.step < steps:
         collector.collect()
         started = time.perf_counter()
