@@ -39,8 +39,8 @@ for n in counts:
     q1, q2 = rng.standard_normal((2, 20_000, n))
     best = q1.argmax(axis=1)[:, None]
     promises = np.take_along_axis(q1, best, 1), np.take_along_axis(q2, best, 1)
-    for kept, value in zip((one, second, smaller), (*promises, np.minimum(*promises)), strict=True):
-        kept.append(value.mean())
+    for means, value in zip((one, second, smaller), (*promises, np.minimum(*promises)), strict=True):
+        means.append(value.mean())
 for values, label, colour in ((one, "the critic that chose", COLOURS[0]), (second, "another critic", "0.5"),
                               (smaller, "the smaller of the two", COLOURS[1])):
     left.plot(counts, values, "o-", color=colour, label=label)

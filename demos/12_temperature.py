@@ -8,6 +8,8 @@
 # three minutes.
 
 # %%
+from functools import partial
+
 import gymnasium
 from common import curves, figure, save
 
@@ -28,7 +30,7 @@ class Scaled(gymnasium.wrappers.TransformReward):
 fig, axes = figure(*(f"Return, {name}" for name in SCALES), "Entropy of the policy")
 for (name, factor), ax in zip(SCALES.items(), axes, strict=False):
     for (label, options), colour in zip(VARIANTS.items(), COLOURS, strict=False):
-        runs, finals = curves("sac", lambda factor=factor: Scaled(factor), SEEDS, **SIZES, **options)
+        runs, finals = curves("sac", partial(Scaled, factor), SEEDS, **SIZES, **options)
         steps = [m["step"] for m in runs]
         band(ax, steps, [m["return_mean"] / factor for m in runs], label, colour)
         if label == "α learnt" or factor == 1:

@@ -63,8 +63,8 @@ def measure(agent):
     if agent.updates[0] % 100 == 0:
         s = agent.memory.sample(rng, 256).next_obs
         target = value(agent, s, smoothed(agent, s))
-        for kept, other in zip(gaps.values(), (own, best, smoothed), strict=True):
-            kept.append(agent.config.gamma * np.sqrt(np.mean((target - value(agent, s, other(agent, s))) ** 2)))
+        for gap, other in zip(gaps.values(), (own, best, smoothed), strict=True):
+            gap.append(agent.config.gamma * np.sqrt(np.mean((target - value(agent, s, other(agent, s))) ** 2)))
 
 
 @kept

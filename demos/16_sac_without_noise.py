@@ -38,11 +38,11 @@ AGENTS = {
 }
 
 @kept
-def learn(make):
-    """Curves and final returns of an agent, seed by seed."""
-    return list(zip(*(train_directly(make(seed), ENV, seed) for seed in SEEDS), strict=True))
+def learn(label):
+    """Curves and final returns of one of AGENTS, seed by seed."""
+    return list(zip(*(train_directly(AGENTS[label](seed), ENV, seed) for seed in SEEDS), strict=True))
 
 # %%
 fig, (ax,) = figure("Pendulum-v1: mean and range of 3 seeds")
-learning_curves(ax, {label: learn(make) for label, make in AGENTS.items()})
+learning_curves(ax, {label: learn(label) for label in AGENTS})
 save(fig, "16_sac_without_noise")

@@ -43,6 +43,8 @@ if not Path(paths[0]).exists():
     raise UserError(f"there is no run {paths[0]}: name yours, or make one in some hours: scratchac train ppo --env CarRacing-v3")
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
+if "pixels" not in settings:
+    raise UserError(f"{paths[0]} was not trained on pictures")
 worth = json.loads((HERE / "results" / "pixels.json").read_text())
 fig, (curve, seen, drive, before, after, moved) = figure(
     run.config["env"], "one observation", "a drive, one picture a second", "the first layer before training", "and after it",
@@ -51,8 +53,8 @@ for path, colour in zip(paths, COLOURS, strict=False):
     metrics, config = Run.open(path).metrics(), Run.open(path).config
     name = f"{config['algorithm']}, seed {config['seed']}"
     curve.plot(metrics["step"], metrics["return_mean"], color=colour, label=name)
-    past = np.argmax(metrics["return_mean"] > 400)
-    for i, what in ((past, "past 400"), (-1, "at the end")):
+    past = np.flatnonzero(metrics["return_mean"] > 400)[:1]
+    for i, what in (*((i, "past 400") for i in past), (-1, "at the end")):
         print(f"{name} {what}: return {metrics['return_mean'][i]:.0f} after {metrics['step'][i]:,.0f} actions, "
               f"{metrics['wall_s'][i] / 60:.0f} minutes")
 curve.axhline(worth["constant"]["mean"], color="grey", ls="--", label="best constant action")

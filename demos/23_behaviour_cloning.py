@@ -15,6 +15,7 @@ from common import arguments, curves, figure, kept, learning_curves, sample_epis
 
 import scratchac
 from scratchac import losses, optim, returns
+from scratchac.errors import UserError
 
 ENV, SEEDS, EVERY, UPDATES = "CartPole-v1", (0, 1, 2), 20, 300
 
@@ -26,8 +27,11 @@ ENV, SEEDS, EVERY, UPDATES = "CartPole-v1", (0, 1, 2), 20, 300
 def recorded(seed):
     """Observations (T, O), actions (T,) and discounted returns (T,) of every twentieth step of an episode, or of a file's."""
     if arguments():
-        with np.load(arguments()[0], allow_pickle=False) as file:
-            obs, actions, rewards, done = (file[name] for name in ("obs", "actions", "rewards", "done"))
+        try:
+            with np.load(arguments()[0], allow_pickle=False) as file:
+                obs, actions, rewards, done = (file[name] for name in ("obs", "actions", "rewards", "done"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{arguments()[0]} is no file of scratchac play --record: {error}") from None
     else:
         agent = scratchac.train("ppo", ENV, 60_000, seed=100 + seed, quiet=True)
         columns = zip(*((b.obs[:, 0], b.actions[:, 0], b.rewards[:, 0], b.done[:, 0])
@@ -63,6 +67,7 @@ def fine_tuned(seed, with_critic):
     return metrics, final
 
 # %%
+recorded(SEEDS[0])                                      # first, so that a file that cannot be read is noticed at once
 results = {"from scratch": curves("ppo", ENV, SEEDS)}
 for label, with_critic in (("actor cloned", False), ("actor and critic cloned", True)):
     results[f"{label}, then PPO"] = list(zip(*(fine_tuned(seed, with_critic) for seed in SEEDS), strict=True))

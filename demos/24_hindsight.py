@@ -18,6 +18,7 @@ import scratchac
 from scratchac import style
 from scratchac.environments.make import make
 from scratchac.environments.vector import VectorEnv
+from scratchac.experiments.files import atomic_file
 from scratchac.experiments.plots import COLOURS, band
 from scratchac.experiments.session import meet
 from scratchac.training.loops import train
@@ -46,9 +47,9 @@ def learn(env, env_args, seed, k, steps=STEPS):
 def measure():
     """What demos/results/hindsight.json holds. An episode ends at its goal."""
     mazes = {env: {"env_args": {"continuing_task": False, "max_episode_steps": limit}} for env, limit in MAZES.items()}
-    for env, kept in mazes.items():
+    for env, maze in mazes.items():
         for k, label in ((4, "with hindsight"), (0, "without")):
-            kept[label] = {str(seed): learn(env, kept["env_args"], seed, k)[0] for seed in SEEDS}
+            maze[label] = {str(seed): learn(env, maze["env_args"], seed, k)[0] for seed in SEEDS}
     return {"command": "python demos/24_hindsight.py", "steps": STEPS, "episodes": EPISODES, "hyperparameters": TD3,
             "tuning_seeds": "500-502", "backend": kernels.backend.name, "mazes": mazes,
             "versions": {name: version(name) for name in ("numpy", "gymnasium", "gymnasium-robotics", "mujoco")}}
@@ -68,8 +69,12 @@ def draw_first_episode(ax, env, memory, k):
 
 # %%
 fig, (left, *others) = figure("The first episode", *(f"TD3 in {env.split(':')[1]}, {len(SEEDS)} seeds" for env in MAZES))
-kept = HERE / "results" / "hindsight.json"
-result = json.loads(kept.read_text()) if redraws() else measure()
+if redraws():
+    result = json.loads((HERE / "results" / "hindsight.json").read_text())
+else:
+    result = measure()
+    with atomic_file(output("results") / "hindsight.json") as file:
+        file.write(f"{json.dumps(result, indent=1)}\n".encode())
 for ax, results in zip(others, result["mazes"].values(), strict=True):
     for label, colour in (("with hindsight", COLOURS[0]), ("without", COLOURS[1])):
         runs = results[label].values()
@@ -80,6 +85,4 @@ for ax, results in zip(others, result["mazes"].values(), strict=True):
 # %%
 env = [*MAZES][-1]
 draw_first_episode(left, env, learn(env, results["env_args"], 0, 4, steps=results["env_args"]["max_episode_steps"])[1], 4)
-if not redraws():
-    (output("results") / "hindsight.json").write_text(json.dumps(result, indent=1) + "\n")
 save(fig, "24_hindsight")

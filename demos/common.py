@@ -29,7 +29,7 @@ STARTED = time.perf_counter()
 WIDTH, HEIGHT = 10.4, 3.5               # inches: of every picture, so that letters have one size in all of them; of a row of panels
 DRAWN = "step", "return_mean", "grad_norm", "entropy", "alpha", "q_promised", "q_realised"
 inside = []                             # the function of `kept` that runs
-KEPT = {}                               # "function/number of the call" → what it returned
+KEPT = {}                               # a call, as `named` writes it → what it returned
 
 
 def told(kind, error, trace):
@@ -46,15 +46,15 @@ sys.excepthook = told
 def kept(function):
     """Keep what a function returns, so that its picture can be drawn again without the function's minutes.
 
-    `save` writes what all calls returned, arrays and numbers in lists and dicts; with --redraw the calls, in the same order, return
-    what lies in demos/results/drawn. What the function calls itself is not kept a second time. Raises UserError for --redraw where
-    nothing is kept.
+    `save` writes what all calls returned, arrays and numbers in lists and dicts; with --redraw a call with the same arguments
+    returns what lies in demos/results/drawn. What the function calls itself is not kept a second time. Raises UserError for
+    --redraw where nothing is kept of such a call.
     """
     @wraps(function)
     def call(*args, **kwargs):
         if inside or in_notebook():
             return function(*args, **kwargs)
-        name = f"{function.__name__}/{sum(key.startswith(f'{function.__name__}/') for key in KEPT)}"
+        name = named(function, args, kwargs)
         inside.append(name)
         try:
             KEPT[name] = read(name) if redraws() else function(*args, **kwargs)
@@ -62,6 +62,14 @@ def kept(function):
             inside.clear()
         return KEPT[name]
     return call
+
+
+def named(function, args, kwargs):
+    """A call as text, by which its result is found again."""
+    def text(x):
+        return f"{x:.6g}" if isinstance(x, float) else getattr(x, "__name__", None) or repr(x)
+
+    return f"{function.__name__}({', '.join([*map(text, args), *(f'{key}={text(x)}' for key, x in kwargs.items())])})"
 
 
 def redraws():
@@ -79,10 +87,10 @@ def parts(value, name):
 
 
 def read(name):
-    """What `parts` made (name, array) pairs of, from the file of this script."""
+    """What a call returned, from the file of this script, which `save` has written."""
     path = HERE / "results" / "drawn" / f"{Path(sys.argv[0]).stem}.npz"
     if not path.exists():
-        raise UserError(f"no results are kept in {path}; the script makes them without {REDRAW}")
+        raise UserError(f"no results are kept in {path}: let the script train, and not draw again")
 
     def at(prefix):
         if prefix in file:
@@ -92,7 +100,10 @@ def read(name):
         return list(found.values()) if all(key.isdecimal() for key in found) else found
 
     with np.load(path, allow_pickle=False) as file:
-        return at(name)
+        calls = file["calls"].tolist()
+        if name not in calls:
+            raise UserError(f"nothing is kept of {name} in {path}: let the script train, and not draw again")
+        return at(str(calls.index(name)))
 
 
 @kept
@@ -195,8 +206,8 @@ def save(made, name):
     path = output("pictures") / f"{name}.png"
     save_png(made, path)
     if KEPT and not redraws():
-        arrays = dict(part for key, value in KEPT.items() for part in parts(value, key))
-        np.savez_compressed(output("results/drawn") / f"{name}.npz", **arrays)
+        arrays = dict(part for i, value in enumerate(KEPT.values()) for part in parts(value, str(i)))
+        np.savez_compressed(output("results/drawn") / f"{name}.npz", calls=[*KEPT], **arrays)
     print(f"{path} ({time.perf_counter() - STARTED:.0f} s)")
 
 
@@ -221,5 +232,5 @@ def save_dark(made, name):
 
 if __name__ == "__main__":
     names = {path.stem for path in (HERE / "results" / "drawn").glob("*.npz")} | {"24_hindsight"}       # kept in hindsight.json
-    for script in sorted(names):
-        subprocess.run([sys.executable, HERE / f"{script}.py", REDRAW, *sys.argv[1:]], check=True)
+    sys.exit(max(subprocess.run([sys.executable, HERE / f"{script}.py", REDRAW, *sys.argv[1:]]).returncode
+                 for script in sorted(names)))

@@ -28,6 +28,7 @@ from scratchac.experiments.origin import origin
 from scratchac.experiments.presets import find_preset
 from scratchac.experiments.run import Run, as_path
 from scratchac.experiments.schema import MOST_EPISODES, LogName
+from scratchac.kinds import MOST
 from scratchac.messages import in_notebook
 from scratchac.parallel.workers import end_if_unguarded
 from scratchac.schedules import written
@@ -132,7 +133,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     given = tuned | _as_many(env, agent_class) | hyperparameters | ({} if steps is None else {"steps": steps})
     config = configure(agent_class.config_class, algorithm, given, besides=inspect.signature(train).parameters)
-    seed = whole("--seed", seed, 0)
+    seed, _ = whole("--seed", seed, 0), whole("--steps", config.steps, 1, MOST)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
     asked, eval_episodes = eval_episodes, conclusion.evaluation_of({}, eval_episodes)
@@ -166,8 +167,8 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
             run = None if out is None else Run.create(out, agent.about)
             try:
                 with run.claimed() if run else nullcontext(), calls.finishing(called, agent) as outcome:
-                    session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, callbacks=called,
-                                  plan=plan, stop_after=stop_after, outcome=outcome)
+                    session.learn(agent, agent_envs, run, env, config.steps, quiet, video, eval_episodes, outcome, plan=plan,
+                                  stop_after=stop_after)
             except (UserError, KeyboardInterrupt) as error:
                 if run:
                     run.discard(*(() if isinstance(error, UserError) else ("metrics.csv", *logs.FILES)))
@@ -213,15 +214,15 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
         session.check_device(active, type(agent), config["algorithm"])
         # A run whose training a callback or an evaluation has ended is complete.
         meant = agent.step if progress.get("ended") == agent.step else max(progress["target"], agent.config.steps)
-        target = meant if steps is None else whole("--steps", steps, 1)
+        target = meant if steps is None else whole("--steps", steps, 1, MOST)
         if agent.step >= target:
             if agent.step < meant:
                 raise UserError(f"{run_dir} is at step {agent.step} of {meant} already: --steps must be more, or left out")
             if run.summary_is_of(agent.step):
                 raise UserError(f"{run_dir} has finished its {agent.step} steps; --steps N with a larger N extends it")
             # It was stopped between its last step and its evaluation.
-            calls.call(called, "on_start", agent, run.path)
             with calls.finishing(called, agent) as outcome:
+                outcome.start(agent, run.path)
                 outcome.summary, outcome.film = conclusion.conclude(agent, run, env, progress, quiet, video, eval_episodes)
             return session.to_host(agent, *run.spaces())
         session.require_functions(agent)
@@ -234,8 +235,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
                 run.note(resumed=[*config.get("resumed", []), [agent.step, name_of(env)]])
             with calls.finishing(called, agent) as outcome:
-                session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, history=(progress, under_way),
-                              callbacks=called, plan=Plan.of(config), outcome=outcome)
+                session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, outcome, (progress, under_way),
+                              Plan.of(config))
         finally:
             agent_envs.close()
         return session.to_host(agent, agent_envs.observation_space, agent_envs.action_space)

@@ -48,7 +48,7 @@ def test_a_checkpoint_does_not_double_the_memory(tmp_path, capsys):
     """To write a large replay buffer takes less than half of its size as further memory."""
     agent = scratchac.make_agent("sac", "Pendulum-v1", buffer_size=1_000_000)
     agent.memory.size = 1_000_000
-    run = Run.create(tmp_path / "run", {"algorithm": "sac", "observation_space": {}, "action_space": {}, "hyperparameters": {}})
+    run = Run.create(tmp_path / "run", damage.config_of_nothing())
     tracemalloc.start()
     run.save(agent.state(), {}, None)
     peak = tracemalloc.get_traced_memory()[1]

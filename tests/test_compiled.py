@@ -338,7 +338,7 @@ class Bytes(gym.Env):
 
 @pytest.mark.parametrize("algorithm", AGENTS)
 def test_bytes_and_the_kind_of_an_action(algorithm):
-    """The same parameters and the same returns of episodes, in float64, on both backends."""
+    """The same returns of episodes, and parameters that rounding in float32 alone has moved, on both backends."""
     seen = {}
     for backend in ("numpy", "numba"):
         rows = []
@@ -346,7 +346,7 @@ def test_bytes_and_the_kind_of_an_action(algorithm):
                                 **({} if algorithm != "actor-critic" else {"actor_lr": 1e-8, "critic_lr": 1e-8}))
         seen[backend] = agent.model.flat, rows[-1]["return_mean"]
     np.testing.assert_allclose(seen["numba"][0], seen["numpy"][0], rtol=1e-2, atol=1e-3)
-    assert seen["numba"][1] == pytest.approx(seen["numpy"][1], rel=0.5)
+    assert seen["numba"][1] == pytest.approx(seen["numpy"][1], rel=0.05)
 
 
 def test_a_file_that_is_being_written_counts_as_edited(tmp_path):

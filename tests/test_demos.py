@@ -151,10 +151,12 @@ def test_what_is_kept_is_not_computed_again(monkeypatch, tmp_path):
             np.testing.assert_allclose(curve["return_mean"], [np.nan, 1 / 3, 1e6], rtol=1e-7)
         common.save(Figure(figsize=(1, 1)), "00_x")
     with np.load(tmp_path / "results" / "drawn" / "00_x.npz") as file:
-        assert {name.split("/")[0] + name.split("/")[1] for name in file} == {"inner0", "inner1", "outer0"}
+        assert file["calls"].tolist() == ["inner(1)", "inner(2)", "outer(3)"]
+    with pytest.raises(UserError, match=r"nothing is kept of inner\(4\) in .*00_x\.npz: let the script train"):
+        inner(4.0)                                                          # not what other arguments gave
     monkeypatch.setattr(common, "KEPT", {})
     monkeypatch.setattr(notebooks.sys, "argv", ["01_x.py", "--redraw"])
-    with pytest.raises(UserError, match=r"no results are kept in .*01_x\.npz; the script makes them"):
+    with pytest.raises(UserError, match=r"no results are kept in .*01_x\.npz: let the script train"):
         inner(1.0)
 
 
@@ -169,7 +171,7 @@ def test_a_demo_changes_no_tracked_file():
     """A file that a script writes itself goes where `output` says, and git ignores what is written without --keep."""
     for script in SCRIPTS:
         text = script.read_text()
-        assert len(re.findall(r"\.(?:write_text|savefig|screenshot|save)\(", text)) == text.count("output(")
+        assert len(re.findall(r"\.(?:write_text|savefig|screenshot|save)\(|atomic_file\(", text)) == text.count("output(")
     assert {"demos/out/", "sweeps/", "comparison.png", "runs/"} <= set((DEMOS.parent / ".gitignore").read_text().split("\n"))
 
 

@@ -9,7 +9,9 @@ from probes import Breaking, Constant, summary_of
 
 import scratchac
 from scratchac.__main__ import main
+from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
+from scratchac.experiments import plots
 from scratchac.experiments.run import Run
 from scratchac.training import evaluation
 
@@ -84,6 +86,41 @@ def test_an_environment_that_never_ends_is_evaluated(tmp_path, monkeypatch, caps
         scratchac.evaluate(scratchac.load(path), lambda: Constant(10**9), 2)
     scratchac.train("a2c", lambda: Constant(50), 80, out=tmp_path / "ends", hidden=(4,), eval_episodes=1)
     assert summary_of(tmp_path / "ends")["eval_cut"] == 0                   # it ends at the last step that it may have
+
+
+def test_environments_are_closed_also_where_one_of_them_cannot_be_made():
+    counts = {"made": 0, "closed": 0}
+
+    class Counted(Constant):
+        def __init__(self):
+            counts["made"] += 1
+            if counts["made"] == most:
+                raise RuntimeError("no")
+            super().__init__()
+
+        def close(self):
+            counts["closed"] += 1
+
+    agent = scratchac.make_agent("a2c", Constant, hidden=(4,))
+    for most, act in ((0, lambda: scratchac.evaluate(agent, Counted, 4)), (4, lambda: scratchac.evaluate(agent, Counted, 10)),
+                      (5, lambda: VectorEnv(Counted, 8, 0).reset()), (2, lambda: VectorEnv(Counted, 8, 0))):
+        counts.update(made=0, closed=0)
+        if most:
+            with pytest.raises(UserError, match="cannot be made"):
+                act()
+            counts["made"] -= 1
+        else:
+            act()
+        assert counts["made"] == counts["closed"], most
+
+
+def test_a_picture_that_fails_does_not_cost_the_evaluation(tmp_path, monkeypatch, capsys, quick_end):
+    def fails(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(plots, "curves", fails)
+    scratchac.train("reinforce", Constant, 50, out=tmp_path / "run", hidden=(4,))
+    assert "eval_mean" in summary_of(tmp_path / "run") and "no curves: no font" in capsys.readouterr().err
 
 
 def test_explore_is_a_truth_value():

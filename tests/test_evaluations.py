@@ -142,15 +142,37 @@ def test_an_environment_that_fails_in_an_evaluation_does_not_end_training(tmp_pa
     assert "no evaluation at step 200" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+def test_an_environment_that_cannot_be_made_for_an_evaluation(tmp_path, capsys, quick_end):
+    """After one that was possible, training goes on; a first one that is not is a mistake in the environment."""
+    made = []
+
+    def some():
+        made.append(1)
+        if len(made) > most:
+            raise OSError("no more of them")
+        return Constant()
+
+    most = 15           # for the training, to look at the function, for one evaluation
+    assert scratchac.train("a2c", some, 400, eval_every=100, hidden=(4,), envs=2).step == 400
+    made.clear()
+    most = 5
+    with pytest.raises(UserError, match="cannot be made: OSError: no more of them"):
+        scratchac.train("a2c", some, 400, eval_every=100, hidden=(4,), envs=2)
+    assert "no evaluation at step 200: some cannot be made: OSError: no more of them; training goes on" in capsys.readouterr().err
+
+
 def test_seconds_of_evaluation_are_not_counted_as_training(tmp_path, monkeypatch, quick_end):
+    """By a clock that only evaluations move."""
+    now = [0.0]
+
     def slow(*_, **__):
-        time.sleep(0.2)
+        now[0] += 100
         return np.zeros(1), 0
 
     monkeypatch.setattr(evaluation, "play", slow)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     scratchac.train("a2c", Constant, 80, out=tmp_path / "run", eval_every=40, hidden=(4,))
-    assert summary_of(tmp_path / "run")["wall_s"] < 0.35    # there are two
+    assert summary_of(tmp_path / "run")["wall_s"] == 0 and now[0] >= 200
 
 
 @pytest.mark.parametrize("given, message", [

@@ -35,6 +35,7 @@ CASES = {                                               # every algorithm, every
     "sac": ("sac", "Pendulum-v1", OFF),
     "sac, clamp, normalised": ("sac", "Pendulum-v1", OFF | {"log_std": "clamp", "normalise_obs": True}),
     "discrete-sac": ("discrete-sac", "Acrobot-v1", OFF),
+    "discrete-sac, normalised": ("discrete-sac", "CartPole-v1", OFF | {"normalise_obs": True}),
 }
 
 
@@ -279,6 +280,17 @@ def test_the_page_is_played_and_disturbed(any_page, visit):
 
 
 @pytest.mark.slow
+def test_the_page_has_the_time_limit_of_the_training(tmp_path, visit):
+    folder = tmp_path / "run"
+    scratchac.train("sac", "Pendulum-v1", 50, out=folder, env_args={"max_episode_steps": 30}, learning_starts=20, batch_size=16,
+                    **SMALL)
+    page = visit(export(folder))
+    until(page, "scratchac.game.over !== null")
+    assert page.inner_text("#verdict").startswith("stopped at the time limit after 30 steps")
+    assert page.inner_text("#steps").endswith("/ 30")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a2c", "ppo", "sac", "ddpg", "reinforce"])
 def test_a_page_on_a_phone(name, tmp_path, visit):
     """The page fits the screen, its controls are 44 pixels high, and with reduced motion nothing moves before it is asked to."""
@@ -292,9 +304,9 @@ def test_a_page_on_a_phone(name, tmp_path, visit):
     page.tap("#pause")
     until(page, "scratchac.game.ticks > 5")
     assert page.is_visible("#delta-figure") == (name != "reinforce")
-    drawn = """all => all.filter((canvas) => canvas.clientHeight).map((canvas) =>
-        canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0))"""
-    assert page.locator("canvas").evaluate_all(drawn) == [True] * (3 if name == "reinforce" else 4)
+    drawn = """[...document.querySelectorAll("canvas")].filter((canvas) => canvas.clientHeight).filter((canvas) =>
+        canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0)).length"""
+    until(page, f"{drawn} === {3 if name == 'reinforce' else 4}")
 
 
 @pytest.mark.slow

@@ -260,6 +260,21 @@ class Counted(Constant):
         return super().step(action)
 
 
+def test_new_episodes_of_a_resumed_run_are_not_its_first_ones(tmp_path):
+    path, starts = tmp_path / "run", []
+
+    class Noted(Constant):
+        def reset(self, *, seed=None, options=None):
+            starts.append(seed)
+            return super().reset(seed=seed)
+
+    scratchac.train("a2c", Noted, 160, out=path, stop_after=80, **SMALL)
+    first = {seed for seed in starts if seed is not None}
+    starts.clear()
+    scratchac.resume(path, env=Noted, new_episodes=True, eval_episodes=0)
+    assert len(first) == 8 and not first & set(starts)
+
+
 @pytest.mark.parametrize("anew, steps, episodes", [(False, 8 * (20 + 50), 24), (True, 8 * 50, 16)])
 def test_resumed_with_new_episodes(anew, steps, episodes, tmp_path, monkeypatch, capsys):
     """Eight environments are in the 20th step of their second episode of 30; the first ones stay counted."""

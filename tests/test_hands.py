@@ -11,7 +11,9 @@ import time
 
 import numpy as np
 import pytest
+from damage import config_of_nothing
 from probes import Constant
+from threadpoolctl import ThreadpoolController
 
 import kernels
 import scratchac
@@ -101,7 +103,7 @@ def test_what_is_resumed_is_claimed_before_it_is_read(tmp_path, monkeypatch):
 
 def test_the_file_of_the_lock_is_never_replaced(tmp_path):
     """If it were deleted, one process could hold the old file and another one the new one."""
-    run = Run.create(tmp_path / "run", {"env_args": {}})
+    run = Run.create(tmp_path / "run", config_of_nothing())
     with run.claimed():
         first = (run.path / ".lock").stat().st_ino
     with run.claimed(), pytest.raises(UserError, match="another thread"), Run(run.path, {}).claimed():
@@ -185,6 +187,34 @@ def test_the_backend_before_comes_back_whichever_thread_ends_last():
         assert came == ["numba"] and kernels.backend.name == "numpy"
 
 
+def test_what_a_training_changes_in_the_process_comes_back_whichever_thread_ends_last():
+    """BLAS has one thread as long as somebody trains, and the program's generators go on where they were."""
+    inside, leave, seen = threading.Event(), threading.Event(), []
+    blas = ThreadpoolController().select(user_api="blas")
+
+    def threads():
+        return [library["num_threads"] for library in blas.info()]
+
+    def stay():
+        inside.set()
+        leave.wait(60)
+        seen.append(threads())
+
+    def training(act):
+        return threading.Thread(target=lambda: scratchac.train("reinforce", at((3,), act), 20, hidden=(4,), backend="numpy"))
+
+    np.random.seed(7)  # noqa: NPY002
+    expected, before = np.random.RandomState(7).rand(), threads()
+    first, last = training(lambda: inside.wait(60)), training(stay)
+    first.start()
+    last.start()
+    first.join()                                                            # which has begun earlier, or not: both orders must do
+    assert last.is_alive()
+    leave.set()
+    last.join()
+    assert seen == [[1] * len(before)] and threads() == before and np.random.rand() == expected  # noqa: NPY002
+
+
 # -- Numba's cache -------------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +249,28 @@ def test_signals_during_the_evaluation_say_what_is_saved(number, tmp_path):
     with pytest.raises(KeyboardInterrupt, match="all 300 steps are saved, not evaluated; for that: scratchac resume"):
         scratchac.train("reinforce", at((305,), lambda: os.kill(os.getpid(), number)), 300, out=path, hidden=(4,))
     assert scratchac.load(path).step == 300 and signal.getsignal(number) is before
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    """As nohup does with that of a closed terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        act = at((20,), lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert scratchac.train("reinforce", act, 60, out=tmp_path / "run", **SMALL).step >= 60
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_ctrl_c_in_a_long_step_is_answered(tmp_path, monkeypatch, capsys):
+    def slow():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+    monkeypatch.setattr("scratchac.experiments.reporter.PATIENCE", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        scratchac.train("reinforce", at((20,), slow), 60, out=tmp_path / "run", **SMALL)
+    assert "the step under way is finished first; a second Ctrl-C stops at once" in capsys.readouterr().err
 
 
 def test_a_closed_terminal_saves_the_run(tmp_path):
@@ -284,6 +336,20 @@ def test_a_step_without_an_end_is_an_error_after_the_limit(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_limit_is_kept_also_while_a_long_wait_would_be_told(monkeypatch, tmp_path):
+    """And where a resumed run repeats the steps of its episodes, of which each has the time of a step."""
+    monkeypatch.setattr("scratchac.environments.vector.PATIENCE", 60)
+    began = time.monotonic()
+    with pytest.raises(TrainingError, match="has not answered for 1 s"):
+        scratchac.train("a2c", Hangs, 100, envs=2, vector="async", step_timeout=1, rollout=1, hidden=(4,))
+    assert time.monotonic() - began < 50
+    path = tmp_path / "run"
+    scratchac.train("a2c", Constant, 100, envs=2, vector="async", step_timeout=1, rollout=3, hidden=(4,), out=path, stop_after=6)
+    with pytest.raises(TrainingError, match="environment 0 has not answered for 5 s"):
+        scratchac.resume(path, env=Hangs)
+
+
+@pytest.mark.slow
 def test_a_long_wait_is_told(monkeypatch, capsys):
     class Slow(Constant):
         def step(self, action):
@@ -298,6 +364,7 @@ def test_a_long_wait_is_told(monkeypatch, capsys):
 SCRIPT = """
 import os, sys, threading
 sys.path.insert(0, sys.argv[1])
+from damage import config_of_nothing
 from probes import Constant
 import scratchac
 

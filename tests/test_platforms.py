@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from damage import config_of_nothing
 
 from scratchac.experiments.run import folder_name, new_folder
 
@@ -111,10 +112,10 @@ def test_the_lock_can_be_read_and_written_and_not_executed(tmp_path):
     """Its bits are those of any new file: what the umask leaves of 666."""
     from scratchac.experiments.run import Run
 
-    made = Run.create(tmp_path / "run", {"env_args": {}})
+    made = Run.create(tmp_path / "run", config_of_nothing())
     with made.claimed():
         pass
     (tmp_path / "other").touch()
     bits = {path.stat().st_mode & 0o777 for path in (made.path / ".lock", made.path / "config.json", tmp_path / "other")}
     assert len(bits) == 1 and not bits.pop() & 0o111
-    assert json.loads((made.path / "config.json").read_text(encoding="utf-8")) == {"env_args": {}}
+    assert json.loads((made.path / "config.json").read_text(encoding="utf-8")) == config_of_nothing()

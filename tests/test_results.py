@@ -8,11 +8,14 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import scratchac
 from scratchac import algorithms
 from scratchac.algorithms.config import configure
 from scratchac.environments.games import GAMES
+from scratchac.errors import UserError
 from scratchac.experiments.presets import find_preset, presets, reached, tuning_seeds
 from scratchac.tools.flags import seeds_from
 
@@ -69,7 +72,7 @@ def test_runs_of_different_settings_do_not_share_a_file(script, tmp_path, monkey
     assert recorded[:3] == [("ddpg-Pendulum-v1.json", 0), ("ddpg-Pendulum-v1.json", 1), ("ddpg-Pendulum-v1-fast.json", 0)]
     assert recorded[3:] == [("other.json", seed) for seed in range(5)]
     monkeypatch.setattr(sys, "argv", ["run.py", "ddpg", "Pendulum-v1", "--seeds", "2", "--set", "tau=0.1"])
-    with pytest.raises(SystemExit, match="have other hyperparameters or env_args"):
+    with pytest.raises(UserError, match="have other hyperparameters: delete the file"):
         run.main()
 
 
@@ -78,12 +81,39 @@ def test_files_of_results(script, tmp_path):
     assert files.read(path, seeds={}) == {"seeds": {}}
     files.write(path, {"seeds": {"0": 1.5}})
     assert files.read(path, seeds={}) == {"seeds": {"0": 1.5}}
-    files.write(path, {"hyperparameters": {"lr": 1}, "env_args": {}})
-    files.require_same(path, {"lr": 1}, {})
-    for hyperparameters, env_args in (({"lr": 2}, {}), ({"lr": 1}, {"gravity": -5})):
-        with pytest.raises(SystemExit, match="have other hyperparameters or env_args"):
-            files.require_same(path, hyperparameters, env_args)
+    result = {"hyperparameters": {"hidden": [1]}, "env_args": {}}
+    files.require_same(path, {}, env_args={"gravity": -5})
+    files.require_same(path, result, hyperparameters={"hidden": (1,)}, env_args={})
+    with pytest.raises(UserError, match="have other hyperparameters and env_args: delete the file"):
+        files.require_same(path, result, hyperparameters={"hidden": (2,)}, env_args={"gravity": -5})
+    with pytest.raises(UserError, match="takes NAME=VALUE, not 'steps'"):
+        files.given_by(["lr=1", "steps"])
+    with pytest.raises(SystemExit, match=r"^no$"):
+        files.as_script(lambda: (_ for _ in ()).throw(UserError("no")))
+    assert files.summary([1.0, 2.0]) == {"mean": 1.5, "std": 0.5}
+    assert list(files.versions("numpy", "no-such")) == ["python", "numpy"]
     assert files.given_by(["lr=1e-3", "noise=ou", "hidden=[8,8]"]) == {"lr": 0.001, "noise": "ou", "hidden": [8, 8]}
+
+
+def test_a_curve_is_kept_once(script, tmp_path):
+    """Neither a seed that is run again, nor one that is no longer in the file of results, leaves rows behind."""
+    run, path = script("run"), tmp_path / "curves" / "x.csv"
+    for seed, kept in ((0, ["0"]), (1, ["0", "1"]), (1, ["0", "1"]), (2, ["2"])):
+        run.add_curve(path, seed, {"step": np.arange(1, 101), "return_mean": np.full(100, seed)}, kept)
+        rows = path.read_text().splitlines()
+        assert rows[0] == "seed,step,return_mean" and len(rows) == 1 + 40 * len(kept)
+        assert {row.split(",")[0] for row in rows[1:]} == set(kept)
+
+
+def test_peers_are_what_the_script_would_add_to(script):
+    """Further seeds go into the committed files: their settings are those of the script."""
+    peer = script("peer")
+    for path in (RESULTS / "peers").glob("*.json"):
+        result = json.loads(path.read_text())
+        if path.stem == "-".join(result.get(name, "") for name in ("library", "algorithm", "env")):
+            config = scratchac.make_agent(result["algorithm"], result["env"]).config
+            settings = peer.SETTINGS[result["algorithm"], result["env"]] | {"n_timesteps": config.steps, "threads": 1}
+            assert result["settings"] == json.loads(json.dumps(settings)), path
 
 
 @pytest.mark.parametrize("algorithm, env", RECORDED)

@@ -134,6 +134,51 @@ def test_a_mistake_leaves_no_folder_behind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+class Nested(Constant):
+    def __init__(self, x=None):
+        super().__init__()
+
+
+@pytest.mark.parametrize("given", [
+    {"checkpoint_every": 10**18}, {"eval_every": 10**18}, {"eval_every": 10, "patience": 10**18},
+    {"steps": 10**17, "stop_after": 10},
+    {"step_timeout": float("inf"), "vector": "async"}, {"env_args": {"x": "\ud800"}},
+    {"env_args": {"x": json.loads("[" * 30 + "]" * 30)}}], ids=str)
+def test_what_could_not_be_opened_again_is_not_begun(given, tmp_path):
+    with pytest.raises(UserError):
+        scratchac.train("reinforce", Nested, out=tmp_path / "run", hidden=(4,), **{"steps": 20} | given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_every_twentieth_of_the_steps(tmp_path, monkeypatch, quick_end):
+    saved, save = [], Run.save
+    monkeypatch.setattr(Run, "save", lambda run, agent, *rest: (saved.append(agent["step"]), save(run, agent, *rest)))
+    scratchac.train("a2c", Constant, 4_000, out=tmp_path / "run", hidden=(4,))
+    assert saved == [200 * (i + 1) for i in range(20)]
+
+
+def test_callbacks_that_have_not_begun_are_told_nothing(tmp_path):
+    """The second one refuses to begin; the first one's end is told."""
+    seen = []
+
+    class Tells(scratchac.Callback):
+        def __getattribute__(self, name):
+            if name.startswith("on_"):
+                seen.append(name)
+            return super().__getattribute__(name)
+
+    class Refuses(scratchac.Callback):
+        def on_start(self, agent, folder):
+            raise UserError("not so")
+
+        def on_finish(self, agent, summary, film):
+            raise RuntimeError("it has not begun")
+
+    with pytest.raises(UserError, match="not so"):
+        scratchac.train("reinforce", Constant, 20, out=tmp_path / "run", hidden=(4,), callbacks=[Tells(), Refuses(), Tells()])
+    assert seen == ["on_start", "on_end", "on_finish"] and not (tmp_path / "run").exists()
+
+
 def test_a_value_that_is_no_number_names_the_checkpoint(tmp_path, quick_end):
     with pytest.raises(TrainingError, match="rewards of environment 0"):
         scratchac.train("a2c", env=lambda: Poison(after=30), steps=2000, out=tmp_path / "run", envs=1)

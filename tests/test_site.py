@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from scratchac.__main__ import main
 from scratchac.errors import UserError
 from scratchac.site import book, cells, chapters, checks, figures, macros, markup, museum, pages, source
-from scratchac.site.build import build
+from scratchac.site.build import build, put, require_free
 
 HEADER = '''+++
 title = "Values"
@@ -449,6 +449,15 @@ def test_pages_in_a_browser(whole, browser):
     assert page.locator("#found a").first.get_attribute("href") == "code-returns.html#lambda_return"
     page.press("#search", "Enter")
     page.wait_for_url("**/code-returns.html#lambda_return")
+    page.fill("#search", "gae")
+    page.focus("#found a")
+    page.keyboard.press("Escape")                                       # also from within the list
+    assert page.is_hidden("#found") and page.evaluate("document.activeElement.id") == "search"
+    page.fill("#search", "gae")
+    page.focus("main a")                                                # whoever leaves it with the keyboard sees the text again
+    assert page.is_hidden("#found")
+    page.focus("#search")
+    assert page.is_visible("#found")
     page.fill("#search", "qqqq")
     assert page.is_hidden("#found")
     closed = "[...document.querySelectorAll('details')].filter((one) => !one.open).length"
@@ -469,6 +478,46 @@ def test_a_folder_that_is_no_site_stays_as_it_is(course, tmp_path):
     with pytest.raises(UserError, match="is no site"):
         build(tmp_path / "mine", course)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_a_new_site_replaces_the_files_of_the_earlier_one_alone(tmp_path):
+    """Not the repository that the pages are published from, nor a domain's name; pages that are no longer there go."""
+    new, newer, out = (tmp_path / name for name in ("new", "newer", "out"))
+    for folder, names in ((new, ("index.html", "labs/old.html")), (newer, ("index.html", "labs/other.html"))):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(folder.name)
+    put(new, out)
+    for name in (".git/config", "CNAME"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("mine")
+    require_free(out)
+    put(newer, out)
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        ".git/config", "CNAME", "files.txt", "index.html", "labs/other.html"}
+    assert (out / "index.html").read_text() == "newer" and (out / "CNAME").read_text() == "mine"
+    (newer / "CNAME").write_text("newer")
+    with pytest.raises(UserError, match="CNAME is not of the site"):
+        put(newer, out)
+    (out / "files.txt").write_text("../new/index.html\n")
+    with pytest.raises(UserError, match="outside of that folder"):
+        put(new, out)
+    assert (new / "index.html").exists()
+
+
+def test_an_interrupted_build_is_repeated(tmp_path, monkeypatch):
+    new, out = tmp_path / "new", tmp_path / "out"
+    new.mkdir()
+    for name in ("a.html", "b.html"):
+        (new / name).write_text(name)
+    real = shutil.copytree
+    monkeypatch.setattr(shutil, "copytree", lambda *args, **kwargs: (real(*args, **kwargs), (out / "b.html").unlink(), 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        put(new, out)
+    monkeypatch.undo()
+    require_free(out)
+    put(new, out)
+    assert sorted(path.name for path in out.iterdir()) == ["a.html", "b.html", "files.txt"]
 
 
 def test_nothing_is_written_if_a_chapter_is_wrong(course, tmp_path):

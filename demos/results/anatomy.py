@@ -18,14 +18,13 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from files import given_by, read, write
+from files import as_script, given_by, read, require_same, seeds, write
 from run import require_honest
 
 import kernels
 import scratchac
 from scratchac.distributions import log_softmax
 from scratchac.environments.vector import VectorEnv
-from scratchac.tools.flags import seeds_from
 from scratchac.training.loops import train
 
 FOLDER, ENV = Path(__file__).parent / "anatomy", "LunarLander-v3"
@@ -34,7 +33,7 @@ EPISODES, PARTS, APART = 40, 10, 1_000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=seeds_from, default=range(500, 505), help="such as 500-504")
+    parser.add_argument("--seeds", type=seeds, default=range(500, 505), help="such as 500-504")
     parser.add_argument("--backend", choices=("numpy", "numba"), default="numpy", help="who computes")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
     parser.add_argument("--name", required=True, help="name of the file")
@@ -42,6 +41,7 @@ def main():
     require_honest(options)
     given = given_by(options.set)
     path = FOLDER / f"{options.name}.json"
+    require_same(path, read(path), set=options.set, backend=options.backend)
     for seed in options.seeds:
         with kernels.using(options.backend):
             run = dissect(seed, given)
@@ -135,4 +135,4 @@ def outcomes(agent, explore):
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

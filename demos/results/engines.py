@@ -9,14 +9,12 @@ Each writes its part of demos/results/engines.json, from which table.py makes th
 import argparse
 import json
 import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from files import read, write
+from files import as_script, read, versions, write
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
 from scratchac.environments.pool import PoolEnv
@@ -55,7 +53,7 @@ def play(engine, env, policy, episodes, seed=0):
     envs, rng = ENGINES[engine](env, N, seed), np.random.default_rng(seed)
     lander = gym.make(env).unwrapped if policy == "heuristic" else None         # only says whether actions are continuous
     obs = envs.reset()
-    returns, lengths, played, kept = np.zeros(N), np.zeros(N, int), np.zeros(N, int), []
+    returns, lengths, played, ended = np.zeros(N), np.zeros(N, int), np.zeros(N, int), []
     while (played < episodes // N).any():
         if policy == "random":
             actions = random_actions(envs.action_space, rng, N)
@@ -70,11 +68,11 @@ def play(engine, env, policy, episodes, seed=0):
         lengths += 1
         for i in np.flatnonzero(term | trunc):
             if played[i] < episodes // N:
-                kept.append((returns[i], lengths[i], term[i]))
+                ended.append((returns[i], lengths[i], term[i]))
             played[i] += 1
             returns[i], lengths[i] = 0, 0
     envs.close()
-    return dict(zip(("returns", "lengths", "term"), map(np.array, zip(*kept, strict=True)), strict=True))
+    return dict(zip(("returns", "lengths", "term"), map(np.array, zip(*ended, strict=True)), strict=True))
 
 
 def compared(env, policy, episodes):
@@ -98,8 +96,7 @@ def starts(env):
     moves = (own.std(0) > 1e-6) | (other.std(0) > 1e-6)
     spread = (other.std(0) / own.std(0).clip(1e-12))[moves]
     return {"episodes": STARTS, "numbers": int(moves.sum()), "z": float(np.abs(z(own, other)[moves]).max()),
-            "spread": [float(spread.min()), float(spread.max())],
-            "fixed": float(np.abs(own - other).max(0)[~moves].max(initial=0))}
+            "spread": [float(spread.min()), float(spread.max())]}
 
 
 def z(a, b):
@@ -181,25 +178,26 @@ def main():
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn of --speed")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
-    kept = read(options.file)
     if options.returns:
         for env in options.only:
             for policy, episodes in POLICIES[env].items():
-                kept.setdefault("returns", {})[f"{env} {policy}"] = row = compared(env, policy, episodes)
-                print(env, policy, json.dumps(row), flush=True)
+                add("returns", f"{env} {policy}", compared(env, policy, episodes))
             if env != "CarRacing-v3":
-                kept.setdefault("starts", {})[env] = starts(env)
-                print(env, json.dumps(kept["starts"][env]), flush=True)
+                add("starts", env, starts(env))
             if env in TRAJECTORIES:
-                kept.setdefault("trajectories", {})[env] = trajectory(env)
-                print(env, json.dumps(kept["trajectories"][env]), flush=True)
+                add("trajectories", env, trajectory(env))
     if options.speed:
-        kept["speed"] = speeds(options.seconds, options.turns)
-    kept["versions"] = {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "gymnasium", "mujoco", "envpool")}}
-    write(options.file, kept)
+        write(FILE, read(FILE) | {"speed": speeds(options.seconds, options.turns)})
+
+
+def add(part, name, row):
+    """Add a row to a part of the file, and print it."""
+    result = read(FILE)
+    result.setdefault(part, {})[name] = row
+    write(FILE, result | {"versions": versions("numpy", "gymnasium", "mujoco", "envpool")})
+    print(name, json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

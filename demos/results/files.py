@@ -1,9 +1,26 @@
-"""Files of results, and settings that are given to the scripts which write them."""
+"""Files of results, and what the scripts that write them share."""
 
+import argparse
 import json
+import platform
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
+
+from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
-from scratchac.tools.flags import value_of
+from scratchac.tools.flags import seeds_from, value_of
+from scratchac.wording import command_line
+
+
+def as_script(main):
+    """Run the function of a script; an error that its user can correct is one line, and names flags."""
+    try:
+        with command_line():
+            main()
+    except UserError as error:
+        raise SystemExit(str(error)) from None
 
 
 def read(path, **empty):
@@ -18,13 +35,37 @@ def write(path, result):
         file.write((json.dumps(result, indent=1) + "\n").encode())
 
 
-def require_same(path, hyperparameters, env_args):
-    """Exit with a message if the seeds in a file of results were trained with something else; both are as JSON gives them."""
-    result, given = read(path), {"hyperparameters": hyperparameters, "env_args": env_args}
-    if any(result.get(name, value) != value for name, value in given.items()):
-        raise SystemExit(f"the seeds in {path} have other hyperparameters or env_args: delete the file, or take another --name")
+def require_same(path, result, **settings):
+    """Raise UserError if what a file of results holds was trained with other settings: its seeds are one row of a table."""
+    settings = json.loads(json.dumps(settings))
+    if other := [name for name, value in settings.items() if result.get(name, value) != value]:
+        raise UserError(f"the seeds in {path} have other {' and '.join(other)}: delete the file, or take another --name")
+
+
+def summary(returns):
+    """Mean and standard deviation of returns."""
+    return {"mean": round(float(np.mean(returns)), 2), "std": round(float(np.std(returns)), 2)}
+
+
+def versions(*packages):
+    """The versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def given_by(words):
-    """The hyperparameters of --set NAME=VALUE … by name."""
+    """The hyperparameters of --set NAME=VALUE … by name. Raises UserError."""
+    if wrong := [word for word in words if "=" not in word]:
+        raise UserError(f"--set takes NAME=VALUE, not {wrong[0]!r}")
     return {name: value_of(text) for name, text in (word.split("=", 1) for word in words)}
+
+
+def seeds(text):
+    """`seeds_from` for argparse, which shows the message of such an error alone."""
+    try:
+        return seeds_from(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

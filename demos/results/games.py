@@ -10,18 +10,15 @@ other game.
 
 import argparse
 import os
-import platform
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
-from files import given_by, read, write
+from files import as_script, given_by, read, require_same, seeds, versions, write
 from perfect import perfectly
 
 import kernels
 import scratchac
 from scratchac.environments.games import GAMES, Game, at_random
-from scratchac.tools.flags import seeds_from
 
 FILE = Path(__file__).parent / "games.json"
 GAMES_PLAYED = 1_000
@@ -39,35 +36,37 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("algorithm", choices=["a2c", "ppo"])
     parser.add_argument("env", choices=list(GAMES))
-    parser.add_argument("--seeds", type=seeds_from, default=range(3), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds, default=range(3), help="one seed, or FIRST-LAST")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
-    parser.add_argument("--file", type=Path, default=FILE)
     options = parser.parse_args()
     given = given_by(options.set)
     backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
     name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
+    config = scratchac.make_agent(options.algorithm, options.env, **given).config
+    require_same(FILE, so_far(name)[name], hyperparameters=asdict(config))
     for seed in options.seeds:
-        if str(seed) in so_far(options.file, name)[name]["seeds"]:
+        if str(seed) in so_far(name)[name]["seeds"]:
             continue
         agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, **given)
         scores = {opponent: {"deterministic": results(agent, options.env, play, False),
                              "stochastic": results(agent, options.env, play, True)}
                   for opponent, play in OPPONENTS[options.env].items()}
-        everything = so_far(options.file, name)                             # again: other seeds may have come meanwhile
+        everything = so_far(name)                             # again: other seeds may have come meanwhile
         everything[name] |= {
             "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps,
             "games": GAMES_PLAYED, "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
-            "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "pettingzoo")}}}
+            "versions": versions("numpy", "pettingzoo")}
         everything[name]["seeds"][str(seed)] = scores
-        write(options.file, everything)
+        write(FILE, everything)
         print(f"{name} seed {seed}: {scores}", flush=True)
 
 
-def so_far(file, name):
-    everything = read(file)
+def so_far(name):
+    """What the file holds, with an entry of that name."""
+    everything = read(FILE)
     everything.setdefault(name, {"seeds": {}})
     return everything
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+from files import as_script
+
 from scratchac.errors import find_name
 from scratchac.experiments.files import atomic_file
 from scratchac.lab.museum import EXHIBITS, measure
@@ -33,8 +35,6 @@ def main(names):
     """Train what is missing, one exhibit after another."""
     done = json.loads(FIGURES.read_text(encoding="utf-8"))["exhibits"] if FIGURES.exists() else {}
     wanted = [find_name("exhibit", name, list(EXHIBITS), "scratchac museum lists them") for name in names]
-    for name in wanted:
-        done.pop(name, None)
     missing = [name for name in EXHIBITS if "second" not in done.get(name, {})]
     sides = {one["base"]: one["right"] for one in done.values()}
 
@@ -47,7 +47,7 @@ def main(names):
 
     for name in wanted or sorted(missing, key=lambda name: BASES[EXHIBITS[name].base].seconds):
         one = EXHIBITS[name]
-        entry = done.get(name) or both(one.base, one) | {
+        entry = (None if name in wanted else done.get(name)) or both(one.base, one) | {
             "witness": {"right": measure.rounded(one.measure(False)), "wrong": measure.rounded(one.measure(True))}}
         second = both(SECOND[one.base], one)
         done[name] = entry | {"second": {key: without_curves(value) for key, value in second.items()}}
@@ -68,4 +68,4 @@ def matrix():
 
 
 if __name__ == "__main__":
-    matrix() if sys.argv[1:] == ["--matrix"] else main(sys.argv[1:])
+    as_script(lambda: matrix() if sys.argv[1:] == ["--matrix"] else main(sys.argv[1:]))

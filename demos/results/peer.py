@@ -18,17 +18,15 @@ changes some of the tuned ones, to find out what a return is due to. Both have f
 
 import argparse
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from files import given_by, read, write
+from files import as_script, given_by, read, require_same, seeds, summary, versions, write
 
 import scratchac
 from scratchac.bench import zoo
 from scratchac.environments.make import make
 from scratchac.experiments.presets import find_preset
-from scratchac.tools.flags import seeds_from
 
 FOLDER = Path(__file__).parent / "peers"
 EPISODES = 100
@@ -63,7 +61,7 @@ def main():
     parser.add_argument("library", choices=list(zoo.TITLES))
     parser.add_argument("algorithm", choices=sorted({algorithm for algorithm, _ in SETTINGS} - {"dqn"}))
     parser.add_argument("env")
-    parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="one seed, or FIRST-LAST")
     parser.add_argument("--as-ours", action="store_true", help="the settings of the project's preset, for ddpg and td3")
     parser.add_argument("--set", nargs="*", default=[], help="settings that differ from these, as name=value")
     options = parser.parse_args()
@@ -76,6 +74,7 @@ def main():
     settings = settings | {"n_timesteps": config.steps, "threads": 1} | given_by(options.set)
     words = [options.library, options.algorithm, options.env, *(["as-ours"] if options.as_ours else []), *options.set]
     path = FOLDER / f"{'-'.join(words)}.json"
+    require_same(path, read(path), settings=settings, env_args=find_preset(options.algorithm, options.env)[1])
     for seed in options.seeds:
         if str(seed) not in read(path, seeds={})["seeds"]:
             record(options, settings, seed, path)
@@ -102,9 +101,8 @@ def record(options, settings, seed, path):
     result = read(path, seeds={})                          # again, since another process may have added a seed in the meantime
     result |= {"library": options.library, "algorithm": options.algorithm, "env": options.env, "env_args": env_args,
                "steps": steps, "settings": settings, "random": round(random_return(options.env, env_args), 2),
-               "versions": {name: version(name) for name in ("stable-baselines3", "sbx-rl", "torch", "jax", "gymnasium")}}
-    result["seeds"][str(seed)] = {"mean": round(float(returns.mean()), 2), "std": round(float(returns.std()), 2),
-                                  "minutes": round(minutes, 2)}
+               "versions": versions("stable-baselines3", "sbx-rl", "torch", "jax", "gymnasium")}
+    result["seeds"][str(seed)] = summary(returns) | {"minutes": round(minutes, 2)}
     write(path, result)
     print(f"{path.stem} seed {seed}: {returns.mean():.1f} ± {returns.std():.1f}", flush=True)
 
@@ -128,4 +126,4 @@ class AtRandom:
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

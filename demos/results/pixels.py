@@ -11,13 +11,11 @@ frames as in the preset. The best constant action is the best of a grid on these
 """
 
 import argparse
-import platform
 from itertools import product
 from pathlib import Path
 
-import gymnasium
 import numpy as np
-from files import read, require_same, write
+from files import as_script, read, require_same, summary, versions, write
 
 import scratchac
 from scratchac.environments.make import make
@@ -27,10 +25,6 @@ from scratchac.experiments.run import Run
 EPISODES, ENV = 20, "CarRacing-v3"
 FOLDER = Path(__file__).parent
 STEERING, GAS, BRAKE = (-0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3), (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0), (0.0, 0.1)
-
-
-def rounded(returns):
-    return {"mean": round(float(np.mean(returns)), 2), "std": round(float(np.std(returns)), 2)}
 
 
 def random_returns(repeat):
@@ -56,11 +50,11 @@ def constant_returns(action):
 
 def baselines():
     repeat = find_preset("ppo", ENV)[1]["pixels"]["repeat"]
-    grid = {action: rounded(constant_returns(action)) for action in product(STEERING, GAS, BRAKE)}
+    grid = {action: summary(constant_returns(action)) for action in product(STEERING, GAS, BRAKE)}
     best = max(grid, key=lambda action: grid[action]["mean"])
-    result = {"env": ENV, "episodes": EPISODES, "repeat": repeat, "random": rounded(random_returns(repeat)),
+    result = {"env": ENV, "episodes": EPISODES, "repeat": repeat, "random": summary(random_returns(repeat)),
               "constant": {"action": best, **grid[best]}, "constants_tried": len(grid),
-              "still": rounded(constant_returns((0.0, 0.0, 0.0)))}
+              "still": summary(constant_returns((0.0, 0.0, 0.0)))}
     write(FOLDER / "pixels.json", result)
     print(result)
 
@@ -69,23 +63,22 @@ def evaluation(path, name):
     run, agent = Run.open(path), scratchac.load(path)
     config, metrics = run.config, run.metrics()
     file = FOLDER / "returns" / f"{name or config['algorithm'] + '-' + config['env']}.json"
-    require_same(file, config["hyperparameters"], config["env_args"])
     result = read(file)
+    require_same(file, result, hyperparameters=config["hyperparameters"], env_args=config["env_args"])
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "vector", "hyperparameters")}
-    result |= {"steps": agent.step, "episodes": EPISODES, "versions": {
-        "python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
+    result |= {"steps": agent.step, "episodes": EPISODES, "versions": versions("numpy", "gymnasium")}
     result.setdefault("seeds", {})[str(config["seed"])] = {
         "steps": agent.step, "minutes": round(float(metrics["wall_s"][-1]) / 60, 1),
         "training_episodes": int(metrics["episodes"][-1]),
-        **{name: rounded(returns) for name, returns in scores.items()}}
+        **{name: summary(returns) for name, returns in scores.items()}}
     write(file, result)
     print(f"{file.stem} seed {config['seed']}, {agent.step} steps: " +
           ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
 
 
-if __name__ == "__main__":
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="*", help="folders of runs; without one, the baselines are measured")
     parser.add_argument("--name", help="name of the file, if not ALGORITHM-ENV")
@@ -94,3 +87,7 @@ if __name__ == "__main__":
         evaluation(path, options.name)
     if not options.runs:
         baselines()
+
+
+if __name__ == "__main__":
+    as_script(main)

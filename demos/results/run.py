@@ -15,22 +15,20 @@ tried on these alone.
 
 import argparse
 import csv
-import json
-import platform
+import io
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-import gymnasium
 import numpy as np
-from files import given_by, read, require_same, write
+from files import as_script, given_by, read, require_same, seeds, summary, versions, write
 
 import kernels
 import scratchac
 from scratchac import algorithms
 from scratchac.algorithms.config import configure
-from scratchac.errors import UserError
+from scratchac.experiments.files import atomic_file
 from scratchac.experiments.presets import find_preset, tuning_seeds
 from scratchac.experiments.run import Run
 from scratchac.tools.flags import seeds_from
@@ -51,8 +49,8 @@ def main():
         raise SystemExit(f"the settings in {path} differ from an earlier preset: delete the file and try them again")
     if not options.tuning:
         config_class = algorithms.find(options.algorithm).config_class
-        config = json.loads(json.dumps(asdict(configure(config_class, options.algorithm, tuned | given))))
-        require_same(path, config, env_args)
+        config = asdict(configure(config_class, options.algorithm, tuned | given))
+        require_same(path, read(path), hyperparameters=config, env_args=env_args)
     for seed in options.seeds:
         if str(seed) not in entry(read(path), options)["seeds"]:
             record(options, given, backend, seed, path)
@@ -62,7 +60,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("algorithm")
     parser.add_argument("env")
-    parser.add_argument("--seeds", type=seeds_from, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
     parser.add_argument("--backend", choices=("numpy", "numba"), default="numpy", help="who computes")
     parser.add_argument("--preset", help="an additional preset by its name")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
@@ -99,16 +97,15 @@ def record(options, given, backend, seed, path):
     result = read(path)                             # again, since another process may have added a seed in the meantime
     entry(result, options)["seeds"][str(seed)] = {
         "steps": agent.step, "minutes": round(minutes, 2),
-        **{policy: {"mean": round(float(x.mean()), 2), "std": round(float(x.std()), 2)} for policy, x in scores.items()},
-    }
+        **{policy: summary(returns) for policy, returns in scores.items()}}
     result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "backend": backend,
-               "versions": {"python": platform.python_version(), "numpy": np.__version__, "gymnasium": gymnasium.__version__}}
+               "versions": versions("numpy", "gymnasium")}
     if options.tuning:
         result["preset"] = tuned
     else:
         recorded = tuning_seeds(options.algorithm, options.env, options.preset)
         result |= {"steps": agent.config.steps, "tuning_seeds": recorded, "hyperparameters": asdict(agent.config)}
-        add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics)
+        add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics, result["seeds"])
     write(path, result)
     print(f"{path.stem} {' '.join(options.set)} seed {seed}: {scores['deterministic'].mean():.1f} ± "
           f"{scores['deterministic'].std():.1f}, sampled {scores['stochastic'].mean():.1f}", flush=True)
@@ -122,20 +119,21 @@ def entry(result, options):
     return result
 
 
-def add_curve(path, seed, metrics):
-    """Append the mean return of the last 100 training episodes, at POINTS steps evenly apart, to a CSV file."""
+def add_curve(path, seed, metrics, kept):
+    """Add the mean return of the last 100 training episodes, at POINTS steps evenly apart, to a CSV file.
+
+    kept    seeds in the file of results; rows of others, and earlier ones of this seed, are dropped
+    """
     path.parent.mkdir(exist_ok=True)
-    first = not path.exists()
-    with path.open("a", newline="") as file:
-        rows = csv.writer(file)
-        if first:
-            rows.writerow(("seed", "step", "return_mean"))
-        for i in np.linspace(0, len(metrics["step"]) - 1, POINTS).astype(int):
-            rows.writerow((seed, int(metrics["step"][i]), round(float(metrics["return_mean"][i]), 1)))
+    rows = list(csv.reader(path.read_text().splitlines()))[1:] if path.exists() else []
+    rows = [row for row in rows if row[0] in kept and row[0] != str(seed)]
+    for i in np.linspace(0, len(metrics["step"]) - 1, POINTS).astype(int):
+        rows.append((seed, int(metrics["step"][i]), round(float(metrics["return_mean"][i]), 1)))
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([("seed", "step", "return_mean"), *rows])
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        raise SystemExit(f"run.py: {error}") from None
+    as_script(main)

@@ -4,6 +4,7 @@
     python demos/results/table.py --check    names the documents that this would change, and exits with 1 if there are any
 """
 
+import argparse
 import json
 import re
 import sys
@@ -14,6 +15,8 @@ import tables_of_speed
 import tables_of_tests
 from layout import short
 from returned import reached
+
+from scratchac.experiments.files import atomic_file
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "manual").glob("*.md")), ROOT / "kernels" / "README.md",
@@ -55,10 +58,13 @@ def filled(text, tables):
 
 
 if __name__ == "__main__":
-    now = tables()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, and exit with 1 if there is something to change")
+    check, now = parser.parse_args().check, tables()
     written = {path: filled(path.read_text(), now) for path in DOCUMENTS} | {REACHED: json.dumps(reached(), indent=1) + "\n"}
     changed = [path for path, text in written.items() if path.read_text() != text]
-    if "--check" in sys.argv:
+    if check:
         sys.exit("\n".join(f"{path.relative_to(ROOT)} is not what table.py writes" for path in changed) or None)
     for path in changed:
-        path.write_text(written[path])
+        with atomic_file(path) as file:
+            file.write(written[path].encode())

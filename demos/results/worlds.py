@@ -10,16 +10,13 @@ computes.
 
 import argparse
 import os
-import platform
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
-from files import read, write
+from files import as_script, read, seeds, versions, write
 
 import kernels
 import scratchac
-from scratchac.tools.flags import seeds_from
 
 FILE = Path(__file__).parent / "worlds.json"
 ENV, STEPS, EPISODES = "LunarLander-v3", (1_000_000, 3_000_000), 20
@@ -28,7 +25,7 @@ GRAVITIES, WINDS = (-11.9, -10.0, -8.0, -6.0, -4.0, -2.0), (0.0, 10.0, 20.0)    
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=seeds_from, default=range(5), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="one seed, or FIRST-LAST")
     backend = os.environ.get("SCRATCHAC_BACKEND", "auto")
     for seed, steps, random in product(parser.parse_args().seeds, STEPS, (False, True)):
         if str(seed) in read(FILE, returns={})["returns"].get(key(steps, random), {}):
@@ -38,7 +35,7 @@ def main():
         result = read(FILE, returns={})         # again, since another process may have added a policy in the meantime
         result |= {"command": "python demos/results/worlds.py", "env": ENV, "episodes": EPISODES, "gravities": GRAVITIES,
                    "winds": WINDS, "backend": kernels.load(backend).name,
-                   "versions": {"python": platform.python_version(), **{x: version(x) for x in ("numpy", "gymnasium")}}}
+                   "versions": versions("numpy", "gymnasium")}
         result["returns"].setdefault(key(steps, random), {})[str(seed)] = returns
         write(FILE, result)
         print(f"{key(steps, random)}, seed {seed}: {returns}", flush=True)
@@ -55,4 +52,4 @@ def key(steps, random):
 
 
 if __name__ == "__main__":
-    main()
+    as_script(main)

@@ -167,7 +167,8 @@ def work(send: Callable[[Any], None], index: int, config: Config, spaces: tuple[
     left    the second value that this function returned when the worker was stopped, to continue from there
     """
     kernels.use(backend)
-    envs, worker, diary = alone(seed), Worker(index, _learner(config, *spaces, seed), store), Diary(send, left)
+    worker: Any = Worker(index, _learner(config, *spaces, seed), store)     # Any: of an Agent it has what the loop uses
+    envs, diary = alone(seed), Diary(send, left)
     if left:
         worker.learner.rng.bit_generator.state = left["rng"]
     try:

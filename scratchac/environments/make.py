@@ -176,6 +176,8 @@ def _find(env: str) -> None:
     """Import the module of MODULE:ID, which registers the id. Raises UserError if there is no such module or id."""
     module, _, name = env.rpartition(":")
     if module:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise UserError(f"{env!r}: {module!r} is no name of a module; MODULE:ID is such as my_package:Mine-v0")
         draw_without_screen()
         try:
             import_module(module)

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from scratchac.blocks import Shared
 from scratchac.kinds import GENERATORS
 
 
@@ -18,14 +19,21 @@ def seed_global_generators(seed: int) -> None:
 
 
 @contextmanager
-def global_generators_kept() -> Iterator[None]:
-    """After the block the global generators go on where they were: a program's own draws do not depend on a training in between."""
+def _states_kept() -> Iterator[None]:
     before = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         yield
     finally:
         np.random.set_state(before[0])  # noqa: NPY002
         random.setstate(before[1])
+
+
+_KEPT = Shared(_states_kept)
+
+
+def global_generators_kept() -> Shared:
+    """After the block the global generators go on where they were: a program's own draws do not depend on a training in between."""
+    return _KEPT
 
 
 def seed_inside(env: Any, seed: int) -> None:

@@ -14,7 +14,7 @@ from scratchac.environments.flattened import Flattened, is_picture, not_numbers,
 from scratchac.errors import UserError, one_line
 from scratchac.kinds import shown
 
-LARGEST = 2**25                 # most numbers in a part of a space that is read from a file
+LARGEST = 2**25                 # most numbers in all parts of a space that is read from a file
 EXACT = 2**53                   # float64 holds every whole number up to here
 UNBOUNDED = 1e10                # MuJoCo's largest number, which dm_control gives as a bound where there is none
 
@@ -148,16 +148,26 @@ def observation_space_from_json(saved: Any) -> gym.Space:
 
 def _valid(saved: Any, read: Callable[[Any], gym.Space]) -> gym.Space:
     try:
+        if (numbers := _numbers_of(saved)) > LARGEST:       # before any memory is taken
+            raise ValueError(f"it has {numbers:,} numbers, and at most {LARGEST:,} are read")
         return read(saved)
     except Exception as error:                              # Gymnasium and NumPy raise different ones
         raise UserError(f"config.json describes no valid space: {one_line(error)}") from None
 
 
-def _space_from(saved: Any) -> gym.Space:
+def _numbers_of(saved: Any) -> int:
+    """How many numbers a saved space has in all its parts. Raises ValueError for a shape that is none."""
+    if saved["kind"] in ("Dict", "Tuple"):
+        parts = [part for _, part in saved["parts"]] if saved["kind"] == "Dict" else saved["parts"]
+        return sum(map(_numbers_of, parts))
     shape = saved.get("n" if saved["kind"] == "MultiBinary" else "shape", ())
     sizes = shape if isinstance(shape, list | tuple) else [shape]
-    if any(type(n) is not int or n < 0 for n in sizes) or math.prod(sizes) > LARGEST:
-        raise ValueError(f"the shape {shown(sizes)} is not that of at most {LARGEST:,} numbers")
+    if any(type(n) is not int or n < 0 for n in sizes):
+        raise ValueError(f"the shape {shown(sizes)} is none")
+    return math.prod(sizes)
+
+
+def _space_from(saved: Any) -> gym.Space:
     match saved["kind"]:
         case "Discrete":
             dtype = {"dtype": np.dtype(saved["dtype"]).type} if "dtype" in saved else {}    # new in Gymnasium 1.2

@@ -60,18 +60,16 @@ class VectorEnv:
             raise UserError("--step-timeout needs --vector async: a step in this process cannot be ended")
         self.step_timeout = step_timeout
         self.makers = [partial(_rewindable, env, i, world, **kwargs) for i, world in enumerate(worlds)]
-        seed_global_generators(self.seeds[0])
-        first: Any = self.makers[0]()   # so that a mistake in the environment raises its error here, not in a worker
         self.env = env
         self.options = {"randomise": randomise, **kwargs}
         self.n = n
-        self.observation_space = first.observation_space
-        self.action_space = first.action_space
         self.workers: Any = None
-        self.members = [first]
-        if n > 1 and not (isinstance(env, str) and ":" not in env):         # what Gymnasium makes itself is sound
-            self.members.append(self.makers[1]())
-            require_copies(self.members, env)
+        self.members: list[Any] = []
+        seed_global_generators(self.seeds[0])
+        # Here, so that a mistake in the environment raises its error here, not in a worker; what Gymnasium makes itself is sound.
+        self._make(1 if isinstance(env, str) and ":" not in env else min(n, 2))
+        self.observation_space = self.members[0].observation_space
+        self.action_space = self.members[0].action_space
         if vector == "async":
             for member in self.members:
                 close(member)
@@ -101,14 +99,21 @@ class VectorEnv:
         if self.workers:
             self._of_workers(self.workers.reset_async, seed=self.seeds)
             return self._of_workers(self._answer, self.workers.reset_wait)[0]
-        self._complete()
+        self._make(self.n)
         seed_global_generators(self.seeds[0])
         # Copies: several environments may return one array.
         return np.stack([np.array(env.reset(seed=seed)[0]) for env, seed in zip(self.members, self.seeds, strict=True)])
 
-    def _complete(self) -> None:
-        self.members += [maker() for maker in self.makers[len(self.members):]]
-        require_copies(self.members, self.env)
+    def _make(self, number: int) -> None:
+        """Make environments until there are so many. If one cannot be made or differs, all are closed."""
+        try:
+            for maker in self.makers[len(self.members) : number]:
+                self.members.append(maker())
+            require_copies(self.members, self.env)
+        except BaseException:
+            for member in self.members:
+                close(member)
+            raise
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (obs, reward, next_obs, term, trunc).
@@ -139,17 +144,18 @@ class VectorEnv:
             dead = [i for i, process in enumerate(self.workers.processes) if not process.is_alive()]
             raise EnvironmentFailed(f"the process of environment {', '.join(map(str, dead))} died") from None
 
-    def _answer(self, wait: Callable[[], Any]) -> Any:
+    def _answer(self, wait: Callable[[], Any], steps: int = 1) -> Any:
         """What `wait` returns, once all processes have answered. A message says after a while which one has not.
 
-        Raises EnvironmentFailed after `step_timeout` seconds.
+        Raises EnvironmentFailed after `step_timeout` seconds for each of the `steps` that they take.
         """
-        started, told = time.monotonic(), False
+        started, waited, told = time.monotonic(), 0.0, False
+        limit = self.step_timeout and steps * self.step_timeout
         for i, pipe in enumerate(self.workers.parent_pipes):
-            while not pipe.poll(min(PATIENCE, self.step_timeout or PATIENCE)):
+            while not pipe.poll(max(0.0, min(PATIENCE, limit - waited)) if limit else PATIENCE):
                 waited = time.monotonic() - started
-                if self.step_timeout and waited >= self.step_timeout:
-                    raise EnvironmentFailed(f"environment {i} has not answered for {self.step_timeout:g} s (--step-timeout)")
+                if limit and waited >= limit:
+                    raise EnvironmentFailed(f"environment {i} has not answered for {limit:g} s (--step-timeout)")
                 if waited >= PATIENCE and not told:
                     tell(f"environment {i} has not answered for {waited:.0f} s; still waiting")
                     told = True
@@ -174,22 +180,24 @@ class VectorEnv:
         saved = [past | {"new_seed": seed} for past, seed in zip(state, self.seeds, strict=True)]
         if self.workers:
             self._of_workers(self.workers.set_attr, "saved", saved)
-            came = self._rewind_workers()
+            came = self._rewind_workers(2 + max(len(past["actions"]) if past["actions"] is not None else 0 for past in saved))
         else:
-            self._complete()
+            self._make(self.n)
             seed_global_generators(self.seeds[0])
             for env, past in zip(self.members, saved, strict=True):
                 env.saved = past
             came = rewind_all(self.members, self.quiet)
         return np.stack([obs for obs, _ in came]), [i for i, (_, same) in enumerate(came) if not same]
 
-    def _rewind_workers(self) -> Any:
+    def _rewind_workers(self, steps: int) -> Any:
+        """`rewind` in all workers, which takes up to so many steps and resets."""
         notice = threading.Timer(SLOW, tqdm.write, ["scratchac: the processes repeat the steps of their episodes, to restore them"],
                                  {"file": STDERR})              # not print: there may be a progress bar
         if not self.quiet:
             notice.start()
         try:
-            return self._of_workers(self.workers.call, "rewind")
+            self._of_workers(self.workers.call_async, "rewind")
+            return self._of_workers(self._answer, self.workers.call_wait, steps)
         finally:
             notice.cancel()
 

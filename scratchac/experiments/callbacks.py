@@ -13,7 +13,7 @@ be another one. An error that they raise ends training as it is, without a furth
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +68,30 @@ class OnRow(Callback):
 
 @dataclass
 class Outcome:
-    """What on_finish is told."""
+    """What on_finish is told, and which of the callbacks have begun: only they are told anything after on_start."""
 
+    callbacks: Sequence[Callback]
     summary: dict[str, Any] | None = None
     film: Path | None = None
+    begun: list[Callback] = field(default_factory=list)
+
+    def start(self, agent: Agent, folder: Path | None) -> bool:
+        """Call on_start of all callbacks; returns whether one of them ends training."""
+        ends = False
+        for each in self.callbacks:
+            ends = call([each], "on_start", agent, folder) or ends
+            self.begun.append(each)
+        return ends
 
 
 @contextmanager
 def finishing(callbacks: Sequence[Callback], agent: Agent) -> Iterator[Outcome]:
     """Call on_finish after the block, however that ends, with the outcome that has been noted in it."""
-    outcome = Outcome()
+    outcome = Outcome(callbacks)
     try:
         yield outcome
     finally:
-        call(callbacks, "on_finish", agent, outcome.summary, outcome.film)
+        call(outcome.begun, "on_finish", agent, outcome.summary, outcome.film)
 
 
 def checked(on_row: Any, callbacks: Any) -> list[Callback]:

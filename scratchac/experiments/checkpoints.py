@@ -88,7 +88,8 @@ def read(path: Path, config: dict[str, Any]) -> Any:
         STATE.check(state, "tree")
         return state
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist: the run was stopped before its first checkpoint") from None
+        why = ": the run was stopped before its first checkpoint" if Path(path).name == "checkpoint.npz" else ""
+        raise CheckpointError(f"{path} does not exist{why}") from None
     except Exception as error:          # ZIP, zlib, array headers and JSON raise different errors for a damaged file
         kept = f"; {previous(path)} is the one before it: rename it to go on from there" if previous(path).exists() else ""
         why = one_line(error, with_type=False) if str(error) else type(error).__name__

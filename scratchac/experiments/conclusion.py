@@ -89,7 +89,12 @@ def _conclude(agent: Agent, run: Run, env: Any, progress: dict[str, Any], quiet:
     # matplotlib takes longer to load than a short run lasts, so it is loaded only when it is needed.
     from scratchac.experiments import plots
 
-    plots.curves(run, run.path / "curves.png")
+    try:
+        plots.curves(run, run.path / "curves.png")
+    except WriteError:
+        raise
+    except Exception as error:                              # any: the evaluation is worth more
+        tell(f"no curves: {one_line(error, with_type=False)}")
     if video:
         from scratchac.experiments.video import record
 

@@ -82,7 +82,9 @@ class Evaluations:
         self.improved = False
         try:
             returns, _ = evaluation.play(agent, self.env, self.env_args, EPISODES, FIRST_SEED, budget=evaluation.BUDGET, cuts=True)
-        except TrainingError as error:
+        except (TrainingError, UserError) as error:
+            if isinstance(error, UserError) and self.best is None:          # none was possible: a mistake in the environment
+                raise
             tell(f"no evaluation at step {agent.step}: {error}; training goes on")
             return {}
         mean, std = float(returns.mean()), float(returns.std())

@@ -143,10 +143,19 @@ def band(ax: Axes, xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], label: st
 
 def replace(figure: Figure, path: Any) -> Path:
     """Write a figure into a file that is new, or a picture that this library has made. Raises UserError for any other file."""
-    if Path(path).exists() and not _ours(path):
-        raise UserError(f"{path} exists already and is no picture of scratchac's, so it stays: name another file with --out")
+    require_replaceable(path)
     save(figure, path)
     return Path(path)
+
+
+def require_replaceable(path: Any) -> None:
+    """Raise UserError unless `replace` can write this file."""
+    if Path(path).exists() and not _ours(path):
+        raise UserError(f"{path} exists already and is no picture of scratchac's, so it stays: name another file")
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    if (kind := Path(path).suffix[1:].lower() or "png") not in Figure().canvas.get_supported_filetypes():
+        raise UserError(f"cannot draw {path}: there is no format {kind}")
 
 
 def save(figure: Figure, path: Any) -> None:

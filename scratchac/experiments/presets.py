@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchac.environments.make import check_arguments, versions_of
-from scratchac.errors import unknown
+from scratchac.errors import UserError, unknown
 
 
 @cache
@@ -56,6 +56,8 @@ def tuning_seeds(algorithm: str, env: str, name: str | None = None) -> str | Non
 
 def _table(algorithm: str, env: str, name: Any) -> dict[str, Any]:
     if isinstance(name, dict):
+        if not all(isinstance(key, str) for key in name):
+            raise UserError(f"a preset is a table of names and values, not {name!r}")
         return dict(name)
     tables = presets().get(algorithm, {})
     if name is not None and f"{env}:{name}" not in tables:

@@ -30,13 +30,18 @@ COUNTERS = {"episodes": 0, "updates": 0, "update_s": 0.0, "wall_s": 0.0, "compil
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
+def heard(signals: Sequence[int]) -> list[int]:
+    """Those that the process does not ignore, as nohup makes it ignore a closed terminal, and a shell Ctrl-C in the background."""
+    return [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
 def signals_as_interrupts() -> Iterator[None]:
-    """Within the block all SIGNALS raise KeyboardInterrupt, if this is the main thread, which alone may handle signals."""
+    """Within the block those of SIGNALS that are heard raise KeyboardInterrupt, if this is the main thread: no other may do so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in heard(SIGNALS)}
     try:
         yield
     finally:
@@ -105,7 +110,7 @@ class Reporter:
         # it is then becomes the value of the cell.
         catches = SIGNALS if self.run is not None else SIGNALS[:1] if self.notebook else ()
         if threading.current_thread() is threading.main_thread():
-            self.handlers = {number: signal.signal(number, self.interrupt) for number in catches}
+            self.handlers = {number: signal.signal(number, self.interrupt) for number in heard(catches)}
         return self
 
     def __exit__(self, *_: object) -> None:

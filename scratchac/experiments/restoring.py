@@ -1,8 +1,7 @@
 """What the folder of a run gives back: hyperparameters, environment and agent; and an agent's own folder."""
 
-import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from scratchac.experiments.run import BEST, Run
 from scratchac.experiments.schema import check_best, check_state
 from scratchac.training.agent import Agent
 from scratchac.wording import either
-
-MODULE_ID = re.compile(r"[\w.]+:[\w./-]+")     # what Gymnasium takes for a module and an id, or for an entry point
 
 # Old name → name of hyperparameters: config.json of an older run may have the names of earlier versions.
 RENAMED = {"n": "n_step"}
@@ -45,16 +42,20 @@ def environment_of(config: dict[str, Any], env: Any, call: str) -> Any:
 
 
 def module_in(*values: Any) -> str | None:
-    """The first MODULE:ID among the texts in these values: making such an environment imports the module."""
-    return next((text for text in _texts(list(values)) if MODULE_ID.fullmatch(text)), None)
+    """The first MODULE:ID among the texts in these values: making such an environment imports the module.
+
+    Any text with a colon counts. What exactly is imported depends on who takes it apart, and a module's name may hold almost any
+    letter.
+    """
+    return next((text for text in _texts(values) if ":" in text), None)
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in nested dicts and lists."""
+    """All texts in nested dicts, of their keys too, lists and tuples."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, dict | list | tuple):
+        for part in chain(*value.items()) if isinstance(value, dict) else value:
             yield from _texts(part)
 
 

@@ -122,8 +122,8 @@ class Run:
         run = cls(path, config)
         try:
             saved = config | {"env_args": to_json(config.get("env_args", {}))}
-            json.dumps(saved)
-        except (TypeError, ValueError) as error:
+            cls._check(json.loads(json.dumps(saved)))       # what cannot be opened again is not begun
+        except (TypeError, ValueError, RecursionError) as error:
             raise UserError(f"config.json cannot hold the arguments of this run: {error}") from None
         try:
             run.path.mkdir(parents=True)
@@ -138,6 +138,15 @@ class Run:
             raise
         return run
 
+    @staticmethod
+    def _check(config: Any) -> Any:
+        """What config.json holds, `env_args` as they were given. Raises ValueError, TypeError or UserError for anything else."""
+        if isinstance(config, dict) and "env_args" in config:
+            config["env_args"] = from_json(config["env_args"])
+        CONFIG.check(config, "config")
+        check_arguments(config["env_args"])
+        return config
+
     def note(self, **entries: Any) -> None:
         """Add entries to config.json. Raises WriteError."""
         self.config |= entries
@@ -148,11 +157,7 @@ class Run:
         """A run by its folder. Raises UserError if there is none."""
         path = as_path(path)
         try:
-            config = read_json(path / "config.json")
-            if isinstance(config, dict) and "env_args" in config:
-                config["env_args"] = from_json(config["env_args"])
-            CONFIG.check(config, "config")
-            check_arguments(config["env_args"])
+            config = cls._check(read_json(path / "config.json"))
         except FileNotFoundError:
             raise UserError(f"{path} is not a run: it has no config.json") from None
         except NotADirectoryError:

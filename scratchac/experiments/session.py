@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from scratchac.environments.spaces import space_to_json
 from scratchac.environments.vector import VectorEnv
 from scratchac.environments.vector_object import VectorObject, vector_object
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
-from scratchac.experiments.callbacks import Callback, Outcome
+from scratchac.experiments.callbacks import Outcome
 from scratchac.experiments.conclusion import conclude
 from scratchac.experiments.evaluations import Evaluations, Plan
 from scratchac.experiments.presets import other_version
@@ -230,11 +230,11 @@ def require_separate(agent_envs: Environments, env: Any, env_args: dict[str, Any
 
 
 def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, target: int, quiet: bool, video: bool,
-          eval_episodes: int, history: tuple[Any, Any] = (None, None), callbacks: Sequence[Callback] = (), plan: Plan | None = None,
-          stop_after: int | None = None, outcome: Outcome | None = None) -> None:
+          eval_episodes: int, outcome: Outcome, history: tuple[Any, Any] = (None, None), plan: Plan | None = None,
+          stop_after: int | None = None) -> None:
     """Train up to `target` steps and, with a run, save it, evaluate the agent, and write summary and plots.
 
-    `outcome` then takes the summary and the film.
+    `outcome` has the callbacks, and takes the summary and the film.
     Ctrl-C is a KeyboardInterrupt, in a notebook a message: there `train` and `resume` return the agent as trained so far.
     """
     progress, under_way = history
@@ -256,14 +256,14 @@ def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, tar
         require_separate(agent_envs, env, env_args)
         evaluations = Evaluations(plan, env, env_args, agent.step, target, before.get("evaluations"),
                                   before.get("ended") == agent.step)
-    reporter = Reporter(run, agent, target, progress, quiet, callbacks, evaluations, stop_after, save_every)
+    reporter = Reporter(run, agent, target, progress, quiet, outcome.begun, evaluations, stop_after, save_every)
     reporter.progress["computed_by"] = {"backend": kernels.backend.name, "compiled": fast and fast.name}     # last, if resumed
     if run and not quiet and agent.memory is not None and agent.memory.nbytes > LARGE:
         tell(f"a checkpoint takes up to {agent.memory.nbytes / 2**30:.1f} GiB, for it holds the replay buffer; "
              f"there is one every {reporter.save_every} steps (--checkpoint-every), and the one before is kept")
     try:
         with reporter:
-            reporter.call("on_start", run and run.path)
+            reporter.ended = outcome.start(agent, run.path if run else None)
             loops.train(agent, agent_envs, target, reporter, under_way)
             if run:
                 reporter.finish(agent)
@@ -290,8 +290,7 @@ def learn(agent: Agent, agent_envs: Environments, run: Run | None, env: Any, tar
         if reporter.interrupted and not stopped:
             raise KeyboardInterrupt(f"stopped at step {agent.step} and saved; go on with: scratchac resume {run.path}")
         summary, film = conclude(agent, run, env, reporter.progress, quiet, video, eval_episodes)
-        if outcome:
-            outcome.summary, outcome.film = summary, film
+        outcome.summary, outcome.film = summary, film
     except KeyboardInterrupt as stop:
         if not in_notebook():
             raise

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from scratchac.errors import UserError, unknown
 from scratchac.experiments.files import read_json
 from scratchac.experiments.run import Run, as_path
@@ -78,13 +80,17 @@ def called(name: str, value: Any) -> str:
 
 
 def final_return(run: Run) -> float | None:
-    """The mean return of a run's last policy, from summary.json; None for a run that is not evaluated. Raises UserError."""
+    """The mean return of a run's last policy, from summary.json; None for a run that is not evaluated. Raises UserError.
+
+    A run that was resumed and then stopped is not evaluated, although the summary of its earlier end is there.
+    """
     try:
-        value = read_json(run.path / "summary.json").get("eval_mean")
-        return None if value is None else float(value)
+        summary = read_json(run.path / "summary.json")
+        value, step = summary.get("eval_mean"), run.metrics().get("step", np.zeros(0))
+        return None if value is None or (len(step) and step[-1] > summary["steps"]) else float(value)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{run.path / 'summary.json'} cannot be read: {error}") from None
 
 

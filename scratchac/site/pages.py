@@ -16,6 +16,7 @@ from scratchac.site.chapters import Chapter, Term
 from scratchac.site.macros import Macros, captioned, drawn
 from scratchac.site.markup import in_sentences
 
+SAC = 11                                        # the chapter that the way to soft actor-critic ends with
 MATHEMATICS = ("nn", "conv", "distributions", "losses", "returns", "optim", "schedules", "policies", "normalise", "exploration")
 
 
@@ -82,6 +83,7 @@ def neighbours(pages: list[tuple[str, str]], name: str) -> str:
 def index(site: Site) -> None:
     """The path through the course, and the interactive pages."""
     hours = sum(one.minutes for one in site.chapters) / 60
+    first = sum(one.minutes for one in site.chapters if one.number <= SAC) / 60
     rows = "".join(f'<li value="{one.number}"><a href="{one.path.stem}.html">{html.escape(one.title)}</a> '
                    f"<small>{one.minutes} min</small><p>You can then {html.escape('; '.join(one.outcomes))}.</p></li>"
                    for one in site.chapters)
@@ -90,8 +92,9 @@ def index(site: Site) -> None:
     picture = captioned(drawn(figure, "The chapters and what they build on"), "") if figure.exists() else ""
     body = ("<h1>Actor-critic reinforcement learning, from scratch</h1>"
             "<p>You need Python and linear algebra, and no reinforcement learning. The chapters lead from “what is a return” to "
-            f"soft actor-critic in about {hours:.0f} hours. Every number that is not worked by hand was computed when these pages "
-            "were built, or comes from a committed file. The code on them is the code that runs.</p>"
+            f"soft actor-critic in about {first:.0f} hours, and all of them take {hours:.0f}. Every number that is not worked by "
+            "hand was computed when these pages were built, or comes from a committed file. The code on them is the code that "
+            "runs.</p>"
             f'{picture}<h2 id="chapters">Chapters</h2><ol class="path">{rows}</ol>'
             f'<h2 id="labs">Interactive pages</h2><ul>{pages}</ul>'
             '<h2 id="more">More</h2><p><a href="exercises.html">Exercises</a> · <a href="bibliography.html">Bibliography</a> · '

@@ -35,10 +35,15 @@ box.addEventListener("input", () => {
   }));
   list.hidden = !list.children.length;
 });
+const search = box.closest(".search");
+search.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") { box.value = ""; list.hidden = true; box.focus(); }
+});
 box.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") { box.value = ""; list.hidden = true; }
   if (event.key === "Enter" && list.firstChild) location.href = list.firstChild.firstChild.href;
 });
+search.addEventListener("focusout", (event) => { if (event.relatedTarget && !search.contains(event.relatedTarget)) list.hidden = true; });
+box.addEventListener("focus", () => { list.hidden = !list.children.length; });
 document.addEventListener("click", (event) => { if (!event.target.closest(".search")) list.hidden = true; });
 // Paper shows the folded answers, too; afterwards they are folded again.
 let opened = [];

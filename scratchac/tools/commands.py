@@ -149,7 +149,7 @@ def gradcheck(show: str | None = None, broken: Annotated[str | None, tyro.conf.a
         seen = checks.numbers(name)
         print(shown.text(seen))
         if picture is not None:
-            plots.save(shown.picture(seen), picture)
+            plots.replace(shown.picture(seen), picture)
             print(picture)
         return
     if broken == "list":

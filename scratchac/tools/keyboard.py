@@ -1,5 +1,6 @@
 """Play an environment by keyboard: alone in a window, or a game against a trained run in the terminal."""
 
+import os
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
     Returns the returns of the episodes that ended. Raises UserError where there is no screen, and for a file that exists.
     """
     keys, idle, words = controls(env)
-    if record is not None and Path(record).exists():
-        raise UserError(f"{record} exists already, and nothing is overwritten: name another file with --record")
+    if record is not None:
+        require_new(Path(record))
     seed = seed if seed is None else whole("--seed", seed, 0)
     open_display()
     made = make(env, render_mode="rgb_array")
@@ -70,6 +71,14 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
         close(made)
         if record is not None:
             made.write(record)
+
+
+def require_new(path):
+    """Raise UserError unless a file of this name can be made: what has been played would be lost."""
+    if path.exists():
+        raise UserError(f"{path} exists already, and nothing is overwritten: name another file with --record")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path} cannot be written: {path.parent} is no folder that can be; name another file with --record")
 
 
 class Recorder(gym.Wrapper):

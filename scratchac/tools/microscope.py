@@ -147,7 +147,7 @@ def picture(micro: Microscope, lam: float, batch: int, path: Path) -> None:
         entries[f"V̂ = V + {error:g} ε(s)" if error else "true V"] = {"color": colour}
     right.set_ylim(0, None)
     style.legend(figure, entries | {"bias² alone": {"color": "0.4", "ls": ":"}, "least": {"color": "0.4", "marker": "o", "ls": ""}})
-    plots.save(figure, path)
+    plots.replace(figure, path)
 
 
 def curve(micro: Microscope, error: float) -> tuple[np.ndarray, np.ndarray]:

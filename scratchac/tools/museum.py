@@ -29,6 +29,8 @@ def museum(name: Name = None, seeds: str | None = None, steps: int | None = None
     """
     from scratchac.lab.museum import EXHIBITS
 
+    if out is not None:
+        require_drawable(out)
     if blind:
         if name or seeds or steps:
             raise UserError("--blind chooses an exhibit itself, and trains nothing: it takes --seed, --answer and --out alone")
@@ -43,6 +45,13 @@ def museum(name: Name = None, seeds: str | None = None, steps: int | None = None
         print("\n`scratchac museum NAME` trains with the bug and without; `scratchac museum --blind` asks which is which.")
     else:
         show(EXHIBITS[find_name("exhibit", name, list(EXHIBITS), "scratchac museum lists them")], seeds, steps, out)
+
+
+def require_drawable(out: Path) -> None:
+    """Raise UserError unless `draw` can make this file. Before the trainings, which take minutes."""
+    from scratchac.experiments import plots
+
+    plots.require_replaceable(out)
 
 
 def show(one: Any, seeds: str | None, steps: int | None, out: Path | None) -> None:
@@ -81,14 +90,15 @@ def draw(title: str, sides: dict[str, dict[str, Any]], out: Path) -> None:
         if plots.band(ax, [run[:, 0] for run in runs], [run[:, 1] for run in runs], label, entries[label]["color"]):
             entries |= {plots.PARTLY: {"color": "0.4", "ls": ":"}}
     style.legend(figure, entries)
-    plots.save(figure, out)
-    print(out)
+    print(plots.replace(figure, out))
 
 
 def guess(seed: int, answer: str | None, out: Path | None) -> None:
     """The figures of an exhibit as A and B. Raises UserError without the file of figures."""
     from scratchac.lab.museum import EXHIBITS, measure
 
+    if seed < 0:
+        raise UserError("--seed must be at least 0")
     done = measure.measured()
     if not done:
         raise UserError("demos/results/museum.json is missing: it comes with the repository, and demos/results/museum.py makes it")
@@ -130,6 +140,8 @@ def hunt(action: Action = "start", place: Place = None, seed: int = 0, out: Path
         raise UserError("`scratchac hunt answer FILE:LINE` takes a place, such as scratchac/returns.py:40, and nothing else does")
     if out is not None and action != "train":
         raise UserError("--out draws the learning curves of `scratchac hunt train`")
+    if out is not None:
+        require_drawable(out)
     if action == "start":
         begin(one, seed)
     elif action == "train":

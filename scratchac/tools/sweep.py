@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from scratchac import algorithms, api
 from scratchac.environments.make import name_of, register, registration_of
-from scratchac.errors import TrainingError, UserError
+from scratchac.errors import TrainingError, UserError, WriteError
 from scratchac.experiments import plots
-from scratchac.experiments.files import read_json
+from scratchac.experiments.files import atomic_file, read_json
 from scratchac.experiments.reporter import signals_as_interrupts
 from scratchac.experiments.run import Run
 from scratchac.experiments.statistics import FEWEST, LEVEL, interquartile_mean, interval
@@ -143,9 +143,13 @@ class Sweep:
         """Take what a run returned: its mean return and, from a cluster, its files."""
         folder = self.folder(label, seed)
         if files is not None:
-            folder.mkdir()
+            try:
+                folder.mkdir()
+            except OSError as error:
+                raise WriteError(f"cannot make the folder {folder}: {error.strerror}") from error
             for name, content in files.items():
-                (folder / name).write_bytes(content)
+                with atomic_file(folder / name) as file:
+                    file.write(content)
         self.results[label][seed] = read_json(folder / "summary.json")["eval_mean"]
 
     def put_aside(self, label: str, seed: int, attempt: int) -> None:
@@ -161,10 +165,10 @@ class Sweep:
         settings = {label: {"algorithm": x.algorithm, "env": name_of(x.env), "hyperparameters": x.hyperparameters}
                     for label, x in self.settings.items()}
         rows = {label: {str(seed): x for seed, x in by_seed.items()} for label, by_seed in self.results.items()}
-        (self.out / "sweep.json").write_text(json.dumps(
-            {"seeds": self.seeds, "settings": settings, "options": self.options, "evaluations": rows}, indent=1) + "\n",
-            encoding="utf-8")
-        (self.out / "sweep.md").write_text(self.table() + "\n", encoding="utf-8")
+        content = {"seeds": self.seeds, "settings": settings, "options": self.options, "evaluations": rows}
+        for name, text in (("sweep.json", json.dumps(content, indent=1)), ("sweep.md", self.table())):
+            with atomic_file(self.out / name) as file:
+                file.write(f"{text}\n".encode())
         curves: dict[str, dict[str, list[Any]]] = {}                        # environment → line → metrics of its runs
         for label, by_seed in self.results.items():
             env, line = name_of(self.settings[label].env), self.settings[label].line

@@ -105,6 +105,8 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     from scratchac.tools import outcome
 
     config_class: Any = algorithms.find(algorithm).config_class
+    if not isinstance(named := given.get("env", ""), str):
+        raise UserError(f"{first.config}: env is the id of an environment, not {named!r}")
     env = versioned(first.env or given.get("env") or algorithms.ALGORITHMS[algorithm].env)
     preset = given.pop("preset", None)
     if first.preset and not isinstance(preset, dict):       # a table is what --preset has chosen among those of the file

@@ -131,7 +131,8 @@ class Tune:
         """Raise UserError unless that file has the same request."""
         until = time.monotonic() + PATIENCE
         while not path.exists():                            # another process may be about to make it
-            if time.monotonic() > until:
+            others = any(not file.name.startswith("study.db") for file in self.out.iterdir())
+            if others or time.monotonic() > until:
                 raise UserError(f"{self.out} is the folder of no search: name another one (--out)")
             time.sleep(0.05)
         try:

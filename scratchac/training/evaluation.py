@@ -47,8 +47,10 @@ def play(agent: Agent, env: Any, env_args: dict[str, Any], episodes: int, seed: 
     """
     seed_global_generators(seed)                        # for environments that draw from them
     parallel = 1 if isinstance(env, Instance) else parallel
-    envs = [Checked(make(env, **env_args), i) for i in range(min(parallel, episodes))]
+    envs: list[Checked] = []
     try:
+        for i in range(min(parallel, episodes)):
+            envs.append(Checked(make(env, **env_args), i))
         require_copies(envs, env)
         require_fit(agent, envs[0], env)
         with progress_bar(BAR, total=episodes, disable=quiet, mininterval=0.2, miniters=0) as bar:

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import kernels
+from scratchac.blocks import Shared
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError
 from scratchac.training.agent import Agent, LearnsAsynchronously, LearnsOffPolicy, LearnsOnPolicy, Metrics
 from scratchac.training.checks import LONGEST, NEVER_ENDS, require_finite
@@ -20,7 +22,7 @@ Report = Callable[[Any, Interaction, Metrics, float, int], bool]
 
 # These matrix products are too small for several BLAS threads: with 64-64 networks two threads make two thirds of the updates that
 # one thread makes; with 256-256 networks they gain a third on an idle machine and lose a fifth on a busy one.
-one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+one_blas_thread = Shared(partial(threadpool_limits, limits=1, user_api="blas"))
 
 
 @one_blas_thread

@@ -7,7 +7,7 @@ const WINDOW = 200;                                     // steps that the curves
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const settings = { ...policy.env_args, gravity: policy.env_args.g ?? world.gravity, push: [0, 0] };
-const trainedWith = settings.gravity;
+const trainedWith = settings.gravity, limit = settings.max_episode_steps ?? world.limit;
 const game = { paused: false, speed: 1, sampled: false, ticks: 0, returns: [], history: [] };
 let hand = null;                                        // who pushes: {direction} by key, or {point} by pointer; until: the last step
 
@@ -64,7 +64,7 @@ function step() {
   });
   game.first = false;
   if (game.history.length > WINDOW) game.history.shift();
-  if (terminated || game.steps >= world.limit) finish(terminated);
+  if (terminated || game.steps >= limit) finish(terminated);
 }
 
 function finish(terminated) {
@@ -138,7 +138,7 @@ function bandOfTanh(samples) {
 }
 
 function showNumbers() {
-  $("steps").textContent = `${game.steps} / ${world.limit}`;
+  $("steps").textContent = `${game.steps} / ${limit}`;
   $("return").textContent = short(game.return);
   $("action").textContent = game.env === undefined ? "–" : world.actions?.[game.env] ?? short(game.env[0]);
   $("returns").textContent = game.returns.map(short).join("  ") || "–";
@@ -252,7 +252,7 @@ function listen() {
 function equation({ kind, gamma, alpha, reward_scale: scale }) {
   const r = scale === 1 ? "r" : `${scale.toPrecision(3)} r`, g = Number(gamma.toPrecision(4));
   if (kind === "V(s)") return `δ = ${r} + γ V(s′) − V(s), with γ = ${g}.`;
-  return `δ = ${r} + γ V(s′) − Q(s, a), with γ = ${g}; V(s′) is what the agent's own target takes${alpha ? ", entropy included" : ""}.`;
+  return `δ = ${r} + γ V(s′) − Q(s, a), with γ = ${g}; V(s′) is that of the agent's own target${alpha ? ", entropy included" : ""}, by these networks instead of target networks.`;
 }
 
 function label() {

@@ -13,14 +13,14 @@ function value(policy, obs, raw) {
   return kind === "Q(s)" ? ask(policy, s)[raw] : ask(policy, [...s, ...raw])[0];
 }
 
-// The value of a state as in the algorithm's own target:
+// The value of a state as in the algorithm's own target, but by the networks that are exported, not by target networks:
 //   V(s);   Σᵢ πᵢ (Qᵢ − α log πᵢ);   Q(s, a) − α log π(a|s) with a ~ π, where ε ~ N(0, 1) is given; a tanh actor has α = 0
 function prospect(policy, obs, eps) {
   const { kind, alpha } = policy.critic;
   if (kind === "V(s)") return value(policy, obs);
   const { probabilities, logSigma } = distribution(policy, obs);
   if (kind === "Q(s)") {
-    const q = ask(policy, obs);
+    const q = ask(policy, see(policy, obs));
     return probabilities.reduce((sum, p, i) => sum + (p > 0 ? p * (q[i] - alpha * Math.log(p)) : 0), 0);
   }
   const { raw, u } = act(policy, obs, logSigma ? eps : null);
