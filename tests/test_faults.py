@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -148,6 +149,27 @@ def test_no_room_for_memory_that_processes_share(words, tmp_path):
 def test_killed_in_mid_write_the_folder_has_a_whole_checkpoint(tmp_path):
     seen = damage.kill_writers(tmp_path / "run", 20)
     assert seen["killed"] == 20 and seen["killed in mid-write"] > 2 and seen["checkpoints written"] > 2
+
+
+def test_a_row_for_which_there_is_half_the_room_leaves_nothing(tmp_path):
+    """A part of it would stay, and the next row would be glued to it."""
+    path = tmp_path / "rows"
+    path.write_bytes(b"a" * 10)
+    room(15)
+    with pytest.raises(OSError):
+        files.append(path, b"b" * 10)
+    assert path.read_bytes() == b"a" * 10
+
+
+def test_the_content_is_on_the_disk_before_its_name_and_the_folder_after(tmp_path, monkeypatch):
+    """Else a machine that loses its power may have the new name with nothing behind it."""
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content"),
+                                                     fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("name"), replace(*paths)))
+    with files.atomic_file(tmp_path / "x") as file:
+        file.write(b"1")
+    assert done == ["content", "name", "folder"] and (tmp_path / "x").read_bytes() == b"1"
 
 
 def test_a_row_that_was_not_finished_is_forgotten(tmp_path):

@@ -362,7 +362,7 @@ def test_a_long_wait_is_told(monkeypatch, capsys):
 
 
 SCRIPT = """
-import os, sys, threading
+import json, os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from damage import config_of_nothing
 from probes import Constant
@@ -373,14 +373,16 @@ class Hangs(Constant):
         os.write(1, f'{os.getpid()}\\n'.encode())          # at once: two processes write into one pipe
         threading.Event().wait()
 
-scratchac.train('a2c', Hangs, 100, envs=2, vector='async', hidden=(4,))
+if __name__ == '__main__':
+    scratchac.train(sys.argv[2], Hangs, 100, hidden=(4,), **json.loads(sys.argv[3]))
 """
 
 
 @pytest.mark.slow
-def test_processes_that_hang_end_when_their_parent_is_killed(tmp_path):
+@pytest.mark.parametrize("algorithm, options", [("a2c", '{"envs": 2, "vector": "async"}'), ("a3c", '{"envs": 2}')])
+def test_processes_that_hang_end_when_their_parent_is_killed(algorithm, options, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    words = [sys.executable, str(tmp_path / "script.py"), os.path.dirname(__file__)]
+    words = [sys.executable, str(tmp_path / "script.py"), os.path.dirname(__file__), algorithm, options]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             workers = [int(process.stdout.readline()) for _ in range(2)]
