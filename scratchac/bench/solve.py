@@ -201,7 +201,7 @@ def train(one, seed):
     from scratchac import algorithms
     from scratchac.algorithms.config import configure
     from scratchac.experiments import session
-    from scratchac.experiments.callbacks import OnRow
+    from scratchac.experiments.callbacks import OnRow, Outcome
     from scratchac.experiments.presets import find_preset
 
     agent_class = algorithms.find(one.algorithm)
@@ -216,7 +216,7 @@ def train(one, seed):
             agent = algorithms.make(one.algorithm, config, envs.observation_space, envs.action_space, seed)
             session.meet(envs, agent)
             watching = OnRow(lambda _: watch(agent.step, agent))
-            session.learn(agent, envs, None, one.env, config.steps, True, False, 0, callbacks=[watching])
+            session.learn(agent, envs, None, one.env, config.steps, True, False, 0, Outcome([watching]))
         finally:
             envs.close()
     return agent

@@ -87,10 +87,10 @@ def final_return(run: Run) -> float | None:
     try:
         summary = read_json(run.path / "summary.json")
         value, step = summary.get("eval_mean"), run.metrics().get("step", np.zeros(0))
-        return None if value is None or (len(step) and step[-1] > summary["steps"]) else float(value)
+        return None if value is None or (len(step) and step[-1] > summary.get("steps", step[-1])) else float(value)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{run.path / 'summary.json'} cannot be read: {error}") from None
 
 

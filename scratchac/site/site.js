@@ -37,7 +37,7 @@ box.addEventListener("input", () => {
 });
 const search = box.closest(".search");
 search.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") { box.value = ""; list.hidden = true; box.focus(); }
+  if (event.key === "Escape") { box.value = ""; list.replaceChildren(); list.hidden = true; box.focus(); }
 });
 box.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && list.firstChild) location.href = list.firstChild.firstChild.href;
