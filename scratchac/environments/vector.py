@@ -113,6 +113,7 @@ class VectorEnv:
         except BaseException:
             for member in self.members:
                 close(member)
+            self.members.clear()
             raise
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
