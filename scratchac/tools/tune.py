@@ -131,7 +131,7 @@ class Tune:
         """Raise UserError unless that file has the same request."""
         until = time.monotonic() + PATIENCE
         while not path.exists():                            # another process may be about to make it
-            others = any(not file.name.startswith("study.db") for file in self.out.iterdir())
+            others = any(not file.name.lstrip(".").startswith(("study.db", "tune.json")) for file in self.out.iterdir())
             if others or time.monotonic() > until:
                 raise UserError(f"{self.out} is the folder of no search: name another one (--out)")
             time.sleep(0.05)
