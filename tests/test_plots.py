@@ -162,7 +162,7 @@ def test_a_picture_is_replaced_and_another_file_is_not(make, tmp_path, kind):
     plots.compare(runs, out)
     assert out.stat().st_size < before
     out.write_bytes(b"a photograph by Software scratchac")
-    with pytest.raises(UserError, match="so it stays: name another file"):
+    with pytest.raises(UserError, match="so it stays: name another file with"):
         plots.compare(runs, out)
     assert out.read_bytes() == b"a photograph by Software scratchac"
 

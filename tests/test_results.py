@@ -86,7 +86,7 @@ def test_files_of_results(script, tmp_path):
     files.require_same(path, result, hyperparameters={"hidden": (1,)}, env_args={})
     with pytest.raises(UserError, match="have other hyperparameters and env_args: delete the file"):
         files.require_same(path, result, hyperparameters={"hidden": (2,)}, env_args={"gravity": -5})
-    with pytest.raises(UserError, match="takes NAME=VALUE, not 'steps'"):
+    with pytest.raises(UserError, match="takes name=value, not 'steps'"):
         files.given_by(["lr=1", "steps"])
     with pytest.raises(SystemExit, match=r"^no$"):
         files.as_script(lambda: (_ for _ in ()).throw(UserError("no")))

@@ -10,7 +10,7 @@ import numpy as np
 
 from scratchac.errors import UserError
 from scratchac.experiments.files import atomic_file
-from scratchac.tools.flags import seeds_from, value_of
+from scratchac.tools.flags import seeds_from, values_from
 from scratchac.wording import command_line
 
 
@@ -58,9 +58,7 @@ def versions(*packages):
 
 def given_by(words):
     """The hyperparameters of --set NAME=VALUE … by name. Raises UserError."""
-    if wrong := [word for word in words if "=" not in word]:
-        raise UserError(f"--set takes NAME=VALUE, not {wrong[0]!r}")
-    return {name: value_of(text) for name, text in (word.split("=", 1) for word in words)}
+    return values_from("--set", words)
 
 
 def seeds(text):

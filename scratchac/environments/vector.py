@@ -111,8 +111,7 @@ class VectorEnv:
                 self.members.append(maker())
             require_copies(self.members, self.env)
         except BaseException:
-            for member in self.members:
-                close(member)
+            self.close()
             self.members.clear()
             raise
 

@@ -151,7 +151,7 @@ def replace(figure: Figure, path: Any) -> Path:
 def require_replaceable(path: Any) -> None:
     """Raise UserError unless `replace` can write this file."""
     if Path(path).exists() and not _ours(path):
-        raise UserError(f"{path} exists already and is no picture of scratchac's, so it stays: name another file")
+        raise UserError(f"{path} exists already and is no picture of scratchac's, so it stays: name another file with --out")
     if not Path(path).absolute().parent.is_dir():
         raise UserError(f"{path} cannot be written: there is no folder {Path(path).parent}")
     if (kind := Path(path).suffix[1:].lower() or "png") not in Figure().canvas.get_supported_filetypes():

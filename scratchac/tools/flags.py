@@ -180,7 +180,12 @@ def sizes_from(words):
 
 def env_args_from(words):
     """["gravity=-5", "continuous=False"] → {"gravity": -5, "continuous": False}; see `value_of` for the values."""
-    return {name: value_of(text) for name, text in _pairs("--env-args", "name=value", words)}
+    return values_from("--env-args", words)
+
+
+def values_from(flag, words):
+    """The values of NAME=VALUE …, by name. Raises UserError, with the flag, for anything else."""
+    return {name: value_of(text) for name, text in _pairs(flag, "name=value", words)}
 
 
 def choices_from(words):
