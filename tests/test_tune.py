@@ -170,6 +170,10 @@ def test_the_folder_of_another_search_or_of_something_else(search, monkeypatch, 
     (tmp_path / "full" / "x").mkdir(parents=True)
     monkeypatch.setattr(tune, "PATIENCE", 0.01)
     assert search("--out", "full") == 2 and "full is the folder of no search" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert search("--out", "empty") == 2
+    waiting, refused = capsys.readouterr().err.splitlines()
+    assert "waiting up to 0.01 s" in waiting and "empty is the folder of no search" in refused
     (tmp_path / "file").touch()
     assert search("--out", "file/search") == 2 and "cannot make the folder file/search" in capsys.readouterr().err
     study = tmp_path / "search" / "study.db"

@@ -129,11 +129,14 @@ class Tune:
 
     def require_same(self, path: Path) -> None:
         """Raise UserError unless that file has the same request."""
-        until = time.monotonic() + PATIENCE
+        until, told = time.monotonic() + PATIENCE, False
         while not path.exists():                            # another process may be about to make it
             others = any(not file.name.lstrip(".").startswith(("study.db", "tune.json")) for file in self.out.iterdir())
             if others or time.monotonic() > until:
                 raise UserError(f"{self.out} is the folder of no search: name another one (--out)")
+            if not told:
+                tell(f"waiting up to {PATIENCE:g} s for a search that another process may be making in {self.out}")
+                told = True
             time.sleep(0.05)
         try:
             before = read_json(path)
