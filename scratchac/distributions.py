@@ -6,6 +6,7 @@ A distribution reads its parameters from the outputs y (B, outputs) of a network
     logp, entropy, cache = dist.evaluate(y, a)              (B,), (B,)
     dy = dist.backward(cache, dlogp, dentropy)              ∂L/∂y from ∂L/∂logp and ∂L/∂entropy
     env.step(dist.to_env(a))                                the agent learns from the raw action a
+    a = dist.greedy(y)                                      without chance: the most likely of a few, or of numbers a mean
 
 `outputs` is the number of outputs per row; the first `constants` of them do not depend on the state.
 """
@@ -19,6 +20,7 @@ import kernels
 from kernels import kernel
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_erf = np.vectorize(math.erf, otypes=[np.float64])          # NumPy has none
 
 
 # -- categorical -----------------------------------------------------------------------------------------------------
@@ -61,7 +63,7 @@ class Categorical:
         """Inverse CDF at u ~ U[0, 1): actions (B,) in 0 … n−1."""
         return categorical_sample(y, u)
 
-    def mode(self, y: np.ndarray) -> np.ndarray:
+    def greedy(self, y: np.ndarray) -> np.ndarray:
         """The most likely action of each row, (B,)."""
         return y.argmax(axis=-1)
 
@@ -116,7 +118,7 @@ class MultiCategorical:
         """Inverse CDF of each factor: actions (B, K), the k-th number in 0 … sizes[k] − 1."""
         return np.stack([categorical_sample(y[:, columns], u[:, k]) for k, columns in enumerate(self.columns)], axis=1)
 
-    def mode(self, y: np.ndarray) -> np.ndarray:
+    def greedy(self, y: np.ndarray) -> np.ndarray:
         """The most likely number of each factor, (B, K), which is the most likely action."""
         return np.stack([y[:, columns].argmax(axis=-1) for columns in self.columns], axis=1)
 
@@ -182,13 +184,22 @@ class ActionScale:
 # -- Gaussian --------------------------------------------------------------------------------------------------------
 
 
+def mean_excess(x: np.ndarray) -> np.ndarray:
+    """h(x) = E[max(x − ε, 0)] = x Φ(x) + φ(x) for ε ~ N(0, 1), with its distribution function Φ and density φ. h(−∞) = 0.
+
+    By parts, since h′ = Φ: h(x) = ∫_{−∞}^x Φ = x Φ(x) − ∫_{−∞}^x t φ(t) dt, and φ′ = −t φ.
+    """
+    x = np.maximum(x, -40)                                          # h(−40) is 0, and −∞ · 0 would be NaN
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2))) + np.exp(-0.5 * x * x - HALF_LOG_2PI)
+
+
 class Gaussian:
     """Independent normal distributions, one per action feature: y = [log σ | μ], so y is (B, 2A).
 
     With `state_dependent_std` off, log σ is a learnt vector that ignores the state (`constants` = A). With `scaled` off, a is in
     the environment's units.
     The sample is unbounded. `to_env` clips it for the environment only: the gradient needs the density of the action that was
-    drawn, and a clipped action has another density.
+    drawn, and a clipped action has another density. `greedy` counts in the clipping.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray, state_dependent_std: bool = False, scaled: bool = True):
@@ -212,9 +223,17 @@ class Gaussian:
         log_std, mu = y[:, : self.features], y[:, self.features :]
         return mu + np.exp(log_std) * eps.astype(y.dtype)
 
-    def mode(self, y: np.ndarray) -> np.ndarray:
-        """μ (B, A)."""
-        return y[:, self.features :]
+    def greedy(self, y: np.ndarray) -> np.ndarray:
+        """The mean of what the environment gets, E[clip(a, low, high)] (B, A), which is not clip(μ).
+
+            E[clip(a)] = μ + σ h((low − μ)/σ) − σ h((μ − high)/σ),      h(x) = E[max(x − ε, 0)] = x Φ(x) + φ(x)
+
+        Let the brake of a car be in [0, 1], with μ = −0.2 and σ = 0.3: samples brake by 0.05 on average, and clip(μ) never.
+        """
+        log_std, mu = (part.astype(np.float64) for part in (y[:, : self.features], y[:, self.features :]))
+        low, high = (-1, 1) if self.scale else (self.low.astype(np.float64), self.high.astype(np.float64))
+        std = np.exp(log_std)
+        return (mu + std * (mean_excess((low - mu) / std) - mean_excess((mu - high) / std))).astype(y.dtype)
 
     def to_env(self, a: np.ndarray) -> np.ndarray:
         """Actions in the environment's units, (B, …shape), clipped to [low, high], of its dtype."""
@@ -246,11 +265,11 @@ class Gaussian:
 class Deterministic(ActionScale):
     """a = tanh(y), (B, A) from outputs y (B, A) of a network: the policy of DDPG and TD3."""
 
-    def mode(self, y: np.ndarray) -> np.ndarray:
+    def greedy(self, y: np.ndarray) -> np.ndarray:
         """tanh(y)."""
         return np.tanh(y)
 
-    def mode_backward(self, a: np.ndarray, da: np.ndarray) -> np.ndarray:
+    def greedy_backward(self, a: np.ndarray, da: np.ndarray) -> np.ndarray:
         """∂L/∂y = ∂L/∂a (1 − a²), since tanh′ = 1 − tanh²."""
         return da * (1 - a * a)
 
@@ -321,7 +340,7 @@ class TanhGaussian(ActionScale):
         dmu, dlog_std = tanh_gaussian_backward(a, log_std, eps, da, dlogp)
         return np.concatenate([dlog_std * slope, dmu], axis=-1)
 
-    def mode(self, y: np.ndarray) -> np.ndarray:
+    def greedy(self, y: np.ndarray) -> np.ndarray:
         """tanh(μ), the action of a deterministic evaluation."""
         return np.tanh(y[..., self.features :])
 

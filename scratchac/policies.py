@@ -262,8 +262,8 @@ class Behaviour:
         return self.dist.sample(self.policy(self.see(obs)), self.dist.noise(self.rng, len(obs)))
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations (N, O)."""
-        return self.dist.mode(self.policy(self.see(obs)))
+        """Raw actions for N observations (N, O), without chance."""
+        return self.dist.greedy(self.policy(self.see(obs)))
 
 
 class Actor(Protocol):
@@ -279,7 +279,7 @@ class Actor(Protocol):
         """Raw actions for N observations, with exploration, outside of training."""
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations."""
+        """Raw actions for N observations, without chance."""
 
 
 def act(agent: Actor, obs: Any, explore: bool = True) -> np.ndarray:

@@ -37,7 +37,7 @@ def test_categorical_sample_is_the_inverse_cdf():
 def test_categorical_start_is_for_the_environment_only():
     dist = Categorical(3, start=5)
     assert dist.to_env(np.array([0, 2])).tolist() == [5, 7] and Categorical(3).to_env(np.array([0, 2])).tolist() == [0, 2]
-    assert dist.mode(np.array([[0.0, 3.0, 1.0]])).tolist() == [1]
+    assert dist.greedy(np.array([[0.0, 3.0, 1.0]])).tolist() == [1]
 
 
 @pytest.fixture
@@ -69,7 +69,26 @@ def test_gaussian_density_integrates_to_one(gaussian):
 def test_gaussian_sample_is_reparameterised(gaussian):
     y = np.array([[np.log(2.0), np.log(3.0), 10.0, 20.0]])
     np.testing.assert_allclose(gaussian.sample(y, np.array([[1.0, -1.0]])), [[12.0, 17.0]])
-    assert gaussian.mode(y).tolist() == [[10.0, 20.0]]
+
+
+@pytest.mark.parametrize("low, high, scaled", [
+    ([-1, -2], [1, 2], True), ([-1, 0], [1, 1], False), ([-np.inf, -1], [0, np.inf], False), ([-np.inf] * 2, [np.inf] * 2, False)])
+def test_a_greedy_gaussian_does_in_the_mean_what_samples_do(low, high, scaled, rng):
+    """The mean of 200,000 actions that the environment gets is within 5 standard errors of it; the mean, clipped, is not."""
+    dist = Gaussian(np.array(low, float), np.array(high, float), state_dependent_std=True, scaled=scaled)
+    y = np.log([[0.7, 0.5, np.exp(0.2), np.exp(-0.3)]])                         # σ = 0.7 and 0.5, μ = 0.2 and −0.3
+    played = dist.to_env(dist.sample(y.repeat(200_000, axis=0), dist.noise(rng, 200_000)))
+    mean, error = played.mean(axis=0), 5 * played.std(axis=0) / np.sqrt(len(played))
+    assert (np.abs(dist.to_env(dist.greedy(y)) - mean) < error).all()
+    naive = dist.to_env(y[:, 2:])
+    assert (np.abs(naive - mean) > error).any() or np.isinf([low, high]).all()
+
+
+def test_a_greedy_gaussian_without_spread_is_its_clipped_mean():
+    dist, mu = Gaussian(np.zeros(3), np.ones(3), True, scaled=False), [-2.0, 0.25, 7.0]
+    np.testing.assert_allclose(dist.greedy(np.array([[-20.0] * 3 + mu])), [[0, 0.25, 1]], atol=1e-8)
+    y = np.float32([[0, 0, 0, -2, 0.25, 7]])
+    assert dist.greedy(y).dtype == np.float32 and dist.greedy(y)[0, 0] == pytest.approx(0.00811, abs=1e-5)
 
 
 def test_gaussian_clips_for_the_environment_only(gaussian):
@@ -158,7 +177,7 @@ def test_leading_axes_are_free(rng):
     """A stack of K batches gives what each batch gives by itself."""
     y, u = rng.standard_normal((3, 5, 4)), rng.random((3, 5))
     np.testing.assert_allclose(log_softmax(y), [log_softmax(one) for one in y])
-    np.testing.assert_array_equal(Categorical(4).mode(y), [Categorical(4).mode(one) for one in y])
+    np.testing.assert_array_equal(Categorical(4).greedy(y), [Categorical(4).greedy(one) for one in y])
     np.testing.assert_array_equal(categorical_sample(y, u), [categorical_sample(one, draw) for one, draw in zip(y, u, strict=True)])
     dist, eps, da = TanhGaussian(-np.ones(2), np.ones(2)), rng.standard_normal((3, 5, 2)), rng.standard_normal((3, 5, 2))
     a, logp, cache = dist.sample(y, eps)
@@ -168,7 +187,7 @@ def test_leading_axes_are_free(rng):
         np.testing.assert_allclose(a[k], one)
         np.testing.assert_allclose(logp[k], alone)
         np.testing.assert_allclose(dy[k], dist.backward(cache, da[k], u[k]))
-        np.testing.assert_allclose(dist.mode(y)[k], dist.mode(y[k]))
+        np.testing.assert_allclose(dist.greedy(y)[k], dist.greedy(y[k]))
 
 
 def test_the_clamp_of_log_sigma_binds_at_its_ends():

@@ -29,6 +29,7 @@ CASES = {                                               # every algorithm, every
     "a2c, shared body, σ(s)": ("a2c", "Pendulum-v1", SMALL | {"shared_body": True, "critic_steps": 1,
                                "state_dependent_std": True}),
     "a3c": ("a3c", "Pendulum-v1", SMALL | {"state_dependent_std": True}),
+    "a3c, in the box's own units": ("a3c", "Pendulum-v1", SMALL | {"scale_actions": False}),
     "ppo": ("ppo", "Pendulum-v1", SMALL | {"normalise_obs": True, "scale_rewards": True}),
     "ddpg": ("ddpg", "MountainCarContinuous-v0", OFF | {"hidden": (16,)}),
     "td3": ("td3", "Pendulum-v1", OFF | {"activation": "tanh"}),

@@ -81,6 +81,6 @@ class DDPG(DeterministicAgent[Config]):
         q, cache = self.critic.forward(self.w, np.concatenate([s, pi], axis=1))
         dq = np.full_like(q, -1 / len(s))
         da = self.critic.backward(self.w, cache, dq, None, input_gradient=True)[:, s.shape[1]:]
-        self.actor.backward(self.theta, actor_cache, self.dist.mode_backward(pi, da), self.dtheta)
+        self.actor.backward(self.theta, actor_cache, self.dist.greedy_backward(pi, da), self.dtheta)
         self.actor_optimiser.step(self.dtheta.flat, h.actor_lr)
         return {"actor_loss": -q.mean()}

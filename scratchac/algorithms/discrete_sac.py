@@ -152,7 +152,7 @@ class DiscreteSAC(SoftAgent[Config]):
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The most likely actions for N observations."""
         y, _ = self.actor.forward(self.theta, self.see(obs))
-        return self.dist.mode(kernels.backend.to_numpy(y))
+        return self.dist.greedy(kernels.backend.to_numpy(y))
 
     def random(self, rows: int) -> np.ndarray:
         """Uniformly random actions 0 … n−1."""

@@ -71,7 +71,7 @@ class Plumbing(Generic[Config]):
         return type(self).writer(self, folder)
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """Actions for the environment, for one observation or several: with exploration, or the most likely ones.
+        """Actions for the environment, for one observation or several: with exploration, or greedy ones.
 
         Where observations are flattened, `obs` is one element of the environment's space, or one or several vectors of floats.
         """
@@ -82,7 +82,7 @@ class Plumbing(Generic[Config]):
         raise NotImplementedError
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations."""
+        """Raw actions for N observations, without chance."""
         raise NotImplementedError
 
     def explore(self, obs: np.ndarray) -> np.ndarray:
@@ -144,7 +144,7 @@ class OnPolicyAgent(Plumbing[Config]):
         return self.behaviour.sample(obs)
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations (N, O)."""
+        """Raw actions for N observations (N, O), without chance."""
         return self.behaviour.greedy(obs)
 
     def networks(self) -> Networks:
@@ -260,7 +260,7 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
     def pi(self, params: Parameters, s: np.ndarray) -> tuple[np.ndarray, Any]:
         """π(s) = tanh(network(s)) in [−1, 1], (B, A), and the network's cache."""
         u, cache = self.actor.forward(params, s)
-        return self.dist.mode(u), cache
+        return self.dist.greedy(u), cache
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """π(s) for N observations (N, O)."""

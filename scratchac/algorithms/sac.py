@@ -143,7 +143,7 @@ class SAC(SoftAgent[Config]):
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """tanh(μ(s)) for N observations."""
         y, _ = self.actor.forward(self.theta, self.see(obs))
-        return kernels.backend.to_numpy(self.dist.mode(y))
+        return kernels.backend.to_numpy(self.dist.greedy(y))
 
     def random(self, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]."""

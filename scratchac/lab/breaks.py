@@ -44,7 +44,7 @@ BREAKS: dict[str, tuple[Callable[..., Any], str, str]] = {
     "tanh correction": (distributions.tanh_gaussian_backward, " + dlogp * (2 * a)", ""),
     "tanh's Jacobian": (distributions.tanh_gaussian_backward, "da * (1 - a * a)", "da"),
     "σ of the reparameterisation": (distributions.tanh_gaussian_backward, "(np.exp(log_std) * eps)", "eps"),
-    "tanh of the deterministic policy": (distributions.Deterministic.mode_backward, "da * (1 - a * a)", "da"),
+    "tanh of the deterministic policy": (distributions.Deterministic.greedy_backward, "da * (1 - a * a)", "da"),
     "policy gradient: 1/B": (losses.policy_gradient, "(-1 / len(logp))", "-1.0"),
     "policy gradient: sign": (losses.policy_gradient, "(-1 / len(logp))", "(1 / len(logp))"),
     "clip passes everything": (losses.clipped_surrogate, "np.where(gain > clipped, 0, gain)", "gain"),

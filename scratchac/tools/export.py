@@ -5,6 +5,7 @@ single file that loads nothing else.
 """
 
 import json
+import math
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -195,6 +196,12 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any], steps: int
         nodes.append(make.make_node(op, [x, *names], [f"{op}_{len(nodes)}"], **attributes))
         return nodes[-1].output[0]
 
+    def mean_excess(x: str) -> str:
+        """`distributions.mean_excess`."""
+        x = node("Max", x, -40)
+        density = node("Mul", node("Exp", node("Mul", node("Mul", x, x), -0.5)), 1 / math.sqrt(2 * math.pi))
+        return node("Add", node("Mul", x, node("Mul", node("Add", node("Erf", node("Div", x, math.sqrt(2))), 1), 0.5)), density)
+
     x = "obs"
     if policy["normaliser"]:
         x = node("Div", node("Sub", x, policy["normaliser"]["mean"]), policy["normaliser"]["std"])
@@ -220,9 +227,16 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any], steps: int
         x = node("Add", node("Concat", *chosen, axis=1), head["start"], dtype=np.int64)
     else:
         A, low, high = len(head["low"]), np.array(head["low"]), np.array(head["high"])
-        x = node("Gemm", x, np.array(last["W"])[:, -A:], last["b"][-A:])    # μ: a network's own log σ comes before it
-        if head["kind"] != "gaussian":
-            x = node("Tanh", x)
+        mu = node("Gemm", x, np.array(last["W"])[:, -A:], last["b"][-A:])
+        if head["kind"] == "gaussian":
+            own = head["log_std"] is None                                   # the network's outputs before μ
+            std = node("Exp", node("Gemm", x, np.array(last["W"])[:, :A], last["b"][:A])) if own else np.exp(head["log_std"])
+            ends = (-1, 1) if head["scaled"] else (low, high)               # as Gaussian.greedy does
+            below = mean_excess(node("Div", node("Add", node("Neg", mu), ends[0]), std))
+            above = mean_excess(node("Div", node("Sub", mu, ends[1]), std))
+            x = node("Add", mu, node("Mul", node("Sub", below, above), std))
+        else:
+            x = node("Tanh", mu)
         if head.get("scaled", True):                                        # as ActionScale does
             x = node("Add", node("Mul", x, 0.5 * (high - low + head["whole"])), 0.5 * (high + low))
         if head["whole"]:

@@ -32,7 +32,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
         run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
         episodes: number of episodes to play; the i-th, from 0 on, is seeded with SEED + i
         seed: seed of the first episode
-        stochastic: sample actions from the policy; without it, take the most likely action, or the mean of a Gaussian
+        stochastic: sample actions from the policy; without it, take the most likely one, or of a Gaussian the mean
         json: print one JSON object, with the return of every episode
         quiet: show no progress bar
         env: another environment with the same spaces; the run's own if not given. A run on MODULE:ID needs it here, or --trust
@@ -148,7 +148,7 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
         episodes: number of episodes to record
         seed: seed of the first episode
         pick: play ten episodes and record only the best, the median or the worst, or several of these in this order
-        stochastic: sample actions from the policy; without it, take the most likely action, or the mean of a Gaussian
+        stochastic: sample actions from the policy; without it, take the most likely one, or of a Gaussian the mean
         out: new file .gif or, with the extra video, .mp4; if not given, video.mp4 or video.gif in the run's folder, which replaces
             an earlier one
         checkpoint: use the policy in this file, such as RUN/checkpoint.previous.npz; the last one if not given
@@ -181,7 +181,7 @@ def watch(run: RunFolder, episodes: int | None = None, seed: int = 0, stochastic
         run: folder of a run, such as runs/a2c-LunarLander-v3-seed0
         episodes: number of episodes to play; if not given, one follows another until the window is closed
         seed: seed of the first episode
-        stochastic: sample actions from the policy; without it, take the most likely action, or the mean of a Gaussian
+        stochastic: sample actions from the policy; without it, take the most likely one, or of a Gaussian the mean
         env: the run's environment; only a run on MODULE:ID needs it, or --trust, since importing a module executes it
         trust: import the module that the run's folder names, which executes it; for folders whose origin you know
         best: use the best policy of the evaluations during training (train --eval-every), not the last policy

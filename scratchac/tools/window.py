@@ -134,7 +134,7 @@ def watch(agent, env, episodes=None, seed=0, explore=False, **kwargs):
     """Show episodes of a policy in a window until it is closed or left with Escape, or for a number of episodes.
 
     seed      seed of the first episode; episode i is seeded with seed + i
-    explore   sample the actions instead of taking the most likely ones
+    explore   sample the actions instead of taking greedy ones
 
     Returns the returns of the episodes that ended. Raises UserError where there is no screen or the environment does not draw.
     """

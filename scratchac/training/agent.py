@@ -59,13 +59,13 @@ class Agent(Protocol):
     """What config.json says of the training that it is from: algorithm, environment, spaces, settings; None if it is from none."""
 
     def act(self, obs: Any, explore: bool = True) -> np.ndarray:
-        """Actions for the environment, for one observation or several: sampled, or the most likely ones unless `explore`."""
+        """Actions for the environment, for one observation or several: sampled, or greedy ones unless `explore`."""
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for N observations, with exploration, as they are stored and learnt from."""
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
-        """The most likely raw actions for N observations."""
+        """Raw actions for N observations, without chance (see distributions.py)."""
 
     def update(self, batch: Any) -> Metrics:
         """Learn from a Batch (on-policy) or from Transitions (off-policy). Raises FloatingPointError if a value is not finite."""

@@ -131,7 +131,7 @@ dist, best, start = Deterministic(-np.ones(1), np.ones(1)), np.array([0.8, -0.3]
 
 def known_values(theta):
     """Actions, V and occupancy of two states; rewards (0, 1) − (a − best)², P(s′ | s, a) linear in a; γ = 0.9."""
-    a = dist.mode(theta)[:, 0]
+    a = dist.greedy(theta)[:, 0]
     P = np.stack([0.45 - 0.4 * a, 0.45 + 0.4 * a], axis=1)
     v = np.linalg.solve(np.eye(2) - 0.9 * P, np.array([0.0, 1.0]) - (a - best) ** 2)
     return a, v, np.linalg.solve(np.eye(2) - 0.9 * P.T, start)
@@ -140,7 +140,7 @@ def known_values(theta):
 theta = np.array([[0.2], [-0.4]])
 a, v, d = known_values(theta)
 slope = -2 * (a - best) + 0.9 * 0.4 * (v[1] - v[0])  # ∂Q/∂a at a = π(s), Q held fixed
-theorem, chain = dist.mode_backward(a, d * slope), dist.mode_backward(a, start * slope)
+theorem, chain = dist.greedy_backward(a, d * slope), dist.greedy_backward(a, start * slope)
 differences = numerical_gradient(lambda: float(start @ known_values(theta)[1]), theta)[:, 0]
 print("theorem          ", theorem.round(4))
 print("chain rule alone ", chain.round(4))

@@ -84,7 +84,7 @@ def policy_network(s: np.ndarray, W1: np.ndarray, b1: np.ndarray, W2: np.ndarray
     net, dist = MLP((len(W1), len(W2), len(b2)), "relu"), Deterministic(low, high)
     params = Parameters(net.shapes(), flat=np.concatenate([W1.ravel(), b1, W2.ravel(), b2]))
     y, _ = net.forward(params, s)
-    a = dist.mode(y)
+    a = dist.greedy(y)
     return dist.to_env(a)
 
 
@@ -110,11 +110,11 @@ POLICY_NETWORK = Exercise(
         "actions are multiplied by `high`: that fits only a box that is symmetric about 0": (
             policy_network, "dist.to_env(a)", "a * high"),
         "actions start at `low`, as if a were in [0, 1]": (policy_network, "dist.to_env(a)", "low + a * (high - low)"),
-        "tanh is missing, and the action is clipped to the box": (policy_network, "dist.mode(y)", "y"),
+        "tanh is missing, and the action is clipped to the box": (policy_network, "dist.greedy(y)", "y"),
         "tanh is missing": (policy_network, "dist.to_env(a)", "y * (high - low) / 2 + (high + low) / 2"),
         "the hidden layer has no activation": (nn.mlp_forward, 'mlp.activation if i < last else "identity"', '"identity"'),
     },
-    lines=(policy_network, Deterministic.mode, Deterministic.to_env),
+    lines=(policy_network, Deterministic.greedy, Deterministic.to_env),
 )
 
 BATCH = {"s": "(B, O)  observations", "a": "(B, A)  actions taken, in [−1, 1]", "r": "(B,)  rewards",
@@ -191,7 +191,7 @@ DDPG_UPDATE = Exercise(
             "self.pi(self.theta, s2)\n    q2 = self.critic.forward(self.w, "),
         "the next action comes from the trained actor, not from the target actor": (
             DDPG.critic_step, "self.pi(self.theta_target, s2)", "self.pi(self.theta, s2)"),
-        "tanh′ is missing in the actor's gradient": (Deterministic.mode_backward, "da * (1 - a * a)", "da"),
+        "tanh′ is missing in the actor's gradient": (Deterministic.greedy_backward, "da * (1 - a * a)", "da"),
         "1/B is missing in the actor's gradient": (DDPG.actor_step, "-1 / len(s)", "-1.0"),
         "the sign of the actor's gradient is wrong: it makes Q smaller": (DDPG.actor_step, "-1 / len(s)", "1 / len(s)"),
         "∂Q/∂a is taken at the actions of the batch, not at π(s)": (
@@ -199,11 +199,11 @@ DDPG_UPDATE = Exercise(
         "the critic's dq is passed on to the actor: the actor's loss has a derivative by Q of its own": (
             DDPG.actor_step, "np.full_like(q, -1 / len(s))", "self.critic.gradient"),
         "1 − a² has the actions of the batch, not π(s)": (
-            DDPG.actor_step, "self.dist.mode_backward(pi, da)", "self.dist.mode_backward(self.taken, da)"),
+            DDPG.actor_step, "self.dist.greedy_backward(pi, da)", "self.dist.greedy_backward(self.taken, da)"),
         "1/B is missing in the critic's gradient": (
             DDPG.critic_step, "loss, dq = losses.mse(q[:, 0], target)", "loss, dq = 0.0, q[:, 0] - target"),
     },
-    lines=(DDPG.critic_step, DDPG.actor_step, Deterministic.mode_backward),
+    lines=(DDPG.critic_step, DDPG.actor_step, Deterministic.greedy_backward),
 )
 
 

@@ -30,7 +30,19 @@ function distribution(policy, obs) {
   return { mu, logSigma: raw.map((r) => (head.log_std === "tanh" ? -5 + 3.5 * (Math.tanh(r) + 1) : clip(r, -20, 2))) };
 }
 
-// The action, as an input of the critic (raw) and of the environment (env). Without noise it is the most likely one;
+// erf(x), to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26)
+function erf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const sum = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce((s, c) => (s + c) * t, 0);
+  return Math.sign(x) * (1 - sum * Math.exp(-x * x));
+}
+
+// E[max(x − ε, 0)] and E[clip(μ + σε, low, high)] for ε ~ N(0, 1)
+const meanExcess = (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)) + Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
+const meanOfClipped = (mu, sigma, low, high) => mu + sigma * (meanExcess((low - mu) / sigma) - meanExcess((mu - high) / sigma));
+
+// The action, as an input of the critic (raw) and of the environment (env). Without noise it is the most likely one, or of a Gaussian
+// the mean of what the environment gets;
 // noise is a number u in [0, 1) for discrete actions, otherwise a vector: ε ~ N(0, 1), or the noise added to a tanh actor's action.
 function act(policy, obs, noise = null) {
   const { head } = policy, { probabilities, mu, logSigma } = distribution(policy, obs);
@@ -40,7 +52,10 @@ function act(policy, obs, noise = null) {
     return { raw, env: raw };                             // the page's environments count their actions from 0, too
   }
   const u = noise && logSigma ? mu.map((m, i) => m + Math.exp(logSigma[i]) * noise[i]) : mu;
-  if (head.kind === "gaussian") return { raw: u, env: head.scaled ? toEnv(head, u) : u.map((x, i) => clip(x, head.low[i], head.high[i])) };
+  if (head.kind === "gaussian") {
+    const raw = noise ? u : mu.map((m, i) => meanOfClipped(m, Math.exp(logSigma[i]), ...(head.scaled ? [-1, 1] : [head.low[i], head.high[i]])));
+    return { raw, env: head.scaled ? toEnv(head, raw) : raw.map((x, i) => clip(x, head.low[i], head.high[i])) };
+  }
   const raw = u.map((x, i) => (noise && !logSigma ? clip(Math.tanh(x) + noise[i], -1, 1) : Math.tanh(x)));
   return { raw, env: toEnv(head, raw), u };
 }
