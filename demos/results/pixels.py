@@ -3,8 +3,10 @@
     python demos/results/pixels.py                 the baselines, into demos/results/pixels.json
     python demos/results/pixels.py runs/ppo-…      evaluates a run that `scratchac train` left, into returns/ppo-CarRacing-v3.json
 
-    scratchac train ppo --env CarRacing-v3 --vector envpool --steps 600000 --seed 1 --out runs/longer
-    python demos/results/pixels.py runs/longer --name ppo-CarRacing-v3-longer          a file for other settings than the preset's
+    scratchac train ppo --env CarRacing-v3 --vector envpool --seed 1 --out runs/racing
+    python demos/results/pixels.py runs/racing          with --name, a file for other settings than the preset's
+
+Each policy is evaluated in three ways: deterministic, stochastic, and, if it is a Gaussian, with its clipped mean clip(μ).
 
 20 episodes each, the same tracks for all (seeds 0 to 19), since an episode of the racing car costs a second. Actions last as many
 frames as in the preset. The best constant action is the best of a grid on these very tracks, which flatters it.
@@ -18,8 +20,9 @@ import numpy as np
 from files import as_script, read, require_same, summary, versions, write
 
 import scratchac
+from scratchac.distributions import Gaussian
 from scratchac.environments.make import make
-from scratchac.experiments.presets import find_preset
+from scratchac.experiments.presets import find_preset, tuning_seeds
 from scratchac.experiments.run import Run
 
 EPISODES, ENV = 20, "CarRacing-v3"
@@ -67,8 +70,12 @@ def evaluation(path, name):
     require_same(file, result, hyperparameters=config["hyperparameters"], env_args=config["env_args"])
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
+    if isinstance(agent.dist, Gaussian):
+        agent.dist.greedy = lambda y: y[:, agent.dist.features :]           # μ, which `to_env` clips
+        scores["clipped_mean"] = scratchac.evaluate(agent, config["env"], EPISODES, **config["env_args"])
     result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "vector", "hyperparameters")}
-    result |= {"steps": agent.step, "episodes": EPISODES, "versions": versions("numpy", "gymnasium")}
+    result |= {"steps": agent.step, "episodes": EPISODES, "versions": versions("numpy", "gymnasium"),
+               "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
     result.setdefault("seeds", {})[str(config["seed"])] = {
         "steps": agent.step, "minutes": round(float(metrics["wall_s"][-1]) / 60, 1),
         "training_episodes": int(metrics["episodes"][-1]),

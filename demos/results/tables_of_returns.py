@@ -125,17 +125,18 @@ def pixels():
     """What driving is worth, from pixels.json and the runs evaluated beside it."""
     worth = {name: spread(result) for name, result in json.loads((HERE / "pixels.json").read_text()).items()
              if name in ("still", "random", "constant")}
-    rows = [["standing still", "", "", "", worth["still"], ""], ["random actions", "", "", "", "", worth["random"]],
-            ["best constant action", "", "", "", worth["constant"], ""]]
+    rows = [["standing still", "", "", "", worth["still"], "", ""], ["random actions", "", "", "", "", worth["random"], ""],
+            ["best constant action", "", "", "", worth["constant"], "", ""]]
     for path in sorted((HERE / "returns").glob("*-CarRacing-v3*.json")):
         result = json.loads(path.read_text())
         for seed, run in result["seeds"].items():
             frames = run["steps"] * result["env_args"]["pixels"]["repeat"]
             rows.append([f"{result['algorithm']}, seed {seed}", f"{run['steps']:,}", f"{frames:,}",
                          f"{run['minutes'] / 60:.1f}{with_envpool(result)}",
-                         f"**{spread(run['deterministic'])}**", spread(run["stochastic"])])
-    return table(["CarRacing-v3, 20 tracks", "learnt from actions", "of frames", "in hours", "return", "with sampled actions"],
-                 rows)
+                         f"**{spread(run['deterministic'])}**", spread(run["stochastic"]),
+                         spread(run["clipped_mean"]) if "clipped_mean" in run else ""])
+    return table(["CarRacing-v3, 20 tracks", "learnt from actions", "of frames", "in hours", "return", "with sampled actions",
+                  "with clip(μ)"], rows)
 
 
 def with_envpool(result):
