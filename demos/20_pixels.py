@@ -3,7 +3,7 @@
 #
 # The course of a recorded run on a racing track, what its encoder sees, and a drive.
 #
-#     scratchac train ppo --env CarRacing-v3 --vector envpool       once, some hours; without EnvPool twice as many
+#     scratchac train ppo --env CarRacing-v3 --vector envpool       once, an hour; without EnvPool two
 #     python demos/20_pixels.py [RUN [RUN …]]                       half a minute; further runs for their curves alone
 #
 # Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth
@@ -40,7 +40,7 @@ def tiles(pictures, columns):
 # %%
 paths = arguments() or ["runs/ppo-CarRacing-v3-seed0"]
 if not Path(paths[0]).exists():
-    raise UserError(f"there is no run {paths[0]}: name yours, or make one in some hours: scratchac train ppo --env CarRacing-v3")
+    raise UserError(f"there is no run {paths[0]}: name yours, or make one in an hour: scratchac train ppo --env CarRacing-v3")
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
 if "pixels" not in settings:

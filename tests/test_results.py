@@ -118,8 +118,7 @@ def test_peers_are_what_the_script_would_add_to(script):
 
 @pytest.mark.parametrize("algorithm, env", RECORDED)
 def test_committed_results_are_the_presets(algorithm, env):
-    """On ten seeds or more, three if one takes longer than 20 minutes, none of them tuned on, with the settings of the preset as it
-    is; of games there are other results."""
+    """On ten seeds or more, none of them tuned on, with the settings of the preset as it is; of games there are other results."""
     env, _, name = env.partition(":")
     tuned = set(seeds_from(tuning_seeds(algorithm, env, name or None)))
     expected = asdict(configure(algorithms.find(algorithm).config_class, algorithm, find_preset(algorithm, env, name or None)[0]))
@@ -129,8 +128,7 @@ def test_committed_results_are_the_presets(algorithm, env):
     for path in paths:
         result = json.loads(path.read_text())
         assert result["hyperparameters"] == json.loads(json.dumps(expected))
-        long = all(run.get("minutes", 0) > 20 for run in result["seeds"].values())
-        assert len(result["seeds"]) >= (3 if long else 10) and not tuned & {int(seed) for seed in result["seeds"]}
+        assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
 
 
 def test_what_presets_have_reached_is_that_of_the_files(script):
@@ -138,8 +136,8 @@ def test_what_presets_have_reached_is_that_of_the_files(script):
     assert reached() == script("returned").reached()
     for algorithm, by_env in reached().items():
         assert by_env.keys() <= presets()[algorithm].keys()
-    result = json.loads((RESULTS / "returns" / "td3-Hopper-v5.json").read_text())
-    (seen,) = reached()["td3"]["Hopper-v5"]
+    result = json.loads((RESULTS / "returns" / "sac-Hopper-v5-numba.json").read_text())
+    (seen,) = reached()["sac"]["Hopper-v5"]
     assert seen["worst"] == round(min(seed["deterministic"]["mean"] for seed in result["seeds"].values()), 1)
 
 

@@ -7,9 +7,9 @@ trains for as many steps as the project's preset, at the hyperparameters that RL
 demos/results/peers/sbx-ppo-CartPole-v1.json, seed by seed as they come. As in run.py, the policy is the last one, deterministic,
 over 100 episodes, episode i seeded with i. A seed that is there already is not run again.
 
-    python demos/results/peer.py stable_baselines3 td3 Hopper-v5 --as-ours --seeds 3-5
+    python demos/results/peer.py stable_baselines3 td3 HalfCheetah-v5 --as-ours --seeds 0-2
 
-takes the sizes and rates of the project's preset instead, where a figure of ours is in doubt. For ddpg and td3.
+takes the sizes and rates of the project's preset instead, where a figure of ours is in doubt. For ddpg and td3 with constant rates.
 
     python demos/results/peer.py sbx ppo Pendulum-v1 --set use_sde=false --seeds 0-4
 
@@ -82,8 +82,8 @@ def main():
 
 def as_ours(config, parser):
     """The zoo's names for the settings of our preset."""
-    if getattr(config, "noise", None) != "gaussian" or config.actor_lr != config.critic_lr:
-        parser.error("--as-ours is for ddpg and td3 with one learning rate for both networks and Gaussian noise")
+    if getattr(config, "noise", None) != "gaussian" or config.actor_lr != config.critic_lr or isinstance(config.actor_lr, str):
+        parser.error("--as-ours is for ddpg and td3 with one constant learning rate for both networks and Gaussian noise")
     return {"learning_rate": config.actor_lr, "batch_size": config.batch_size, "buffer_size": config.buffer_size,
             "learning_starts": config.learning_starts, "train_freq": config.train_every, "gradient_steps": config.gradient_steps,
             "gamma": config.gamma, "tau": config.tau, "noise_type": "normal", "noise_std": config.noise_scale,

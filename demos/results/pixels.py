@@ -8,8 +8,8 @@
 
 Each policy is evaluated in three ways: deterministic, stochastic, and, if it is a Gaussian, with its clipped mean clip(μ).
 
-20 episodes each, the same tracks for all (seeds 0 to 19), since an episode of the racing car costs a second. Actions last as many
-frames as in the preset. The best constant action is the best of a grid on these very tracks, which flatters it.
+20 episodes each, the same tracks for all (seeds 0 to 19), since an episode of the racing car costs seconds. Random actions last as
+many frames as in SAC's preset. The best constant action is the best of a grid on these very tracks, which flatters it.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def constant_returns(action):
 
 
 def baselines():
-    repeat = find_preset("ppo", ENV)[1]["pixels"]["repeat"]
+    repeat = find_preset("sac", ENV)[1]["pixels"]["repeat"]
     grid = {action: summary(constant_returns(action)) for action in product(STEERING, GAS, BRAKE)}
     best = max(grid, key=lambda action: grid[action]["mean"])
     result = {"env": ENV, "episodes": EPISODES, "repeat": repeat, "random": summary(random_returns(repeat)),
