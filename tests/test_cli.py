@@ -24,22 +24,24 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def processor_time(*words, prints=""):
-    """The least seconds that one of three processes of Python takes on a processor; the load of the machine hardly changes them."""
+    """The seconds that a process of Python takes on a processor."""
     resource = pytest.importorskip("resource", reason="Windows has none")
-    times = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0 and prints in done.stdout
-    return min(times)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.slow
 def test_help_is_quick():
-    """It takes less than three times as long as importing NumPy, on any processor: matplotlib, for one, does not fit in."""
-    assert processor_time("-m", "scratchac", "--help", prints="gradcheck") < 3 * processor_time("-c", "import numpy")
+    """It takes less than three times as long as importing NumPy, on any processor: matplotlib, for one, does not fit in.
+
+    The median of five pairs, one after the other: a core that another program shares may be half as fast a second later.
+    """
+    ratios = [processor_time("-m", "scratchac", "--help", prints="gradcheck") / processor_time("-c", "import numpy")
+              for _ in range(5)]
+    assert sorted(ratios)[2] < 3
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "resume", "plot", "video", "watch", "export", "play", "gradcheck",
