@@ -40,7 +40,7 @@ def tiles(pictures, columns):
 # %%
 paths = arguments() or ["runs/ppo-CarRacing-v3-seed0"]
 if not Path(paths[0]).exists():
-    raise UserError(f"there is no run {paths[0]}: name yours, or make one in an hour: scratchac train ppo --env CarRacing-v3")
+    raise UserError(f"there is no run {paths[0]}: name yours, or make one in two hours: scratchac train ppo --env CarRacing-v3")
 run, agent = Run.open(paths[0]), scratchac.load(paths[0])
 settings = run.config["env_args"]
 if "pixels" not in settings:

@@ -179,7 +179,7 @@ def test_a_demo_changes_no_tracked_file():
 def test_a_demo_that_lacks_something_ends_in_one_line(tmp_path):
     done = subprocess.run([sys.executable, DEMOS / "20_pixels.py"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == ("there is no run runs/ppo-CarRacing-v3-seed0: name yours, or make one in an hour: "
+    assert done.stderr == ("there is no run runs/ppo-CarRacing-v3-seed0: name yours, or make one in two hours: "
                            "scratchac train ppo --env CarRacing-v3\n")
 
 
