@@ -5,6 +5,7 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+from PIL import Image
 from probes import Match
 
 import kernels
@@ -418,21 +419,34 @@ def test_a_film_has_every_frame():
         assert [frame[0, 0, 0] for frame in frames] == list(range(11))
 
 
+def test_grey_is_that_of_gymnasium():
+    """The same weights of red, green and blue; it rounds down, and Pillow to the nearest."""
+    class Painted(Colours):
+        def render(self):
+            return np.random.default_rng(self.t).integers(0, 256, (20, 24, 3)).astype(np.uint8)
+
+    env = Painted()
+    plain, _ = env.reset(seed=0)
+    ours = make(Painted, pixels={"size": 20, "stack": 1}).reset(seed=0)[0]
+    theirs = gym.wrappers.GrayscaleObservation(env).observation(plain)
+    box = np.asarray(Image.fromarray(theirs).resize((20, 20), Image.Resampling.BOX))
+    assert np.ptp(theirs) > 100 and np.abs(ours[0].astype(int) - box).max() <= 1
+
+
 def test_frames_that_nobody_sees_do_not_matter():
     """CarRacing draws one frame in eight; its picture and the sum of its rewards are what drawing all of them gives."""
     pytest.importorskip("Box2D")
-    plain, repeated = gym.make("CarRacing-v3"), make("CarRacing-v3", pixels={"size": 96, "stack": 1, "repeat": 8})
-    grey = gym.wrappers.GrayscaleObservation(plain)
-    grey.reset(seed=3)
+    single, repeated = (make("CarRacing-v3", pixels={"size": 96, "stack": 1, "repeat": repeat}) for repeat in (1, 8))
+    single.reset(seed=3)
     repeated.reset(seed=3)
     for action in np.float32([[0, 1, 0], [0.3, 0.5, 0], [-1, 0, 0.2]]):
         total = 0.0
         for _ in range(8):
-            obs, reward, *_ = grey.step(action)
+            obs, reward, *_ = single.step(action)
             total += reward
         seen, rewards, *_ = repeated.step(action)
-        assert np.array_equal(seen[0], obs) and rewards == pytest.approx(total)
-    plain.close()
+        assert np.array_equal(seen, obs) and rewards == pytest.approx(total)
+    single.close()
     repeated.close()
 
 
