@@ -104,7 +104,7 @@ def critic_rows(critic, grad, k, sums, rows, low, high):
     K, B, n = dq.shape
     forward_rows(w, sizes, K, k, k, K, code, s, q, low, high)
     values, rate = output_of(q, sizes, K, k, B, len(sizes) - 2), q.dtype.type(1 / B)
-    sums[:] = 0
+    sums.fill(0)
     for i in range(low, high):
         error = values[i, a[i]] - target[i]
         for j in range(n):

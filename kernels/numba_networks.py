@@ -219,10 +219,11 @@ def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, 
             kept[m] = i
             m += 1
         else:
-            dx[i] = 0
+            dx[i].fill(0)
     dz = np.empty((m, dy.shape[1]), flat.dtype)
     for i in range(m):
-        dz[i] = dy[kept[i]]
+        for h in range(dy.shape[1]):
+            dz[i, h] = dy[kept[i], h]
     for layer in range(len(sizes) - 2, -1, -1):
         W, _ = weights_of(flat, sizes, K, k, layer)
         W = W[skip:] if layer == 0 else W
@@ -241,7 +242,8 @@ def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, 
                 through_activation(d, given[low:high], code)
         dz = d
     for i in range(m):
-        dx[kept[i]] = dz[i]
+        for h in range(dx.shape[1]):
+            dx[kept[i], h] = dz[i, h]
 
 
 # -- all members and rows: one after another, or on several threads ---------------------------------------------------------

@@ -146,7 +146,7 @@ def critic_rows(critic, grad, k, sums, rows, low, high):
     K, B = dq.shape[:2]
     forward_rows(w, sizes, K, k, k, K, code, sa, q, low, high)
     values, rate = values_of(q, sizes, K, B)[k], q.dtype.type(1 / B)
-    sums[:] = 0
+    sums.fill(0)
     for i in range(low, high):
         error = values[i] - target[i]
         dq[k, i, 0] = error * rate
@@ -253,7 +253,8 @@ def deterministic_actor_rows(actor, critic, grad, rows, low, high):
     T, O, (K, B) = y.dtype.type, s.shape[1], dq.shape[:2]
     a = policy_rows(theta, sizes, code, s, y, low, high)
     put_behind(a, s, sa, low, high)
-    dq[0, low:high] = T(-1 / B)
+    for i in range(low, high):
+        dq[0, i, 0] = T(-1 / B)
     evaluate_rows(w, critic_sizes, 1, K, critic_code, sa, q, low, high)
     input_gradient_rows(w, critic_sizes, K, 0, 0, 1, critic_code, sa, q, dq[0], da[0], low, high, O)
     for i in range(low, high):

@@ -46,7 +46,8 @@ def _next_values(w, sizes, code, s, s2, v, N):
             m += 1
     others = np.empty((m, sizes[0]), w.dtype)             # m ≥ N, since nothing follows the last N rows
     for k in range(m):
-        others[k] = s2[rows[k]]
+        for j in range(s2.shape[1]):
+            others[k, j] = s2[rows[k], j]
     found = _values(w, sizes, code, others)
     for k in range(m):
         v2[rows[k]] = found[k]
@@ -92,7 +93,7 @@ def _actor_gradient(theta, dtheta, sizes, code, s, a, logp_old, advantage, clip,
     forward_rows(theta, sizes, 1, 0, 0, 1, code, s, y, 0, B)
     outputs = output_of(y, sizes, 1, 0, B, len(sizes) - 2)
     row, constants, dconstants = np.empty((2, n), s.dtype), theta[P:], dtheta[P:]
-    dconstants[:] = 0
+    dconstants.fill(0)
     # In the networks' dtype: a gain in float32 and a clipped one in float64 would differ where nothing is clipped.
     low, high = s.dtype.type(1 - clip), s.dtype.type(1 + clip)
     loss = entropy_sum = kl = 0.0

@@ -100,7 +100,7 @@ def a2c_gradient(actor, critic, steps, gamma, lam, entropy_coef, value_coef):
 
     advantage, dy, dv = np.empty(B, s.dtype), np.empty(outputs.shape, s.dtype), np.empty((B, 1), s.dtype)
     row, constants, dconstants = np.empty((2, outputs.shape[1]), s.dtype), theta[P:], dtheta[P:]
-    dconstants[:] = 0
+    dconstants.fill(0)
     actor_loss = critic_loss = entropy_sum = 0.0
     for t in range(T - 1, -1, -1):
         for k in range(N):
