@@ -3,7 +3,7 @@
 #
 # The course of a recorded run on a racing track, what its encoder sees, and a drive.
 #
-#     scratchac train ppo --env CarRacing-v3 --vector envpool       once, an hour; without EnvPool two
+#     scratchac train ppo --env CarRacing-v3 --vector envpool       once, 76 minutes; without EnvPool over two hours
 #     python demos/20_pixels.py [RUN [RUN …]]                       half a minute; further runs for their curves alone
 #
 # Above: the mean return of the last 100 training episodes, beside what random actions and the best of many constant ones are worth

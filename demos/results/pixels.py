@@ -4,7 +4,11 @@
     python demos/results/pixels.py runs/ppo-…      evaluates a run that `scratchac train` left, into returns/ppo-CarRacing-v3.json
 
     scratchac train ppo --env CarRacing-v3 --vector envpool --seed 1 --out runs/racing
-    python demos/results/pixels.py runs/racing          with --name, a file for other settings than the preset's
+    scratchac train ppo --env CarRacing-v3 --init runs/racing --steps 81920 --lr linear:1e-4:0 --seed 1 --out runs/continued
+    python demos/results/pixels.py runs/racing runs/continued
+
+A run that began with the policy of another one (`--init`) goes into returns/ppo-CarRacing-v3-continued.json, with the steps and the
+minutes of both. --name is for other settings than these.
 
 Each policy is evaluated in three ways: deterministic, stochastic, and, if it is a Gaussian, with its clipped mean clip(μ).
 
@@ -64,24 +68,27 @@ def baselines():
 
 def evaluation(path, name):
     run, agent = Run.open(path), scratchac.load(path)
-    config, metrics = run.config, run.metrics()
-    file = FOLDER / "returns" / f"{name or config['algorithm'] + '-' + config['env']}.json"
+    config = run.config
+    usual = f"{config['algorithm']}-{config['env']}{'-continued' if config['init'] else ''}"
+    file = FOLDER / "returns" / f"{name or usual}.json"
     result = read(file)
+    parts = [Run.open(config["init"]), run] if config["init"] else [run]
+    steps, seconds, episodes = (sum(part.metrics()[name][-1] for part in parts) for name in ("step", "wall_s", "episodes"))
     require_same(file, result, hyperparameters=config["hyperparameters"], env_args=config["env_args"])
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     if isinstance(agent.dist, Gaussian):
         agent.dist.greedy = lambda y: y[:, agent.dist.features :]           # μ, which `to_env` clips
         scores["clipped_mean"] = scratchac.evaluate(agent, config["env"], EPISODES, **config["env_args"])
-    result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "vector", "hyperparameters")}
-    result |= {"steps": agent.step, "episodes": EPISODES, "versions": versions("numpy", "gymnasium"),
-               "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
+    result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
+    result |= {"steps": int(steps), "vector": parts[0].config["vector"], "episodes": EPISODES,
+               "versions": versions("numpy", "gymnasium"), "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
     result.setdefault("seeds", {})[str(config["seed"])] = {
-        "steps": agent.step, "minutes": round(float(metrics["wall_s"][-1]) / 60, 1),
-        "training_episodes": int(metrics["episodes"][-1]),
+        "steps": int(steps), "minutes": round(float(seconds) / 60, 1), "training_episodes": int(episodes),
+        **({"continued": agent.step} if config["init"] else {}),
         **{name: summary(returns) for name, returns in scores.items()}}
     write(file, result)
-    print(f"{file.stem} seed {config['seed']}, {agent.step} steps: " +
+    print(f"{file.stem} seed {config['seed']}, {int(steps)} steps: " +
           ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
 
 

@@ -127,11 +127,12 @@ def pixels():
              if name in ("still", "random", "constant")}
     rows = [["standing still", "", "", "", worth["still"], "", ""], ["random actions", "", "", "", "", worth["random"], ""],
             ["best constant action", "", "", "", worth["constant"], "", ""]]
-    for path in sorted((HERE / "returns").glob("*-CarRacing-v3*.json")):
+    for path in sorted((HERE / "returns").glob("*-CarRacing-v3*.json"), key=lambda path: path.stem):
         result = json.loads(path.read_text())
         for seed, run in result["seeds"].items():
             frames = run["steps"] * result["env_args"]["pixels"]["repeat"]
-            rows.append([f"{result['algorithm']}, seed {seed}", f"{run['steps']:,}", f"{frames:,}",
+            end = f", the last {run['continued']:,} in Gymnasium's pictures" if "continued" in run else ""
+            rows.append([f"{result['algorithm']}, seed {seed}{end}", f"{run['steps']:,}", f"{frames:,}",
                          f"{run['minutes'] / 60:.1f}{with_envpool(result)}",
                          f"**{spread(run['deterministic'])}**", spread(run["stochastic"]),
                          spread(run["clipped_mean"]) if "clipped_mean" in run else ""])
