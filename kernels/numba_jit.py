@@ -26,7 +26,7 @@ SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__fi
 # error_model: Python's check for division by zero would keep a loop from being vectorised. No fastmath: it lets two compiled copies
 # of one function round differently, and which one a process runs depends on what was in its cache. no_cfunc_wrapper: nobody calls
 # these functions from C.
-# Kernels assign to single elements, or with `fill`: at the first assignment to a slice Numba also compiles the text of a shape error
+# Kernels assign to single elements, or with `fill`: at the first assignment to a slice Numba also compiles the text of an error
 # (5 of the 29 s that an update of SAC took to compile).
 def jit(function: Any = None, **options: Any) -> Any:
     """Numba's njit with a cache on disk; without one where no folder for it can be written, and then a message says so."""
