@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import signal
 import sys
 
 os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")         # the reference; tests/test_backends.py holds the others to it
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # small matrices: threads only get in each other's way
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")       # no windows
+# A shell starts what runs in its background with Ctrl-C ignored. Tests send one, to this process and to others, which inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

@@ -242,8 +242,18 @@ def test_a_disk_that_fills_while_numba_keeps_what_it_compiles(tmp_path):
 # -- signals -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def without_nohup():
+    """SIGHUP is not ignored, whatever started the tests."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_during_the_evaluation_say_what_is_saved(number, tmp_path):
+def test_signals_during_the_evaluation_say_what_is_saved(number, tmp_path, without_nohup):
     path = tmp_path / "run"
     before = signal.getsignal(number)                  # Ray leaves a handler of its own in the process that started it
     with pytest.raises(KeyboardInterrupt, match="all 300 steps are saved, not evaluated; for that: scratchac resume"):
@@ -273,7 +283,7 @@ def test_ctrl_c_in_a_long_step_is_answered(tmp_path, monkeypatch, capsys):
     assert "the step under way is finished first; a second Ctrl-C stops at once" in capsys.readouterr().err
 
 
-def test_a_closed_terminal_saves_the_run(tmp_path):
+def test_a_closed_terminal_saves_the_run(tmp_path, without_nohup):
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt, match="stopped at step 120 and saved"):
         scratchac.train("reinforce", at((120,), lambda: os.kill(os.getpid(), signal.SIGHUP)), 300, out=path, **SMALL)

@@ -45,6 +45,7 @@ class PoolEnv(VectorEnv):
 
     threads: int | None = None
     restores = False
+    pool: Any = None                                                        # until `reset`, and for a `close` before that
 
     def __init__(self, env: Any, n: int, seed: Any, randomise: bool = False, step_timeout: float | None = None, **kwargs: Any):
         self.library = _library()
@@ -69,7 +70,6 @@ class PoolEnv(VectorEnv):
             self.told = [Told(base.observation_space, base.action_space) for _ in range(n)]
             self.wrapped = [with_arrays(x if pixels is None else wrap(x, pixels | {"repeat": 1}, training=True)) for x in self.told]
         self.raw_dtype = base.observation_space.dtype
-        self.pool: Any = None
         self.lengths = np.zeros(n, int)                                     # steps of the episodes in progress, with repetitions
         self.obs = np.zeros(0)
 
