@@ -45,7 +45,8 @@ def test_resumed_is_never_stopped(backend, case, tmp_path, monkeypatch):
         if word in NEEDS:
             pytest.importorskip(NEEDS[word])
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(numba_threads()))           # another number would cut batches elsewhere
-    words = ["train", *CASES[case].split(), "--steps", "600", "--seed", "3", "--backend", backend, "--quiet", "--no-video"]
+    words = ["train", *CASES[case].split(), "--steps", "600", "--seed", "3", "--backend", backend, "--eval-episodes", "3",
+             "--quiet", "--no-video"]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     assert main([*words, "--out", str(tmp_path / "parts"), "--stop-after", "250"]) == 0
     assert 250 <= Run.open(tmp_path / "parts").restore()[0]["step"] < 600
