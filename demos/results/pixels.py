@@ -8,7 +8,7 @@
     python demos/results/pixels.py runs/racing runs/continued
 
 A run that began with the policy of another one (`--init`) goes into returns/ppo-CarRacing-v3-continued.json, with the steps and the
-minutes of both. --name is for other settings than these.
+minutes of all of them. --name is for other settings than these.
 
 Each policy is evaluated in three ways: deterministic, stochastic, and, if it is a Gaussian, with its clipped mean clip(μ).
 
@@ -72,8 +72,12 @@ def evaluation(path, name):
     usual = f"{config['algorithm']}-{config['env']}{'-continued' if config['init'] else ''}"
     file = FOLDER / "returns" / f"{name or usual}.json"
     result = read(file)
-    parts = [Run.open(config["init"]), run] if config["init"] else [run]
-    steps, seconds, episodes = (sum(part.metrics()[name][-1] for part in parts) for name in ("step", "wall_s", "episodes"))
+    parts = [run]
+    while parts[0].config["init"]:
+        parts.insert(0, Run.open(parts[0].config["init"]))
+    ends = [{name: column[-1] for name, column in part.metrics().items()} for part in parts]
+    steps, episodes = (int(sum(end[name] for end in ends)) for name in ("step", "episodes"))
+    minutes = round(float(sum(end["wall_s"] for end in ends)) / 60, 1)
     require_same(file, result, hyperparameters=config["hyperparameters"], env_args=config["env_args"])
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
@@ -81,14 +85,14 @@ def evaluation(path, name):
         agent.dist.greedy = lambda y: y[:, agent.dist.features :]           # μ, which `to_env` clips
         scores["clipped_mean"] = scratchac.evaluate(agent, config["env"], EPISODES, **config["env_args"])
     result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
-    result |= {"steps": int(steps), "vector": parts[0].config["vector"], "episodes": EPISODES,
+    result |= {"steps": steps, "vector": parts[0].config["vector"], "episodes": EPISODES,
                "versions": versions("numpy", "gymnasium"), "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
     result.setdefault("seeds", {})[str(config["seed"])] = {
-        "steps": int(steps), "minutes": round(float(seconds) / 60, 1), "training_episodes": int(episodes),
+        "steps": steps, "minutes": minutes, "training_episodes": episodes,
         **({"continued": agent.step} if config["init"] else {}),
         **{name: summary(returns) for name, returns in scores.items()}}
     write(file, result)
-    print(f"{file.stem} seed {config['seed']}, {int(steps)} steps: " +
+    print(f"{file.stem} seed {config['seed']}, {steps} steps: " +
           ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
 
 
