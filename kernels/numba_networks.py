@@ -206,7 +206,7 @@ def backward_rows(flat, grad, sizes, K, k, j, n, code, x, y, dy, dx, low, high):
 
 
 @jit
-def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, skip=0):
+def input_gradient_rows(flat, sizes, K, k, j, n, code, x, y, dy, dx, low, high, skip):
     """∂L/∂x alone, without the first `skip` inputs. Rows whose dy is 0, such as those where the minimum chose another critic, are
     left out of every product."""
     kept = np.empty(high - low, np.uint64)              # unsigned: an index that may be negative is slower
@@ -264,7 +264,7 @@ def backward(flat, grad, parts, sizes, K, first, n, code, x, y, dy, dx, chunks):
 @jit
 def input_gradient(flat, sizes, K, first, n, code, x, y, dy, dx, chunks):
     for j in range(n):
-        input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j], 0, x.shape[1])
+        input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j], 0, x.shape[1], 0)
 
 
 @jit(parallel=True)
@@ -294,4 +294,4 @@ def input_gradient_parallel(flat, sizes, K, first, n, code, x, y, dy, dx, chunks
     for task in prange(n * chunks):
         j, c = task // chunks, task % chunks
         input_gradient_rows(flat, sizes, K, first + j, j, n, code, x[j % len(x)], y, dy[j], dx[j],
-                             c * B // chunks, (c + 1) * B // chunks)
+                             c * B // chunks, (c + 1) * B // chunks, 0)

@@ -87,11 +87,22 @@ def test_a_table_is_printed_before_the_next_is_timed(monkeypatch, capsys):
     (["--only", "kernel"], "invalid choice"), (["--onyl", "kernels"], "did you mean --only"),
     (["--profile", "--solve"], "a measurement of its own"), (["--env", "CartPole-v1"], "--env is for bench --solve"),
     (["--solve", "--env", "Hopper-v5"], "unknown environment of bench --solve"),
+    (["--only", "training", "--env", "Hopper-v5"], "unknown environment of bench --only training"),
+    (["--only", "training", "updates", "--env", "CartPole-v1"], "--env is for bench --solve and bench --only training"),
     (["--profile", "--peers"], "a measurement of its own")])
 def test_bad_words_give_one_line(words, message, capsys):
     assert main(["bench", *words]) == 2
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1 and message in err
+
+
+def test_one_environment_has_its_rows_alone_also_when_it_must_be_quick(monkeypatch, capsys):
+    monkeypatch.setattr(trainings, "our_training", lambda *_: lambda: 5.0)
+    monkeypatch.setattr(report, "available", lambda: ["numpy"])
+    for words in (["--quick"], []):
+        assert main(["bench", "--only", "training", "--env", "HalfCheetah", "--json", *words]) == 0
+        table = json.loads(capsys.readouterr().out)["Training"]
+        assert table["rows"] == [{"what": f"{name}, HalfCheetah-v5, 256-256, batch 256", "numpy": 5.0} for name in ("DDPG", "TD3", "SAC")]
 
 
 def test_the_bar_names_what_is_timed_where_somebody_sees_it(monkeypatch):

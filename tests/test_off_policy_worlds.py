@@ -153,6 +153,19 @@ def test_training_is_that_of_the_reference(case):
     np.testing.assert_allclose(list(ours[1].episodes.recent), list(theirs[1].episodes.recent), rtol=1e-6)
 
 
+@pytest.mark.parametrize("case, names", [
+    ("sac", ("soft_rollout", "soft_one")), ("discrete-sac", ("discrete_soft_rollout", "discrete_soft_one")),
+    ("td3", ("deterministic_rollout", "deterministic_one"))])
+def test_what_takes_seconds_to_compile_is_compiled_once(case, names, long_calls):
+    """Numba compiles a function anew for an array that is not contiguous: everybody would wait for that in the midst of a training."""
+    for way in ("loop", "rollouts"):
+        trained(case, way)                              # some calls have one step, so that their arrays are always contiguous
+    for name in names:
+        signatures = getattr(rollouts, name).signatures
+        assert 1 <= len(signatures) <= 2, name          # in float64 and, if another test has asked for it, in float32
+        assert "'A'" not in str(signatures), name       # no array whose rows are not contiguous
+
+
 def test_calls_end_where_rows_do():
     """And before the step that ends an episode, after the first one, and when an episode is twice as long as before, from 8 on."""
     _, _, seen = trained("ddpg", "rollouts", steps=1_000, batch_size=2, limit=200)          # 200 rows of 5 steps

@@ -3,7 +3,8 @@
     scratchac bench                 every kernel on every backend that can run here, then updates and steps per second
     scratchac bench --quick         the most telling rows of these, in about a minute
     scratchac bench --only NAME …   some of TABLES
-    scratchac bench --solve         seconds until a policy solves its environment; --env for one of them
+    scratchac bench --solve         seconds until a policy solves its environment
+    scratchac bench --only training --env NAME    the rows of one environment; --solve takes --env, too
     scratchac bench --growth        what more environments, wider networks, larger batches and buffers, and more processes change
     scratchac bench --busy          updates beside other processes that compute all the time
     scratchac bench --profile       where the time of a training loop goes
@@ -33,6 +34,8 @@ Table = tuple[str, Rows, str, Any]              # title, rows, unit, and whether
 
 TABLES = "kernels", "updates", "training", "solve", "growth", "busy"
 USUAL = TABLES[:3]
+# the tables with a row or more for each environment: --env keeps those of one
+ENVIRONMENTS = {"training": list(dict.fromkeys(env for _, env, *_ in trainings.TRAININGS.values())), "solve": list(solve.THRESHOLDS)}
 
 
 def available() -> list[str]:
@@ -69,8 +72,8 @@ def number(x: Any) -> str:
     return f"{x:,}" if isinstance(x, int) else f"{x:,.{0 if x >= 100 else 1 if x >= 0.1 else 4}f}"
 
 
-def tables(wanted: Collection[str], pace: Pace, peers: bool = False, solved: str | None = None) -> Iterator[Table]:
-    """Some of TABLES, each as soon as it is complete. `solved` is the only environment of "solve", if not all are wanted."""
+def tables(wanted: Collection[str], pace: Pace, peers: bool = False, env: str | None = None) -> Iterator[Table]:
+    """Some of TABLES, each as soon as it is complete. `env` is the only one of "training" and "solve", if not all are wanted."""
     names = available()
     if "kernels" in wanted:
         yield "Kernels", kernel_times(names, pace), "µs", min
@@ -79,9 +82,9 @@ def tables(wanted: Collection[str], pace: Pace, peers: bool = False, solved: str
         yield "First update, with all that compiles; Numba's comes from disk if it has run before", first, "seconds", None
         yield "Updates", rates, "updates per second", max
     if "training" in wanted:
-        yield "Training", trainings.training_rates(names, pace, peers), "environment steps per second", max
+        yield "Training", trainings.training_rates(names, pace, peers, env), "environment steps per second", max
     if "solve" in wanted:
-        yield solve.TITLE, solve.rows(pace, peers, solved), "mean return of 20 episodes", None
+        yield solve.TITLE, solve.rows(pace, peers, env), "mean return of 20 episodes", None
     if "growth" in wanted:
         yield from growth.tables([name for name in names if kernels.load(name).device == "cpu"], pace)
     if "busy" in wanted:

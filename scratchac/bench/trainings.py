@@ -166,12 +166,13 @@ def products(algorithm, observations, actions, hidden, batch):
 # -- whole training loops ------------------------------------------------------------------------------------------------
 
 
-def training_rates(names, pace, peers=False):
+def training_rates(names, pace, peers=False, env=None):
     """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out.
 
-    Where an environment can be compiled there is a column for that, too; all others step Gymnasium's.
+    Where an environment can be compiled there is a column for that, too; all others step Gymnasium's. With `env`, its rows alone.
     """
-    rows, wanted = [], pace.rows(TRAININGS, TELLING)
+    of_env = {title: row for title, row in TRAININGS.items() if row[1] == env}
+    rows, wanted = [], of_env or pace.rows(TRAININGS, TELLING)
     for title in pace.each("training", wanted):
         algorithm, env, steps, options = wanted[title]
         steps = pace.of(steps)

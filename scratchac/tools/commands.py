@@ -208,7 +208,7 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
         quick: time fewer rows, for a shorter time: about a minute
         only: tables to make; kernels, updates and training if not given
         solve: make the table solve: seconds from the start of a process to a policy that solves its environment, with compilation
-        env: with --solve, only this environment
+        env: with --solve or --only training, only this environment
         growth: make the table growth: rates over environments, width and batch; memory over the replay buffer; a sweep over
             processes
         busy: make the table busy: updates beside one and two processes that compute all the time
@@ -218,15 +218,16 @@ def bench(quick: bool = False, only: tuple[Literal["kernels", "updates", "traini
     """
     from scratchac.bench import pace as paces
     from scratchac.bench import report as timing
-    from scratchac.bench.solve import THRESHOLDS
     from scratchac.environments.make import versioned
     from scratchac.errors import find_name
 
     wanted = {*only, *(name for name, asked in (("solve", solve), ("growth", growth), ("busy", busy)) if asked)}
     if env is not None:
-        env = find_name("environment of bench --solve", versioned(env), list(THRESHOLDS))
-        if "solve" not in wanted:
-            raise UserError("--env is for bench --solve")
+        if not wanted or not wanted <= timing.ENVIRONMENTS.keys():
+            raise UserError("--env is for bench --solve and bench --only training")
+        for name in sorted(wanted):
+            asked = "--solve" if name == "solve" else f"--only {name}"
+            env = find_name(f"environment of bench {asked}", versioned(env), timing.ENVIRONMENTS[name])
     if profile and (wanted or peers):
         raise UserError("bench --profile is a measurement of its own: it takes --quick and --json")
     pace = paces.quick() if quick else paces.Pace()

@@ -171,7 +171,7 @@ class SoftRollouts(Rollouts):
         for t in range(wanted):
             h, rates = steps_of(agent, agent.step + t + 1)
             numbers[t] = soft_numbers(h, agent.total_entropy_target(h), rates)
-        return numbers, normal[:, :1].copy(), normal[:, 1:].reshape(wanted, 2, B, 1), self.minibatches(wanted)
+        return numbers, normal[:, :1].copy(), normal[:, 1:].copy().reshape(wanted, 2, B, 1), self.minibatches(wanted)
 
     def take(self, prepared: tuple[np.ndarray, ...], sums: np.ndarray) -> int:
         """As `Rollouts.take`."""
