@@ -130,7 +130,7 @@ def discrete_soft_rollout(worlds, actor, critic, temperature, learn_alpha, numbe
         look(worlds, s)
         act(theta, sizes, y, code, s, u[t], a)
         row = (cursor + t) % len(replay[2])
-        if not advance(worlds, a[0], s, replay, row, episode):
+        if not advance(worlds, np.float64(a[0]), s, replay, row, episode):
             return t
         replay[1][row] = a[0]
         if not learn_alpha:

@@ -61,7 +61,7 @@ def _count_step(episodes, i, reward, done):
 def to_env(a, t, i, box):
     """What world i is given at step t: the number of the action, or what `Gaussian.to_env` makes of it."""
     if a.ndim == 2:
-        return a[t, i]
+        return np.float64(a[t, i])
     low, high, extent = box
     T = a.dtype.type
     x = a[t, i, 0]
@@ -121,7 +121,7 @@ def one_step_rollout(worlds, actor, critic, u, rates, discount_actor, episodes, 
         forward_row(theta, sizes, code, s, y)
         action, entropy = draw(y[y.size - n:], u[t], log_pi)
         length = lengths[0]
-        reward, terminated, truncated = step_world(worlds, 0, action, next_obs)
+        reward, terminated, truncated = step_world(worlds, 0, np.float64(action), next_obs)
         for j in range(O):
             s2[j] = next_obs[j]
         over = terminated or truncated

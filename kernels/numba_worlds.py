@@ -174,7 +174,8 @@ def lacks_starts(used, stock):
 def step_world(worlds, i, action, next_obs):
     """One step of world i, and its next episode if one has ended; the observation that followed goes to next_obs (O,) float32.
 
-    `worlds` are `Worlds` in which world i has a first state in stock. Returns (reward, terminated, truncated).
+    `worlds` are `Worlds` in which world i has a first state in stock. The action is a float64 in each world: for whole numbers
+    Numba would compile all of them once more. Returns (reward, terminated, truncated).
     """
     kind, limit, two, states, elapsed, obs, starts, first, used = worlds
     state = states[i]
