@@ -102,7 +102,8 @@ def test_one_environment_has_its_rows_alone_also_when_it_must_be_quick(monkeypat
     for words in (["--quick"], []):
         assert main(["bench", "--only", "training", "--env", "HalfCheetah", "--json", *words]) == 0
         table = json.loads(capsys.readouterr().out)["Training"]
-        assert table["rows"] == [{"what": f"{name}, HalfCheetah-v5, 256-256, batch 256", "numpy": 5.0} for name in ("DDPG", "TD3", "SAC")]
+        assert table["rows"] == [{"what": f"{name}, HalfCheetah-v5, 256-256, batch 256", "numpy": 5.0}
+                                 for name in ("DDPG", "TD3", "SAC")]
 
 
 def test_the_bar_names_what_is_timed_where_somebody_sees_it(monkeypatch):

@@ -157,7 +157,7 @@ def test_training_is_that_of_the_reference(case):
     ("sac", ("soft_rollout", "soft_one")), ("discrete-sac", ("discrete_soft_rollout", "discrete_soft_one")),
     ("td3", ("deterministic_rollout", "deterministic_one"))])
 def test_what_takes_seconds_to_compile_is_compiled_once(case, names, long_calls):
-    """Numba compiles a function anew for an array that is not contiguous: everybody would wait for that in the midst of a training."""
+    """Numba compiles a function anew for an array that is not contiguous: a training would wait for that in its midst."""
     for way in ("loop", "rollouts"):
         trained(case, way)                              # some calls have one step, so that their arrays are always contiguous
     for name in names:

@@ -6,6 +6,8 @@
     scratchac train ppo --env CarRacing-v3 --vector envpool --seed 1 --out runs/racing
     scratchac train ppo --env CarRacing-v3 --init runs/racing --steps 81920 --lr linear:1e-4:0 --seed 1 --out runs/continued
     python demos/results/pixels.py runs/racing runs/continued
+    scratchac train ppo --env CarRacing-v3 --init runs/continued --steps 163840 --lr linear:1e-4:0 --seed 1 --out runs/twice
+    python demos/results/pixels.py --name ppo-CarRacing-v3-continued-twice runs/twice
 
 A run that began with the policy of another one (`--init`) goes into returns/ppo-CarRacing-v3-continued.json, with the steps and the
 minutes of all of them. --name is for other settings than these.
@@ -89,7 +91,7 @@ def evaluation(path, name):
                "versions": versions("numpy", "gymnasium"), "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
     result.setdefault("seeds", {})[str(config["seed"])] = {
         "steps": steps, "minutes": minutes, "training_episodes": episodes,
-        **({"continued": agent.step} if config["init"] else {}),
+        **({"continued": int(sum(end["step"] for end in ends[1:]))} if config["init"] else {}),
         **{name: summary(returns) for name, returns in scores.items()}}
     write(file, result)
     print(f"{file.stem} seed {config['seed']}, {steps} steps: " +

@@ -29,6 +29,7 @@ ROWS = {
     "ppo-HalfCheetah-v5": ("deterministic", 2_500, "median"),
     "ppo-CarRacing-v3": ("deterministic", 850, "median"),
     "ppo-CarRacing-v3-continued": ("deterministic", 850, "worst"),
+    "ppo-CarRacing-v3-continued-twice": ("deterministic", 850, "worst"),
     "ddpg-Pendulum-v1": ("deterministic", -170, "worst"),
     "ddpg-Pendulum-v1-fast": ("deterministic", -170, "worst"),
     "td3-Pendulum-v1": ("deterministic", -170, "worst"),

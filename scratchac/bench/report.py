@@ -34,8 +34,9 @@ Table = tuple[str, Rows, str, Any]              # title, rows, unit, and whether
 
 TABLES = "kernels", "updates", "training", "solve", "growth", "busy"
 USUAL = TABLES[:3]
-# the tables with a row or more for each environment: --env keeps those of one
-ENVIRONMENTS = {"training": list(dict.fromkeys(env for _, env, *_ in trainings.TRAININGS.values())), "solve": list(solve.THRESHOLDS)}
+# table → its environments, of which --env keeps one
+ENVIRONMENTS = {"training": list(dict.fromkeys(env for _, env, *_ in trainings.TRAININGS.values())),
+                "solve": list(solve.THRESHOLDS)}
 
 
 def available() -> list[str]:
