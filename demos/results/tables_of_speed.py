@@ -1,4 +1,4 @@
-"""Tables of speed: bench.json, profile.json, solve-*.json, growth.json, busy.json and engines.json."""
+"""Tables of speed: bench.json, halfcheetah.json, profile.json, solve-*.json, growth.json, busy.json and engines.json."""
 
 import json
 from pathlib import Path
@@ -60,13 +60,16 @@ def speed():
     return "\n\n".join(map(speed_of, ("Updates", "Training")))
 
 
-def speed_of(title):
-    """What each backend does, and the best of what each peer does with one thread and with all; ratios to Stable-Baselines3."""
+def speed_of(title, file="bench.json"):
+    """What each backend does, and the best of what each peer does with one thread and with all; ratios to Stable-Baselines3.
+
+    A column without a rate is left out.
+    """
     peers = ["Stable-Baselines3", "SBX", "plain PyTorch"]
     ours, others = {"Updates": (["numpy", "numba"], ["products alone"]),
                     "Training": (["numpy", "numba", "numba, --vector compiled"], ["PureJaxRL", "RLtools"])}[title]
     columns = [*ours, *peers, *others]
-    result, rows = json.loads((HERE / "bench.json").read_text())[title], []
+    result, rows = json.loads((HERE / file).read_text())[title], []
     for row in result["rows"]:
         if "floor" in row:
             row["products alone"] = row.pop("floor")
@@ -76,8 +79,9 @@ def speed_of(title):
         for name in ours:
             if rates[name] and rates["Stable-Baselines3"]:
                 cells[name] += f" (**{rates[name] / rates['Stable-Baselines3']:.1f}×**)"
-        rows.append([row["what"], *cells.values()])
-    return table([result["unit"], *columns], rows)
+        rows.append({result["unit"]: row["what"]} | cells)
+    shown = [name for name in rows[0] if any(row[name] for row in rows)]
+    return table(shown, [[row[name] for name in shown] for row in rows])
 
 
 def kernels():
