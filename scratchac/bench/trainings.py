@@ -169,10 +169,11 @@ def products(algorithm, observations, actions, hidden, batch):
 def training_rates(names, pace, peers=False, env=None):
     """Rows of {"what", column: environment steps per second}; an environment that is not installed is left out.
 
-    Where an environment can be compiled there is a column for that, too; all others step Gymnasium's. With `env`, its rows alone.
+    Where an environment can be compiled there is a column for that, too; all others step Gymnasium's. With `env` there are its rows
+    alone, and all of these, also where it must be quick.
     """
     of_env = {title: row for title, row in TRAININGS.items() if row[1] == env}
-    rows, wanted = [], of_env or pace.rows(TRAININGS, TELLING)
+    rows, wanted = [], pace.rows(TRAININGS, TELLING) if env is None else of_env
     for title in pace.each("training", wanted):
         algorithm, env, steps, options = wanted[title]
         steps = pace.of(steps)
