@@ -19,6 +19,7 @@ from scratchac.bench.kernel_times import CASES
 from scratchac.conv import add_windows, conv2d, conv2d_backward, windows_of
 from scratchac.distributions import categorical_sample, log_softmax, tanh_gaussian, tanh_gaussian_backward
 from scratchac.environments.vector import VectorEnv
+from scratchac.experiments import session
 from scratchac.nn import MLP, Parameters, linear, linear_backward, mlp_backward, mlp_forward
 from scratchac.optim import adam, polyak, rmsprop
 from scratchac.returns import reverse_scan
@@ -456,3 +457,11 @@ def test_strange_arguments(backend, case):
         assert isinstance(expected, str) and isinstance(found, str), (case, expected, found)
     else:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_that_is_empty_is_one_that_is_not_set(value, monkeypatch):
+    """Shells and CI files set a variable to nothing where they mean that it is not set."""
+    monkeypatch.delenv("SCRATCHAC_BACKEND") if value is None else monkeypatch.setenv("SCRATCHAC_BACKEND", value)
+    with session.backend(None) as active:
+        assert active.name == kernels.load("auto").name

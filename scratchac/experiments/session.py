@@ -47,15 +47,20 @@ _computing: Counter[int] = Counter()        # thread → blocks of `backend` tha
 _before: list[str] = []                     # the backend that was active before all of them
 
 
+def default_backend() -> str:
+    """$SCRATCHAC_BACKEND; "auto" where it is not set, or empty."""
+    return os.environ.get("SCRATCHAC_BACKEND") or "auto"
+
+
 @contextmanager
 def backend(name: str | None) -> Iterator[kernels.Backend]:
-    """Make the backend of that name, or else $SCRATCHAC_BACKEND or "auto", the active one for a block.
+    """Make the backend of that name, or else the `default_backend`, the active one for a block.
 
     It is active in the whole process, so blocks of several threads can only have the same one; the last to end restores what was
     active before the first. Raises UserError for another one, and for a backend that cannot run here.
     """
     try:
-        chosen = kernels.load(os.environ.get("SCRATCHAC_BACKEND", "auto") if name is None else name)
+        chosen = kernels.load(default_backend() if name is None else name)
     except kernels.BackendError as error:
         raise UserError(str(error)) from None
     me = threading.get_ident()

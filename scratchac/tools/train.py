@@ -1,7 +1,6 @@
 """The subcommand `train`: its options are the parameters of `scratchac.train`, and the hyperparameters of one algorithm."""
 
 import inspect
-import os
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from json import dumps
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Annotated, Any
 import tyro
 
 from scratchac.errors import UserError, unknown
+from scratchac.experiments.session import default_backend
 from scratchac.messages import tell
 from scratchac.tools.flags import Backend, Log, env_args_from, parse, shown, texts_of
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
-FROM_ENVIRONMENT = field(default_factory=lambda: os.environ.get("SCRATCHAC_BACKEND", "auto"))
+FROM_ENVIRONMENT = field(default_factory=default_backend)
 ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "algorithm": (Annotated[str, tyro.conf.Suppress], "", "algorithm to train"),        # taken out of the words before
     "env": (str, "", "environment: a Gymnasium id, MODULE:ID to import MODULE first (MODULE.py of this folder, or an installed one)"
