@@ -34,7 +34,7 @@ class GaussianNoise:
 
     theta = 1.0
 
-    def __init__(self, scale: float, shape: tuple[int, int]):
+    def __init__(self, scale: float, shape: tuple[int, ...]):
         self.scale = scale
         self.shape = shape
 
@@ -63,7 +63,7 @@ class OrnsteinUhlenbeck:
     θ = .15 as in Lillicrap et al. 2016; each environment's x starts at 0 in every episode.
     """
 
-    def __init__(self, scale: float, shape: tuple[int, int], theta: float = 0.15):
+    def __init__(self, scale: float, shape: tuple[int, ...], theta: float = 0.15):
         self.scale = scale
         self.theta = theta
         self.x = np.zeros(shape)
@@ -90,4 +90,4 @@ class OrnsteinUhlenbeck:
         self.x = np.array(state["x"])
 
 
-NOISES: dict[str, Callable[[float, tuple[int, int]], Noise]] = {"gaussian": GaussianNoise, "ou": OrnsteinUhlenbeck}
+NOISES: dict[str, Callable[[float, tuple[int, ...]], Noise]] = {"gaussian": GaussianNoise, "ou": OrnsteinUhlenbeck}

@@ -27,6 +27,7 @@ CASES = {                                               # algorithm and options
     "sac": {"alpha": 0.3, "alpha_lr": 0.05},
     "sac, entropy target on a schedule": {"alpha": 0.3, "alpha_lr": 0.05, "entropy_target": "linear:0.6:-2"},
     "sac, log σ clipped, α on a schedule": {"log_std": "clamp", "learn_alpha": False, "alpha": "linear:0.5:0.1"},
+    "sac, correlated noise": {"alpha": 0.3, "noise": "ou", "noise_scale": "linear:0.9:0.2"},
     "td3": {},
     "td3, large noise, delay of 3": {"delay": 3, "target_noise": 0.9, "target_noise_clip": 0.7, "activation": "tanh"},
     "ddpg": {"activation": "tanh", "gamma": 0.5},

@@ -231,6 +231,7 @@ def test_metrics_are_means_over_the_updates_of_a_round(monkeypatch):
 
 @pytest.mark.parametrize("name, env, options, kept", [
     ("ddpg", "Pendulum-v1", {"noise": "ou", "envs": 2, **SMALL}, lambda agent: agent.noise.x),
+    ("sac", "Pendulum-v1", {"noise": "ou", "envs": 2, **SMALL}, lambda agent: agent.noise.x),
     ("ppo", "CartPole-v1", {"scale_rewards": True, "envs": 2, "batch_size": 64}, lambda agent: agent.scaler.running),
     ("actor-critic", "CartPole-v1", {"lam_actor": 0.9}, lambda agent: agent.trace)])
 def test_what_is_kept_of_an_episode_is_forgotten_with_it(name, env, options, kept):

@@ -379,10 +379,10 @@ def test_the_default_is_the_same_from_a_shell(monkeypatch):
     given = {}
     monkeypatch.setattr(api, "train", functools.wraps(api.train)(
         lambda **options: given.update(options) or SimpleNamespace(step=2000)))
-    main(["train", "sac", "--env", "MountainCarContinuous-v0", "--steps", "2000", "--batch-size", "64", "--quiet"])
+    main(["train", "td3", "--env", "MountainCarContinuous-v0", "--steps", "2000", "--batch-size", "64", "--quiet"])
     assert {"steps": 2000, "batch_size": 64}.items() <= given.items() and "learning_starts" not in given
-    assert scratchac.make_agent("sac", "MountainCarContinuous-v0", steps=2_000, batch_size=64).config.learning_starts == 200
-    assert scratchac.make_agent("sac", "MountainCarContinuous-v0").config.learning_starts == 10_000
+    assert scratchac.make_agent("td3", "MountainCarContinuous-v0", steps=2_000, batch_size=64).config.learning_starts == 200
+    assert scratchac.make_agent("td3", "MountainCarContinuous-v0").config.learning_starts == 10_000
 
 
 @pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
@@ -402,9 +402,37 @@ def test_what_acts_outside_of_training_gets_noise_of_its_own(algorithm, noise):
     np.testing.assert_equal(agent.noise.state(), before)
 
 
-@pytest.mark.parametrize("algorithm", ["ddpg", "td3"])
+def test_noise_of_sac_is_added_in_training_alone():
+    """To what the policy draws, in [−1, 1]; elsewhere, and where actions are sampled to be evaluated, the policy draws alone."""
+    noisy, plain = (scratchac.make_agent("sac", "Pendulum-v1", noise=noise, noise_scale=0.3) for noise in ("ou", "none"))
+    obs, far = np.full((1, 3), 0.5, np.float32), []
+    for _ in range(50):
+        x, state = noisy.noise.x.copy(), noisy.rng.bit_generator.state
+        drawn = plain.sample(obs)                                       # the same random numbers up to here
+        a = noisy.sample(obs)
+        np.testing.assert_allclose(a, np.clip(drawn + noisy.noise.x, -1, 1), rtol=1e-6)
+        np.testing.assert_allclose(noisy.noise.x - 0.85 * x, 0.3 * after(state, 1).standard_normal((1, 1)), rtol=1e-6)
+        plain.rng.bit_generator.state = noisy.rng.bit_generator.state
+        far.append(abs(float(noisy.noise.x[0, 0])))
+    assert max(far) > 0.5
+    before = noisy.noise.state()
+    np.testing.assert_array_equal(noisy.explore(obs), plain.explore(obs))
+    np.testing.assert_array_equal(noisy.act(obs), plain.act(obs))
+    np.testing.assert_equal(noisy.noise.state(), before)
+    assert plain.noise is None and "noise" not in plain.state()
+
+
+def after(state, numbers):
+    """A generator in that state that has drawn so many normal numbers."""
+    rng = np.random.default_rng()
+    rng.bit_generator.state = state
+    rng.standard_normal(numbers)
+    return rng
+
+
+@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
 def test_the_scale_of_the_noise_follows_its_schedule(algorithm):
-    agent = scratchac.make_agent(algorithm, "Pendulum-v1", noise_scale="linear:0.4:0.2", steps=2000, hidden=(4,))
+    agent = scratchac.make_agent(algorithm, "Pendulum-v1", noise="gaussian", noise_scale="linear:0.4:0.2", steps=2000, hidden=(4,))
     for step, scale in ((0, 0.4), (1000, 0.3), (2000, 0.2)):
         agent.step = step
         agent.sample(np.zeros((1, 3), np.float32))

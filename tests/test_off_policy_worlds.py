@@ -209,6 +209,8 @@ def test_what_they_do_not_support_runs_in_the_loop(name, options):
 
 def test_the_memory_and_the_actions_are_those_that_they_know():
     with kernels.using("numba"):
+        agent, envs = made("sac", noise="ou")
+        assert agent.fast_path(envs).name == "sac_update"
         agent, envs = made("sac")
         agent.memory.__class__ = HindsightBuffer
         assert agent.fast_path(envs).name == "sac_update"

@@ -39,6 +39,7 @@ ROWS = {
     "td3-InvertedPendulum-v5": ("deterministic", 950, "worst"),
     "sac-InvertedPendulum-v5": ("deterministic", 950, "worst"),
     "ddpg-MountainCarContinuous-v0": ("deterministic", 90, "worst"),
+    "sac-MountainCarContinuous-v0": ("deterministic", 90, "worst"),
     "td3-HalfCheetah-v5": ("deterministic", 5_000, "median"),
     "sac-HalfCheetah-v5": ("deterministic", 6_000, "median"),
     "td3-Hopper-v5": ("deterministic", 2_400, "median"),

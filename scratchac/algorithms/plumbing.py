@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 import kernels
 from scratchac import optim
-from scratchac.algorithms.config import Normalising, OffPolicy, check_off_policy
+from scratchac.algorithms.config import Normalising, check_off_policy
 from scratchac.algorithms.saving import load_state, state
 from scratchac.distributions import Deterministic, Distribution, Gaussian
 from scratchac.environments.flattened import Flattened
@@ -31,8 +31,7 @@ from scratchac.training.memory import ReplayBuffer, Transitions
 
 Config = TypeVar("Config", bound=Any)
 Vectorised = TypeVar("Vectorised", bound=Normalising)
-Replayed = TypeVar("Replayed", bound=OffPolicy)
-WithActor = TypeVar("WithActor", bound=Any)
+Replayed = TypeVar("Replayed", bound=Any)
 
 
 class Plumbing(Generic[Config]):
@@ -204,6 +203,9 @@ class OffPolicyAgent(Plumbing[Replayed]):
             self.memory = HindsightBuffer(*stored, config.hindsight, config.envs, goal_rng)
         else:
             self.memory = ReplayBuffer(*stored)
+        kind = getattr(config, "noise", "none")                             # discrete SAC has no noise
+        if kind != "none":
+            self.noise = NOISES[kind](self.schedules(0).noise_scale, (config.envs, *action_shape))
 
     def upload(self, x: np.ndarray) -> np.ndarray:
         """Numbers on the host as an array of the active backend, in the dtype of the networks."""
@@ -218,17 +220,28 @@ class OffPolicyAgent(Plumbing[Replayed]):
         """A minibatch with its observations as the networks see them: old ones, too, by the present statistics."""
         return batch._replace(obs=self.see(batch.obs), next_obs=self.see(batch.next_obs))
 
+    def with_noise(self, a: np.ndarray) -> np.ndarray:
+        """Actions in [−1, 1] of the N environments of training, plus noise: correlated noise continues from their last step."""
+        assert self.noise is not None
+        self.noise.scale = self.schedules(self.step / self.config.steps).noise_scale
+        return np.clip(a + self.noise.sample(self.rng), -1, 1)                          # (N, A)
+
+    def restart(self, done: np.ndarray) -> None:
+        """Reset the noise of these environments, (N,)."""
+        if self.noise:
+            self.noise.restart(done)
+
     def networks(self) -> Networks:
         """Actor and critic as plain networks."""
         return Networks(self.actor, self.theta, self.critic, self.w, self.values)
 
     def keeps(self) -> dict[str, Any]:
-        """Name → what is saved, besides what an algorithm adds. Without a normaliser there is no entry, as in earlier versions."""
+        """Name → what is saved, besides what an algorithm adds. What an agent does not have, has no entry."""
         kept = {"memory": self.memory, "rng": self.rng, "batch_rng": self.batch_rng}
-        return kept | {"normaliser": self.normaliser} if self.normaliser else kept
+        return kept | {name: part for name, part in (("normaliser", self.normaliser), ("noise", self.noise)) if part}
 
 
-class DeterministicAgent(OffPolicyAgent[WithActor]):
+class DeterministicAgent(OffPolicyAgent[Replayed]):
     """What DDPG and TD3 share: a deterministic policy π(s) in [−1, 1], noise for exploration, target networks.
 
     critics     () for one critic, (2,) for two of them stacked
@@ -237,7 +250,7 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
     dist: Deterministic
     noise: Noise
 
-    def __init__(self, config: WithActor, observation_space: gym.Space, action_space: gym.Space, name: str,
+    def __init__(self, config: Replayed, observation_space: gym.Space, action_space: gym.Space, name: str,
                  critics: tuple[int, ...], seed: Any, dtype: DTypeLike):
         check_observation_space(observation_space)
         check_action_box(action_space, name)
@@ -255,7 +268,6 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
         self.w_target.flat[:] = self.w.flat
         self.actor_optimiser: optim.Optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser: optim.Optimiser = optim.Adam(self.w.flat)
-        self.noise = NOISES[config.noise](self.schedules(0).noise_scale, (config.envs, A))
 
     def pi(self, params: Parameters, s: np.ndarray) -> tuple[np.ndarray, Any]:
         """π(s) = tanh(network(s)) in [−1, 1], (B, A), and the network's cache."""
@@ -268,8 +280,7 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """π(s) + noise, for the N environments of training: correlated noise continues from their last step."""
-        self.noise.scale = self.schedules(self.step / self.config.steps).noise_scale
-        return np.clip(self.greedy(obs) + self.noise.sample(self.rng), -1, 1)           # (N, A)
+        return self.with_noise(self.greedy(obs))
 
     def explore(self, obs: np.ndarray) -> np.ndarray:
         """π(s) + noise that depends on no step before, for other environments than those of training."""
@@ -280,10 +291,6 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
     def random(self, rows: int) -> np.ndarray:
         """Uniform actions in [−1, 1]."""
         return self.dist.random(self.rng, rows)
-
-    def restart(self, done: np.ndarray) -> None:
-        """Reset the noise of these environments, (N,)."""
-        self.noise.restart(done)
 
     def value(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Q(s, a), or Q₁ of two critics, (B,) for observations (B, O) and actions in [−1, 1] (B, A)."""
@@ -296,10 +303,10 @@ class DeterministicAgent(OffPolicyAgent[WithActor]):
         return super().keeps() | {
             "actor": self.theta.flat, "actor_target": self.theta_target.flat, "critic": self.w.flat,
             "critic_target": self.w_target.flat, "actor_optimiser": self.actor_optimiser,
-            "critic_optimiser": self.critic_optimiser, "noise": self.noise}
+            "critic_optimiser": self.critic_optimiser}
 
 
-class SoftAgent(OffPolicyAgent[WithActor]):
+class SoftAgent(OffPolicyAgent[Replayed]):
     """What the soft actor-critics share: a stochastic policy, and the temperature α = exp(log α), learnt or given."""
 
     w_target: Parameters

@@ -6,6 +6,9 @@
 
 The policy is optimised towards π ∝ exp(Q/α). The actor's loss uses the online critics, at newly sampled actions for the *same*
 states. Actions, log-probabilities and H̄ refer to [−1, 1]. The two critics are one stacked network, K = 2.
+
+The target asks what π would do next, not what chose a. So `noise` may be added to the actions of training: correlated noise where
+independent draws hardly ever lead to a reward.
 """
 
 import math
@@ -45,6 +48,10 @@ class Config(OffPolicy):
     """Learning rate of log α, if it is learnt."""
     entropy_target: FeatureEntropy = -1.0
     """H̄ for each of the A action features in [−1, 1], so that H̄ = −A if not given; log 2 = 0.69 would be uniform actions."""
+    noise: Literal["none", "gaussian", "ou"] = "none"
+    """Noise on what the policy draws in training: none; gaussian, independent at each step; or ou, correlated in time."""
+    noise_scale: Positive = 0.1
+    """σ of that noise, in units of half the action range; with ou, of its increments: the noise then has 1.9 σ."""
     log_std: Literal["tanh", "clamp"] = "tanh"
     """How log σ is kept within bounds: tanh, −5 + 3.5(tanh x + 1) for an output x; clamp, clipped to [−20, 2]."""
 
@@ -136,9 +143,13 @@ class SAC(SoftAgent[Config]):
         """H̄ = `entropy_target` · A."""
         return h.entropy_target * self.dist.features
 
-    def sample(self, obs: np.ndarray) -> np.ndarray:
+    def explore(self, obs: np.ndarray) -> np.ndarray:
         """Actions in [−1, 1] for N observations, drawn from the policy."""
         return kernels.backend.to_numpy(self.pi(self.see(obs))[0])
+
+    def sample(self, obs: np.ndarray) -> np.ndarray:
+        """Actions that the policy draws, plus noise if there is any, for the N environments of training."""
+        return self.with_noise(self.explore(obs)) if self.noise else self.explore(obs)
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """tanh(μ(s)) for N observations."""

@@ -139,7 +139,7 @@ class Soft(Compiled):
         agent, (theta, *_, sizes, code) = self.agent, self.actor
         agent.rng.standard_normal(out=self.eps)
         soft_act(theta, sizes, code, self.clamp, np.asarray(obs, agent.dtype), self.y, self.eps, self.acting)
-        return self.acting[0].copy()
+        return agent.with_noise(self.acting[0]) if agent.noise else self.acting[0].copy()
 
     def update(self) -> Metrics:
         """As `SAC.update`."""

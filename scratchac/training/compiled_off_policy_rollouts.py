@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchac.distributions import ActionScale, Categorical
+from scratchac.distributions import ActionScale, Categorical, TanhGaussian
 from scratchac.environments.compiled_worlds import CompiledWorlds
 from scratchac.errors import TrainingError
 from scratchac.training import compiled_off_policy
@@ -32,11 +32,11 @@ IN_WORLDS = {"sac_update": "sac_rollout", "discrete_sac_update": "discrete_sac_r
 def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
     """The fast path with whole rollouts in one compiled world, or else that of `compiled_off_policy.loop`; None if there is none.
 
-    It supports one update a step, of a minibatch that one core computes, without hindsight.
+    It supports one update a step, of a minibatch that one core computes, without hindsight, and no noise on what SAC draws.
     """
     config, dist = agent.config, agent.dist
     if (isinstance(envs, CompiledWorlds) and config.envs == config.train_every == config.gradient_steps == 1
-            and type(agent.memory) is ReplayBuffer
+            and type(agent.memory) is ReplayBuffer and not (agent.noise and isinstance(dist, TanhGaussian))
             and (dist.start == 0 if isinstance(dist, Categorical) else dist.features == 1 and dist.low.dtype == np.float32)):
         from kernels.numba_off_policy_updates import pieces
 
