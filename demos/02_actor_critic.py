@@ -2,7 +2,7 @@
 # # One-step actor-critic: does the factor γᵗ matter, and what do eligibility traces add?
 #
 # The policy gradient theorem weights the step at time t by γᵗ. Most programs leave that out, and then follow the gradient of
-# no objective (Thomas 2014); yet they learn CartPole faster, because with the factor (right panel) a pole that falls late
+# no objective (Nota & Thomas 2020); yet they learn CartPole faster, because with the factor (right panel) a pole that falls late
 # teaches next to nothing. Traces hand every TD error to the steps before it as well: a faster start, and no better end.
 # Everything here learns from single transitions, without any batch. Takes about three minutes.
 

@@ -20,7 +20,7 @@ import kernels
 from kernels import kernel
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_erf = np.vectorize(math.erf, otypes=[np.float64])          # NumPy has none
+_erf, _erfc = (np.vectorize(f, otypes=[np.float64]) for f in (math.erf, math.erfc))          # NumPy has none
 
 
 # -- categorical -----------------------------------------------------------------------------------------------------
@@ -228,6 +228,8 @@ class Gaussian:
 
             E[clip(a)] = μ + σ h((low − μ)/σ) − σ h((μ − high)/σ),      h(x) = E[max(x − ε, 0)] = x Φ(x) + φ(x)
 
+        Where actions are whole numbers, it is the mean before they are rounded.
+
         Let the brake of a car be in [0, 1], with μ = −0.2 and σ = 0.3: samples brake by 0.05 on average, and clip(μ) never.
         """
         log_std, mu = (part.astype(np.float64) for part in (y[:, : self.features], y[:, self.features :]))
@@ -257,6 +259,48 @@ class Gaussian:
         dlogp = dlogp[:, None]
         dlog_std = dlogp * (z * z - 1) + dentropy[:, None]          # (B, A)
         return np.concatenate([dlog_std, dlogp * z * inv_std], axis=-1)
+
+
+def log_normal_cdf(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log Φ(x) and its derivative φ(x)/Φ(x), for the density φ and the distribution function Φ of N(0, 1)."""
+    x = np.maximum(x, -37)                                          # below, Φ would be too small for float64
+    cdf = 0.5 * _erfc(-x / math.sqrt(2))
+    return np.log(cdf), np.exp(-0.5 * x * x - HALF_LOG_2PI) / cdf
+
+
+class ClippedGaussian(Gaussian):
+    """A Gaussian whose log π(a) is that of the clipped action (Fujita & Maeda 2018), which is all that the environment sees of a.
+
+    A clipped action is on a bound with a probability, and inside it has a density. Beyond a bound, the gradient is the mean of
+    ∇log N(a; μ, σ) over all a that are clipped to it: the same direction in the mean, and less variance.
+    """
+
+    def evaluate(self, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
+        """log π(a) = Σᵢ log Φ((μᵢ − high)/σᵢ) where aᵢ ≥ high, log Φ((low − μᵢ)/σᵢ) where aᵢ ≤ low, else as a Gaussian's, (B,).
+
+        The entropy (B,) is the Gaussian's.
+        """
+        log_std, mu = y[:, : self.features], y[:, self.features :]  # (B, A) each
+        asarray = kernels.backend.asarray
+        low, high = (-1, 1) if self.scale else (asarray(self.low, y.dtype), asarray(self.high, y.dtype))
+        inv_std = np.exp(-log_std)
+        z = (a - mu) * inv_std
+        above, below = a >= high, a <= low
+        x = np.where(above, mu - high, low - mu) * inv_std          # used where a is clipped
+        log_tail, slope = (asarray(part, y.dtype) for part in log_normal_cdf(kernels.backend.to_numpy(x).astype(np.float64)))
+        logp = np.where(above | below, log_tail, -0.5 * z * z - log_std - HALF_LOG_2PI).sum(axis=-1)
+        entropy = (log_std + (HALF_LOG_2PI + 0.5)).sum(axis=-1)
+        dlog_std = np.where(above | below, -np.maximum(x, -37) * slope, z * z - 1)
+        return logp, entropy, (dlog_std, np.where(above, slope, np.where(below, -slope, z)) * inv_std)
+
+    def backward(self, cache: Any, dlogp: np.ndarray, dentropy: np.ndarray) -> np.ndarray:
+        """With m = φ(x)/Φ(x), for aᵢ ≥ high x = (μᵢ − high)/σᵢ and ∂log π/∂μᵢ = m/σᵢ; for aᵢ ≤ low x = (low − μᵢ)/σᵢ and −m/σᵢ.
+
+        For both ∂log π/∂log σᵢ = −m x.
+        """
+        dlog_std, dmu = cache
+        dlogp = dlogp[:, None]
+        return np.concatenate([dlogp * dlog_std + dentropy[:, None], dlogp * dmu], axis=-1)
 
 
 # -- actions in [−1, 1]: deterministic, and the tanh-squashed Gaussian ---------------------------------------------------

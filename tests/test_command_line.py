@@ -365,12 +365,13 @@ def test_presets_fit_the_terminal(width, monkeypatch, capsys):
 def test_presets_say_what_they_have_reached(monkeypatch, capsys):
     seen = {"steps": 20_000, "seeds": "0-2", "backend": "numba", "policy": "deterministic", "median": -140.6, "worst": -151.0,
             "minutes": 1.5}
-    monkeypatch.setattr("scratchac.experiments.presets.reached", lambda: {"sac": {"Pendulum-v1": [seen, seen | {"seeds": "7"}]}})
+    monkeypatch.setattr("scratchac.experiments.presets.reached", lambda: {
+        "sac": {"Pendulum-v1": [seen, seen | {"seeds": "7", "policy": "stochastic"}]}})
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["presets", "sac", "--env", "Pendulum"]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        "    reached: median -140.6, worst -151 of 3 seeds (0-2), 20,000 steps with numba, 1.5 minutes each",
-        "    reached: median -140.6, worst -151 of 1 seed (7), 20,000 steps with numba, 1.5 minutes each"]
+        "    reached: median -140.6, worst -151 of 3 seeds (0-2), 20,000 steps with numba, 1.5 minutes a seed",
+        "    reached: median -140.6, worst -151 of 1 seed (7), 20,000 steps with numba, sampled actions, 1.5 minutes a seed"]
 
 
 def test_a_table_of_checks_fits_the_terminal():

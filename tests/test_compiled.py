@@ -398,14 +398,20 @@ def test_a_changed_part_runs(change, algorithm, backend):
             train(agent, envs, 5_000, lambda *_: False)
 
 
-def test_an_option_that_is_not_compiled_runs_the_reference():
+def test_an_option_that_is_not_compiled_runs_the_reference(capsys):
+    """Without a message: nobody has changed anything."""
     with kernels.using("numba"):
+        for clipped in (True, False):
+            agent = scratchac.make_agent("ppo", "Pendulum-v1", 0, hidden=(8,), preset={"clipped_log_prob": clipped})
+            worlds = CompiledWorlds("Pendulum-v1", agent.n_envs, 0)
+            assert (agent.fast_path() is None) == (agent.fast_path(worlds) is None) == clipped
         switches = "normalise_advantage", "discount_actor", "shared_body", "normalise_obs", "scale_rewards"
         for options in ({"advantage": "td"}, {"value_loss": "huber"}, {"critic_steps": 2}, {"kappa": 0.1},
                         *({name: True} for name in switches)):
             agent, envs = made("a2c", **options)
             assert agent.fast_path(envs) is None
         assert made("ppo", clip_value=0.2)[0].fast_path() is None
+    assert capsys.readouterr().err == ""
 
 
 EDITS = {       # file of a copy of the project → what is put first into which function, and a run that calls it

@@ -1,9 +1,20 @@
 """Densities, samples, entropies and clipping of the action distributions."""
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
-from scratchac.distributions import ActionScale, Categorical, Gaussian, TanhGaussian, categorical_sample, log_softmax
+from scratchac.distributions import (
+    ActionScale,
+    Categorical,
+    ClippedGaussian,
+    Gaussian,
+    TanhGaussian,
+    categorical_sample,
+    log_softmax,
+)
 
 
 def test_categorical_by_hand():
@@ -89,6 +100,46 @@ def test_a_greedy_gaussian_without_spread_is_its_clipped_mean():
     np.testing.assert_allclose(dist.greedy(np.array([[-20.0] * 3 + mu])), [[0, 0.25, 1]], atol=1e-8)
     y = np.float32([[0, 0, 0, -2, 0.25, 7]])
     assert dist.greedy(y).dtype == np.float32 and dist.greedy(y)[0, 0] == pytest.approx(0.00811, abs=1e-5)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_log_probabilities_of_clipped_actions(scaled):
+    """By the distribution function and the density of Python's own normal distribution; without bounds they are the Gaussian's."""
+    low, high = (np.array([-5.0, 2.0]), np.array([7.0, 9.0])) if scaled else (np.array([-1.0, -np.inf]), np.array([0.5, np.inf]))
+    dist, top = ClippedGaussian(low, high, state_dependent_std=True, scaled=scaled), 1.0 if scaled else 0.5
+    y = np.array([[math.log(0.5), 0.2, 0.4, -1.0]]).repeat(4, axis=0)
+    a = np.array([[7.0, 0.9], [top, -0.9], [-1.0, 0.3], [0.1, 0.2]])
+    first, second = NormalDist(0.4, 0.5), NormalDist(-1.0, math.exp(0.2))
+    expected = [1 - first.cdf(top), 1 - first.cdf(top), first.cdf(-1), first.pdf(0.1)] * np.array([second.pdf(x) for x in a[:, 1]])
+    np.testing.assert_allclose(np.exp(dist.evaluate(y, a)[0]), expected, rtol=1e-12)
+    plain = Gaussian(low, high, state_dependent_std=True, scaled=scaled)
+    np.testing.assert_allclose(dist.evaluate(y, a)[1], plain.evaluate(y, a)[1])
+    np.testing.assert_array_equal(dist.greedy(y), plain.greedy(y))
+
+
+def test_a_clipped_action_says_as_much_with_less_variance(rng):
+    """Given the clipped action, the mean of the plain score is the other: so the means of f · score agree, and its spread is less.
+
+    Where nearly all actions are clipped, as for μ = 8, the plain score is noise of size 1/σ, and the other nothing.
+    """
+    pair = [kind(-np.ones(1), np.ones(1), True) for kind in (Gaussian, ClippedGaussian)]
+    for mu, ratio in ((0.9, 0.9), (8.0, 0.01)):
+        y = np.tile([math.log(0.75), mu], (200_000, 1))
+        a = pair[0].sample(y, pair[0].noise(rng, len(y)))
+        f = np.clip(a[:, 0], -1, 1) ** 2
+        plain, clipped = (f[:, None] * dist.backward(dist.evaluate(y, a)[2], np.ones(len(y)), np.zeros(len(y))) for dist in pair)
+        error = 5 * (plain - clipped).std(axis=0) / np.sqrt(len(y))
+        assert (np.abs((plain - clipped).mean(axis=0)) < error).all()
+        assert (clipped.std(axis=0) < ratio * plain.std(axis=0)).all()
+
+
+def test_actions_far_beyond_a_bound_have_finite_gradients():
+    dist = ClippedGaussian(-np.ones(1, np.float32), np.ones(1, np.float32), state_dependent_std=True)
+    for mu, a in ((-1e4, 2.0), (1e4, 2.0), (1e4, -2.0), (0.0, 1e4)):
+        logp, _, cache = dist.evaluate(np.float32([[0.0, mu]]), np.float32([[a]]))
+        dy = dist.backward(cache, np.ones(1, np.float32), np.zeros(1, np.float32))
+        assert logp.dtype == dy.dtype == np.float32 and np.isfinite(logp).all() and np.isfinite(dy).all()
+    assert (dist.evaluate(np.float32([[0, 1e4]]), np.float32([[2]]))[0] == 0).all()
 
 
 def test_gaussian_clips_for_the_environment_only(gaussian):

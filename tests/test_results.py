@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,14 @@ def test_runs_of_different_settings_do_not_share_a_file(script, tmp_path, monkey
         run.main()
 
 
+@dataclass(frozen=True)
+class Config:
+    """Of an algorithm that got a hyperparameter, `new`, after files were written."""
+
+    hidden: tuple[int, ...] = (8,)
+    new: float = 0.0
+
+
 def test_files_of_results(script, tmp_path):
     files, path = script("files"), tmp_path / "new" / "one.json"
     assert files.read(path, seeds={}) == {"seeds": {}}
@@ -83,9 +91,11 @@ def test_files_of_results(script, tmp_path):
     assert files.read(path, seeds={}) == {"seeds": {"0": 1.5}}
     result = {"hyperparameters": {"hidden": [1]}, "env_args": {}}
     files.require_same(path, {}, env_args={"gravity": -5})
-    files.require_same(path, result, hyperparameters={"hidden": (1,)}, env_args={})
-    with pytest.raises(UserError, match="have other hyperparameters and env_args: delete the file"):
-        files.require_same(path, result, hyperparameters={"hidden": (2,)}, env_args={"gravity": -5})
+    files.require_same(path, result, Config(hidden=(1,)), env_args={})
+    with pytest.raises(UserError, match="have other env_args and hyperparameters: delete the file"):
+        files.require_same(path, result, Config(hidden=(2,)), env_args={"gravity": -5})
+    with pytest.raises(UserError, match="have other hyperparameters: burn it"):          # that file was not trained with it
+        files.require_same(path, result, Config(hidden=(1,), new=0.5), cure="burn it", env_args={})
     with pytest.raises(UserError, match="takes name=value, not 'steps'"):
         files.given_by(["lr=1", "steps"])
     with pytest.raises(SystemExit, match=r"^no$"):
@@ -117,7 +127,7 @@ def test_peers_are_what_the_script_would_add_to(script):
 
 
 @pytest.mark.parametrize("algorithm, env", RECORDED)
-def test_committed_results_are_the_presets(algorithm, env):
+def test_committed_results_are_the_presets(algorithm, env, script):
     """On ten seeds or more, none of them tuned on, with the settings of the preset as it is; of games there are other results."""
     env, _, name = env.partition(":")
     tuned = set(seeds_from(tuning_seeds(algorithm, env, name or None)))
@@ -127,8 +137,24 @@ def test_committed_results_are_the_presets(algorithm, env):
     assert paths or env in GAMES
     for path in paths:
         result = json.loads(path.read_text())
-        assert result["hyperparameters"] == json.loads(json.dumps(expected))
+        found = script("files").recorded(result["hyperparameters"], algorithms.find(algorithm).config_class)
+        assert found == json.loads(json.dumps(expected))
         assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
+
+
+def test_rows_that_name_a_preset_have_its_settings(script):
+    """Also those whose preset records no tuning seeds; a run from pictures may have stopped near the end that is planned now."""
+    rows = [row for row in script("returned").returned() if row.preset in presets()[row.result["algorithm"]]]
+    assert len(rows) > 30
+    for row in rows:
+        result, algorithm, env = row.result, row.result["algorithm"], row.result["env"]
+        config_class = algorithms.find(algorithm).config_class
+        config = asdict(configure(config_class, algorithm, find_preset(algorithm, env, row.variant or None)[0]))
+        steps = config.pop("steps")
+        found = script("files").recorded(result["hyperparameters"], config_class)
+        found.pop("steps")
+        assert found == json.loads(json.dumps(config)), (algorithm, env)
+        assert result["steps"] == pytest.approx(steps, rel=0.05 if "pixels" in result.get("env_args", {}) else 0)
 
 
 def test_what_presets_have_reached_is_that_of_the_files(script):

@@ -331,13 +331,21 @@ def test_discrete_sac():
 # -- on-policy -----------------------------------------------------------------------------------------------------------
 
 
+class Clipped(torch.distributions.Independent):
+    """Normal variables of which only what is left after clipping to [−1, 1] is known, by PyTorch's own log Φ."""
+
+    def log_prob(self, a):
+        low, high = (torch.special.log_ndtr(x / self.base_dist.scale) for x in (-1 - self.base_dist.loc, self.base_dist.loc - 1))
+        return torch.where(a >= 1, high, torch.where(a <= -1, low, self.base_dist.log_prob(a))).sum(-1)
+
+
 class Networks:
     """An on-policy agent's actor and critic as leaf tensors: networks of their own, or one with two heads."""
 
     def __init__(self, agent):
         networks = agent.networks()
         self.activation, self.outputs = agent.config.activation, networks.policy_outputs
-        self.first_value = networks.value_outputs.start
+        self.first_value, self.clipped = networks.value_outputs.start, agent.config.clipped_log_prob
         self.actor = tensors(networks.theta)
         self.constants = torch.tensor(networks.theta["constants"].copy(), requires_grad=True) if networks.actor.constants else None
         self.critic = None if networks.w is None else self.actor if networks.w is networks.theta else tensors(networks.w)
@@ -350,7 +358,8 @@ class Networks:
         y = mlp(self.actor, s, self.activation)[:, self.outputs]
         if self.constants is None:
             return torch.distributions.Categorical(logits=y)
-        return torch.distributions.Independent(torch.distributions.Normal(y, self.constants.exp()), 1)
+        kind = Clipped if self.clipped else torch.distributions.Independent
+        return kind(torch.distributions.Normal(y, self.constants.exp()), 1)
 
     def values(self, s):
         """V(s) and, for Q − V, Q(s, ·) after it."""
@@ -573,6 +582,7 @@ A2C_CASES = {
     "plain gradient, Q − V": {"optimiser": "sgd", "advantage": "qv"},
     "Huber's loss, normalised, discounted": {"value_loss": "huber", "normalise_advantage": True, "discount_actor": True},
     "three steps of the critic, κ": {"critic_steps": 3, "kappa": 0.5, "optimiser": "adam"},
+    "log π of the clipped action": {"clipped_log_prob": True, "entropy_coef": 0.1},
     "TD error": {"advantage": "td"}, "two steps": {"advantage": "nstep", "n_step": 2}, "return": {"advantage": "mc"},
 }
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -35,11 +36,23 @@ def write(path, result):
         file.write((json.dumps(result, indent=1) + "\n").encode())
 
 
-def require_same(path, result, **settings):
-    """Raise UserError if what a file of results holds was trained with other settings: its seeds are one row of a table."""
+def require_same(path, result, config=None, cure="delete the file, or take another --name", **settings):
+    """Raise UserError if what a file of results holds was trained with other settings: its seeds are one row of a table.
+
+    config      hyperparameters, a Config, to be compared with `recorded`
+    cure        what the message says that one can do
+    """
+    if config is not None and "hyperparameters" in result:
+        settings["hyperparameters"] = asdict(config)
+        result = result | {"hyperparameters": recorded(result["hyperparameters"], type(config))}
     settings = json.loads(json.dumps(settings))
     if other := [name for name, value in settings.items() if result.get(name, value) != value]:
-        raise UserError(f"the seeds in {path} have other {' and '.join(other)}: delete the file, or take another --name")
+        raise UserError(f"the seeds in {path} have other {' and '.join(other)}: {cure}")
+
+
+def recorded(hyperparameters, config_class):
+    """Hyperparameters in a file; those that the algorithm got after it was written have the default, which changes nothing."""
+    return json.loads(json.dumps(asdict(config_class()))) | hyperparameters
 
 
 def summary(returns):

@@ -36,14 +36,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("algorithm", choices=["a2c", "ppo"])
     parser.add_argument("env", choices=list(GAMES))
-    parser.add_argument("--seeds", type=seeds, default=range(3), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds, default=range(3), help="such as 3, 0-9 or 0,2,5-7")
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
     options = parser.parse_args()
     given = given_by(options.set)
     backend = default_backend()
     name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
     config = scratchac.make_agent(options.algorithm, options.env, **given).config
-    require_same(FILE, so_far(name)[name], hyperparameters=asdict(config))
+    require_same(FILE, so_far(name)[name], config, cure=f"delete its entry {name!r}")
     for seed in options.seeds:
         if str(seed) in so_far(name)[name]["seeds"]:
             continue

@@ -17,7 +17,7 @@ def line(cells):
 
 
 def short(text, keys, titles):
-    """The named columns of a table; of its rows the first whose cells begin with the cells of a key, for each key."""
+    """The named columns of a table; for each key, the rows whose first cells are those of the key."""
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    kept = [next(row for row in rows if row[: len(key)] == list(key)) for key in keys]
+    kept = [row for key in keys for row in rows if row[: len(key)] == list(key)]
     return table(titles, [[row[header.index(title)] for title in titles] for row in kept])

@@ -61,7 +61,7 @@ def main():
     parser.add_argument("library", choices=list(zoo.TITLES))
     parser.add_argument("algorithm", choices=sorted({algorithm for algorithm, _ in SETTINGS} - {"dqn"}))
     parser.add_argument("env")
-    parser.add_argument("--seeds", type=seeds, default=range(5), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
     parser.add_argument("--as-ours", action="store_true", help="the settings of the project's preset, for ddpg and td3")
     parser.add_argument("--set", nargs="*", default=[], help="settings that differ from these, as name=value")
     options = parser.parse_args()
@@ -74,7 +74,8 @@ def main():
     settings = settings | {"n_timesteps": config.steps, "threads": 1} | given_by(options.set)
     words = [options.library, options.algorithm, options.env, *(["as-ours"] if options.as_ours else []), *options.set]
     path = FOLDER / f"{'-'.join(words)}.json"
-    require_same(path, read(path), settings=settings, env_args=find_preset(options.algorithm, options.env)[1])
+    _, env_args = find_preset(options.algorithm, options.env)
+    require_same(path, read(path), cure="delete the file", settings=settings, env_args=env_args)
     for seed in options.seeds:
         if str(seed) not in read(path, seeds={})["seeds"]:
             record(options, settings, seed, path)

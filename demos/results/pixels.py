@@ -80,7 +80,7 @@ def evaluation(path, name):
     ends = [{name: column[-1] for name, column in part.metrics().items()} for part in parts]
     steps, episodes = (int(sum(end[name] for end in ends)) for name in ("step", "episodes"))
     minutes = round(float(sum(end["wall_s"] for end in ends)) / 60, 1)
-    require_same(file, result, hyperparameters=config["hyperparameters"], env_args=config["env_args"])
+    require_same(file, result, agent.config, env_args=config["env_args"])
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     if isinstance(agent.dist, Gaussian):

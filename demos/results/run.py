@@ -49,11 +49,12 @@ def main():
         raise SystemExit(f"the settings in {path} differ from an earlier preset: delete the file and try them again")
     if not options.tuning:
         config_class = algorithms.find(options.algorithm).config_class
-        config = asdict(configure(config_class, options.algorithm, tuned | given))
-        require_same(path, read(path), hyperparameters=config, env_args=env_args)
-    for seed in options.seeds:
-        if str(seed) not in entry(read(path), options)["seeds"]:
-            record(options, given, backend, seed, path)
+        require_same(path, read(path), configure(config_class, options.algorithm, tuned | given), env_args=env_args)
+    missing = [seed for seed in options.seeds if str(seed) not in entry(read(path), options)["seeds"]]
+    if not missing:
+        print(f"{path} has these seeds already: another --name records them anew, or delete the file first")
+    for seed in missing:
+        record(options, given, backend, seed, path)
 
 
 def arguments():

@@ -36,7 +36,7 @@ def tables():
     return {
         "returns": (every_return := returns.returns()),
         "returns-short": short(every_return, RETURNS_OF_THE_README,
-                               ["algorithm", "environment", "median", "worst", "bar", "steps", "seeds", "minutes"]),
+                               ["algorithm", "environment", "backend", "median", "worst", "bar", "steps", "seeds", "minutes"]),
         "beside": returns.beside_others(), "tried": returns.tried(), "anatomy": returns.anatomy(), "games": returns.games(),
         "pixels": returns.pixels(), "hindsight": returns.hindsight(),
         "solve": speed.solve(), "solve-short": speed.solve(short=True), "speed": speed.speed(),

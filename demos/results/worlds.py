@@ -25,7 +25,7 @@ GRAVITIES, WINDS = (-11.9, -10.0, -8.0, -6.0, -4.0, -2.0), (0.0, 10.0, 20.0)    
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=seeds, default=range(5), help="one seed, or FIRST-LAST")
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
     backend = default_backend()
     for seed, steps, random in product(parser.parse_args().seeds, STEPS, (False, True)):
         if str(seed) in read(FILE, returns={})["returns"].get(key(steps, random), {}):

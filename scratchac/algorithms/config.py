@@ -71,6 +71,8 @@ class SingleEnvironment:
     """Continuous actions: let σ depend on the state."""
     scale_actions: bool = True
     """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
+    clipped_log_prob: bool = False
+    """Continuous actions: log π is that of the clipped action, which the environment gets; if off, of the one that was drawn."""
 
     SEARCH: ClassVar[Space] = {"gamma": NearOne(0.001, 0.1), "hidden": Choice((32, 32), (64, 64), (128, 128))}
 
@@ -113,6 +115,8 @@ class OnPolicy:
     """Continuous actions: let σ depend on the state."""
     scale_actions: bool = True
     """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
+    clipped_log_prob: bool = False
+    """Continuous actions: log π is that of the clipped action, which the environment gets; if off, of the one that was drawn."""
 
     SEARCH: ClassVar[Space] = {
         "gamma": NearOne(0.001, 0.1), "lam": NearOne(0.01, 0.5), "entropy_coef": LogUniform(1e-5, 0.1),

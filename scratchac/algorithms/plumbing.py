@@ -136,7 +136,8 @@ class OnPolicyAgent(Plumbing[Config]):
     def __init__(self, config: Config, observation_space: gym.Space, action_space: gym.Space, dtype: DTypeLike,
                  pictures: bool = False):
         super().__init__(config, observation_space, dtype, pictures)
-        self.dist: Distribution = make_distribution(action_space, config.state_dependent_std, config.scale_actions)
+        self.dist: Distribution = make_distribution(
+            action_space, config.state_dependent_std, config.scale_actions, config.clipped_log_prob)
 
     def sample(self, obs: np.ndarray) -> np.ndarray:
         """Raw actions for N observations (N, O), drawn from the policy."""

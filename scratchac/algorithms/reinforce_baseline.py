@@ -1,9 +1,9 @@
 """REINFORCE with a learnt baseline (Sutton & Barto 2018, section 13.4).
 
-    L_actor = −Σₜ γᵗ (Gₜ − V(Sₜ)) log π(Aₜ|Sₜ)          L_critic = mean ½(V(Sₜ) − Gₜ)²
+    L_actor = −Σₜ γᵗ (Gₜ − V(Sₜ)) log π(Aₜ|Sₜ)          L_critic = mean ½(V(Sₜ) − Gₜ)², or Huber's loss
 
 E[b(S) ∇log π(A|S)] = b(S) ∇Σₐ π(a|S) = 0, so a baseline b that does not depend on the action does not change the expected gradient.
-The variance falls as far as b covaries with G; a bad baseline raises it.
+The variance falls for b between 0 and twice the best baseline, else it rises (MATH.md#baselines). `discount_actor` switches γᵗ on.
 """
 
 from dataclasses import dataclass

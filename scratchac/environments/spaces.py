@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from scratchac.conv import Encoder
-from scratchac.distributions import Categorical, Distribution, Gaussian, MultiCategorical
+from scratchac.distributions import Categorical, ClippedGaussian, Distribution, Gaussian, MultiCategorical
 from scratchac.environments.flattened import Flattened, is_picture, not_numbers, observed, range_of, shortened
 from scratchac.errors import UserError, one_line
 from scratchac.kinds import shown
@@ -64,9 +64,9 @@ def _check_range(space: Any, algorithm: str, hint: str) -> None:
         raise UserError(f"action space {shortened(space)} has more whole numbers than {algorithm} can tell apart{hint}")
 
 
-def make_distribution(space: Any, state_dependent_std: bool = False, scaled: bool = True) -> Distribution:
+def make_distribution(space: Any, state_dependent_std: bool = False, scaled: bool = True, clipped: bool = False) -> Distribution:
     """The action distribution for a space: Categorical for Discrete, MultiCategorical for MultiDiscrete and MultiBinary, Gaussian
-    for a Box.
+    or, if `clipped`, ClippedGaussian for a Box.
 
     Raises UserError for other spaces and, if the Gaussian is scaled, for bounds over which [−1, 1] cannot be stretched.
     """
@@ -82,7 +82,7 @@ def make_distribution(space: Any, state_dependent_std: bool = False, scaled: boo
         elif space.dtype.kind != "f" and max(abs(int(space.low.min())), abs(int(space.high.max()))) > EXACT:
             raise UserError(f"action space {shortened(space)} has whole numbers beyond 2^53, which the policy's numbers cannot "
                             "tell apart")
-        return Gaussian(space.low, space.high, state_dependent_std, scaled)
+        return (ClippedGaussian if clipped else Gaussian)(space.low, space.high, state_dependent_std, scaled)
     raise UserError(f"action space {shortened(space)} is not supported; it must be Discrete, MultiDiscrete, MultiBinary or a Box")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scratchac import losses
-from scratchac.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian
+from scratchac.distributions import Categorical, ClippedGaussian, Gaussian, MultiCategorical, TanhGaussian
 from scratchac.gradcheck.differences import Checked, Rng, check
 from scratchac.policies import Mask, mask_illegal
 
@@ -108,6 +108,15 @@ def _(rng: Rng) -> Checked:
     """L = Σ c H with random c, by y = [log σ | μ]."""
     dist = Gaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
     return _distribution_check(dist, rng, rng.standard_normal((5, 2)), 1, lambda g, c: 2 * g)
+
+
+@check("Gaussian, clipped: log-probability", "no gradient beyond the bounds")
+def _(rng: Rng) -> Checked:
+    """L = Σ c log π(a) with random c, by y = [log σ | μ], for actions inside of the box, above and below it."""
+    dist = ClippedGaussian(-np.ones(2), np.ones(2), state_dependent_std=True)
+    a = np.array([[0.3, 1.5], [-2.0, 0.1], [1.2, -1.1], [-0.4, 0.9], [3.0, -3.0]])
+
+    return _distribution_check(dist, rng, a, 0, lambda g, c: g * np.tile(np.abs(a) < 1, 2))
 
 
 def _tanh_gaussian_check(rng: Rng, log_std: Any, spoil: Callable[..., np.ndarray]) -> Checked:

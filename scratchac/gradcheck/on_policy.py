@@ -214,6 +214,12 @@ def _(rng: Rng) -> Checked:
     return _a2c_check(rng, lambda: spaces(False), "entropy", state_dependent_std=True)
 
 
+@check("A2C update, Gaussian, log π of the clipped action", "entropy bonus with the wrong sign")
+def _(rng: Rng) -> Checked:
+    """L = −mean Â log π(a|s) − β mean H + c_v mean ½(V(s) − target)², Â and targets as data, by all parameters."""
+    return _a2c_check(rng, lambda: spaces(False), "entropy", clipped_log_prob=True)
+
+
 @check("A2C update, A = Q − V, Huber", "gradient through the target")
 def _(rng: Rng) -> Checked:
     """L = −mean Â log π(a|s) − β mean H + c_v Huber's loss of V(s) and of Q(s, a), Â and targets as data, by all parameters."""

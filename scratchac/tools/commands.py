@@ -245,7 +245,8 @@ def presets(algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg
             env: str | None = None) -> None:
     """List the presets, tuned hyperparameters that `scratchac train` starts from; names of additional ones go to --preset.
 
-    Below each is what it has reached: the mean return over 100 episodes of the last policy, not the best one, of each seed.
+    Below each is what it has reached: the mean return of the last policy, not the best one, of each seed, over 100 episodes (20
+    from pictures), with its deterministic actions unless the line says that they were sampled. Minutes are the median over seeds.
 
     Args:
         algorithm: only presets of this algorithm; of all if not given
@@ -274,9 +275,10 @@ def in_words(seen):
     """What a preset has reached."""
     count = len(seeds_from(seen["seeds"].replace(", ", ",")))
     where = f" with {seen['backend']}" if seen.get("backend") else ""
-    minutes = f", {seen['minutes']:g} minutes each" if "minutes" in seen else ""
+    sampled = ", sampled actions" if seen["policy"] == "stochastic" else ""
+    minutes = f", {seen['minutes']:g} minutes a seed" if "minutes" in seen else ""
     return (f"reached: median {seen['median']:g}, worst {seen['worst']:g} of {count} seed{'s' * (count > 1)} ({seen['seeds']}), "
-            f"{seen['steps']:,} steps{where}{minutes}")
+            f"{seen['steps']:,} steps{where}{sampled}{minutes}")
 
 
 def doctor(env: str = "") -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 import kernels
 from scratchac import optim
-from scratchac.distributions import Categorical, Gaussian
+from scratchac.distributions import Categorical, ClippedGaussian, Gaussian
 from scratchac.errors import TrainingError
 from scratchac.policies import SeparateBodies
 from scratchac.training.agent import FastPath, Metrics
@@ -68,8 +68,12 @@ def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
 
 
 def _has_compiled_networks(agent: Any) -> bool:
-    """Whether compiled updates support an agent: a categorical policy without a mask or a Gaussian one, and separate bodies."""
-    return isinstance(agent.dist, Categorical | Gaussian) and isinstance(agent.model, SeparateBodies) and not agent.model.masked
+    """Whether compiled updates support an agent: a categorical policy without a mask or a Gaussian one, and separate bodies.
+
+    They have the density of the action that was drawn, not of the clipped one.
+    """
+    return (isinstance(agent.dist, Categorical | Gaussian) and not isinstance(agent.dist, ClippedGaussian)
+            and isinstance(agent.model, SeparateBodies) and not agent.model.masked)
 
 
 def _is_one_float(dist: Gaussian) -> bool:
