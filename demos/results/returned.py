@@ -18,6 +18,7 @@ ROWS = {
     "a2c-CartPole-v1": ("deterministic", 475, "worst"),
     "a2c-Acrobot-v1": ("deterministic", -100, "worst"),
     "a2c-Pendulum-v1": ("deterministic", -170, "worst"),
+    "reinforce-CartPole-v1": ("deterministic", None, ""),
     "reinforce-baseline-CartPole-v1": ("deterministic", 475, "worst"),
     "actor-critic-CartPole-v1": ("stochastic", 475, "worst"),
     "actor-critic-CartPole-v1-undiscounted": ("stochastic", 475, "worst"),

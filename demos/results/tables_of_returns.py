@@ -123,9 +123,10 @@ def games():
 
 def pixels():
     """What driving is worth, from pixels.json and the runs evaluated beside it."""
-    worth = {name: spread(result) for name, result in json.loads((HERE / "pixels.json").read_text()).items()
-             if name in ("still", "random", "constant")}
-    rows = [["standing still", "", "", "", worth["still"], "", ""], ["random actions", "", "", "", "", worth["random"], ""],
+    found = json.loads((HERE / "pixels.json").read_text())
+    worth = {name: spread(found[name]) for name in ("still", "random", "constant")}
+    rows = [["standing still", "", "", "", worth["still"], "", ""],
+            [f"random actions of {found['repeat']} frames", "", "", "", "", worth["random"], ""],
             ["best constant action", "", "", "", worth["constant"], "", ""]]
     for path in sorted((HERE / "returns").glob("*-CarRacing-v3*.json"), key=lambda path: path.stem):
         result = json.loads(path.read_text())
