@@ -1,4 +1,4 @@
-"""Noise for deterministic policies, in the policy's [−1, 1]: one vector per environment, from a Generator that is an argument."""
+"""Noise on the actions of DDPG, TD3 and, if asked for, SAC, in the policy's [−1, 1], from a Generator that is an argument."""
 
 import math
 from collections.abc import Callable

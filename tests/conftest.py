@@ -5,7 +5,8 @@ import shutil
 import signal
 import sys
 
-os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")         # the reference; tests/test_backends.py holds the others to it
+# The reference; tests/test_backends.py holds the others to it.
+os.environ["SCRATCHAC_BACKEND"] = os.environ.get("SCRATCHAC_BACKEND") or "numpy"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # small matrices: threads only get in each other's way
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")       # no windows
 # A shell starts what runs in its background with Ctrl-C ignored. Tests send one, to this process and to others, which inherit that.

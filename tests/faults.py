@@ -20,7 +20,7 @@ import gymnasium
 import numpy as np
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-os.environ.setdefault("SCRATCHAC_BACKEND", "numpy")
+os.environ["SCRATCHAC_BACKEND"] = os.environ.get("SCRATCHAC_BACKEND") or "numpy"
 
 import damage
 

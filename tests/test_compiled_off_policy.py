@@ -282,6 +282,7 @@ def trained(algorithm, backend, steps=90, **options):
 
 @pytest.mark.parametrize("algorithm, options", [
     ("sac", {}), ("sac", {"envs": 2, "train_every": 4, "gradient_steps": 3}), ("td3", {"noise": "ou", "envs": 2}), ("ddpg", {}),
+    ("sac", {"noise": "ou", "envs": 2}),
     ("discrete-sac", {"envs": 2})])
 def test_training_is_that_of_the_reference(algorithm, options):
     """Steps, reports, episodes, what is promised and realised, across the end of the replay buffer."""

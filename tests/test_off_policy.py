@@ -10,6 +10,7 @@ from probes import Bandit, Constant, Match, Target
 
 import scratchac
 from scratchac import algorithms
+from scratchac.algorithms.sac_pixels import PixelSAC
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import UserError
 from scratchac.exploration import GaussianNoise, OrnsteinUhlenbeck
@@ -350,7 +351,7 @@ def test_unbounded_actions():
         scratchac.make_agent("sac", env)
 
 
-@pytest.mark.parametrize("algorithm, env", [("ddpg", "Pendulum-v1"), ("td3", "Pendulum-v1"), ("sac", "MountainCarContinuous-v0"),
+@pytest.mark.parametrize("algorithm, env", [("ddpg", "Pendulum-v1"), ("td3", "MountainCarContinuous-v0"), ("sac", "Pendulum-v1"),
                                             ("discrete-sac", "Acrobot-v1")])
 def test_a_short_training_learns(algorithm, env, capsys):
     """By default learning starts within the first tenth; a training that would end before is refused, from Python and a shell."""
@@ -404,7 +405,8 @@ def test_what_acts_outside_of_training_gets_noise_of_its_own(algorithm, noise):
 
 def test_noise_of_sac_is_added_in_training_alone():
     """To what the policy draws, in [−1, 1]; elsewhere, and where actions are sampled to be evaluated, the policy draws alone."""
-    noisy, plain = (scratchac.make_agent("sac", "Pendulum-v1", noise=noise, noise_scale=0.3) for noise in ("ou", "none"))
+    noisy = scratchac.make_agent("sac", "Pendulum-v1", noise="ou", noise_scale=0.3)
+    plain = scratchac.make_agent("sac", "Pendulum-v1")
     obs, far = np.full((1, 3), 0.5, np.float32), []
     for _ in range(50):
         x, state = noisy.noise.x.copy(), noisy.rng.bit_generator.state
@@ -420,6 +422,19 @@ def test_noise_of_sac_is_added_in_training_alone():
     np.testing.assert_array_equal(noisy.act(obs), plain.act(obs))
     np.testing.assert_equal(noisy.noise.state(), before)
     assert plain.noise is None and "noise" not in plain.state()
+
+
+def test_a_scale_without_noise_is_refused():
+    with pytest.raises(UserError, match="noise_scale needs noise"):
+        scratchac.make_agent("sac", "Pendulum-v1", noise_scale=0.3)
+
+
+def test_noise_of_sac_from_pictures():
+    """Pictures have an agent of their own: it adds the noise, and keeps it."""
+    agent = PixelSAC(PixelSAC.config_class(hidden=(8,), buffer_size=300, noise="ou", noise_scale=0.5),
+                     gym.spaces.Box(0, 255, (3, 16, 16), np.uint8), gym.spaces.Box(-1, 1, (1,)))
+    agent.sample(np.zeros((1, 3, 16, 16), np.uint8))
+    assert abs(agent.noise.x[0, 0]) > 0 and "noise" in agent.state()
 
 
 def after(state, numbers):

@@ -618,7 +618,7 @@ def test_a3c(actions):
 
 METRICS_OF_PPO = "actor_loss", "critic_loss", "entropy", "grad_norm", "kl", "clipped", "value"
 PPO_CASES = {"plain": {}, "entropy": {"entropy_coef": 0.1}, "clipped values": {"clip_value": 0.05},
-             "early end": {"target_kl": 0.003}}
+             "early end": {"target_kl": 0.003}, "log π of the clipped action": {"clipped_log_prob": True}}
 
 
 @pytest.mark.parametrize("actions", [DISCRETE, BOX], ids=["discrete", "continuous"])

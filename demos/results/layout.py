@@ -17,7 +17,10 @@ def line(cells):
 
 
 def short(text, keys, titles):
-    """The named columns of a table; for each key, the rows whose first cells are those of the key."""
+    """The named columns of a table; for each key, the rows whose first cells are those of the key. Raises KeyError without one."""
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    kept = [row for key in keys for row in rows if row[: len(key)] == list(key)]
+    found = {key: [row for row in rows if row[: len(key)] == list(key)] for key in keys}
+    if missing := [key for key, of_key in found.items() if not of_key]:
+        raise KeyError(f"the table has no row of {missing}")
+    kept = [row for of_key in found.values() for row in of_key]
     return table(titles, [[row[header.index(title)] for title in titles] for row in kept])

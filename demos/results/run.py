@@ -52,7 +52,7 @@ def main():
         require_same(path, read(path), configure(config_class, options.algorithm, tuned | given), env_args=env_args)
     missing = [seed for seed in options.seeds if str(seed) not in entry(read(path), options)["seeds"]]
     if not missing:
-        print(f"{path} has these seeds already: another --name records them anew, or delete the file first")
+        print(f"{path} has these seeds already: another --name records them anew")
     for seed in missing:
         record(options, given, backend, seed, path)
 

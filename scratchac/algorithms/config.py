@@ -72,7 +72,7 @@ class SingleEnvironment:
     scale_actions: bool = True
     """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
     clipped_log_prob: bool = False
-    """Continuous actions: log π is that of the clipped action, which the environment gets; if off, of the one that was drawn."""
+    """Continuous actions: log π is that of the clipped action, if off of the drawn one; the entropy is the Gaussian's with both."""
 
     SEARCH: ClassVar[Space] = {"gamma": NearOne(0.001, 0.1), "hidden": Choice((32, 32), (64, 64), (128, 128))}
 
@@ -116,7 +116,7 @@ class OnPolicy:
     scale_actions: bool = True
     """Continuous actions: the policy's [−1, 1] is mapped to the bounds of the action space; if off, it is not."""
     clipped_log_prob: bool = False
-    """Continuous actions: log π is that of the clipped action, which the environment gets; if off, of the one that was drawn."""
+    """Continuous actions: log π is that of the clipped action, if off of the drawn one; the entropy is the Gaussian's with both."""
 
     SEARCH: ClassVar[Space] = {
         "gamma": NearOne(0.001, 0.1), "lam": NearOne(0.01, 0.5), "entropy_coef": LogUniform(1e-5, 0.1),

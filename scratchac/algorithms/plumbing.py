@@ -204,9 +204,16 @@ class OffPolicyAgent(Plumbing[Replayed]):
             self.memory = HindsightBuffer(*stored, config.hindsight, config.envs, goal_rng)
         else:
             self.memory = ReplayBuffer(*stored)
-        kind = getattr(config, "noise", "none")                             # discrete SAC has no noise
-        if kind != "none":
-            self.noise = NOISES[kind](self.schedules(0).noise_scale, (config.envs, *action_shape))
+        if hasattr(config, "noise"):                                        # which discrete SAC does not have
+            self.noise = self._noise(action_shape)
+
+    def _noise(self, action_shape: tuple[int, ...]) -> Noise | None:
+        config = self.config
+        if config.noise != "none":
+            return NOISES[config.noise](self.schedules(0).noise_scale, (config.envs, *action_shape))
+        if config.noise_scale != type(config)().noise_scale:
+            raise UserError("--noise-scale needs --noise gaussian or ou: else nothing is added to what the policy draws")
+        return None
 
     def upload(self, x: np.ndarray) -> np.ndarray:
         """Numbers on the host as an array of the active backend, in the dtype of the networks."""

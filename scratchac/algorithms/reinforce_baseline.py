@@ -3,7 +3,8 @@
     L_actor = −Σₜ γᵗ (Gₜ − V(Sₜ)) log π(Aₜ|Sₜ)          L_critic = mean ½(V(Sₜ) − Gₜ)², or Huber's loss
 
 E[b(S) ∇log π(A|S)] = b(S) ∇Σₐ π(a|S) = 0, so a baseline b that does not depend on the action does not change the expected gradient.
-The variance falls for b between 0 and twice the best baseline, else it rises (MATH.md#baselines). `discount_actor` switches γᵗ on.
+Of one step in one state, the variance falls for b between 0 and twice the best baseline, else it rises (MATH.md#baselines).
+`discount_actor` switches γᵗ on.
 """
 
 from dataclasses import dataclass

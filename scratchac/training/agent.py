@@ -50,7 +50,7 @@ class Agent(Protocol):
     dist: Distribution | TanhGaussian | Deterministic
     """Maps outputs of the actor to actions, and these to the environment's actions."""
     noise: Noise | None
-    """Exploration noise of a deterministic policy."""
+    """Exploration noise on continuous actions, if there is any."""
     normaliser: ObservationNormaliser | None
     scaler: RewardScaler | None
     """Scaler of the rewards."""

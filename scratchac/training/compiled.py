@@ -44,7 +44,7 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
     loops   name → its training loop; LOOPS if not given
 
     It supports discrete actions (int64) without a mask, in environments that are stepped in this process, and in compiled
-    worlds A2C's and PPO's continuous ones.
+    worlds A2C's and PPO's continuous ones, with the density of the action that was drawn.
     """
     behaviour, model, dist = agent.behaviour, agent.model, agent.dist
     plain = (_has_compiled_networks(agent) and not envs.workers

@@ -57,8 +57,8 @@ class Promises:
 
     A critic that is fitted to its own maximum overestimates. Where a time limit cut the episode off, Q at the last observation
     replaces the rest of the return, as it does in the critic's targets. A soft critic's Q also contains the entropy to come. The
-    return is that of actions with exploration noise, whereas the Q of DDPG and TD3 is for the policy without it. Where γ follows a
-    schedule, the return has its last value.
+    return is that of actions with exploration noise, whereas Q is for the policy without it. Where γ follows a schedule, the return
+    has its last value.
     """
 
     def __init__(self, agent: LearnsOffPolicy, n: int):
