@@ -24,7 +24,8 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "manual").glob("*.md")), ROOT /
 REACHED = ROOT / "scratchac" / "experiments" / "reached.json"
 RETURNS_OF_THE_README = [("a2c", "LunarLander-v3"), ("ppo", "CartPole-v1"), ("ppo", "Pendulum-v1"), ("ppo", "InvertedPendulum-v5"),
                          ("ppo", "HalfCheetah-v5"), ("ddpg", "MountainCarContinuous-v0"), ("td3", "Pendulum-v1"),
-                         ("sac", "Pendulum-v1"), ("sac", "HalfCheetah-v5"), ("discrete-sac", "CartPole-v1")]
+                         ("td3", "Hopper-v5"), ("sac", "Pendulum-v1"), ("sac", "MountainCarContinuous-v0"),
+                         ("sac", "HalfCheetah-v5"), ("discrete-sac", "CartPole-v1")]
 SPEEDS_OF_THE_README = [("A2C, CartPole-v1, 8 environments × 5 steps",),
                         ("A2C, LunarLander-v3, 8 environments × 5 steps, 128-128",),
                         ("SAC, Pendulum-v1, 64-64, batch 100",), ("SAC, HalfCheetah-v5, 256-256, batch 256",)]
