@@ -29,8 +29,8 @@ CASES = {                                               # arguments of `scratcha
     "PPO, games": "ppo --env tictactoe_v3 --envs 4 --rollout 8 --batch-size 16 --hidden 8",
     "DDPG, noise with inertia": f"ddpg --env MountainCarContinuous-v0 --noise ou {OFF}",
     "TD3, normalised": f"td3 --env Hopper-v5 --normalise-obs {OFF}",
-    "SAC, several updates at a time": f"sac --env InvertedPendulum-v5 --train-every 7 --gradient-steps 3 {OFF}",
-    "SAC, noise with inertia": f"sac --env MountainCarContinuous-v0 --noise ou --noise-scale linear:0.5:0.2 {OFF}",
+    "SAC, several updates at a time, noise with inertia":
+        f"sac --env InvertedPendulum-v5 --train-every 7 --gradient-steps 3 --noise ou --noise-scale linear:0.5:0.2 {OFF}",
     "discrete SAC, normalised": f"discrete-sac --normalise-obs {OFF}",
 }
 NEEDS = {"LunarLander-v3": "Box2D", "tictactoe_v3": "pettingzoo", "Hopper-v5": "mujoco", "InvertedPendulum-v5": "mujoco"}
