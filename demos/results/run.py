@@ -104,8 +104,9 @@ def record(options, given, backend, seed, path):
     if options.tuning:
         result["preset"] = tuned
     else:
-        recorded = tuning_seeds(options.algorithm, options.env, options.preset)
-        result |= {"steps": agent.config.steps, "tuning_seeds": recorded, "hyperparameters": asdict(agent.config)}
+        # What the preset does not record stays what the file says: of too few seeds for the preset it alone knows.
+        known = tuning_seeds(options.algorithm, options.env, options.preset) or result.get("tuning_seeds")
+        result |= {"steps": agent.config.steps, "tuning_seeds": known, "hyperparameters": asdict(agent.config)}
         add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics, result["seeds"])
     write(path, result)
     print(f"{path.stem} {' '.join(options.set)} seed {seed}: {scores['deterministic'].mean():.1f} ± "
