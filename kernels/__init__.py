@@ -10,6 +10,7 @@ if there is one, and otherwise to the reference.
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from kernels import registry
 from kernels.backend import Backend, BackendError
 from kernels.registry import compiled, kernel
 
-__all__ = ["BACKENDS", "Backend", "BackendError", "backend", "compiled", "kernel", "load", "use", "using"]
+__all__ = ["BACKENDS", "Backend", "BackendError", "backend", "compiled", "default_backend", "kernel", "load", "use", "using"]
 
 # name → (module, class, the command that installs its packages)
 BACKENDS: dict[str, tuple[str, str, str | None]] = {
@@ -49,6 +50,11 @@ def using(name: str = "auto") -> Iterator[Backend]:
         yield use(name)
     finally:
         _activate(before)
+
+
+def default_backend() -> str:
+    """The name in $SCRATCHAC_BACKEND; "auto" where it is not set, or empty."""
+    return os.environ.get("SCRATCHAC_BACKEND") or "auto"
 
 
 def load(name: str) -> Backend:

@@ -532,7 +532,8 @@ def test_all_commands_and_hyperparameters_are_completed_with_their_texts():
 
 
 COMPLETED = {"scratchac ev": ["evaluate"], "scratchac train discr": ["discrete-sac"],
-             "scratchac train ppo --cl": ["--clip", "--clip-value"], "scratchac train td3 --preset te": ["textbook"],
+             "scratchac train ppo --cl": ["--clipped-log-prob", "--clip", "--clip-value"],
+             "scratchac train td3 --preset te": ["textbook"],
              "scratchac train ppo --env CartPole-v": ["CartPole-v0", "CartPole-v1"], "scratchac exercise so": ["solution"],
              "scratchac sweep a2c --see": ["--seeds"], "scratchac completion f": ["fish"]}
 

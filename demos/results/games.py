@@ -18,7 +18,6 @@ from perfect import perfectly
 import kernels
 import scratchac
 from scratchac.environments.games import GAMES, Game, at_random
-from scratchac.experiments.session import default_backend
 
 FILE = Path(__file__).parent / "games.json"
 GAMES_PLAYED = 1_000
@@ -40,7 +39,7 @@ def main():
     parser.add_argument("--set", nargs="*", default=[], help="hyperparameters that differ from the preset, as name=value")
     options = parser.parse_args()
     given = given_by(options.set)
-    backend = default_backend()
+    backend = kernels.default_backend()
     name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
     config = scratchac.make_agent(options.algorithm, options.env, **given).config
     require_same(FILE, so_far(name)[name], config, cure=f"delete its entry {name!r}")

@@ -16,7 +16,6 @@ from files import as_script, read, seeds, versions, write
 
 import kernels
 import scratchac
-from scratchac.experiments.session import default_backend
 
 FILE = Path(__file__).parent / "worlds.json"
 ENV, STEPS, EPISODES = "LunarLander-v3", (1_000_000, 3_000_000), 20
@@ -26,7 +25,7 @@ GRAVITIES, WINDS = (-11.9, -10.0, -8.0, -6.0, -4.0, -2.0), (0.0, 10.0, 20.0)    
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=seeds, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
-    backend = default_backend()
+    backend = kernels.default_backend()
     for seed, steps, random in product(parser.parse_args().seeds, STEPS, (False, True)):
         if str(seed) in read(FILE, returns={})["returns"].get(key(steps, random), {}):
             continue

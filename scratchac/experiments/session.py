@@ -1,6 +1,5 @@
 """What `train` and `resume` share: backend and environments of a training, what it starts from, and training itself."""
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -47,20 +46,15 @@ _computing: Counter[int] = Counter()        # thread → blocks of `backend` tha
 _before: list[str] = []                     # the backend that was active before all of them
 
 
-def default_backend() -> str:
-    """$SCRATCHAC_BACKEND; "auto" where it is not set, or empty."""
-    return os.environ.get("SCRATCHAC_BACKEND") or "auto"
-
-
 @contextmanager
 def backend(name: str | None) -> Iterator[kernels.Backend]:
-    """Make the backend of that name, or else the `default_backend`, the active one for a block.
+    """Make the backend of that name, or else `kernels.default_backend()`, the active one for a block.
 
     It is active in the whole process, so blocks of several threads can only have the same one; the last to end restores what was
     active before the first. Raises UserError for another one, and for a backend that cannot run here.
     """
     try:
-        chosen = kernels.load(default_backend() if name is None else name)
+        chosen = kernels.load(kernels.default_backend() if name is None else name)
     except kernels.BackendError as error:
         raise UserError(str(error)) from None
     me = threading.get_ident()

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import tyro
 
+import kernels
 from scratchac.errors import UserError, unknown
-from scratchac.experiments.session import default_backend
 from scratchac.messages import tell
 from scratchac.tools.flags import Backend, Log, env_args_from, parse, shown, texts_of
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
-FROM_ENVIRONMENT = field(default_factory=default_backend)
+FROM_ENVIRONMENT = field(default_factory=kernels.default_backend)
 ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
     "algorithm": (Annotated[str, tyro.conf.Suppress], "", "algorithm to train"),        # taken out of the words before
     "env": (str, "", "environment: a Gymnasium id, MODULE:ID to import MODULE first (MODULE.py of this folder, or an installed one)"
