@@ -262,8 +262,7 @@ class Gaussian:
 
 
 def log_normal_cdf(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log Φ(x) and its derivative φ(x)/Φ(x), for the density φ and the distribution function Φ of N(0, 1)."""
-    x = np.maximum(x, -37)                                          # below, Φ would be too small for float64
+    """log Φ(x) and its derivative φ(x)/Φ(x), for x ≥ −37, with the density φ and the distribution function Φ of N(0, 1)."""
     cdf = 0.5 * _erfc(-x / math.sqrt(2))
     return np.log(cdf), np.exp(-0.5 * x * x - HALF_LOG_2PI) / cdf
 
@@ -281,16 +280,15 @@ class ClippedGaussian(Gaussian):
         The entropy (B,) is the Gaussian's.
         """
         log_std, mu = y[:, : self.features], y[:, self.features :]  # (B, A) each
+        _, entropy, (z, inv_std) = super().evaluate(y, a)
         asarray = kernels.backend.asarray
         low, high = (-1, 1) if self.scale else (asarray(self.low, y.dtype), asarray(self.high, y.dtype))
-        inv_std = np.exp(-log_std)
-        z = (a - mu) * inv_std
         above, below = a >= high, a <= low
-        x = np.where(above, mu - high, low - mu) * inv_std          # used where a is clipped
+        # Used where a is clipped. Farther out Φ(x) would be too small for float64.
+        x = np.maximum(np.where(above, mu - high, low - mu) * inv_std, -37)
         log_tail, slope = (asarray(part, y.dtype) for part in log_normal_cdf(kernels.backend.to_numpy(x).astype(np.float64)))
         logp = np.where(above | below, log_tail, -0.5 * z * z - log_std - HALF_LOG_2PI).sum(axis=-1)
-        entropy = (log_std + (HALF_LOG_2PI + 0.5)).sum(axis=-1)
-        dlog_std = np.where(above | below, -np.maximum(x, -37) * slope, z * z - 1)
+        dlog_std = np.where(above | below, -x * slope, z * z - 1)
         return logp, entropy, (dlog_std, np.where(above, slope, np.where(below, -slope, z)) * inv_std)
 
     def backward(self, cache: Any, dlogp: np.ndarray, dentropy: np.ndarray) -> np.ndarray:
