@@ -48,7 +48,12 @@ SETTINGS = zoo.SETTINGS | {
     ("sac", "LunarLander-v3"): {
         "batch_size": 256, "learning_rate": "lin_7.3e-4", "buffer_size": 1_000_000, "ent_coef": "auto", "gamma": 0.99,
         "tau": 0.01, "train_freq": 1, "gradient_steps": 1, "learning_starts": 10_000, "policy_kwargs": {"net_arch": [400, 300]}},
-    ("sac", "HalfCheetah-v5"): {"learning_starts": 10_000},
+    ("sac", "MountainCarContinuous-v0"): {
+        "learning_rate": 3e-4, "buffer_size": 50_000, "batch_size": 512, "ent_coef": 0.1, "train_freq": 32, "gradient_steps": 32,
+        "gamma": 0.9999, "tau": 0.01, "learning_starts": 0, "use_sde": True,
+        "policy_kwargs": {"log_std_init": -3.67, "net_arch": [64, 64]}},
+    ("td3", "InvertedPendulum-v5"): {},
+    **{("sac", env): {"learning_starts": 10_000} for env in ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")},
     **{("td3", env): {
         "learning_starts": 10_000, "noise_type": "normal", "noise_std": 0.1, "train_freq": 1, "gradient_steps": 1,
         "learning_rate": 1e-3, "batch_size": 256, "policy_kwargs": {"net_arch": [400, 300]}}
