@@ -14,7 +14,7 @@ import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, whole
 from scratchac.environments.instance import Instance, VectorInstance, maker_of
-from scratchac.environments.make import check_arguments, close, make, name_of, versioned
+from scratchac.environments.make import check_arguments, close, make, name_of, versioned, with_arguments
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
@@ -151,7 +151,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
             raise UserError(f"{name} needs a folder for the run (out)")
     if step_timeout is not None and (not isinstance(step_timeout, Real) or isinstance(step_timeout, bool) or not step_timeout > 0):
         raise UserError(f"--step-timeout is a number of seconds above 0, not {step_timeout!r}")
-    env_args = tuned_env_args | check_arguments(env_args)
+    env_args = with_arguments(tuned_env_args, check_arguments(env_args))
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
         if isinstance(env, VectorInstance) and (out is not None or plan.every):
@@ -283,7 +283,7 @@ def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, A
     agent_class, seed = algorithms.find(algorithm), whole("--seed", seed, 0)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     config = configure(agent_class.config_class, algorithm, tuned | _as_many(env, agent_class) | hyperparameters)
-    env_args = tuned_env_args | check_arguments(env_args)
+    env_args = with_arguments(tuned_env_args, check_arguments(env_args))
     made = make(env, **env_args)
     close(made)
     agent = algorithms.make(algorithm, config, made.observation_space, made.action_space, seed)
@@ -299,7 +299,7 @@ def require_trainable(algorithm: str, env: Env, *, backend: str | None = None, e
     agent_class = algorithms.find(algorithm)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     config = configure(agent_class.config_class, algorithm, tuned | _as_many(env, agent_class) | hyperparameters)
-    settings = {"vector": "sync", "randomise": False, "env_args": tuned_env_args | check_arguments(env_args)}
+    settings = {"vector": "sync", "randomise": False, "env_args": with_arguments(tuned_env_args, check_arguments(env_args))}
     with session.backend(backend) as active:
         session.check_device(active, agent_class, algorithm)
         with session.prepared(algorithm, config, env, 0, settings):

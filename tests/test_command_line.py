@@ -206,6 +206,26 @@ def test_a_preset_that_is_named_beside_a_file_wins(asked, tmp_path):
         asked("--config mine.toml --preset nosuch")
 
 
+def test_a_preset_that_a_run_would_hide_is_refused(tmp_path, capsys, quick_end):
+    """The folder of a run holds all hyperparameters; a file of some of them leaves the others to the preset."""
+    scratchac.train("ddpg", "Pendulum-v1", 40, out=tmp_path / "old", learning_starts=32, batch_size=8, hidden=(4,), quiet=True)
+    assert f"--preset fast would change nothing: {tmp_path / 'old'} has all" in refused(
+        f"train ddpg --config {tmp_path / 'old'} --preset fast", capsys)
+
+
+def test_a_preset_beside_a_file_of_some_values(asked, tmp_path):
+    (tmp_path / "some.toml").write_text('algorithm = "ddpg"\nenv = "Pendulum-v1"\ntau = 0.25\n')
+    seen = asked("--config some.toml --preset fast")
+    assert seen["preset"] == "fast" and seen["tau"] == 0.25
+
+
+def test_arguments_of_the_environment_given_several_times(asked):
+    seen = asked("a2c --env CartPole-v1 --env-args max_episode_steps=9 --env-args sutton_barto_reward=true")
+    assert seen["env_args"] == {"max_episode_steps": 9, "sutton_barto_reward": True}
+    seen = asked("sac --env CarRacing-v3 --env-args pixels={\"size\":64}")
+    assert seen["env_args"]["pixels"] == {"size": 64, "stack": 4, "repeat": 8, "patience": 12}          # the preset's others
+
+
 def test_an_option_that_equals_its_default_is_given(asked):
     """Where it is not, it depends on others: a tenth of the steps before learning starts."""
     assert "learning_starts" not in asked("ddpg --env HalfCheetah-v5 --steps 20000")

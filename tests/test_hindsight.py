@@ -367,6 +367,16 @@ def test_rewards_that_go_wrong_later_stop_training(wrong, message, tmp_path, qui
     assert (tmp_path / "run" / "checkpoint.npz").exists()
 
 
+def test_rewards_that_a_wrapper_has_changed_are_told(capsys):
+    """The further goals' are those of `compute_reward`, which knows no wrapper. It is told once, and of changed rewards alone."""
+    options = {"hindsight": 1, "steps": 100, "quiet": True} | SMALL
+    scratchac.train("td3", env=Reach, **options)
+    assert "compute_reward" not in capsys.readouterr().err
+    scratchac.train("td3", env=lambda: gym.wrappers.TransformReward(Reach(), lambda reward: reward - 1), **options)
+    told = [line for line in capsys.readouterr().err.splitlines() if "compute_reward" in line]
+    assert len(told) == 1 and "a reward of -2 where its compute_reward, which hindsight uses for further goals, gives -1" in told[0]
+
+
 # -- what it is good for ---------------------------------------------------------------------------------------------------
 
 

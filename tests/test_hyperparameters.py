@@ -103,6 +103,17 @@ def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
         configure(A2C.config_class, "a2c", {"actor_lr": "linear:0:1e-3"})
 
 
+@pytest.mark.parametrize("algorithm, env, given, message", [
+    ("a2c", "CartPole-v1", {"advantage": "nstep", "n_step": 6}, "n_step=6 is more than the rollout=5 steps"),
+    ("sac", "Pendulum-v1", {"alpha": "linear:1:0.1"}, "alpha is a value to begin with.*not linear:1:0.1: learn_alpha=False lets"),
+    ("discrete-sac", "CartPole-v1", {"alpha": lambda progress: 1.0}, "alpha is a value to begin with"),
+    ("ppo", "Pendulum-v1", {"initial_std": "linear:1:0.1"}, "initial_std is a value to begin with.*not linear:1:0.1"),
+])
+def test_values_without_an_effect(algorithm, env, given, message):
+    with pytest.raises(UserError, match=message):
+        scratchac.make_agent(algorithm, env, preset={}, **given)
+
+
 @pytest.mark.parametrize("arguments, message", [
     ({"algorithm": "a2d"}, "did you mean a2c"), ({"env": "CartPol-v1"}, "CartPole-v1"), ({"steps": 0}, "^steps"),
     ({"seed": -1}, "^seed"),

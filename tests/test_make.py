@@ -9,12 +9,13 @@ from importlib.util import find_spec
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from probes import Constant, Counter
 
 import scratchac
 from scratchac.environments import make as making
 from scratchac.environments import vector
-from scratchac.environments.make import CommandLineId, make
+from scratchac.environments.make import CommandLineId, make, with_arguments
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import EnvironmentFailed, UserError
 from scratchac.experiments import video
@@ -34,6 +35,25 @@ def test_unknown_environments(env, message):
 def test_wrong_environment_arguments():
     with pytest.raises(UserError, match="gravity"):
         make("CartPole-v1", gravity=-5)
+
+
+@pytest.mark.parametrize("wrapper", [NormalizeObservation, NormalizeReward])
+def test_wrappers_with_running_statistics_are_refused(wrapper):
+    """An evaluation makes environments of its own, in which they would begin anew. An object plays all episodes itself."""
+    def made():
+        return gym.wrappers.TimeLimit(wrapper(Counter()), 5)
+
+    with pytest.raises(UserError, match=f"made has a {wrapper.__name__}, whose running statistics begin anew"):
+        scratchac.train("a2c", made, 40, quiet=True)
+    scratchac.evaluate(scratchac.make_agent("a2c", Counter), wrapper(Counter()), 2)
+
+
+def test_arguments_within_an_argument_keep_those_that_are_not_given():
+    assert with_arguments({"pixels": {"size": 48, "repeat": 4}, "a": 1}, {"pixels": {"size": 64}}) == {
+        "pixels": {"size": 64, "repeat": 4}, "a": 1}
+    assert with_arguments({"pixels": {"size": 48}, "a": {"b": 1}}, {"pixels": None, "a": 2, "c": {}}) == {
+        "pixels": None, "a": 2, "c": {}}
+    assert with_arguments({}, {"pixels": {"size": 64}}) == {"pixels": {"size": 64}}
 
 
 class Faulty(Counter):

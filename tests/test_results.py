@@ -167,6 +167,16 @@ def test_what_presets_have_reached_is_that_of_the_files(script):
     assert seen["worst"] == round(min(seed["deterministic"]["mean"] for seed in result["seeds"].values()), 1)
 
 
+def test_versions_of_seeds_that_came_at_different_times(script):
+    """A file names each version with which one of its seeds was trained, once."""
+    versions = script("files").versions
+    now = versions("numpy", "no-such-package")
+    assert now.keys() == {"python", "numpy"} == versions("numpy", before=now).keys() and versions("numpy", before=now) == now
+    mixed = versions("numpy", before={"python": now["python"], "numpy": "1.0", "jax": "0.5"})
+    assert mixed == {"python": now["python"], "numpy": f"1.0, {now['numpy']}", "jax": "0.5"}
+    assert versions("numpy", before=mixed) == mixed
+
+
 def test_tables_of_what_is_solved_and_of_growth(script, tmp_path, monkeypatch):
     """From the files that `scratchac bench --json` writes; without them there is a line instead."""
     tables = script("tables_of_speed")

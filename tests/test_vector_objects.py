@@ -330,6 +330,13 @@ def test_a_run_is_evaluated_in_single_environments_with_their_wrappers(tmp_path,
     assert summary["eval_episodes"] == 1 and summary["eval_mean"] == 3.5 == scratchac.evaluate(agent, made, 2).mean()
 
 
+def test_single_environments_have_the_wrappers_of_a_spec(tmp_path, quick_end):
+    """The spec of a wrapped environment says which wrappers it has, and make_vec puts them around each one."""
+    halved = gym.wrappers.ClipReward(gym.make("CartPole-v1", max_episode_steps=7), 0, 0.5)
+    scratchac.train("a2c", gym.make_vec(halved.spec, 2, "sync"), 60, out=tmp_path / "run", **SMALL)
+    assert summary_of(tmp_path / "run")["eval_mean"] == 3.5
+
+
 def test_single_environments_are_those_of_the_first_function(tmp_path, quick_end):
     scratchac.train("a2c", clocks(2, MODES[0]), 60, out=tmp_path / "run", **SMALL)
     assert summary_of(tmp_path / "run")["eval_mean"] == 1 + 2               # two steps of episode 0

@@ -14,6 +14,7 @@ and, at the end, the scales of the two normalisers. Only the presets' tuning see
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import gymnasium as gym
@@ -41,11 +42,12 @@ def main():
     require_honest(options)
     given = given_by(options.set)
     path = FOLDER / f"{options.name}.json"
-    require_same(path, read(path), set=options.set, backend=options.backend)
+    config = scratchac.make_agent("a2c", ENV, **given).config
+    require_same(path, read(path), config, set=options.set, backend=options.backend)
     for seed in options.seeds:
         with kernels.using(options.backend):
             run = dissect(seed, given)
-        result = read(path, set=options.set, backend=options.backend, seeds={})
+        result = read(path, set=options.set, backend=options.backend, hyperparameters=asdict(config), seeds={})
         result["seeds"][str(seed)] = run
         write(path, result)
         print(f"{options.name} seed {seed}: {[part['deterministic']['return'] for part in run['parts']]}", flush=True)

@@ -14,6 +14,8 @@ from scratchac.experiments.files import atomic_file
 from scratchac.tools.flags import seeds_from, values_from
 from scratchac.wording import command_line
 
+OURS = "numpy", "numba", "gymnasium", "box2d", "mujoco"     # packages on which returns may depend
+
 
 def as_script(main):
     """Run the function of a script; an error that its user can correct is one line, and names flags."""
@@ -60,12 +62,18 @@ def summary(returns):
     return {"mean": round(float(np.mean(returns)), 2), "std": round(float(np.std(returns)), 2)}
 
 
-def versions(*packages):
-    """The versions of Python and of those packages that are installed."""
+def versions(*packages, before=None):
+    """The versions of Python and of those packages that are installed.
+
+    before      those of the seeds that the file has; where they are others, both are named, as "1.3.0, 1.4.0"
+    """
     found = {"python": platform.python_version()}
     for name in packages:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
+    for name, earlier in (before or {}).items():
+        now = found.get(name)
+        found[name] = earlier if now is None or now in earlier.split(", ") else f"{earlier}, {now}"
     return found
 
 

@@ -42,7 +42,7 @@ def main():
     backend = kernels.default_backend()
     name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
     config = scratchac.make_agent(options.algorithm, options.env, **given).config
-    require_same(FILE, so_far(name)[name], config, cure=f"delete its entry {name!r}")
+    require_same(FILE, so_far(name)[name], config, cure=f"delete its entry {name!r}", backend=kernels.load(backend).name)
     for seed in options.seeds:
         if str(seed) in so_far(name)[name]["seeds"]:
             continue
@@ -54,7 +54,7 @@ def main():
         everything[name] |= {
             "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps,
             "games": GAMES_PLAYED, "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
-            "versions": versions("numpy", "pettingzoo")}
+            "versions": versions("numpy", "numba", "pettingzoo", before=everything[name].get("versions"))}
         everything[name]["seeds"][str(seed)] = scores
         write(FILE, everything)
         print(f"{name} seed {seed}: {scores}", flush=True)

@@ -11,7 +11,7 @@ over 100 episodes, episode i seeded with i. A seed that is there already is not 
 
 takes the sizes and rates of the project's preset instead, where a figure of ours is in doubt. For ddpg and td3 with constant rates.
 
-    python demos/results/peer.py sbx ppo Pendulum-v1 --set use_sde=false --seeds 0-4
+    python demos/results/peer.py sbx ppo Pendulum-v1 --set use_sde=true sde_sample_freq=4 --seeds 0-4
 
 changes some of the tuned ones, to find out what a return is due to. Both have files of their own and are not in the table.
 """
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from files import as_script, given_by, read, require_same, seeds, summary, versions, write
+from files import OURS, as_script, given_by, read, require_same, seeds, summary, versions, write
 
 import scratchac
 from scratchac.bench import zoo
@@ -30,9 +30,12 @@ from scratchac.experiments.presets import find_preset
 
 FOLDER = Path(__file__).parent / "peers"
 EPISODES = 100
+# SBX's PPO takes these settings of exploration whose noise depends on the state, and does something else: it holds the noise for
+# some steps. Without, it returns more.
+STATE_DEPENDENT = "use_sde", "sde_sample_freq"
 
 # The zoo's for the rows that scratchac/bench/zoo.py does not time. Its MuJoCo environments are version 4. What it does not set has
-# the libraries' default.
+# the libraries' default, but DDPG and TD3 get the noise that it gives them elsewhere: their default is none.
 SETTINGS = zoo.SETTINGS | {
     ("a2c", "Acrobot-v1"): {"normalize": True, "n_envs": 16, "ent_coef": 0.0},
     ("a2c", "Pendulum-v1"): {
@@ -52,7 +55,7 @@ SETTINGS = zoo.SETTINGS | {
         "learning_rate": 3e-4, "buffer_size": 50_000, "batch_size": 512, "ent_coef": 0.1, "train_freq": 32, "gradient_steps": 32,
         "gamma": 0.9999, "tau": 0.01, "learning_starts": 0, "use_sde": True,
         "policy_kwargs": {"log_std_init": -3.67, "net_arch": [64, 64]}},
-    ("td3", "InvertedPendulum-v5"): {},
+    **{(algorithm, "InvertedPendulum-v5"): {"noise_type": "normal", "noise_std": 0.1} for algorithm in ("ddpg", "td3")},
     **{("sac", env): {"learning_starts": 10_000} for env in ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")},
     **{("td3", env): {
         "learning_starts": 10_000, "noise_type": "normal", "noise_std": 0.1, "train_freq": 1, "gradient_steps": 1,
@@ -76,6 +79,8 @@ def main():
     settings = as_ours(config, parser) if options.as_ours else SETTINGS.get((options.algorithm, options.env))
     if settings is None:
         parser.error(f"there are no tuned settings of {options.algorithm} on {options.env} here")
+    if (options.library, options.algorithm) == ("sbx", "ppo"):
+        settings = {name: value for name, value in settings.items() if name not in STATE_DEPENDENT}
     settings = settings | {"n_timesteps": config.steps, "threads": 1} | given_by(options.set)
     words = [options.library, options.algorithm, options.env, *(["as-ours"] if options.as_ours else []), *options.set]
     path = FOLDER / f"{'-'.join(words)}.json"
@@ -107,7 +112,7 @@ def record(options, settings, seed, path):
     result = read(path, seeds={})                          # again, since another process may have added a seed in the meantime
     result |= {"library": options.library, "algorithm": options.algorithm, "env": options.env, "env_args": env_args,
                "steps": steps, "settings": settings, "random": round(random_return(options.env, env_args), 2),
-               "versions": versions("stable-baselines3", "sbx-rl", "torch", "jax", "gymnasium")}
+               "versions": versions("stable-baselines3", "sbx-rl", "torch", "jax", *OURS, before=result.get("versions"))}
     result["seeds"][str(seed)] = summary(returns) | {"minutes": round(minutes, 2)}
     write(path, result)
     print(f"{path.stem} seed {seed}: {returns.mean():.1f} ± {returns.std():.1f}", flush=True)

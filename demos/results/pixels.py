@@ -23,11 +23,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from files import as_script, read, require_same, summary, versions, write
+from files import OURS, as_script, read, require_same, summary, versions, write
 
 import scratchac
 from scratchac.distributions import Gaussian
 from scratchac.environments.make import make
+from scratchac.errors import UserError
 from scratchac.experiments.presets import find_preset, tuning_seeds
 from scratchac.experiments.run import Run
 
@@ -80,7 +81,10 @@ def evaluation(path, name):
     ends = [{name: column[-1] for name, column in part.metrics().items()} for part in parts]
     steps, episodes = (int(sum(end[name] for end in ends)) for name in ("step", "episodes"))
     minutes = round(float(sum(end["wall_s"] for end in ends)) / 60, 1)
-    require_same(file, result, agent.config, env_args=config["env_args"])
+    require_same(file, result, agent.config, env_args=config["env_args"], backend=config["backend"],
+                 vector=parts[0].config["vector"], episodes=EPISODES)
+    if str(config["seed"]) in result.get("seeds", {}):
+        raise UserError(f"{file} has seed {config['seed']} already: take another --name, or delete it there")
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     if isinstance(agent.dist, Gaussian):
@@ -88,7 +92,8 @@ def evaluation(path, name):
         scores["clipped_mean"] = scratchac.evaluate(agent, config["env"], EPISODES, **config["env_args"])
     result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
     result |= {"steps": steps, "vector": parts[0].config["vector"], "episodes": EPISODES,
-               "versions": versions("numpy", "gymnasium"), "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
+               "versions": versions(*OURS, before=result.get("versions")),
+               "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
     result.setdefault("seeds", {})[str(config["seed"])] = {
         "steps": steps, "minutes": minutes, "training_episodes": episodes,
         **({"continued": int(sum(end["step"] for end in ends[1:]))} if config["init"] else {}),

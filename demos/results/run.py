@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from files import as_script, given_by, read, require_same, seeds, summary, versions, write
+from files import OURS, as_script, given_by, read, require_same, seeds, summary, versions, write
 
 import kernels
 import scratchac
@@ -100,7 +100,7 @@ def record(options, given, backend, seed, path):
         "steps": agent.step, "minutes": round(minutes, 2),
         **{policy: summary(returns) for policy, returns in scores.items()}}
     result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "backend": backend,
-               "versions": versions("numpy", "gymnasium")}
+               "versions": versions(*OURS, before=result.get("versions"))}
     if options.tuning:
         result["preset"] = tuned
     else:

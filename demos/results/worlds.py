@@ -9,10 +9,11 @@ computes.
 """
 
 import argparse
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
-from files import as_script, read, seeds, versions, write
+from files import OURS, as_script, read, require_same, seeds, versions, write
 
 import kernels
 import scratchac
@@ -26,15 +27,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=seeds, default=range(5), help="such as 3, 0-9 or 0,2,5-7")
     backend = kernels.default_backend()
+    config = scratchac.make_agent("a2c", ENV).config
+    made = {"env": ENV, "episodes": EPISODES, "gravities": GRAVITIES, "winds": WINDS, "backend": kernels.load(backend).name}
+    require_same(FILE, read(FILE), config, cure="delete it", **made)
     for seed, steps, random in product(parser.parse_args().seeds, STEPS, (False, True)):
         if str(seed) in read(FILE, returns={})["returns"].get(key(steps, random), {}):
             continue
         agent = scratchac.train("a2c", ENV, steps, seed, backend=backend, randomise=random)
         returns = [[round(float(tested(agent, gravity, wind)), 1) for gravity in GRAVITIES] for wind in WINDS]
         result = read(FILE, returns={})         # again, since another process may have added a policy in the meantime
-        result |= {"command": "python demos/results/worlds.py", "env": ENV, "episodes": EPISODES, "gravities": GRAVITIES,
-                   "winds": WINDS, "backend": kernels.load(backend).name,
-                   "versions": versions("numpy", "gymnasium")}
+        result |= {"command": "python demos/results/worlds.py", **made, "hyperparameters": asdict(config),
+                   "versions": versions(*OURS, before=result.get("versions"))}
         result["returns"].setdefault(key(steps, random), {})[str(seed)] = returns
         write(FILE, result)
         print(f"{key(steps, random)}, seed {seed}: {returns}", flush=True)

@@ -33,9 +33,9 @@ class Config(Normalising):
     rollout: Count = 5
     """Steps of each environment between updates (T)."""
     advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
-    """Advantage: gae, GAE(λ); td, TD error; nstep, n-step return − V; mc, return − V; qv, Q − V of one critic, discrete actions."""
+    """Advantage: gae, GAE(λ); td, TD error; nstep, n-step return − V; mc, return to the rollout's end − V; qv, Q − V, Discrete."""
     n_step: Count = 5
-    """Steps of the estimator nstep; the others do not use it."""
+    """Steps of the estimator nstep, at most those of a rollout; the others do not use it."""
     normalise_advantage: bool = False
     """Shift and scale the advantages of each batch to mean 0 and variance 1."""
     actor_lr: Positive = 7e-4
@@ -71,6 +71,8 @@ class A2C(VectorisedAgent[Config]):
         super().__init__(config, observation_space, action_space, dtype)
         if config.shared_body and (config.critic_steps > 1 or config.kappa != 0):              # nor a schedule of κ
             raise UserError("--critic-steps and --kappa move the critic alone, so they need separate bodies")
+        if config.advantage == "nstep" and config.n_step > config.rollout:
+            raise UserError(f"--n-step {config.n_step} is more than the --rollout {config.rollout} steps that a return is made of")
         values = 1
         if config.advantage == "qv":
             if not isinstance(self.dist, Categorical):

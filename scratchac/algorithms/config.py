@@ -154,7 +154,7 @@ class OffPolicy:
     learning_starts: Count = 10_000
     """Environment steps with uniformly random actions before learning begins; if not given, of shorter runs about a tenth."""
     train_every: Count = 1
-    """Environment steps between rounds of updates."""
+    """Environment steps between rounds of updates, at least: with several environments a round follows a step of all of them."""
     gradient_steps: Rounds = 1
     """Updates in a round; each is one minibatch."""
     normalise_obs: bool = False
@@ -207,6 +207,13 @@ def check(config: Any) -> None:
             raise UserError(f"{flag} must be true or false, not {value!r}")
         elif hint == Layers and not (isinstance(value, tuple) and all(type(x) is int and x > 0 for x in value)):
             raise UserError(f"{flag} must be whole numbers above 0, such as [64, 64], not {value!r}")
+
+
+def require_number(flag: str, value: Scheduled, why: str) -> None:
+    """Raise UserError for a schedule where only its start would be used."""
+    if Schedule(value).kind != "constant":
+        schedule = value if isinstance(value, str) else name_of(value)
+        raise UserError(f"{flag} is a value to begin with, so it must be a number, not {schedule}: {why}")
 
 
 def check_off_policy(config: OffPolicy) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 import kernels
 from scratchac import optim
-from scratchac.algorithms.config import Normalising, check_off_policy
+from scratchac.algorithms.config import Normalising, check_off_policy, require_number
 from scratchac.algorithms.saving import load_state, state
 from scratchac.distributions import Deterministic, Distribution, Gaussian
 from scratchac.environments.flattened import Flattened
@@ -324,7 +324,12 @@ class SoftAgent(OffPolicyAgent[Replayed]):
     alpha_optimiser: optim.Optimiser
 
     def make_optimisers(self, critic: np.ndarray) -> None:
-        """Make log α, and the optimisers of the actor, of the flat vector `critic` and of log α."""
+        """Make log α, and the optimisers of the actor, of the flat vector `critic` and of log α.
+
+        Raises UserError for a schedule of an α that is learnt.
+        """
+        if self.config.learn_alpha:
+            require_number("--alpha", self.config.alpha, "--no-learn-alpha lets it follow a schedule")
         self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], self.dtype)
         self.actor_optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser = optim.Adam(critic)

@@ -1,6 +1,7 @@
 """Environments that somebody has made already: one, or several that Gymnasium's interface `vector.VectorEnv` steps together."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import gymnasium as gym
@@ -71,7 +72,9 @@ class VectorInstance:
         if not self.spec:
             return _made_by(base.env_fns[0], self.__name__, arguments)
         kept = {name: x for name, x in self.spec.kwargs.items() if name not in OF_MAKE_VEC}
-        made = gym.make(self.spec.id, **kept | arguments)
+        spec = copy(self.spec)                              # it also has the wrappers of an environment whose spec it was
+        spec.kwargs = {}
+        made = gym.make(spec, **kept | arguments)
         for wrapper in self.spec.kwargs.get("wrappers", ()):
             made = wrapper(made)
         return made

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs import registration
 from gymnasium.vector.utils import CloudpickleWrapper
-from gymnasium.wrappers import TransformAction, TransformObservation
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformAction, TransformObservation
 
 from scratchac.environments.drawing import draw_without_screen, hear_mujoco
 from scratchac.environments.flattened import Flattened, alike, observed
@@ -104,6 +104,8 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     if not isinstance(made, gym.Env):
         other = remedy(made)
         raise UserError(f"{name} is {other}" if other else f"{name} gave {made!r}, not an environment of Gymnasium's")
+    if not isinstance(env, Instance):
+        _require_no_statistics(made, name)
     for space in ("observation_space", "action_space"):
         try:
             found = getattr(made, space, None)
@@ -114,6 +116,15 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
     if randomise is not None:
         made = RandomisedLander(made, randomise)
     return with_arrays(made if pixels is None else wrap(made, pixels, training))
+
+
+def _require_no_statistics(env: gym.Env, name: str) -> None:
+    """Raise UserError for a wrapper with running statistics: each environment, and so each evaluation, begins with new ones."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, NormalizeObservation | NormalizeReward):
+            raise UserError(f"{name} has a {type(env).__name__}, whose running statistics begin anew in each environment, so in an "
+                            "evaluation, too; --normalise-obs, and --scale-rewards of a2c and ppo, keep theirs with the policy")
+        env = env.env
 
 
 def with_arrays(env: gym.Env) -> gym.Env:
@@ -296,3 +307,9 @@ def check_arguments(given: Any) -> dict[str, Any]:
             raise UserError(f"env_args cannot have the name {name}, which the functions that pass them on use themselves; from "
                             f"Python, functools.partial(MyEnvironment, {name}=…) needs none")
     return given or {}
+
+
+def with_arguments(args: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments with others in their place; of a dict, such as `pixels`, the entries that are not given stay."""
+    both = {name: (args[name], value) for name, value in given.items() if name in args}
+    return args | given | {name: old | new for name, (old, new) in both.items() if isinstance(old, dict) and isinstance(new, dict)}

@@ -32,7 +32,7 @@ class Pixels:
     repeat: int = 1
     """Frames for which an action is repeated."""
     patience: int | None = None
-    """In training, truncate an episode after this many actions without a reward above 0; evaluation never does."""
+    """In training, truncate an episode after this many actions without a reward above 0; evaluation never does. None: never."""
 
 
 def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
@@ -46,7 +46,7 @@ def wrap(env: gym.Env, settings: Any, training: bool = False) -> gym.Env:
     for name, value in settings.items():
         if name not in names:
             raise unknown("setting of pixels", name, names)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if (name, value) != ("patience", None) and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise UserError(f"{name} of pixels must be a whole number of at least 1, not {value!r}")
         if name in ("size", "stack") and value > MOST:
             raise UserError(f"{name} of pixels must be at most {MOST:,}, not {value}")

@@ -14,21 +14,21 @@ import tyro
 
 from scratchac.errors import UserError, unknown
 from scratchac.messages import columns, filled
-from scratchac.tools.flags import Backend, choices_from, env_args_from, seeds_from
+from scratchac.tools.flags import Backend, Words, choices_from, env_args_from, seeds_from
 
 
 def sweep(
     algorithm: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGO[,ALGO…]")],
     env: str | None = None,
     seeds: str = "0-4",
-    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+    set: Words = (),
     steps: int | None = None,
     engine: Literal["processes", "ray"] = "processes",
     jobs: int | None = None,
     out: Path | None = None,
     backend: Backend | None = None,
     preset: str | None = None,
-    env_args: tuple[str, ...] = (),
+    env_args: Words = (),
     quiet: bool = False,
 ) -> None:
     """Train with many seeds and several values of hyperparameters in parallel, and make one table and one plot of all runs.
@@ -62,7 +62,7 @@ def sweep(
     envs = own if env is None else [versioned(one) for one in env.split(",")]
     out = out or free_folder(Path("sweeps") / folder_name(f"{'+'.join(names)}-{'+'.join(envs)}"))
     made = Sweep(names, [CommandLineId(one) for one in envs], seeds_from(seeds), choices_from(chain(*set)), out, engine, jobs,
-                 steps=steps, backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
+                 steps=steps, backend=backend, preset=preset, env_args=env_args_from(chain(*env_args)) or None)
     made.run(quiet)
     print(f"{made.table()}\n\n{out}")
 
@@ -73,13 +73,13 @@ def tune(
     trials: int = 20,
     steps: int | None = None,
     seeds: str = "500",
-    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+    set: Words = (),
     eval_every: int | None = None,
     eval_episodes: int = 20,
     out: Path | None = None,
     backend: Backend | None = None,
     preset: str | None = None,
-    env_args: tuple[str, ...] = (),
+    env_args: Words = (),
     quiet: bool = False,
 ) -> None:
     """Search for good values of hyperparameters with Optuna, and print the best ones as a preset.
@@ -115,7 +115,7 @@ def tune(
     trials = whole("--trials", trials, 1)
     out = out or Path("tunings") / folder_name(f"{algorithm}-{env}")
     made = Tune(algorithm, CommandLineId(env), seeds_from(seeds), choices_from(chain(*set)), out, eval_every, eval_episodes,
-                steps=steps, backend=backend, preset=preset, env_args=env_args_from(env_args) or None)
+                steps=steps, backend=backend, preset=preset, env_args=env_args_from(chain(*env_args)) or None)
     made.run(trials, quiet)
     print(f"{made.table()}\n\n{made.best_preset() or 'there is no trial for a preset'}\n{made.out}")
 

@@ -7,9 +7,10 @@ import inspect
 import io
 import math
 import re
+import shlex
 import textwrap
 import warnings
-from itertools import dropwhile, takewhile
+from itertools import chain, dropwhile, takewhile
 from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -28,6 +29,7 @@ INDENT = "  "                                                           # withou
 EMPTY = ("", "''", "None")                                              # defaults that say nothing
 Backend = Literal["auto", "numpy", "numba", "cupy"]
 Log = Literal["tensorboard", "wandb"]
+Words = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]        # of a flag that may be given several times
 RULES = tyro.constructors.ConstructorRegistry()
 
 
@@ -80,8 +82,16 @@ def shown(kind: Any, text: str) -> Any:
     name = None
     if type(None) in get_args(plain):
         name = f"{{{','.join(get_args(inner[0]))}}}" if get_origin(inner[0]) is Literal else NAMES_OF_KINDS.get(inner[0])
-    about = tyro.conf.arg(help=text, metavar=name, help_behavior_hint=lambda x: "" if x in EMPTY else f"(default: {x})")
+    about = tyro.conf.arg(help=text, metavar=name, help_behavior_hint=_default)
     return Annotated[(plain, about, *marks)]
+
+
+def _default(text):
+    """What the help says of a default that tyro has written for a shell; of `Words` it writes Python's tuples."""
+    if re.match(r"[\"']?\(", text):
+        groups = [ast.literal_eval(group) for group in shlex.split(text)]
+        text = " ".join(map(shlex.quote, chain(*groups)))
+    return "" if text in EMPTY else f"(default: {text})"
 
 
 def parse(target, argv, prog, description=None, flags=None, others=None):

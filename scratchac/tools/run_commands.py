@@ -3,6 +3,7 @@
 tyro reads the flags from each signature, and their help from its docstring.
 """
 
+from itertools import chain
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from scratchac.errors import UserError
-from scratchac.tools.flags import Backend, Log, env_args_from
+from scratchac.tools.flags import Backend, Log, Words, env_args_from
 
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
@@ -24,7 +25,7 @@ def named(config, env, trust):
 
 
 def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: bool = False, json: bool = False,
-             quiet: bool = False, env: str | None = None, env_args: tuple[str, ...] = (), trust: bool = False,
+             quiet: bool = False, env: str | None = None, env_args: Words = (), trust: bool = False,
              best: bool = False, checkpoint: Path | None = None) -> None:
     """Play new episodes with a trained policy and print their returns, the sums of rewards without γ: mean ± standard deviation.
 
@@ -46,7 +47,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
     from scratchac import api
     from scratchac.algorithms.config import whole
-    from scratchac.environments.make import CommandLineId, check_arguments, name_of, versioned
+    from scratchac.environments.make import CommandLineId, check_arguments, name_of, versioned, with_arguments
     from scratchac.experiments import restoring
     from scratchac.experiments.run import Run
     from scratchac.experiments.schema import MOST_EPISODES
@@ -54,11 +55,11 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, stochastic: boo
 
     config = Run.open(run).config
     if env is not None and versioned(env) != config["env"]:
-        made_of, arguments = CommandLineId(versioned(env)), env_args_from(env_args)
+        made_of, arguments = CommandLineId(versioned(env)), env_args_from(chain(*env_args))
     else:
         call = f"scratchac.evaluate(scratchac.load({str(run)!r}), …)"
         made_of = restoring.environment_of(config, named(config, env, trust), call)
-        arguments = config["env_args"] | env_args_from(env_args)
+        arguments = with_arguments(config["env_args"], env_args_from(chain(*env_args)))
     episodes, seed = whole("--episodes", episodes, 1, MOST_EPISODES), whole("--seed", seed, 0)
     agent = api.load(run, best, checkpoint)
     returns, _ = evaluation.play(agent, made_of, check_arguments(arguments), episodes, seed, stochastic, quiet=quiet)

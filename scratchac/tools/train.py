@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from itertools import chain
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ import tyro
 import kernels
 from scratchac.errors import UserError, unknown
 from scratchac.messages import tell
-from scratchac.tools.flags import Backend, Log, env_args_from, parse, shown, texts_of
+from scratchac.tools.flags import Backend, Log, Words, env_args_from, parse, shown, texts_of
 
 # Parameters of `scratchac.train` that differ on a command line: (type, default, help or None for the docstring's).
 FROM_ENVIRONMENT = field(default_factory=kernels.default_backend)
@@ -21,13 +22,14 @@ ON_A_COMMAND_LINE: dict[str, tuple[Any, Any, str | None]] = {
             ", or a game's name"),
     "backend": (Backend, FROM_ENVIRONMENT, "what does the arithmetic; auto is numba if it is installed, else numpy"),
     "preset": (str | None, None, "name of an additional preset, one of those that `scratchac presets` lists with --preset"),
-    "init": (Path | None, None, "folder of a run of the same algorithm and networks, from whose parameters training starts"),
+    "init": (Path | None, None, "folder of a run of the same algorithm and networks, from whose parameters, "
+             "with a learnt α and σ, training starts"),
     "out": (Path | None, None, "new folder for the run; if not given, runs/ALGO-ENV-seedSEED, numbered if that exists"),
     "log": (tuple[Log, ...], (), "write logs for other programs into the run's folder: tensorboard, wandb (offline unless "
             "$WANDB_MODE says otherwise) or both"),
     "quiet": (bool, False, "show no progress bar"),
     "video": (bool, True, "record a video of the final policy into the run's folder"),
-    "env_args": (tuple[str, ...], (), "arguments of the environment, such as gravity=-5 continuous=true, in JSON or Python; "
+    "env_args": (Words, (), "arguments of the environment, such as gravity=-5 continuous=true, in JSON or Python; "
                  "other values are text"),
     "eval_episodes": (int | None, None, "episodes of the evaluation at the end; 0 for none, 100 if not given"),
     "eval_every": (int | None, None, "environment steps between evaluations during training, each of 10 episodes; the best policy "
@@ -98,7 +100,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     import kernels
     from scratchac import algorithms, api
     from scratchac.algorithms.config import configure
-    from scratchac.environments.make import CommandLineId, versioned
+    from scratchac.environments.make import CommandLineId, versioned, with_arguments
     from scratchac.experiments import logs
     from scratchac.experiments.presets import find_preset
     from scratchac.experiments.run import new_folder
@@ -111,6 +113,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     preset = given.pop("preset", None)
     if first.preset and not isinstance(preset, dict):       # a table is what --preset has chosen among those of the file
         preset = first.preset
+        require_effect(first, find_preset(algorithm, env, preset)[0], given)
     tuned, tuned_args = find_preset(algorithm, env, preset)
     run_class = options_of(api.train)
     own = {f.name: given[f.name] for f in fields(run_class) if f.name in given}
@@ -118,7 +121,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     hyperparameters = {name: value for name, value in given.items() if name not in own}
     config = configure(config_class, algorithm, tuned | hyperparameters, besides=[f.name for f in fields(run_class)])
     env_args = tuned_args | own.get("env_args", {})
-    words = tuple(f"{name}={dumps(value, default=str)}" for name, value in env_args.items())
+    words = tuple((f"{name}={dumps(value, default=str)}",) for name, value in env_args.items())
     defaults = run_class(**own | vars(first) | {"algorithm": algorithm, "env": env, "env_args": words})
     without_prefix: Any = tyro.conf.OmitArgPrefixes
     options_class: Any = make_dataclass("Options", [
@@ -135,7 +138,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
                    [f.name for part in (run_class, config_class) for f in fields(part) if f.name != "algorithm"])
     options = {name: value for name, value in vars(parsed.run).items() if name != "config"}
     options |= {"env": CommandLineId(first.env) if first.env else env, "preset": preset}   # `api.train` says which version it takes
-    options["env_args"] = env_args if options["env_args"] == words else env_args | env_args_from(options["env_args"])
+    options["env_args"] = with_arguments(env_args, env_args_from(chain(*options["env_args"][len(words):])))
     if options["backend"] == "auto" and not options["quiet"] and kernels.load("auto").name == "numpy":
         tell(f"the NumPy backend computes; this makes training faster: {kernels.BACKENDS['numba'][2]}")
     out = options.pop("out") or new_folder(algorithm, env, options["seed"])
@@ -146,6 +149,12 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
                if value != default[name] or name in on_the_line}
     agent = api.train(**options, out=out, **hyperparameters | changed)
     outcome.show(out, agent.step, options["quiet"])
+
+
+def require_effect(first: First, tuned: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise UserError where the values of --config would replace all that --preset has chosen."""
+    if tuned and tuned.keys() <= given.keys():
+        raise UserError(f"--preset {first.preset} would change nothing: {first.config} has all of its hyperparameters; give one")
 
 
 def options_of(function: Any) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 from scratchac import algorithms, api
 from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.search import Choice, space_of
-from scratchac.environments.make import name_of
+from scratchac.environments.make import name_of, with_arguments
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.experiments.callbacks import Callback
 from scratchac.experiments.files import atomic_file, read_json
@@ -83,7 +83,7 @@ class Tune:
         tuned, tuned_env_args = find_preset(algorithm, name_of(env), options.get("preset"))
         config_class = algorithms.find(algorithm).config_class
         self.preset = tuned | {name: self.options[name] for name in ("steps",) if name in self.options} | self.fixed
-        self.env_args = tuned_env_args | (options.get("env_args") or {})
+        self.env_args = with_arguments(tuned_env_args, options.get("env_args") or {})
         toml(self.env_args)                                 # what no preset can hold is told now, and not after the last trial
         config = configure(config_class, algorithm, self.preset)
         for name, values in choices.items():

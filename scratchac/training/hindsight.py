@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike
 
 from scratchac.environments.flattened import Flattened, shortened
 from scratchac.errors import EnvironmentFailed, UserError, one_line
+from scratchac.messages import tell
 from scratchac.training.memory import ReplayBuffer
 
 Step = dict[str, np.ndarray]                    # one environment's row of each of the replay buffer's arrays
@@ -51,6 +52,7 @@ class HindsightBuffer(ReplayBuffer):
         super().__init__(capacity, observation_space, action_shape, action_dtype, dtype)
         self.goals = goals
         self.rng = rng
+        self.compared = False               # whether the rewards of an episode have been held against those of compute_reward
         # The steps of the present episodes. Of one that is longer than the buffer only the last ones are kept: no more would fit.
         self.episodes: list[deque[Step]] = [deque(maxlen=capacity) for _ in range(n)]
 
@@ -110,9 +112,22 @@ class HindsightBuffer(ReplayBuffer):
         rows["next_obs"][:, self.desired] = goals
         achieved = rows["next_obs"][:, self.achieved]
         rows["rewards"] = self._rewards(achieved, goals)
+        if not self.compared:
+            self._compare(steps)
         rows["term"] = self._ends(achieved, goals, rows["term"])
         episode.clear()
         super().add(**{name: x[-self.capacity:] for name, x in rows.items()})      # more would overwrite each other
+
+    def _compare(self, steps: Step) -> None:
+        """Say so if most rewards of an episode are not those of `compute_reward`: a wrapper may have changed them."""
+        self.compared = True
+        goals = steps["next_obs"]
+        computed = self._rewards(goals[:, self.achieved], goals[:, self.desired])
+        apart = ~np.isclose(computed, steps["rewards"], rtol=1e-3, atol=1e-3)
+        if apart.mean() > 0.5:
+            i = int(np.flatnonzero(apart)[0])
+            tell(f"the environment gave a reward of {steps['rewards'][i]:g} where its compute_reward, which --hindsight uses for "
+                 f"further goals, gives {computed[i]:g}: the replay buffer has both")
 
     def _rewards(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         """r(achieved, desired) (n,) for goals (n, G). Raises EnvironmentFailed for an error, and for anything but n numbers."""
