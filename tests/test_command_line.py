@@ -226,6 +226,14 @@ def test_arguments_of_the_environment_given_several_times(asked):
     assert seen["env_args"]["pixels"] == {"size": 64, "stack": 4, "repeat": 8, "patience": 12}          # the preset's others
 
 
+def test_pictures_of_a_run_are_not_filled_up_from_a_preset(run):
+    """CarRacing's has a patience, which this run, as it says, had not."""
+    config = json.loads((run / "config.json").read_text())
+    config["env_args"] = {"pixels": {"size": 64, "repeat": 4}}
+    (run / "config.json").write_text(json.dumps(config))
+    assert arguments_from(run)["env_args"] == {"pixels": {"size": 64, "stack": 4, "repeat": 4, "patience": None}}
+
+
 def test_an_option_that_equals_its_default_is_given(asked):
     """Where it is not, it depends on others: a tenth of the steps before learning starts."""
     assert "learning_starts" not in asked("ddpg --env HalfCheetah-v5 --steps 20000")

@@ -209,13 +209,6 @@ def check(config: Any) -> None:
             raise UserError(f"{flag} must be whole numbers above 0, such as [64, 64], not {value!r}")
 
 
-def require_number(flag: str, value: Scheduled, why: str) -> None:
-    """Raise UserError for a schedule where only its start would be used."""
-    if Schedule(value).kind != "constant":
-        schedule = value if isinstance(value, str) else name_of(value)
-        raise UserError(f"{flag} is a value to begin with, so it must be a number, not {schedule}: {why}")
-
-
 def check_off_policy(config: OffPolicy) -> None:
     """Raise UserError for sizes that exclude each other.
 

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 import kernels
 from scratchac import optim
-from scratchac.algorithms.config import Normalising, check_off_policy, require_number
+from scratchac.algorithms.config import Normalising, check_off_policy
 from scratchac.algorithms.saving import load_state, state
 from scratchac.distributions import Deterministic, Distribution, Gaussian
 from scratchac.environments.flattened import Flattened
@@ -24,7 +24,7 @@ from scratchac.exploration import NOISES, Noise
 from scratchac.nn import MLP, Parameters
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Mask, Model, Networks, act
-from scratchac.schedules import Hyperparameters
+from scratchac.schedules import Hyperparameters, Schedule
 from scratchac.training.agent import FastPath
 from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.memory import ReplayBuffer, Transitions
@@ -328,8 +328,9 @@ class SoftAgent(OffPolicyAgent[Replayed]):
 
         Raises UserError for a schedule of an α that is learnt.
         """
-        if self.config.learn_alpha:
-            require_number("--alpha", self.config.alpha, "--no-learn-alpha lets it follow a schedule")
+        if self.config.learn_alpha and Schedule(self.config.alpha).kind != "constant":
+            raise UserError("--alpha is where a learnt temperature begins, so it must be a number; --no-learn-alpha lets it follow "
+                            "a schedule")
         self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], self.dtype)
         self.actor_optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser = optim.Adam(critic)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchac import losses, optim, returns
-from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds, require_number
+from scratchac.algorithms.config import Count, NonNegative, Normalising, Positive, Rounds
 from scratchac.algorithms.plumbing import VectorisedAgent
 from scratchac.algorithms.search import Choice, LogUniform, Space
 from scratchac.environments.spaces import encoder_for, is_picture
@@ -49,7 +49,7 @@ class Config(Normalising):
     lr: Positive = 3e-4
     """Learning rate of actor and critic; the optimiser is Adam."""
     initial_std: Positive = 1.0
-    """Continuous actions: initial σ, unless σ depends on the state."""
+    """Continuous actions: initial σ, unless σ depends on the state; of a schedule, its start."""
 
     SEARCH: ClassVar[Space] = {
         "rollout": Choice(32, 64, 128, 256, 512), "epochs": Choice(4, 10, 20), "batch_size": Choice(32, 64, 128, 256),
@@ -74,7 +74,6 @@ class PPO(VectorisedAgent[Config]):
             self.model = SharedEncoder(encoder_for(observation_space), self.dist, 1, config, init_rng, dtype)
         else:
             self.model = SeparateBodies(self.observation_shape[0], self.dist, 1, config, init_rng, dtype, self.masked)
-        require_number("--initial-std", config.initial_std, "it is learnt from there")
         if self.dist.constants:
             self.model.networks().theta["constants"][:] = math.log(self.schedules(0).initial_std)
         self.optimiser: optim.Optimiser = optim.Adam(self.model.flat, eps=1e-5)

@@ -14,6 +14,7 @@ from typing import Any
 
 from scratchac import algorithms
 from scratchac.environments.make import check_arguments, versioned
+from scratchac.environments.pixels import Pixels
 from scratchac.errors import UserError
 from scratchac.experiments.files import MOST_BYTES, open_file, read_json
 from scratchac.experiments.restoring import hyperparameters_of, module_in
@@ -75,6 +76,8 @@ def _of_a_run(config: dict[str, Any], env: str | None) -> dict[str, Any]:
     if config["env_is_callable"] and env is None:
         raise UserError(f"this run was trained on the callable {config['env']}: --env names another environment, or train from "
                         "Python")
+    if isinstance(pixels := config["env_args"].get("pixels"), dict):        # else a preset's entries would be added to them
+        config["env_args"]["pixels"] = asdict(Pixels()) | pixels
     kept = {name: config[name] for name in KEPT if config.get(name) is not None}
     if kept.get("init") in {algorithms.find(name).__name__ for name in algorithms.ALGORITHMS}:
         tell("that run started from an agent in memory, which no file has: without --init, this one starts from new parameters")
