@@ -11,7 +11,7 @@ over 100 episodes, episode i seeded with i. A seed that is there already is not 
 
 takes the sizes and rates of the project's preset instead, where a figure of ours is in doubt. For ddpg and td3 with constant rates.
 
-    python demos/results/peer.py sbx ppo Pendulum-v1 --set use_sde=true sde_sample_freq=4 --seeds 0-4
+    python demos/results/peer.py stable_baselines3 ppo Pendulum-v1 --set use_sde=false --seeds 0-4
 
 changes some of the tuned ones, to find out what a return is due to. Both have files of their own and are not in the table.
 """
@@ -30,9 +30,6 @@ from scratchac.experiments.presets import find_preset
 
 FOLDER = Path(__file__).parent / "peers"
 EPISODES = 100
-# SBX's PPO takes these settings of exploration whose noise depends on the state, and does something else: it holds the noise for
-# some steps. Without, it returns more.
-STATE_DEPENDENT = "use_sde", "sde_sample_freq"
 
 # The zoo's for the rows that scratchac/bench/zoo.py does not time. Its MuJoCo environments are version 4. What it does not set has
 # the libraries' default, but DDPG and TD3 get the noise that it gives them elsewhere: their default is none.
@@ -79,8 +76,6 @@ def main():
     settings = as_ours(config, parser) if options.as_ours else SETTINGS.get((options.algorithm, options.env))
     if settings is None:
         parser.error(f"there are no tuned settings of {options.algorithm} on {options.env} here")
-    if (options.library, options.algorithm) == ("sbx", "ppo"):
-        settings = {name: value for name, value in settings.items() if name not in STATE_DEPENDENT}
     settings = settings | {"n_timesteps": config.steps, "threads": 1} | given_by(options.set)
     words = [options.library, options.algorithm, options.env, *(["as-ours"] if options.as_ours else []), *options.set]
     path = FOLDER / f"{'-'.join(words)}.json"

@@ -2,7 +2,8 @@
 and demos/results/peer.py.
 
 The values are those of the files hyperparams/{a2c,ddpg,dqn,ppo,sac,td3}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo),
-with its names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same.
+with its names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same, but its PPO no settings of exploration that
+depends on the state (gSDE): it takes them and has none, but holds the noise of an action for some steps.
 """
 
 import contextlib
@@ -75,6 +76,8 @@ def build(library, algorithm, env, seed, settings, **env_args):
         settings["device"] = "cpu"
         if threads:
             torch.set_num_threads(threads)
+    if (library, algorithm) == ("sbx", "ppo"):
+        settings = {name: value for name, value in settings.items() if name not in ("use_sde", "sde_sample_freq")}
     envs = make_vec_env(env, n_envs=n, seed=seed, env_kwargs=env_args)
     if settings.pop("normalize", False):
         from stable_baselines3.common.vec_env import VecNormalize
