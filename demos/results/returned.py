@@ -45,6 +45,7 @@ ROWS = {
     "sac-HalfCheetah-v5": ("deterministic", 6_000, "median"),
     "td3-Hopper-v5": ("deterministic", 2_400, "median"),
     "sac-Hopper-v5": ("deterministic", 2_400, "median"),
+    "sac-Walker2d-v5": ("deterministic", None, ""),
     "sac-BipedalWalker-v3": ("deterministic", 295, "median"),
     "sac-LunarLander-v3": ("deterministic", 200, "worst"),
     "sac-CarRacing-v3": ("deterministic", 400, "median"),
