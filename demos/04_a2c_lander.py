@@ -7,8 +7,8 @@
 # training episodes; 200 counts as solved. The bold one is the seed whose last policy is the median of the ten, the lower of the two
 # in the middle. It is trained once more here, which may give a policy with another return: sums are rounded otherwise on another
 # processor, and with another number of threads (NUMBA_NUM_THREADS; here 1). The picture on the right lays frames of one of its
-# landings, evenly spaced in time, onto each other: not the best of 100 test episodes but the one with the median return. The film of
-# that landing is demos/pictures/04_a2c_lander.gif. Takes about two minutes.
+# landings, evenly spaced in time, onto each other: not the best of 100 test episodes but the one with the median return. The film
+# of that landing is demos/pictures/04_a2c_lander.gif. Takes about two minutes.
 
 # %%
 import json
