@@ -12,7 +12,7 @@ import numpy as np
 
 import kernels
 from scratchac import algorithms
-from scratchac.algorithms.config import configure, whole
+from scratchac.algorithms.config import configure, require_effect, whole
 from scratchac.environments.instance import Instance, VectorInstance, maker_of
 from scratchac.environments.make import check_arguments, close, make, name_of, versioned, with_arguments
 from scratchac.environments.seeding import global_generators_kept
@@ -133,6 +133,7 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     given = tuned | _as_many(env, agent_class) | hyperparameters | ({} if steps is None else {"steps": steps})
     config = configure(agent_class.config_class, algorithm, given, besides=inspect.signature(train).parameters)
+    require_effect(config)
     seed, _ = whole("--seed", seed, 0), whole("--steps", config.steps, 1, MOST)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
@@ -283,6 +284,7 @@ def make_agent(algorithm: str, env: Env, seed: int = 0, *, env_args: dict[str, A
     agent_class, seed = algorithms.find(algorithm), whole("--seed", seed, 0)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     config = configure(agent_class.config_class, algorithm, tuned | _as_many(env, agent_class) | hyperparameters)
+    require_effect(config)
     env_args = with_arguments(tuned_env_args, check_arguments(env_args))
     made = make(env, **env_args)
     close(made)
@@ -299,6 +301,7 @@ def require_trainable(algorithm: str, env: Env, *, backend: str | None = None, e
     agent_class = algorithms.find(algorithm)
     tuned, tuned_env_args = _preset(algorithm, env, preset)
     config = configure(agent_class.config_class, algorithm, tuned | _as_many(env, agent_class) | hyperparameters)
+    require_effect(config)
     settings = {"vector": "sync", "randomise": False, "env_args": with_arguments(tuned_env_args, check_arguments(env_args))}
     with session.backend(backend) as active:
         session.check_device(active, agent_class, algorithm)

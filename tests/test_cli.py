@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scratchac.__main__ import main
+from scratchac.errors import UserError
 from scratchac.tools.flags import env_args_from
 
 FAST = ["--env", "CartPole-v1", "--steps", "400", "--quiet", "--no-video"]
@@ -170,6 +171,11 @@ def test_hyperparameters_and_environment_arguments_reach_the_run(tmp_path, monke
 def test_values_of_environment_arguments(text, value):
     given = env_args_from([f"x={text}"])["x"]
     assert given == value and type(given) is type(value)
+
+
+def test_a_name_that_is_given_twice():
+    with pytest.raises(UserError, match="env_args has x twice"):
+        env_args_from(["x=1", "y=2", "x=3"])
 
 
 def test_nan_as_a_value():

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 import scratchac
@@ -104,13 +105,24 @@ def test_a_learning_rate_may_fall_to_zero_but_not_start_there():
 
 
 @pytest.mark.parametrize("algorithm, env, given, message", [
-    ("a2c", "CartPole-v1", {"advantage": "nstep", "n_step": 6}, "n_step=6 is more than the rollout=5 steps"),
+    ("a2c", "CartPole-v1", {"advantage": "nstep", "n_step": 6}, "n_step=6 is more than rollout=5: a return ends with the rollout"),
     ("sac", "Pendulum-v1", {"alpha": "linear:1:0.1"}, "alpha is where a learnt .* must be a number; learn_alpha=False lets"),
     ("discrete-sac", "CartPole-v1", {"alpha": lambda progress: 1.0}, "alpha is where a learnt"),
 ])
 def test_values_without_an_effect(algorithm, env, given, message):
     with pytest.raises(UserError, match=message):
         scratchac.make_agent(algorithm, env, preset={}, **given)
+
+
+def test_a_run_with_a_value_without_an_effect_is_read(tmp_path, quick_end):
+    """It was trained before such a value was refused."""
+    run = tmp_path / "run"
+    agent = scratchac.train("a2c", "CartPole-v1", 40, out=run, advantage="nstep", n_step=3, hidden=(4,), quiet=True)
+    text = (run / "config.json").read_text()
+    assert '"n_step": 3' in text
+    (run / "config.json").write_text(text.replace('"n_step": 3', '"n_step": 50'))
+    loaded = scratchac.load(run)
+    assert loaded.config.n_step == 50 and np.array_equal(loaded.model.flat, agent.model.flat)
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -48,6 +48,17 @@ def test_wrappers_with_running_statistics_are_refused(wrapper):
     scratchac.evaluate(scratchac.make_agent("a2c", Counter), wrapper(Counter()), 2)
 
 
+@pytest.mark.parametrize("wrapper", [NormalizeObservation, NormalizeReward])
+def test_wrappers_with_fixed_statistics_are_allowed(wrapper):
+    """They are the same in every environment."""
+    def made():
+        env = wrapper(Counter())
+        env.update_running_mean = False
+        return env
+
+    scratchac.make_agent("a2c", made)
+
+
 def test_arguments_within_an_argument_keep_those_that_are_not_given():
     assert with_arguments({"pixels": {"size": 48, "repeat": 4}, "a": 1}, {"pixels": {"size": 64}}) == {
         "pixels": {"size": 64, "repeat": 4}, "a": 1}

@@ -76,6 +76,8 @@ def main():
     settings = as_ours(config, parser) if options.as_ours else SETTINGS.get((options.algorithm, options.env))
     if settings is None:
         parser.error(f"there are no tuned settings of {options.algorithm} on {options.env} here")
+    if options.library == "sbx" and {"use_sde", "sde_sample_freq"} & given_by(options.set).keys():
+        parser.error("SBX has no state-dependent exploration (use_sde), and is not asked for it")
     settings = settings | {"n_timesteps": config.steps, "threads": 1} | given_by(options.set)
     words = [options.library, options.algorithm, options.env, *(["as-ours"] if options.as_ours else []), *options.set]
     path = FOLDER / f"{'-'.join(words)}.json"

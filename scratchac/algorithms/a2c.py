@@ -33,7 +33,7 @@ class Config(Normalising):
     rollout: Count = 5
     """Steps of each environment between updates (T)."""
     advantage: Literal["gae", "td", "nstep", "mc", "qv"] = "gae"
-    """Advantage: gae, GAE(λ); td, TD error; nstep, n-step return − V; mc, return to the rollout's end − V; qv, Q − V, Discrete."""
+    """Advantage: gae, GAE(λ); td, TD error; nstep, n-step return − V; mc, return to the rollout's end − V; qv, Q − V."""
     n_step: Count = 5
     """Steps of the estimator nstep, at most those of a rollout; the others do not use it."""
     normalise_advantage: bool = False
@@ -71,8 +71,6 @@ class A2C(VectorisedAgent[Config]):
         super().__init__(config, observation_space, action_space, dtype)
         if config.shared_body and (config.critic_steps > 1 or config.kappa != 0):              # nor a schedule of κ
             raise UserError("--critic-steps and --kappa move the critic alone, so they need separate bodies")
-        if config.advantage == "nstep" and config.n_step > config.rollout:
-            raise UserError(f"--n-step {config.n_step} is more than the --rollout {config.rollout} steps that a return is made of")
         values = 1
         if config.advantage == "qv":
             if not isinstance(self.dist, Categorical):

@@ -226,6 +226,15 @@ def check_off_policy(config: OffPolicy) -> None:
         raise UserError(f"--batch-size {config.batch_size} is more than the --buffer-size {config.buffer_size} transitions kept")
 
 
+def require_effect(config: Any) -> None:
+    """Raise UserError for values that would have no effect in a new training; those of runs from before this check are read."""
+    if getattr(config, "advantage", None) == "nstep" and config.n_step > config.rollout:
+        raise UserError(f"--n-step {config.n_step} is more than --rollout {config.rollout}: a return ends with the rollout")
+    if getattr(config, "learn_alpha", False) and Schedule(config.alpha).kind != "constant":
+        raise UserError("--alpha is where a learnt temperature begins, so it must be a number; --no-learn-alpha lets it follow a "
+                        "schedule")
+
+
 def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any], besides: Collection[str] = ()) -> Config:
     """A config with the values `given`, such as those of a preset and of the user, and the class's defaults for the other fields.
 

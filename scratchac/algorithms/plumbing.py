@@ -24,7 +24,7 @@ from scratchac.exploration import NOISES, Noise
 from scratchac.nn import MLP, Parameters
 from scratchac.normalise import ObservationNormaliser, RewardScaler
 from scratchac.policies import Behaviour, Mask, Model, Networks, act
-from scratchac.schedules import Hyperparameters, Schedule
+from scratchac.schedules import Hyperparameters
 from scratchac.training.agent import FastPath
 from scratchac.training.hindsight import HindsightBuffer
 from scratchac.training.memory import ReplayBuffer, Transitions
@@ -324,13 +324,7 @@ class SoftAgent(OffPolicyAgent[Replayed]):
     alpha_optimiser: optim.Optimiser
 
     def make_optimisers(self, critic: np.ndarray) -> None:
-        """Make log α, and the optimisers of the actor, of the flat vector `critic` and of log α.
-
-        Raises UserError for a schedule of an α that is learnt.
-        """
-        if self.config.learn_alpha and Schedule(self.config.alpha).kind != "constant":
-            raise UserError("--alpha is where a learnt temperature begins, so it must be a number; --no-learn-alpha lets it follow "
-                            "a schedule")
+        """Make log α, and the optimisers of the actor, of the flat vector `critic` and of log α."""
         self.log_alpha = kernels.backend.asarray([math.log(self.schedules(0).alpha)], self.dtype)
         self.actor_optimiser = optim.Adam(self.theta.flat)
         self.critic_optimiser = optim.Adam(critic)

@@ -2,8 +2,8 @@
 and demos/results/peer.py.
 
 The values are those of the files hyperparams/{a2c,ddpg,dqn,ppo,sac,td3}.yml of rl_zoo3 2.9.2 (github.com/DLR-RM/rl-baselines3-zoo),
-with its names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same, but its PPO no settings of exploration that
-depends on the state (gSDE): it takes them and has none, but holds the noise of an action for some steps.
+with its names; "lin_x" falls linearly from x to 0 there and here. SBX gets the same, but no settings of state-dependent
+exploration (gSDE): it accepts them, and only keeps the noise of an action for several steps.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ def build(library, algorithm, env, seed, settings, **env_args):
         settings["device"] = "cpu"
         if threads:
             torch.set_num_threads(threads)
-    if (library, algorithm) == ("sbx", "ppo"):
+    if library == "sbx":
         settings = {name: value for name, value in settings.items() if name not in ("use_sde", "sde_sample_freq")}
     envs = make_vec_env(env, n_envs=n, seed=seed, env_kwargs=env_args)
     if settings.pop("normalize", False):

@@ -119,9 +119,9 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
 
 
 def _require_no_statistics(env: gym.Env, name: str) -> None:
-    """Raise UserError for a wrapper with running statistics: each environment, and so each evaluation, begins with new ones."""
+    """Raise UserError for a wrapper whose statistics change: each environment, and so each evaluation, begins with new ones."""
     while isinstance(env, gym.Wrapper):
-        if isinstance(env, NormalizeObservation | NormalizeReward):
+        if isinstance(env, NormalizeObservation | NormalizeReward) and env.update_running_mean:
             raise UserError(f"{name} has a {type(env).__name__}, whose running statistics begin anew in each environment, so in an "
                             "evaluation, too; --normalise-obs, and --scale-rewards of a2c and ppo, keep theirs with the policy")
         env = env.env

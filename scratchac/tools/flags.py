@@ -194,8 +194,13 @@ def env_args_from(words):
 
 
 def values_from(flag, words):
-    """The values of NAME=VALUE …, by name. Raises UserError, with the flag, for anything else."""
-    return {name: value_of(text) for name, text in _pairs(flag, "name=value", words)}
+    """The values of NAME=VALUE …, by name. Raises UserError, with the flag, for anything else, and for a name given twice."""
+    values = {}
+    for name, text in _pairs(flag, "name=value", words):
+        if name in values:
+            raise UserError(f"{flag} has {name} twice: give it once")
+        values[name] = value_of(text)
+    return values
 
 
 def choices_from(words):

@@ -113,14 +113,14 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     preset = given.pop("preset", None)
     if first.preset and not isinstance(preset, dict):       # a table is what --preset has chosen among those of the file
         preset = first.preset
-        require_effect(first, find_preset(algorithm, env, preset)[0], given)
+        check_preset(first, find_preset(algorithm, env, preset)[0], given)
     tuned, tuned_args = find_preset(algorithm, env, preset)
     run_class = options_of(api.train)
     own = {f.name: given[f.name] for f in fields(run_class) if f.name in given}
     own |= {"log": logs.named(own["log"])} if "log" in own else {}
     hyperparameters = {name: value for name, value in given.items() if name not in own}
     config = configure(config_class, algorithm, tuned | hyperparameters, besides=[f.name for f in fields(run_class)])
-    env_args = tuned_args | own.get("env_args", {})
+    env_args = with_arguments(tuned_args, own.get("env_args", {}))
     words = tuple((f"{name}={dumps(value, default=str)}",) for name, value in env_args.items())
     defaults = run_class(**own | vars(first) | {"algorithm": algorithm, "env": env, "env_args": words})
     without_prefix: Any = tyro.conf.OmitArgPrefixes
@@ -151,10 +151,10 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
     outcome.show(out, agent.step, options["quiet"])
 
 
-def require_effect(first: First, tuned: dict[str, Any], given: dict[str, Any]) -> None:
+def check_preset(first: First, tuned: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise UserError where the values of --config would replace all that --preset has chosen."""
     if tuned and tuned.keys() <= given.keys():
-        raise UserError(f"--preset {first.preset} would change nothing: {first.config} has all of its hyperparameters; give one")
+        raise UserError(f"--preset {first.preset} would change nothing: {first.config} has all of its values; leave out one of them")
 
 
 def options_of(function: Any) -> Any:
