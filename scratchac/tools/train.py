@@ -154,7 +154,7 @@ def learn(algorithm: str, first: First, given: dict[str, Any], argv: list[str]) 
 def check_preset(first: First, tuned: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise UserError where the values of --config would replace all that --preset has chosen."""
     if tuned and tuned.keys() <= given.keys():
-        raise UserError(f"--preset {first.preset} would change nothing: {first.config} has all of its values; leave out one of them")
+        raise UserError(f"--preset {first.preset} would change nothing: {first.config} has all of its values; leave out one")
 
 
 def options_of(function: Any) -> Any:
