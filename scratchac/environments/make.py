@@ -311,5 +311,5 @@ def check_arguments(given: Any) -> dict[str, Any]:
 
 def with_arguments(args: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments with others in their place; of a dict, such as `pixels`, the entries that are not given stay."""
-    both = {name: (args[name], value) for name, value in given.items() if name in args}
-    return args | given | {name: old | new for name, (old, new) in both.items() if isinstance(old, dict) and isinstance(new, dict)}
+    return args | {name: args[name] | value if isinstance(value, dict) and isinstance(args.get(name), dict) else value
+                   for name, value in given.items()}
