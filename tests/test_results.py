@@ -4,7 +4,9 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,7 +64,7 @@ def test_runs_of_different_settings_do_not_share_a_file(script, tmp_path, monkey
         recorded.append((path.name, seed))
         tuned = find_preset("ddpg", "Pendulum-v1", options.preset)[0]
         config = configure(algorithms.find("ddpg").config_class, "ddpg", tuned | given)
-        run.write(path, {"hyperparameters": asdict(config), "seeds": {str(seed): {}}})
+        script("files").write(path, {"hyperparameters": asdict(config), "seeds": {str(seed): {}}})
 
     monkeypatch.setattr(run, "record", record)
     (tmp_path / "returns").mkdir()
@@ -103,6 +105,24 @@ def test_files_of_results(script, tmp_path):
     assert files.summary([1.0, 2.0]) == {"mean": 1.5, "std": 0.5}
     assert list(files.versions("numpy", "no-such")) == ["python", "numpy"]
     assert files.given_by(["lr=1e-3", "noise=ou", "hidden=[8,8]"]) == {"lr": 0.001, "noise": "ou", "hidden": [8, 8]}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there nothing keeps two processes apart")
+def test_nobody_loses_what_another_adds(script, tmp_path, monkeypatch):
+    files, path = script("files"), tmp_path / "one.json"
+    monkeypatch.setattr(files, "LOCK", tmp_path / ".lock")
+
+    def add(seed):
+        with files.changing(path, seeds={}) as result:
+            time.sleep(0.01)                            # in which the others would read the file, too
+            result["seeds"][str(seed)] = seed
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert files.read(path)["seeds"] == {str(seed): seed for seed in range(4)}
+    with pytest.raises(ZeroDivisionError), files.changing(path) as result:
+        result["seeds"] = 1 / 0
+    assert len(files.read(path)["seeds"]) == 4          # a block that fails changes nothing
 
 
 def test_a_curve_is_kept_once(script, tmp_path):

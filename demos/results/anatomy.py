@@ -19,7 +19,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from files import as_script, given_by, read, require_same, seeds, write
+from files import as_script, changing, given_by, read, require_same, seeds
 from run import require_honest
 
 import kernels
@@ -47,9 +47,8 @@ def main():
     for seed in options.seeds:
         with kernels.using(options.backend):
             run = dissect(seed, given)
-        result = read(path, set=options.set, backend=options.backend, hyperparameters=asdict(config), seeds={})
-        result["seeds"][str(seed)] = run
-        write(path, result)
+        with changing(path, set=options.set, backend=options.backend, hyperparameters=asdict(config), seeds={}) as result:
+            result["seeds"][str(seed)] = run
         print(f"{options.name} seed {seed}: {[part['deterministic']['return'] for part in run['parts']]}", flush=True)
 
 

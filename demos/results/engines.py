@@ -14,7 +14,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from files import as_script, read, versions, write
+from files import as_script, changing, versions
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
 from scratchac.environments.pool import PoolEnv
@@ -188,14 +188,16 @@ def main():
             if env in TRAJECTORIES:
                 add("trajectories", env, trajectory(env))
     if options.speed:
-        write(FILE, read(FILE) | {"speed": speeds(options.seconds, options.turns)})
+        measured = speeds(options.seconds, options.turns)
+        with changing(FILE) as result:
+            result["speed"] = measured
 
 
 def add(part, name, row):
     """Add a row to a part of the file, and print it."""
-    result = read(FILE)
-    result.setdefault(part, {})[name] = row
-    write(FILE, result | {"versions": versions("numpy", "gymnasium", "mujoco", "envpool")})
+    with changing(FILE) as result:
+        result.setdefault(part, {})[name] = row
+        result["versions"] = versions("numpy", "gymnasium", "mujoco", "envpool")
     print(name, json.dumps(row), flush=True)
 
 

@@ -3,9 +3,10 @@
 import argparse
 import json
 import platform
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from scratchac.experiments.files import atomic_file
 from scratchac.tools.flags import seeds_from, values_from
 from scratchac.wording import command_line
 
+try:
+    import fcntl
+except ImportError:             # Windows
+    fcntl = None
+
+LOCK = Path(__file__).parent / ".lock"
 OURS = "numpy", "numba", "gymnasium", "box2d", "mujoco"     # packages on which returns may depend
 
 
@@ -36,6 +43,20 @@ def write(path, result):
     path.parent.mkdir(exist_ok=True)
     with atomic_file(path) as file:
         file.write((json.dumps(result, indent=1) + "\n").encode())
+
+
+@contextmanager
+def changing(path, **empty):
+    """What a file of results holds, or `empty`, for a block to change; then it is written.
+
+    Until then another process that changes results waits, so that both keep what they add. (On Windows it does not.)
+    """
+    with LOCK.open("w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)                # until it is closed
+        result = read(path, **empty)
+        yield result
+        write(path, result)
 
 
 def require_same(path, result, config=None, cure="delete the file, or take another --name", **settings):

@@ -12,7 +12,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from files import as_script, given_by, read, require_same, seeds, versions, write
+from files import as_script, changing, given_by, read, require_same, seeds, versions
 from perfect import perfectly
 
 import kernels
@@ -42,29 +42,27 @@ def main():
     backend = kernels.default_backend()
     name = " ".join([f"{options.algorithm}-{options.env}", *options.set])
     config = scratchac.make_agent(options.algorithm, options.env, **given).config
-    require_same(FILE, so_far(name)[name], config, cure=f"delete its entry {name!r}", backend=kernels.load(backend).name)
+    require_same(FILE, so_far(name), config, cure=f"delete its entry {name!r}", backend=kernels.load(backend).name)
     for seed in options.seeds:
-        if str(seed) in so_far(name)[name]["seeds"]:
+        if str(seed) in so_far(name)["seeds"]:
             continue
         agent = scratchac.train(options.algorithm, options.env, seed=seed, backend=backend, **given)
         scores = {opponent: {"deterministic": results(agent, options.env, play, False),
                              "stochastic": results(agent, options.env, play, True)}
                   for opponent, play in OPPONENTS[options.env].items()}
-        everything = so_far(name)                             # again: other seeds may have come meanwhile
-        everything[name] |= {
-            "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps,
-            "games": GAMES_PLAYED, "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
-            "versions": versions("numpy", "numba", "pettingzoo", before=everything[name].get("versions"))}
-        everything[name]["seeds"][str(seed)] = scores
-        write(FILE, everything)
+        with changing(FILE) as everything:
+            entry = everything.setdefault(name, {"seeds": {}})
+            entry |= {
+                "algorithm": options.algorithm, "env": options.env, "set": options.set, "steps": agent.config.steps,
+                "games": GAMES_PLAYED, "backend": kernels.load(backend).name, "hyperparameters": asdict(agent.config),
+                "versions": versions("numpy", "numba", "pettingzoo", before=entry.get("versions"))}
+            entry["seeds"][str(seed)] = scores
         print(f"{name} seed {seed}: {scores}", flush=True)
 
 
 def so_far(name):
-    """What the file holds, with an entry of that name."""
-    everything = read(FILE)
-    everything.setdefault(name, {"seeds": {}})
-    return everything
+    """What the file holds under that name."""
+    return read(FILE).get(name, {"seeds": {}})
 
 
 if __name__ == "__main__":

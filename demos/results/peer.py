@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from files import OURS, as_script, given_by, read, require_same, seeds, summary, versions, write
+from files import OURS, as_script, changing, given_by, read, require_same, seeds, summary, versions
 
 import scratchac
 from scratchac.bench import zoo
@@ -106,12 +106,12 @@ def record(options, settings, seed, path):
     model.learn(steps)
     minutes = (time.monotonic() - started) / 60
     returns = scratchac.evaluate(zoo.Policy(model), options.env, EPISODES, **env_args)
-    result = read(path, seeds={})                          # again, since another process may have added a seed in the meantime
-    result |= {"library": options.library, "algorithm": options.algorithm, "env": options.env, "env_args": env_args,
-               "steps": steps, "settings": settings, "random": round(random_return(options.env, env_args), 2),
-               "versions": versions("stable-baselines3", "sbx-rl", "torch", "jax", *OURS, before=result.get("versions"))}
-    result["seeds"][str(seed)] = summary(returns) | {"minutes": round(minutes, 2)}
-    write(path, result)
+    random = round(random_return(options.env, env_args), 2)
+    with changing(path, seeds={}) as result:
+        result |= {"library": options.library, "algorithm": options.algorithm, "env": options.env, "env_args": env_args,
+                   "steps": steps, "settings": settings, "random": random,
+                   "versions": versions("stable-baselines3", "sbx-rl", "torch", "jax", *OURS, before=result.get("versions"))}
+        result["seeds"][str(seed)] = summary(returns) | {"minutes": round(minutes, 2)}
     print(f"{path.stem} seed {seed}: {returns.mean():.1f} ± {returns.std():.1f}", flush=True)
 
 

@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from files import OURS, as_script, read, require_same, summary, versions, write
+from files import OURS, as_script, changing, read, require_same, summary, versions, write
 
 import scratchac
 from scratchac.distributions import Gaussian
@@ -74,31 +74,31 @@ def evaluation(path, name):
     config = run.config
     usual = f"{config['algorithm']}-{config['env']}{'-continued' if config['init'] else ''}"
     file = FOLDER / "returns" / f"{name or usual}.json"
-    result = read(file)
+    before = read(file)
     parts = [run]
     while parts[0].config["init"]:
         parts.insert(0, Run.open(parts[0].config["init"]))
     ends = [{name: column[-1] for name, column in part.metrics().items()} for part in parts]
     steps, episodes = (int(sum(end[name] for end in ends)) for name in ("step", "episodes"))
     minutes = round(float(sum(end["wall_s"] for end in ends)) / 60, 1)
-    require_same(file, result, agent.config, env_args=config["env_args"], backend=config["backend"],
+    require_same(file, before, agent.config, env_args=config["env_args"], backend=config["backend"],
                  vector=parts[0].config["vector"], episodes=EPISODES)
-    if str(config["seed"]) in result.get("seeds", {}):
+    if str(config["seed"]) in before.get("seeds", {}):
         raise UserError(f"{file} has seed {config['seed']} already: take another --name, or delete it there")
     scores = {name: scratchac.evaluate(agent, config["env"], EPISODES, explore=name == "stochastic", **config["env_args"])
               for name in ("deterministic", "stochastic")}
     if isinstance(agent.dist, Gaussian):
         agent.dist.greedy = lambda y: y[:, agent.dist.features :]           # μ, which `to_env` clips
         scores["clipped_mean"] = scratchac.evaluate(agent, config["env"], EPISODES, **config["env_args"])
-    result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
-    result |= {"steps": steps, "vector": parts[0].config["vector"], "episodes": EPISODES,
-               "versions": versions(*OURS, before=result.get("versions")),
-               "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
-    result.setdefault("seeds", {})[str(config["seed"])] = {
-        "steps": steps, "minutes": minutes, "training_episodes": episodes,
-        **({"continued": int(sum(end["step"] for end in ends[1:]))} if config["init"] else {}),
-        **{name: summary(returns) for name, returns in scores.items()}}
-    write(file, result)
+    with changing(file, seeds={}) as result:
+        result |= {name: config[name] for name in ("algorithm", "env", "env_args", "backend", "hyperparameters")}
+        result |= {"steps": steps, "vector": parts[0].config["vector"], "episodes": EPISODES,
+                   "versions": versions(*OURS, before=result.get("versions")),
+                   "tuning_seeds": tuning_seeds(config["algorithm"], config["env"])}
+        result["seeds"][str(config["seed"])] = {
+            "steps": steps, "minutes": minutes, "training_episodes": episodes,
+            **({"continued": int(sum(end["step"] for end in ends[1:]))} if config["init"] else {}),
+            **{name: summary(returns) for name, returns in scores.items()}}
     print(f"{file.stem} seed {config['seed']}, {steps} steps: " +
           ", ".join(f"{name} {returns.mean():.1f} ± {returns.std():.1f}" for name, returns in scores.items()))
 

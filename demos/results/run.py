@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from files import OURS, as_script, given_by, read, require_same, seeds, summary, versions, write
+from files import OURS, as_script, changing, given_by, read, require_same, seeds, summary, versions
 
 import kernels
 import scratchac
@@ -32,6 +32,7 @@ from scratchac.experiments.files import atomic_file
 from scratchac.experiments.presets import find_preset, tuning_seeds
 from scratchac.experiments.run import Run
 from scratchac.tools.flags import seeds_from
+from scratchac.training.compiled import cores
 
 HERE = Path(__file__).parent
 POINTS = 40                     # of a learning curve that are kept
@@ -95,20 +96,19 @@ def record(options, given, backend, seed, path):
     minutes = (time.monotonic() - started) / 60
     scores = {policy: scratchac.evaluate(agent, options.env, 100, explore=policy == "stochastic", **env_args)
               for policy in ("deterministic", "stochastic")}
-    result = read(path)                             # again, since another process may have added a seed in the meantime
-    entry(result, options)["seeds"][str(seed)] = {
-        "steps": agent.step, "minutes": round(minutes, 2),
-        **{policy: summary(returns) for policy, returns in scores.items()}}
-    result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "backend": backend,
-               "versions": versions(*OURS, before=result.get("versions"))}
-    if options.tuning:
-        result["preset"] = tuned
-    else:
-        # What the preset does not record stays what the file says: of too few seeds for the preset it alone knows.
-        known = tuning_seeds(options.algorithm, options.env, options.preset) or result.get("tuning_seeds")
-        result |= {"steps": agent.config.steps, "tuning_seeds": known, "hyperparameters": asdict(agent.config)}
-        add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics, result["seeds"])
-    write(path, result)
+    with changing(path) as result:
+        entry(result, options)["seeds"][str(seed)] = {
+            "steps": agent.step, "minutes": round(minutes, 2), **({"threads": cores()} if backend == "numba" else {}),
+            **{policy: summary(returns) for policy, returns in scores.items()}}
+        result |= {"algorithm": options.algorithm, "env": options.env, "env_args": env_args, "backend": backend,
+                   "versions": versions(*OURS, before=result.get("versions"))}
+        if options.tuning:
+            result["preset"] = tuned
+        else:
+            # What the preset does not record stays what the file says: of too few seeds for the preset it alone knows.
+            known = tuning_seeds(options.algorithm, options.env, options.preset) or result.get("tuning_seeds")
+            result |= {"steps": agent.config.steps, "tuning_seeds": known, "hyperparameters": asdict(agent.config)}
+            add_curve(HERE / "curves" / f"{path.stem}.csv", seed, metrics, result["seeds"])
     print(f"{path.stem} {' '.join(options.set)} seed {seed}: {scores['deterministic'].mean():.1f} ± "
           f"{scores['deterministic'].std():.1f}, sampled {scores['stochastic'].mean():.1f}", flush=True)
 

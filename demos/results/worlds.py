@@ -13,7 +13,7 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
-from files import OURS, as_script, read, require_same, seeds, versions, write
+from files import OURS, as_script, changing, read, require_same, seeds, versions
 
 import kernels
 import scratchac
@@ -35,11 +35,10 @@ def main():
             continue
         agent = scratchac.train("a2c", ENV, steps, seed, backend=backend, randomise=random)
         returns = [[round(float(tested(agent, gravity, wind)), 1) for gravity in GRAVITIES] for wind in WINDS]
-        result = read(FILE, returns={})         # again, since another process may have added a policy in the meantime
-        result |= {"command": "python demos/results/worlds.py", **made, "hyperparameters": asdict(config),
-                   "versions": versions(*OURS, before=result.get("versions"))}
-        result["returns"].setdefault(key(steps, random), {})[str(seed)] = returns
-        write(FILE, result)
+        with changing(FILE, returns={}) as result:
+            result |= {"command": "python demos/results/worlds.py", **made, "hyperparameters": asdict(config),
+                       "versions": versions(*OURS, before=result.get("versions"))}
+            result["returns"].setdefault(key(steps, random), {})[str(seed)] = returns
         print(f"{key(steps, random)}, seed {seed}: {returns}", flush=True)
 
 
