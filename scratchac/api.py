@@ -14,7 +14,7 @@ import kernels
 from scratchac import algorithms
 from scratchac.algorithms.config import configure, require_effect, whole
 from scratchac.environments.instance import Instance, VectorInstance, maker_of
-from scratchac.environments.make import check_arguments, close, make, name_of, versioned, with_arguments
+from scratchac.environments.make import check_arguments, close, full_name_of, make, name_of, versioned, with_arguments
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
@@ -233,8 +233,8 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             agent_envs.quiet = quiet
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
-            if name_of(env) != config["env"]:               # another callable, so config.json says from which step on
-                run.note(resumed=[*config.get("resumed", []), [agent.step, name_of(env)]])
+            if full_name_of(env) != config["env"]:               # another callable, so config.json says from which step on
+                run.note(resumed=[*config.get("resumed", []), [agent.step, full_name_of(env)]])
             with calls.finishing(called, agent) as outcome:
                 session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, outcome, (progress, under_way),
                               Plan.of(config))
@@ -335,6 +335,6 @@ def _as_many(env: Any, agent_class: Any) -> dict[str, Any]:
 
 def _about(algorithm: str, env: Any, seed: int, config: Any, made: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """What config.json says of a training in environments with the spaces of `made`."""
-    return {"algorithm": algorithm, "env": name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed, **settings,
+    return {"algorithm": algorithm, "env": full_name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed, **settings,
             "hyperparameters": {name: written(x) for name, x in asdict(config).items()},
             "observation_space": space_to_json(made.observation_space), "action_space": space_to_json(made.action_space)}

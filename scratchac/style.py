@@ -26,6 +26,9 @@ DARK, LIGHT = "#0d1117", "#d0d7de"      # ground and letters where the page is d
 CHARACTER = 0.075               # inches, of a SMALL character, about
 
 
+MOST_LOOKS = len(COLOURS) * len(DASHES)          # lines that can be told apart
+
+
 def look(number: int) -> dict[str, Any]:
     """Colour and dashes of the line with this number. A thing keeps its number in all panels of a figure."""
     return {"color": COLOURS[number % len(COLOURS)], "ls": DASHES[number // len(COLOURS) % len(DASHES)]}

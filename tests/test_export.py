@@ -292,6 +292,16 @@ def test_the_page_has_the_time_limit_of_the_training(tmp_path, visit):
 
 
 @pytest.mark.slow
+def test_an_episode_without_a_time_limit_has_none_on_the_page(tmp_path, visit):
+    folder = tmp_path / "run"
+    scratchac.train("sac", "Pendulum-v1", 50, out=folder, env_args={"max_episode_steps": -1}, learning_starts=20, batch_size=16,
+                    **SMALL)
+    page = visit(export(folder))
+    until(page, "scratchac.game.steps > 5")
+    assert page.inner_text("#steps").endswith("/ ∞")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a2c", "ppo", "sac", "ddpg", "reinforce"])
 def test_a_page_on_a_phone(name, tmp_path, visit):
     """The page fits the screen, its controls are 44 pixels high, and with reduced motion nothing moves before it is asked to."""

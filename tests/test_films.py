@@ -168,6 +168,43 @@ def test_a_film_of_the_best_the_median_or_the_worst_of_ten_episodes(pick, name, 
     assert captions == [f"{part}step {i}, return {i}" for part, last in parts for i in range(last + 1)]
 
 
+class Paying(Filmed):
+    """Each of three steps pays its action."""
+
+    def step(self, action):
+        obs, _, *rest = super().step(action)
+        return obs, float(action), *rest
+
+
+class Sampling:
+    """Actions are drawn anew at each call: the second playing of an episode would be another one."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def act(self, obs, explore):
+        return self.rng.integers(100)
+
+
+def test_the_film_shows_the_sampled_episode_that_was_picked(tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(video.frames, "caption", lambda image, text: captions.append(text))
+    video.record(Sampling(), Paying, tmp_path, draw=grey, limit=3, pick=("worst", "best"), explore=True)
+    totals = np.random.default_rng(0).integers(100, size=(10, 3)).cumsum(axis=1)
+    worst, best = totals[totals[:, -1].argmin()], totals[totals[:, -1].argmax()]
+    assert captions == [f"{name} of 10: step {t}, return {total}" for name, one in (("worst", worst), ("best", best))
+                        for t, total in enumerate([0, *one])]
+
+
+def test_a_gif_has_the_last_frame_of_each_episode(tmp_path, monkeypatch):
+    """A film at 50 frames a second keeps every other one: of 3 and 10 steps those with even numbers, and the ends."""
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    path = video.record(Still(), Varied, tmp_path, draw=lambda t: np.full((8, 8, 3), 20 * t, np.uint8), fps=50, episodes=2, seed=3)
+    with Image.open(path) as film:
+        shades = [int(np.asarray((film.seek(i), film.convert("L"))[1]).mean()) for i in range(film.n_frames)]
+    assert np.abs(np.array(shades) - 20 * np.array([0, 2, 1, 3, 5, 7, 9])).max() < 6
+
+
 def test_what_is_picked_is_best_median_or_worst(tmp_path):
     with pytest.raises(UserError, match="unknown pick 'wrst'; did you mean worst"):
         video.record(Still(), Varied, tmp_path, draw=grey, pick=("wrst",))

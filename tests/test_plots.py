@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from scratchac import style
 from scratchac.__main__ import main
 from scratchac.errors import UserError
-from scratchac.experiments import plots, settings, versus
+from scratchac.experiments import checkpoints, plots, settings, versus
 from scratchac.experiments.run import Run
 
 CONFIG = {"algorithm": "a2c", "env": "CartPole-v1", "env_is_callable": False, "seed": 0, "backend": "numpy", "vector": "sync",
@@ -176,6 +177,48 @@ def test_the_command(make, tmp_path, monkeypatch, capsys):
         assert main(["plot", *words]) == 0
         assert capsys.readouterr().out == f"{path}\n" and (tmp_path / path).exists()
     assert main(["plot", "a", "b", "--by", "lambda"]) == 2 and "unknown entry of a run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_picture_of_one_run_is_the_same_under_another_name(make, tmp_path, capsys):
+    folder = make("a")
+    assert main(["plot", str(folder)]) == main(["plot", str(folder), "--out", str(tmp_path / "b.png")]) == 0
+    assert (tmp_path / "b.png").read_bytes() == (folder / "curves.png").read_bytes()
+    (tmp_path / "b.png").write_text("a letter")
+    assert main(["plot", str(folder), "--out", str(tmp_path / "b.png")]) == 2 and "so it stays" in capsys.readouterr().err
+
+
+def test_runs_that_were_resumed_for_more_steps_are_another_setting(make):
+    """config.json still has the steps that were planned; the checkpoint knows better."""
+    one, two = make("one"), make("two", seed=1)
+    for folder, step, target in ((one, 400, 400), (two, 900, 5000)):
+        state = {"agent": {"step": step}, "progress": {"target": target}, "interaction": None}
+        checkpoints.write(folder / "checkpoint.npz", CONFIG, state)
+    assert checkpoints.steps_of(two / "checkpoint.npz") == (900, 5000) and checkpoints.steps_of(two / "config.json") is None
+    assert labels([one, two]) == {"CartPole-v1": {"steps = 400": 1, "steps = 5000": 1}}
+    for folder in (one, two):
+        (folder / "summary.json").write_text(json.dumps({"eval_mean": 9.0, "steps": 400}))
+    assert [settings.final_return(Run.open(folder)) for folder in (one, two)] == [9, None]      # two went on, and was stopped
+
+
+def test_runs_that_may_end_early_are_another_setting(make):
+    assert labels([make("a"), make("b", seed=1, stop_at=5.0)]) == {"CartPole-v1": {"stop_at = None": 1, "stop_at = 5": 1}}
+
+
+def test_a_seed_that_counts_twice_is_told(make, capsys):
+    labels([make("a"), make("b", seed=1), make("c", lam=1)])
+    assert capsys.readouterr().err == ""
+    labels([make("d"), make("e", seed=1), make("f", seed=1), make("g", lam=1)])
+    assert "λ = 0.9: several runs have one seed (1)" in capsys.readouterr().err
+
+
+def test_lines_that_look_alike_are_told(capsys):
+    few = {"env": {str(i): [{"step": np.array([1.0]), "return_mean": np.array([1.0])}] for i in range(style.MOST_LOOKS)}}
+    plots.lines(few, "")
+    assert capsys.readouterr().err == ""
+    plots.lines({"env": few["env"] | {"one more": few["env"]["0"]}}, "")
+    assert "31 settings are drawn with 30 different lines" in capsys.readouterr().err
+    assert len({json.dumps(style.look(i)) for i in range(style.MOST_LOOKS)}) == style.MOST_LOOKS
 
 
 # -- against each other --------------------------------------------------------------------------------------------------

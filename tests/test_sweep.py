@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,14 +15,28 @@ from probes import Bandit, Breaking, DiesOnce
 
 import scratchac
 from scratchac.__main__ import main
+from scratchac.environments.make import full_name_of
 from scratchac.errors import TrainingError, UserError
 from scratchac.tools import commands
 from scratchac.tools.flags import choices_from, seeds_from
-from scratchac.tools.sweep import Sweep, folder_names
+from scratchac.tools.sweep import Sweep, folder_names, settings_of
 from scratchac.tools.sweep_flags import with_choices
 from scratchac.tools.tables import aligned, one_digit
 
 FAST = {"steps": 200, "backend": "numpy"}
+
+
+def test_each_setting_has_a_name_of_its_own():
+    """Environments of one callable with different arguments have different names, and a value that is given twice is refused."""
+    def of(envs, **choices):
+        return list(settings_of(["a2c"], envs, choices))
+
+    assert of([partial(Bandit, 1), partial(Bandit, pays=2.5), Bandit]) == ["Bandit(1)", "Bandit(pays=2.5)", "Bandit"]
+    assert full_name_of(partial(Bandit, np.zeros(3), how="ab")) == "Bandit(ndarray, how='ab')"    # no address
+    for envs, choices in (([partial(Bandit, np.zeros(3)), partial(Bandit, np.ones(3))], {}), (["CartPole-v1"], {"lam": [1, 1]}),
+                          (["CartPole-v1", "CartPole-v1"], {})):
+        with pytest.raises(UserError, match="two settings are called"):
+            of(envs, **choices)
 
 
 def test_a_table_is_aligned_and_has_no_negative_zero():

@@ -114,7 +114,7 @@ def hold(monkeypatch, *keys):
     monkeypatch.setattr(pygame.key, "get_pressed", lambda: defaultdict(bool, dict.fromkeys(keys, True)))
 
 
-def test_playing_by_key(seen, monkeypatch, tmp_path):
+def test_playing_by_key(seen, monkeypatch, tmp_path, capsys):
     """Keys that are held become actions. With the left arrow down, the cart is pushed left until the pole falls."""
     hold(monkeypatch, pygame.K_LEFT)
     returns = keyboard.play("CartPole-v1", seed=0, episodes=2, record=tmp_path / "mine.npz")
@@ -126,6 +126,22 @@ def test_playing_by_key(seen, monkeypatch, tmp_path):
     with pytest.raises(UserError, match=r"mine.npz exists already"):
         keyboard.play("CartPole-v1", seed=0, episodes=2, record=tmp_path / "mine.npz")
     assert seen[0][0][-24:].max() == 255                    # the keys are named below the picture
+    assert f"mine.npz: 2 episodes, {sum(returns):g} steps\n" in capsys.readouterr().out
+
+
+def test_what_is_recorded_is_said(tmp_path):
+    """Without an episode that ended there is no file; one that was left is not in it."""
+    game = keyboard.Recorder(gym.make("CartPole-v1"))
+    game.reset(seed=0)
+    game.step(0)
+    assert game.write(tmp_path / "none.npz") == "not written, since no episode was played to its end"
+    assert not (tmp_path / "none.npz").exists()
+    while not game.steps[-1][-1]:
+        game.step(0)
+    steps = len(game.steps)
+    game.reset()
+    game.step(0)
+    assert game.write(tmp_path / "one.npz") == f"1 episode, without the last one, which was left, {steps} steps"
 
 
 @pytest.mark.parametrize("env, held, action", [

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -50,6 +51,19 @@ class CommandLineId(str):
 def name_of(env: Any) -> str:
     """The id of an environment, or the name of the callable that makes it."""
     return str(env) if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
+
+
+def full_name_of(env: Any) -> str:
+    """What files call an environment: its name, and that of a functools.partial with its arguments, which tell it from others."""
+    if not isinstance(env, partial):
+        return name_of(env)
+    given = [*map(_plain, env.args), *(f"{name}={_plain(value)}" for name, value in env.keywords.items())]
+    return f"{full_name_of(env.func)}({', '.join(given)})"
+
+
+def _plain(value: Any) -> str:
+    """Text and numbers as they are written; anything else by its kind, since the name of an environment is kept in files."""
+    return repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
 
 
 def versioned(env: Any) -> Any:

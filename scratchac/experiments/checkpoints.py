@@ -96,6 +96,16 @@ def read(path: Path, config: dict[str, Any]) -> Any:
         raise CheckpointError(f"{path} cannot be used: {why}{kept}") from None
 
 
+def steps_of(path: Path) -> tuple[int, int] | None:
+    """(Steps done, steps that were asked for) of a checkpoint, from its manifest alone; None if there is none that can be read."""
+    try:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            tree = json.loads(_array(archive, archive.getinfo("manifest.npy")).tobytes())["tree"]["dict"]
+        return int(tree["agent"]["dict"]["step"]), int(tree["progress"]["dict"]["target"])
+    except Exception:                   # as in `read`
+        return None
+
+
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
     """Raise ValueError unless all members are arrays, uncompressed, of different names, and together no larger than the file.
 

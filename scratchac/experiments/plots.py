@@ -14,6 +14,7 @@ from scratchac.experiments.files import MOST_BYTES, atomic_file, open_file
 from scratchac.experiments.run import Run
 from scratchac.experiments.settings import grouped, opened
 from scratchac.experiments.statistics import Spread, mean_and_range, usual_spread
+from scratchac.messages import tell
 from scratchac.style import COLOURS as COLOURS
 
 PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
@@ -80,6 +81,8 @@ def lines(groups: Mapping[str, Mapping[str, Sequence[Columns]]], title: str) -> 
     """
     spread, around = usual_spread()
     numbers = {label: number for number, label in enumerate(dict.fromkeys(label for part in groups.values() for label in part))}
+    if len(numbers) > style.MOST_LOOKS:
+        tell(f"{len(numbers)} settings are drawn with {style.MOST_LOOKS} different lines: some look alike, and --by groups them")
     if len(groups) == 1:
         (env, settings), = groups.items()
         shown = [name for name, _ in PANELS if any(name in m for runs in settings.values() for m in runs)]

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from scratchac.errors import UserError, unknown
+from scratchac.experiments.checkpoints import steps_of
 from scratchac.experiments.files import read_json
 from scratchac.experiments.run import Run, as_path
+from scratchac.messages import tell
 
-DECIDES = ("algorithm", "env", "vector", "randomise", "init")       # entries that count beside hyperparameters and env_args
+# entries that count beside hyperparameters and env_args
+DECIDES = ("algorithm", "env", "vector", "randomise", "init", "stop_at", "patience")
 ALSO = ("backend", "seed")                                          # that the user may group by
 SIGNS = {"lam": "λ", "gamma": "γ", "tau": "τ", "kappa": "κ", "alpha": "α"}
 Groups = dict[str, dict[str, list[Run]]]                            # environment → label of a setting → its runs
@@ -63,7 +64,17 @@ def grouped(runs: Sequence[Run], by: Sequence[str] = ()) -> Groups:
         label = ", ".join(called(name, entry.get(name)) for name in names if name != "env")
         together = label or " and ".join(sorted({other["algorithm"] for other in entries}))
         groups.setdefault(entry["env"], {}).setdefault(together, []).append(run)
+    for settings in groups.values():
+        for label, members in settings.items():
+            _tell_of_repeated_seeds(label, [run.config["seed"] for run in members])
     return groups
+
+
+def _tell_of_repeated_seeds(label: str, seeds: list[int]) -> None:
+    """Tell if a setting has a seed several times: the intervals take its runs for independent ones."""
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        tell(f"{label}: several runs have one seed ({', '.join(map(str, repeated))}); they count as independent, and may be copies")
 
 
 def called(name: str, value: Any) -> str:
@@ -85,9 +96,9 @@ def final_return(run: Run) -> float | None:
     A run that was resumed and then stopped is not evaluated, although the summary of its earlier end is there.
     """
     try:
-        summary = read_json(run.path / "summary.json")
-        value, step = summary.get("eval_mean"), run.metrics().get("step", np.zeros(0))
-        return None if value is None or (len(step) and step[-1] > summary.get("steps", step[-1])) else float(value)
+        summary, at = read_json(run.path / "summary.json"), steps_of(run.path / "checkpoint.npz")
+        value = summary.get("eval_mean")
+        return None if value is None or (at and at[0] != summary.get("steps", at[0])) else float(value)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -95,9 +106,9 @@ def final_return(run: Run) -> float | None:
 
 
 def _entries(run: Run) -> dict[str, Any]:
-    config = run.config
+    config, at = run.config, steps_of(run.path / "checkpoint.npz")
     return ({name: config.get(name) for name in DECIDES} | {f"env_args.{name}": x for name, x in config["env_args"].items()}
-            | config["hyperparameters"])
+            | config["hyperparameters"] | ({"steps": at[1]} if at else {}))         # it may have been resumed for more steps
 
 
 def _differing(entries: list[dict[str, Any]]) -> list[str]:

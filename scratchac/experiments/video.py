@@ -32,7 +32,7 @@ GIF_FPS = 30                    # a GIF can play at most 50 frames a second and 
 MOST_FRAMES = 5_000             # of one film: an episode may never end, and the frames of a GIF stay in memory until its end
 CANDIDATES = 10                 # episodes from which some are picked
 Pick = Literal["best", "median", "worst"]
-Shot = tuple[np.ndarray, str]   # a frame and its caption
+Shot = tuple[np.ndarray, str, bool]     # a frame, its caption, and whether it is the last one of an episode
 
 
 def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0, pick: Sequence[Pick] = (),
@@ -73,7 +73,7 @@ def record(agent: Agent, env: Any, folder: Any, episodes: int = 1, seed: int = 0
 def render(agent: Agent, env: Any, episodes: int = 1, seed: int = 0, **kwargs: Any) -> list[np.ndarray]:
     """The frames (H, W, 3) of some deterministic episodes, at most MOST_FRAMES, without captions. Raises as `record` does."""
     with _film(agent, env, episodes, seed, (), kwargs) as (shots, _):
-        return [frame for frame, _ in shots]
+        return [frame for frame, *_ in shots]
 
 
 def as_gif(path: Path) -> bytes:
@@ -109,18 +109,35 @@ def _film(agent: Agent, env: Any, episodes: int, seed: int, pick: Sequence[Pick]
 
 
 def _shots(agent: Agent, env: Checked, episodes: int, seed: int, pick: Sequence[Pick], explore: bool) -> Iterator[Shot]:
-    def act(obs: np.ndarray) -> Any:
-        return agent.act(obs, explore=explore)
-
-    parts = [(seed + i, f"episode {i + 1}: " if episodes > 1 else "") for i in range(episodes)]
+    players = [Player(agent, explore) for _ in range(CANDIDATES if pick else episodes)]
+    parts = [(i, f"episode {i + 1}: " if episodes > 1 else "") for i in range(episodes)]
     if pick:
-        returns = [_last(frames.played(act, env, seed + i, drawn=False)).total for i in range(CANDIDATES)]
+        returns = [_last(frames.played(player.act, env, seed + i, drawn=False)).total for i, player in enumerate(players)]
         order = np.argsort(returns, kind="stable")
         places = {"worst": order[0], "median": order[(CANDIDATES - 1) // 2], "best": order[-1]}
-        parts = [(seed + int(places[name]), f"{name} of {CANDIDATES}: ") for name in pick]
-    for number, words in parts:
-        for scene in frames.played(act, env, number):
-            yield from ((frame, frames.standing(scene, words)) for frame in scene.frames)
+        parts = [(int(places[name]), f"{name} of {CANDIDATES}: ") for name in pick]
+    for i, words in parts:
+        for scene in frames.played(players[i].again(), env, seed + i):
+            last = len(scene.frames) - 1
+            yield from ((frame, frames.standing(scene, words), scene.over and j == last) for j, frame in enumerate(scene.frames))
+
+
+class Player:
+    """An agent in one episode, which it can play again: sampled actions would be others the second time."""
+
+    def __init__(self, agent: Agent, explore: bool):
+        self.agent, self.explore = agent, explore
+        self.actions: list[Any] = []
+
+    def act(self, obs: np.ndarray) -> Any:
+        """The agent's action, which is kept."""
+        self.actions.append(self.agent.act(obs, explore=self.explore))
+        return self.actions[-1]
+
+    def again(self) -> frames.Act:
+        """A policy that repeats the actions so far, and then lets the agent act."""
+        before = self.actions[::-1]
+        return lambda obs: before.pop() if before else self.act(obs)
 
 
 def _last(scenes: Iterator[frames.Scene]) -> frames.Scene:
@@ -146,10 +163,14 @@ def _limited(shots: Iterator[Shot]) -> Iterator[Shot]:
 
 
 def _images(shots: Iterator[Shot]) -> Iterator[Image.Image]:
-    """The frames with their captions as images in RGB. Raises UserError for frames of different sizes."""
+    """The frames with their captions as images in RGB, whose `info` says which end an episode.
+
+    Raises UserError for frames of different sizes.
+    """
     size = None
-    for frame, text in shots:
+    for frame, text, last in shots:
         image = Image.fromarray(frame).convert("RGB")
+        image.info["last"] = last
         frames.caption(image, text)
         size = size or image.size
         if image.size != size:
@@ -173,7 +194,8 @@ def _mp4(file: IO[bytes], images: Iterator[Image.Image], fps: float) -> None:
 
 def _gif(file: IO[bytes], images: Iterator[Image.Image], fps: float) -> None:
     every = math.ceil(fps / GIF_FPS)
-    kept = (image.quantize(64, Image.Quantize.FASTOCTREE) for image in islice(images, 0, None, every))
+    kept = (image.quantize(64, Image.Quantize.FASTOCTREE) for i, image in enumerate(images)
+            if i % every == 0 or image.info["last"])                        # a crash or a landing may be in the last frame alone
     # Times are whole hundredths of a second: those at which frames end are rounded, so that errors do not add up.
     ends = np.round(100 * every / fps * np.arange(MOST_FRAMES + 1)).astype(int)
     next(kept).save(file, format="GIF", save_all=True, append_images=kept, duration=(10 * np.diff(ends)).tolist(), loop=0)

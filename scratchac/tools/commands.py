@@ -40,7 +40,8 @@ def sweep(
         algorithm: algorithms to train, such as a2c or a2c,ppo; `scratchac train --help` lists them
         env: Gymnasium ids of the environments, or MODULE:ID, with commas between; the algorithm's default if not given
         seeds: seeds of the runs of each setting, such as 0-9 or 0,2,5-7
-        set: another way to write flags of hyperparameters, name=v1,v2 other=[1,2],[3,4]; it may be given several times
+        set: another way to write flags of hyperparameters, name=v1,v2 hidden=[8,8],[64] with layers in brackets; it may be given
+            several times
         steps: environment steps of each run; the preset's number if not given
         engine: processes on this machine, or a Ray cluster: the one at $RAY_ADDRESS, or a local one that is started automatically
         jobs: number of runs at a time; as many as there are cores if not given
@@ -94,7 +95,7 @@ def tune(
         trials: number of trials in the folder at the end; a trial is a training with other values
         steps: environment steps of a training; the preset's number if not given
         seeds: seeds of a trial's trainings, such as 500-502; its value is the mean of their returns
-        set: the same as flags of hyperparameters, as name=value or name=v1,v2
+        set: the same as flags of hyperparameters, as name=value, name=v1,v2 or hidden=[8,8],[64] (layers in brackets)
         eval_every: environment steps between evaluations during training, after which a trial that is behind most others is given
             up; a tenth of all steps if not given
         eval_episodes: episodes of the evaluation at the end of a training, which counts

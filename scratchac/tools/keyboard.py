@@ -70,7 +70,7 @@ def play(env="LunarLander-v3", seed=None, episodes=None, record=None):
     finally:
         close(made)
         if record is not None:
-            made.write(record)
+            print(f"{record}: {made.write(record)}")
 
 
 def require_new(path):
@@ -89,12 +89,15 @@ class Recorder(gym.Wrapper):
         self.steps = []
 
     def write(self, path):
-        """Write the episodes that ended into a file .npz; none is written without one. Raises WriteError."""
-        ended = max((i for i, (*_, done) in enumerate(self.steps, start=1) if done), default=0)
-        if ended:
-            columns = zip(("obs", "actions", "rewards", "done"), zip(*self.steps[:ended], strict=True), strict=True)
-            with atomic_file(path) as file:
-                write_arrays(file, {name: np.array(column) for name, column in columns})
+        """Write the episodes that ended into a file .npz; none is written without one. Returns what was done. Raises WriteError."""
+        ends = [i for i, (*_, done) in enumerate(self.steps, start=1) if done]
+        if not ends:
+            return "not written, since no episode was played to its end"
+        columns = zip(("obs", "actions", "rewards", "done"), zip(*self.steps[: ends[-1]], strict=True), strict=True)
+        with atomic_file(path) as file:
+            write_arrays(file, {name: np.array(column) for name, column in columns})
+        left = ", without the last one, which was left" if ends[-1] < len(self.steps) else ""
+        return f"{len(ends)} episode{'s' * (len(ends) > 1)}{left}, {ends[-1]} steps"
 
     def reset(self, **options):
         """`reset` of the environment."""

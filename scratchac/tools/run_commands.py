@@ -111,7 +111,7 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
     Args:
         runs: folders of runs and of sweeps, such as runs/a2c-CartPole-v1-seed0 or sweeps/ppo-CartPole-v1
         out: file of the plot, which replaces an earlier one; if not given, curves.png in the folder of one run, sweep.png in that
-            of one sweep, comparison.png in this folder for several, versus.png there with --versus
+            of one sweep, comparison.png in this folder for several or with --by, versus.png there with --versus
         by: entries of config.json that make a setting, such as lam; if not given, all in which the runs differ, except the seed
         versus: compare the evaluations of the last policies: draw performance profiles, print how often one setting is better than
             another
@@ -131,9 +131,12 @@ def plot(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(m
         print(f"{aligned(contest.table(found))}\n\n{path}")
     elif alone and settings.is_sweep(runs[0]):
         print(plots.compare(runs, out or runs[0] / "sweep.png", by))
-    elif alone and out is None and not by:
-        out = Path(runs[0]) / "curves.png"
-        plots.curves(Run.open(runs[0]), out)
+    elif alone and not by:
+        run = Run.open(runs[0])
+        if out is not None:
+            plots.require_replaceable(out)
+        out = out or run.path / "curves.png"
+        plots.curves(run, out)
         print(out)
     else:
         print(plots.compare(runs, out or Path("comparison.png"), by))
@@ -151,7 +154,7 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
         pick: play ten episodes and record only the best, the median or the worst, or several of these in this order
         stochastic: sample actions from the policy; without it, take the most likely one, or of a Gaussian the mean
         out: new file .gif or, with the extra video, .mp4; if not given, video.mp4 or video.gif in the run's folder, which replaces
-            an earlier one
+            an earlier one; with --checkpoint and --stochastic the name has the policy's step and "sampled"
         checkpoint: use the policy in this file, such as RUN/checkpoint.previous.npz; the last one if not given
         env: the run's environment; only a run on MODULE:ID needs it, or --trust, since importing a module executes it
         trust: import the module that the run's folder names, which executes it; for folders whose origin you know
@@ -169,8 +172,8 @@ def video(run: RunFolder, episodes: int = 1, seed: int = 0, pick: tuple[Literal[
     loaded = f"scratchac.load({str(run)!r}{', best=True' if best else ''})"
     call = f"from scratchac.experiments.video import record; record({loaded}, …, {str(run)!r})"
     made_of = restoring.environment_of(config, named(config, env, trust), call)
-    stem = "best" if best else "video"
     agent = api.load(run, best, checkpoint)
+    stem = ("best" if best else "video") + (f"-step{agent.step}" if checkpoint else "") + ("-sampled" if stochastic else "")
     print(film.record(agent, made_of, run, episodes, seed, pick, stem, stochastic, out, **config["env_args"]))
 
 

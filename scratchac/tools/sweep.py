@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchac import algorithms, api
-from scratchac.environments.make import name_of, register, registration_of
+from scratchac.environments.make import full_name_of, register, registration_of
 from scratchac.errors import TrainingError, UserError, WriteError
 from scratchac.experiments import plots
 from scratchac.experiments.files import atomic_file, read_json
@@ -162,7 +162,7 @@ class Sweep:
 
     def write(self) -> None:
         """Write sweep.json, sweep.md and sweep.png."""
-        settings = {label: {"algorithm": x.algorithm, "env": name_of(x.env), "hyperparameters": x.hyperparameters}
+        settings = {label: {"algorithm": x.algorithm, "env": full_name_of(x.env), "hyperparameters": x.hyperparameters}
                     for label, x in self.settings.items()}
         rows = {label: {str(seed): x for seed, x in by_seed.items()} for label, by_seed in self.results.items()}
         content = {"seeds": self.seeds, "settings": settings, "options": self.options, "evaluations": rows}
@@ -171,7 +171,7 @@ class Sweep:
                 file.write(f"{text}\n".encode())
         curves: dict[str, dict[str, list[Any]]] = {}                        # environment → line → metrics of its runs
         for label, by_seed in self.results.items():
-            env, line = name_of(self.settings[label].env), self.settings[label].line
+            env, line = full_name_of(self.settings[label].env), self.settings[label].line
             for seed in (seed for seed, x in by_seed.items() if x is not None):
                 curves.setdefault(env, {}).setdefault(line, []).append(Run.open(self.folder(label, seed)).metrics())
         if curves:
@@ -205,8 +205,10 @@ def settings_of(names: list[str], envs: list[Any], choices: dict[str, list[Any]]
         env = algorithms.ALGORITHMS[name].env if env is None else env
         chosen = [f"{choice}={value}" for choice, value in zip(choices, values, strict=True)]
         algorithm = [name] if len(names) > 1 else []
-        label = " ".join([*algorithm, *([name_of(env)] if len(envs) > 1 else []), *chosen]) or "preset"
+        label = " ".join([*algorithm, *([full_name_of(env)] if len(envs) > 1 else []), *chosen]) or "preset"
         line = " ".join([*algorithm, *chosen]) or name
+        if label in settings:
+            raise UserError(f"two settings are called {label}: a value or an environment is given twice, or needs another name")
         settings[label] = Setting(name, env, dict(zip(choices, values, strict=True)), line)
     return settings
 

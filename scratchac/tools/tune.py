@@ -21,7 +21,7 @@ import numpy as np
 from scratchac import algorithms, api
 from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.search import Choice, space_of
-from scratchac.environments.make import name_of, with_arguments
+from scratchac.environments.make import full_name_of, name_of, with_arguments
 from scratchac.errors import EnvironmentFailed, TrainingError, UserError, WorkerDied, WriteError
 from scratchac.experiments.callbacks import Callback
 from scratchac.experiments.files import atomic_file, read_json
@@ -96,7 +96,7 @@ class Tune:
             raise UserError("every hyperparameter that could be searched has a value already")
         eval_every = max(1, config.steps // EVALUATIONS) if eval_every is None else whole("--eval-every", eval_every, 1)
         self.evaluated = {"eval_every": eval_every, "eval_episodes": whole("--eval-episodes", eval_episodes, 1)}
-        request = {"algorithm": algorithm, "env": name_of(env), "seeds": seeds, "choices": choices, "steps": config.steps,
+        request = {"algorithm": algorithm, "env": full_name_of(env), "seeds": seeds, "choices": choices, "steps": config.steps,
                    **self.evaluated, **{name: self.options.get(name) for name in ("preset", "env_args")}}
         self.request = loads(dumps(to_json(request)))       # as it is read from the file
         self.study = self.opened()
@@ -237,7 +237,7 @@ class Tune:
             return None
         seeds = ",".join(map(str, self.seeds))
         values = self.preset | {"steps": self.request["steps"]} | self.values(self.optuna.trial.FixedTrial(done[0].params))
-        lines = [f"[{self.algorithm}.{dumps(name_of(self.env))}]", *(f"{name} = {toml(x)}" for name, x in values.items())]
+        lines = [f"[{self.algorithm}.{dumps(full_name_of(self.env))}]", *(f"{name} = {toml(x)}" for name, x in values.items())]
         if self.env_args:
             lines.append(f"env_args = {toml(self.env_args)}")
         text = "\n".join([*lines, f"tuning_seeds = {toml(seeds)}", ""])

@@ -7,7 +7,7 @@ const WINDOW = 200;                                     // steps that the curves
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const settings = { ...policy.env_args, gravity: policy.env_args.g ?? world.gravity, push: [0, 0] };
-const trainedWith = settings.gravity, limit = settings.max_episode_steps ?? world.limit;
+const trainedWith = settings.gravity, asked = settings.max_episode_steps ?? world.limit, limit = asked < 0 ? Infinity : asked;
 const game = { paused: false, speed: 1, sampled: false, ticks: 0, returns: [], history: [] };
 let hand = null;                                        // who pushes: {direction} by key, or {point} by pointer; until: the last step
 
@@ -138,7 +138,7 @@ function bandOfTanh(samples) {
 }
 
 function showNumbers() {
-  $("steps").textContent = `${game.steps} / ${limit}`;
+  $("steps").textContent = `${game.steps} / ${limit < Infinity ? limit : "∞"}`;
   $("return").textContent = short(game.return);
   $("action").textContent = game.env === undefined ? "–" : world.actions?.[game.env] ?? short(game.env[0]);
   $("returns").textContent = game.returns.map(short).join("  ") || "–";
