@@ -17,7 +17,7 @@ from scratchac import style
 from scratchac.experiments.plots import COLOURS, band
 
 ENV, SEEDS, STEPS = "Hopper-v5", (0, 1, 2), 30_000
-SIZES = {"hidden": (64, 64), "batch_size": 100, "learning_starts": 1_000, "steps": STEPS}
+SIZES = {"hidden": (64, 64), "batch_size": 100, "learning_starts": 1_000, "steps": STEPS, "preset": {}}     # TD3 alone has one
 AGENTS = {
     "one critic (DDPG)": ("ddpg", {}),
     "two critics, otherwise DDPG": ("td3", {"delay": 1, "target_noise": 0.0}),

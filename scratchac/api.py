@@ -15,6 +15,7 @@ from scratchac import algorithms
 from scratchac.algorithms.config import configure, require_effect, whole
 from scratchac.environments.instance import Instance, VectorInstance, maker_of
 from scratchac.environments.make import check_arguments, close, full_name_of, make, name_of, versioned, with_arguments
+from scratchac.environments.randomised import require_undrawn
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
 from scratchac.errors import UserError
@@ -153,6 +154,8 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     if step_timeout is not None and (not isinstance(step_timeout, Real) or isinstance(step_timeout, bool) or not step_timeout > 0):
         raise UserError(f"--step-timeout is a number of seconds above 0, not {step_timeout!r}")
     env_args = with_arguments(tuned_env_args, check_arguments(env_args))
+    if randomise:
+        require_undrawn(env_args)
     with session.backend(backend) as active, global_generators_kept():
         session.check_device(active, agent_class, algorithm)
         if isinstance(env, VectorInstance) and (out is not None or plan.every):

@@ -136,6 +136,14 @@ def test_doctor_names_the_algorithms_that_take_a_game():
     assert dict(about("tictactoe_v3"))["algorithms"] == "a2c, ppo"
 
 
+def test_doctor_says_with_which_arguments_an_algorithm_takes_an_environment():
+    pytest.importorskip("Box2D")
+    from scratchac.tools.doctor import about
+
+    assert dict(about("LunarLander-v3"))["algorithms"] == ("reinforce, reinforce-baseline, actor-critic, a2c, a3c, ppo, "
+                                                           "sac (with continuous=True), discrete-sac")
+
+
 def test_doctor_says_in_one_line_what_is_missing(monkeypatch):
     from scratchac.tools import doctor
 

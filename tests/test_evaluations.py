@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +17,7 @@ from scratchac.__main__ import main
 from scratchac.errors import CheckpointError, UserError
 from scratchac.experiments import conclusion, plots
 from scratchac.experiments.evaluations import EPISODES, FIRST_SEED
+from scratchac.experiments.reporter import Reporter
 from scratchac.experiments.run import Run
 from scratchac.training import evaluation
 
@@ -128,6 +130,33 @@ def test_training_ends_at_a_return_and_without_improvement(tmp_path, quick_end, 
     with pytest.raises(UserError, match="has finished its 400 steps"):
         scratchac.resume(path, env=Constant)
     assert scratchac.resume(path, 2000, env=Constant).step == 700           # extended, it has its patience anew
+
+
+@pytest.mark.slow
+def test_asynchronous_training_is_evaluated_no_more_after_its_end(capsys, tmp_path):
+    """A3C's workers report what they had under way when it ended: that counts, and nothing is done with it."""
+    calls = []
+    agent = scratchac.train("a3c", Constant, 20_000, out=tmp_path / "run", eval_every=100, stop_at=5, hidden=(4,), envs=2, quiet=False,
+                            on_row=lambda row: calls.append(row["step"]))
+    said = capsys.readouterr().err
+    assert said.count("training ends: the mean has reached 5") == 1 == said.count("evaluated without exploration")
+    assert agent.step < 20_000 and calls[-1] == json.loads((tmp_path / "run/summary.json").read_text())["best_step"] <= agent.step
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_time_of_an_evaluation_counts_where_training_goes_on_meanwhile(elsewhere):
+    class Slow:
+        improved = enough = False
+
+        def __call__(self, agent):
+            time.sleep(0.05)
+            return {}
+
+    agent = scratchac.make_agent("reinforce", "CartPole-v1", hidden=(4,))
+    with Reporter(None, agent, 100, quiet=True, evaluations=Slow()) as reporter:
+        reporter.interaction, before = SimpleNamespace(elsewhere=elsewhere), reporter.started
+        reporter.evaluate(agent)
+    assert (reporter.started > before + 0.04) != elsewhere
 
 
 def test_an_environment_that_fails_in_an_evaluation_does_not_end_training(tmp_path, capsys, quick_end):

@@ -27,6 +27,13 @@ def test_domain_randomisation_stays_within_its_bounds_and_varies():
     assert 0.3 < windy.mean() < 0.7
 
 
+@pytest.mark.parametrize("name, value", [("gravity", -5.0), ("enable_wind", False), ("wind_power", 1.0), ("turbulence_power", 1.0)])
+def test_what_is_drawn_cannot_be_given(name, value):
+    """It would be drawn in training, and have the given value in evaluations."""
+    with pytest.raises(UserError, match=f"randomise draws {name} anew"):
+        scratchac.train("a2c", "LunarLander-v3", 100, randomise=True, env_args={"continuous": True, name: value})
+
+
 def test_every_environment_has_worlds_of_its_own():
     pytest.importorskip("Box2D")
     venv = VectorEnv("LunarLander-v3", 3, seed=0, randomise=True)

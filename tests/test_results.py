@@ -96,6 +96,9 @@ def test_files_of_results(script, tmp_path):
     files.require_same(path, result, Config(hidden=(1,)), env_args={})
     with pytest.raises(UserError, match="have other env_args and hyperparameters: delete the file"):
         files.require_same(path, result, Config(hidden=(2,)), env_args={"gravity": -5})
+    files.require_same(path, {"seeds": {}}, Config())
+    with pytest.raises(UserError, match="have other hyperparameters"):                   # it does not say with which it was trained
+        files.require_same(path, {"seeds": {"0": 1}}, Config())
     with pytest.raises(UserError, match="have other hyperparameters: burn it"):          # that file was not trained with it
         files.require_same(path, result, Config(hidden=(1,), new=0.5), cure="burn it", env_args={})
     with pytest.raises(UserError, match="takes name=value, not 'steps'"):

@@ -105,6 +105,7 @@ def test_a_sweep_makes_the_runs_that_train_would(tmp_path):
         assert np.array_equal(agent.model.flat, kept.model.flat)
         assert sweep.results["actor_lr=linear:1e-1:0"][seed] == scratchac.evaluate(agent, Bandit).mean()
     saved = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert saved["options"]["backend"] == "numpy"
     assert saved["evaluations"]["actor_lr=0.001"] == {str(seed): x for seed, x in sweep.results["actor_lr=0.001"].items()}
     assert (tmp_path / "sweep" / "sweep.md").read_text().count("\n") == 4
     assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000

@@ -167,6 +167,13 @@ def test_bad_words_give_one_line_and_no_folder(search, words, message, capsys, t
 def test_the_folder_of_another_search_or_of_something_else(search, monkeypatch, capsys, tmp_path):
     assert search("--trials", "1") == 0
     assert search("--trials", "2", "--gamma", "0.9") == 2 and "a search with other choices" in capsys.readouterr().err
+    path = tmp_path / "search" / "tune.json"
+    request = json.loads(path.read_text())
+    path.write_text(json.dumps(request | {"backend": "another"}))
+    assert search("--trials", "2") == 2 and "a search with other backend" in capsys.readouterr().err
+    del request["backend"]
+    path.write_text(json.dumps(request))
+    assert search("--trials", "1") == 0                     # of an earlier version, which did not keep it
     (tmp_path / "full" / "x").mkdir(parents=True)
     monkeypatch.setattr(tune, "PATIENCE", 0.01)
     assert search("--out", "full") == 2 and "full is the folder of no search" in capsys.readouterr().err

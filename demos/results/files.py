@@ -62,12 +62,13 @@ def changing(path, **empty):
 def require_same(path, result, config=None, cure="delete the file, or take another --name", **settings):
     """Raise UserError if what a file of results holds was trained with other settings: its seeds are one row of a table.
 
-    config      hyperparameters, a Config, to be compared with `recorded`
+    config      hyperparameters, a Config, to be compared with `recorded`; a file with results and without them has others
     cure        what the message says that one can do
     """
-    if config is not None and "hyperparameters" in result:
+    if config is not None and any(result.values()):
+        found = result.get("hyperparameters")
         settings["hyperparameters"] = asdict(config)
-        result = result | {"hyperparameters": recorded(result["hyperparameters"], type(config))}
+        result = result | {"hyperparameters": found and recorded(found, type(config))}
     settings = json.loads(json.dumps(settings))
     if other := [name for name, value in settings.items() if result.get(name, value) != value]:
         raise UserError(f"the seeds in {path} have other {' and '.join(other)}: {cure}")

@@ -80,7 +80,7 @@ def tables(wanted: Collection[str], pace: Pace, peers: bool = False, env: str | 
         yield "Kernels", kernel_times(names, pace), "µs", min
     if "updates" in wanted:
         rates, first = trainings.update_rates(names, pace, peers)
-        yield "First update, with all that compiles; Numba's comes from disk if it has run before", first, "seconds", None
+        yield "First update, with what neither a row above nor an earlier process has compiled", first, "seconds", None
         yield "Updates", rates, "updates per second", max
     if "training" in wanted:
         yield "Training", trainings.training_rates(names, pace, peers, env), "environment steps per second", max

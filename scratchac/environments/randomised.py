@@ -1,11 +1,20 @@
 """Domain randomisation: LunarLander with new physical parameters in each episode."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from scratchac.errors import UserError
+
+DRAWN = ("gravity", "enable_wind", "wind_power", "turbulence_power")     # arguments of the environment that are drawn
+
+
+def require_undrawn(env_args: Mapping[str, Any]) -> None:
+    """Raise UserError for an argument that would be drawn: training would not have its value, and evaluations would."""
+    if given := [name for name in DRAWN if name in env_args]:
+        raise UserError(f"--randomise draws {given[0]} anew in each episode of training: leave out one of the two")
 
 
 class RandomisedLander(gym.Wrapper):

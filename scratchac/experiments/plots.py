@@ -17,7 +17,7 @@ from scratchac.experiments.statistics import Spread, mean_and_range, usual_sprea
 from scratchac.messages import tell
 from scratchac.style import COLOURS as COLOURS
 
-PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the untrained self"),
+PANELS = [("return_mean", "return of an episode"), ("elo", "Elo rating above the self at the start"),
           ("actor_loss", "actor loss"), ("critic_loss", "critic loss"), ("entropy", "entropy"), ("alpha", "temperature α"),
           ("td_error", "mean size of the TD error"),
           ("q_promised", "Q at the start of an episode")]

@@ -160,6 +160,8 @@ class Reporter:
         for name, value in metrics.items():
             total, n = self.sums.get(name, (0, 0))
             self.sums[name] = total + value * max(1, updates), n + max(1, updates)      # a compiled loop reports means
+        if self.ended:                                      # asynchronous workers report what they had under way at the end
+            return True
         if self.curve:
             self.curve.follow(agent.step, interaction.episodes.recent)
         if new and self.callbacks:
@@ -187,7 +189,8 @@ class Reporter:
             tell(self.evaluations.told(agent.step, **evaluated))
         self.ended = self.ended or self.evaluations.enough
         compiled = self.compilation.seconds - compiled_before                   # which does not count anyway
-        self.started += time.perf_counter() - started - compiled                # the rest is no training either
+        if self.interaction is None or not self.interaction.elsewhere:          # asynchronous workers train in the meantime
+            self.started += time.perf_counter() - started - compiled            # the rest is no training either
         self.leave_out(compiled)
         return evaluated
 

@@ -23,6 +23,7 @@ from scratchac.environments.flattened import shortened
 from scratchac.environments.make import INSTALL, close, make
 from scratchac.errors import UserError
 from scratchac.experiments import logs
+from scratchac.experiments.presets import find_preset
 from scratchac.parallel import workers
 from scratchac.site import notebooks
 from scratchac.tools import export, tune
@@ -75,7 +76,8 @@ def about(env: str) -> list[tuple[str, str]]:
     for name in ALGORITHMS:
         try:
             require_trainable(name, env, **given)
-            able.append(name)
+            arguments = find_preset(name, env)[1]           # with which the environment may have other spaces than these
+            able.append(f"{name} (with {', '.join(f'{key}={value}' for key, value in arguments.items())})" if arguments else name)
         except UserError as error:
             why = why or str(error)
     return [("environment", env), ("observations", str(made.observation_space)), ("actions", actions_in_words(made.action_space)),

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+import kernels
 from scratchac import algorithms, api
 from scratchac.environments.make import full_name_of, register, registration_of
 from scratchac.errors import TrainingError, UserError, WriteError
@@ -66,6 +67,7 @@ class Sweep:
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs must be at least 1, not {jobs}")
         self.options = {name: value for name, value in options.items() if value is not None}
+        self.options.setdefault("backend", kernels.default_backend())       # all runs have this machine's, also on a cluster
         require_one_each(choices, self.options)
         self.settings = settings_of(_listed(algorithm), _listed(env), choices)
         self.folders = folder_names(self.settings)

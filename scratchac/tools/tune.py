@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import kernels
 from scratchac import algorithms, api
 from scratchac.algorithms.config import configure, whole
 from scratchac.algorithms.search import Choice, space_of
@@ -97,7 +98,8 @@ class Tune:
         eval_every = max(1, config.steps // EVALUATIONS) if eval_every is None else whole("--eval-every", eval_every, 1)
         self.evaluated = {"eval_every": eval_every, "eval_episodes": whole("--eval-episodes", eval_episodes, 1)}
         request = {"algorithm": algorithm, "env": full_name_of(env), "seeds": seeds, "choices": choices, "steps": config.steps,
-                   **self.evaluated, **{name: self.options.get(name) for name in ("preset", "env_args")}}
+                   **self.evaluated, **{name: self.options.get(name) for name in ("preset", "env_args")},
+                   "backend": kernels.load(self.options.get("backend") or kernels.default_backend()).name}
         self.request = loads(dumps(to_json(request)))       # as it is read from the file
         self.study = self.opened()
 
@@ -142,6 +144,8 @@ class Tune:
             before = read_json(path)
         except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {error}") from None
+        if isinstance(before, dict) and "backend" not in before:        # an earlier version did not keep it
+            before = before | {"backend": self.request["backend"]}
         if before != self.request:
             before = before if isinstance(before, dict) else {}
             other = [name for name, value in self.request.items() if before.get(name) != value]

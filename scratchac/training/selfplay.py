@@ -123,7 +123,7 @@ class SelfPlay:
                 self.elo[who] -= change
 
     def metrics(self) -> dict[str, float]:
-        """The learner's rating in points above that of its untrained policy: only differences of ratings have a meaning."""
+        """The learner's rating in points above that of the policy that training began with: only differences have a meaning."""
         return {"elo": self.learner_elo - self.elo[0]}
 
     def state(self) -> dict[str, Any]:
