@@ -136,8 +136,8 @@ def test_training_ends_at_a_return_and_without_improvement(tmp_path, quick_end, 
 def test_asynchronous_training_is_evaluated_no_more_after_its_end(capsys, tmp_path):
     """A3C's workers report what they had under way when it ended: that counts, and nothing is done with it."""
     calls = []
-    agent = scratchac.train("a3c", Constant, 20_000, out=tmp_path / "run", eval_every=100, stop_at=5, hidden=(4,), envs=2, quiet=False,
-                            on_row=lambda row: calls.append(row["step"]))
+    agent = scratchac.train("a3c", Constant, 20_000, out=tmp_path / "run", eval_every=100, stop_at=5, hidden=(4,), envs=2,
+                            quiet=False, on_row=lambda row: calls.append(row["step"]))
     said = capsys.readouterr().err
     assert said.count("training ends: the mean has reached 5") == 1 == said.count("evaluated without exploration")
     assert agent.step < 20_000 and calls[-1] == json.loads((tmp_path / "run/summary.json").read_text())["best_step"] <= agent.step
