@@ -189,7 +189,7 @@ class Reporter:
             tell(self.evaluations.told(agent.step, **evaluated))
         self.ended = self.ended or self.evaluations.enough
         compiled = self.compilation.seconds - compiled_before                   # which does not count anyway
-        if self.interaction is None or not self.interaction.elsewhere:          # asynchronous workers train in the meantime
+        if not getattr(self.interaction, "elsewhere", False):                   # asynchronous workers train in the meantime
             self.started += time.perf_counter() - started - compiled            # the rest is no training either
         self.leave_out(compiled)
         return evaluated
