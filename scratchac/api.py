@@ -236,7 +236,7 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             agent_envs.quiet = quiet
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
-            if full_name_of(env) != config["env"]:               # another callable, so config.json says from which step on
+            if full_name_of(env) != config["env"]:          # another callable, so config.json says from which step on
                 run.note(resumed=[*config.get("resumed", []), [agent.step, full_name_of(env)]])
             with calls.finishing(called, agent) as outcome:
                 session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, outcome, (progress, under_way),
