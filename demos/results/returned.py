@@ -80,6 +80,11 @@ def returned():
             yield Returned(result, variant_of(name, result), policy, bar, of, means)
 
 
+def one_each():
+    """{(algorithm, environment): a `Returned`}, of the preset that has no name, and of Numba where both backends have a file."""
+    return {(row.result["algorithm"], row.result["env"]): row for row in returned() if not row.variant}     # Numba's come second
+
+
 def variant_of(name, result):
     """The preset's name in that of a file, or ""."""
     return name.removeprefix(f"{result['algorithm']}-{result['env']}").removesuffix("-numba").lstrip("-")
@@ -132,8 +137,6 @@ class Beside(NamedTuple):
 
 def beside():
     """Our results and other libraries' on the same environments, a `Beside` for each algorithm and environment that has both."""
-    # Numba's, which come second, where there are any.
-    ours = {(row.result["algorithm"], row.result["env"]): row for row in returned() if not row.variant}
     theirs = {}
     for path in sorted((HERE / "peers").glob("*.json")):
         result = json.loads(path.read_text())
@@ -142,4 +145,4 @@ def beside():
             theirs.setdefault((result["algorithm"], result["env"]), []).append((result, means))
     return [Beside(*key, row.result["steps"], row.bar, found[0][0]["random"], row.means,
                    {TITLES[result["library"]]: means for result, means in found})
-            for key, row in ours.items() if (found := theirs.get(key))]
+            for key, row in one_each().items() if (found := theirs.get(key))]

@@ -22,10 +22,6 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "manual").glob("*.md")), ROOT / "kernels" / "README.md",
              ROOT / "demos" / "results" / "README.md"]
 REACHED = ROOT / "scratchac" / "experiments" / "reached.json"
-RETURNS_OF_THE_README = [("a2c", "LunarLander-v3"), ("ppo", "CartPole-v1"), ("ppo", "Pendulum-v1"), ("ppo", "InvertedPendulum-v5"),
-                         ("ppo", "HalfCheetah-v5"), ("ddpg", "MountainCarContinuous-v0"), ("td3", "Pendulum-v1"),
-                         ("td3", "Hopper-v5"), ("sac", "Pendulum-v1"), ("sac", "MountainCarContinuous-v0"),
-                         ("sac", "HalfCheetah-v5"), ("discrete-sac", "CartPole-v1")]
 SPEEDS_OF_THE_README = [("A2C, CartPole-v1, 8 environments × 5 steps",),
                         ("A2C, LunarLander-v3, 8 environments × 5 steps, 128-128",),
                         ("SAC, Pendulum-v1, 64-64, batch 100",), ("SAC, HalfCheetah-v5, 256-256, batch 256",)]
@@ -35,9 +31,7 @@ def tables():
     """{name in the markers: the table}."""
     returns, speed, tests = tables_of_returns, tables_of_speed, tables_of_tests
     return {
-        "returns": (every_return := returns.returns()),
-        "returns-short": short(every_return, RETURNS_OF_THE_README,
-                               ["algorithm", "environment", "backend", "median", "worst", "bar", "steps", "seeds", "minutes"]),
+        "returns": returns.returns(), "returns-short": returns.returns_short(),
         "beside": returns.beside_others(), "tried": returns.tried(), "anatomy": returns.anatomy(), "games": returns.games(),
         "pixels": returns.pixels(), "hindsight": returns.hindsight(),
         "solve": speed.solve(), "solve-short": speed.solve(short=True), "speed": speed.speed(),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from layout import table
-from returned import beside, minutes_of, returned, spelt, titled, variant_of
+from returned import beside, minutes_of, one_each, returned, spelt, titled, variant_of
 
 from scratchac.experiments.statistics import bootstrapped, improvement, interquartile_mean
 
@@ -14,23 +14,35 @@ FOR_AN_INTERVAL = 5             # seeds; of fewer a bootstrap says little
 
 
 def returns():
-    rows = []
-    for row in returned():
-        result, means = row.result, row.means
-        env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
-                                         for name, value in result.get("env_args", {}).items())])
-        middle, bar, above = "", "", ""
-        if len(means) >= FOR_AN_INTERVAL:
-            low, high = bootstrapped(means)
-            middle = f"{interquartile_mean(means):.0f} ({low:.0f} … {high:.0f})"
-        if row.bar is not None:
-            bar, above = f"{row.of} ≥ {row.bar:,}", f"{(means >= row.bar).sum()} of {len(means)}"
-        minutes = minutes_of(result)
-        rows.append([titled(result, row.variant), env, f"{result['steps']:,}", result.get("backend", "") + with_envpool(result),
-                     spelt(result["seeds"]), result.get("tuning_seeds") or "", row.policy, f"**{np.median(means):.0f}**", middle,
-                     f"{means.min():.0f}", f"{means.max():.0f}", bar, above, "" if minutes is None else minutes])
-    return table(["algorithm", "environment", "steps", "backend", "seeds", "tuned on", "policy", "median", "interquartile mean",
-                  "worst", "best", "bar", "above it", "minutes"], rows)
+    """Every file, a row each."""
+    cells = list(map(cells_of, returned()))
+    return table(cells[0], [row.values() for row in cells])
+
+
+def returns_short():
+    """A row for each algorithm and environment, with a part of the columns."""
+    titles = ["algorithm", "environment", "backend", "median", "worst", "bar", "steps", "seeds", "minutes"]
+    return table(titles, [[cells_of(row)[title] for title in titles] for row in one_each().values()])
+
+
+def cells_of(row):
+    """The title of each column → its cell for one file."""
+    result, means = row.result, row.means
+    env = " ".join([result["env"], *("from pictures" if name == "pixels" else f"{name}={value}"
+                                     for name, value in result.get("env_args", {}).items())])
+    middle, bar, above = "", "", ""
+    if len(means) >= FOR_AN_INTERVAL:
+        low, high = bootstrapped(means)
+        middle = f"{interquartile_mean(means):.0f} ({low:.0f} … {high:.0f})"
+    if row.bar is not None:
+        bar, above = f"{row.of} ≥ {row.bar:,}", f"{(means >= row.bar).sum()} of {len(means)}"
+    minutes = minutes_of(result)
+    return {
+        "algorithm": titled(result, row.variant), "environment": env, "steps": f"{result['steps']:,}",
+        "backend": result.get("backend", "") + with_envpool(result), "seeds": spelt(result["seeds"]),
+        "tuned on": result.get("tuning_seeds") or "", "policy": row.policy, "median": f"**{np.median(means):.0f}**",
+        "interquartile mean": middle, "worst": f"{means.min():.0f}", "best": f"{means.max():.0f}", "bar": bar, "above it": above,
+        "minutes": "" if minutes is None else minutes}
 
 
 def beside_others():
