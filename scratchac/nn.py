@@ -198,7 +198,8 @@ class MLP:
         params.flat[:] = 0
         for i in range(1, self.layers + 1):
             W = params[f"W{i}"]
-            # Orthogonal hidden layers get the gain √2, since a ReLU sets half of its inputs to zero; He's formula has its own gain.
+            # Orthogonal hidden layers get the gain √2, since a ReLU sets half of its inputs to zero, and a tanh makes all of them
+            # smaller; He's formula has its own gain.
             gain = math.sqrt(2) if initialiser == "orthogonal" and i < self.layers else 1.0
             W[...] = kernels.backend.asarray(INITIALISERS[initialiser](rng, W.shape, gain))
         params[f"W{self.layers}"][...] *= output_gain

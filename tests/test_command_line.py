@@ -81,18 +81,28 @@ def test_and_in_python(algorithm, name, ours):
         scratchac.train(algorithm, **{name: 1})
 
 
+@pytest.mark.parametrize("words, ours", [
+    ("td3 --polyak 0.995", "--tau, which is 1 − polyak"), ("ppo --log-std-init -1", "--initial-std, which is exp(log_std_init)"),
+    ("sac --target-entropy -6",
+     "--entropy-target, which SAC has for one feature of the action, and discrete SAC as a fraction of log n"),
+    ("a2c --vf-coef 0.5", "--value-coef, the weight of ½ (V − target)²: where the other one has no ½, take twice its number")])
+def test_a_number_of_another_library_is_told_where_it_means_something_else(words, ours, capsys):
+    assert refused(f"train {words}", capsys).endswith(f"; here it is {ours}")
+
+
 def test_every_name_that_is_ours_exists():
     import inspect
     from dataclasses import fields
 
     from scratchac import algorithms
-    from scratchac.algorithms.names import ELSEWHERE
+    from scratchac.algorithms.names import CONVERSIONS, ELSEWHERE
     from scratchac.tools import run_commands
 
     known = {f.name for name in algorithms.ALGORITHMS for f in fields(algorithms.find(name).config_class)}
     known |= {*inspect.signature(api.train).parameters, *inspect.signature(run_commands.evaluate).parameters, "eval_every"}
     assert {name for ours in ELSEWHERE.values() for name in ours} <= known
     assert not any(name in ours for name, ours in ELSEWHERE.items())
+    assert CONVERSIONS.keys() <= ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("words, message", [

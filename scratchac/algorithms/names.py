@@ -42,9 +42,22 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "output": ("out",), "save_dir": ("out",), "log_dir": ("out",), "outdir": ("out",), "random_seed": ("seed",),
 }
 
+# Where the same number would mean something else here: what ours is.
+_HALF = "the weight of ½ (V − target)²: where the other one has no ½, take twice its number"
+_STEPS = "in steps of all environments together"
+CONVERSIONS = {
+    "polyak": "which is 1 − polyak", "log_std_init": "which is exp(log_std_init)",
+    "target_entropy": "which SAC has for one feature of the action, and discrete SAC as a fraction of log n",
+    "vf_coef": _HALF, "value_loss_coef": _HALF, "vf_loss_coeff": _HALF,
+    "clip_vloss": "the largest change of V, and 0 switches it off",
+    "act_noise": "in units of half the action range",
+    "train_freq": _STEPS, "eval_freq": _STEPS, "save_freq": _STEPS,
+    "deterministic": "which is the opposite",
+}
+
 
 def unknown_name(kind: str, name: str, known: Collection[str], flags: bool = False, otherwise: str | None = None) -> UserError:
-    """UserError for a name that is not one of `known`: what another library's name is here, or else the nearest ones.
+    """UserError for a name that is not one of `known`: what another library's name and number are here, or else the nearest ones.
 
     flags       speak of --actor-lr, not of actor_lr
     otherwise   what is said if there is neither; all of `known` if it is None
@@ -54,7 +67,8 @@ def unknown_name(kind: str, name: str, known: Collection[str], flags: bool = Fal
     if not ours:
         return unknown(kind, flag(name) if flags else name, [flag(x) if flags else x for x in known], otherwise)
     return UserError(f"unknown {kind} {flag(name) if flags else name!r}; here it is "
-                     + " and ".join(flag(x) if flags else x for x in ours))
+                     + " and ".join(flag(x) if flags else x for x in ours)
+                     + (f", {CONVERSIONS[plain]}" if plain in CONVERSIONS else ""))
 
 
 def flag(name: str) -> str:

@@ -3,7 +3,8 @@
     target = r + γ(1 − term) min_k Q′ₖ(s′, clip(π′(s′) + clip(ε, ±c), ±1))     critics: L = Σₖ mean ½(Qₖ(s, a) − target)²
     actor: L = −mean Q₁(s, π(s))
 
-① two critics, and the smaller of their targets: the maximum over noisy estimates is biased upwards, the minimum is not
+① two critics, and the smaller of their targets: an actor that maximises a noisy estimate makes it too large, and the minimum of two
+  is rather too small, which no actor seeks
 ② noise on the target action, independent for every row and feature, so that a narrow peak of the critic cannot be exploited
 ③ the actor and the targets are updated only every `delay` updates, so that the critics adapt first
 

@@ -30,7 +30,7 @@ def interquartile_mean(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def bootstrapped(x: np.ndarray, level: float = LEVEL, resamples: int = 10_000) -> tuple[float, float]:
     """(low, high) of the interquartile mean of x (S,): quantiles of those of `resamples` samples of S values, drawn from x with
-    replacement (Agarwal et al. 2021, section 4.2, for a single task).
+    replacement (Agarwal et al. 2021, section 4.1, for a single task).
 
     It is the field's interval, and with less than ten seeds too narrow: no sample has a value that x lacks.
     """
@@ -82,9 +82,10 @@ def improvement(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> tuple[flo
 
         V(θ) = θ(1 − θ) [1 + ((M + N)/2 − 1) ((1 − θ)/(2 − θ) + θ/(1 + θ))] / (M N)
 
-    is the variance of the estimate (Hanley & McNeil 1982). Unlike a bootstrap's it has a width also where every x is larger than
-    every y. Newcombe has a quantile of N(0, 1) for t; that of Student's t for M + N − 2 degrees holds the truth often enough where
-    M and N are 3, too. Raises UserError without SciPy.
+    is about the variance of the estimate: that of Hanley & McNeil (1982), with M and N in the bracket replaced by their mean.
+    Unlike a bootstrap's, the interval has a width also where every x is larger than every y. Newcombe has a quantile of N(0, 1)
+    for t; that of Student's t for M + N − 2 degrees holds the truth often enough where M and N are 3, too. Raises UserError without
+    SciPy.
     """
     pairs = len(x) * len(y)
     estimate = float(((x[:, None] > y).sum() + (x[:, None] == y).sum() / 2) / pairs)

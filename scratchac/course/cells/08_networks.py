@@ -88,6 +88,18 @@ W = nn.orthogonal(rng, (4, 4))
 assert np.isclose(0.5**20, 1e-6, rtol=0.05)
 assert np.allclose(W @ W.T, np.eye(4)) and 0.2 < last["He"] < 5 and 0.2 < last["orthogonal · √2"] < 5
 
+
+def after_tanh(gain):
+    """The root mean square of the outputs of twenty layers with tanh."""
+    h = first
+    for _ in range(deep):
+        h = np.tanh(h @ nn.orthogonal(rng, (width, width), gain))
+    return math.sqrt((h * h).mean())
+
+
+tanh_plain, tanh_more = after_tanh(1.0), after_tanh(math.sqrt(2))
+assert tanh_plain < 0.3 < tanh_more
+
 # %% adam-by-hand
 b1, b2, m, v = 0.9, 0.999, 0.0, 0.0
 adam, lr = optim.Adam(np.zeros(1), eps=0.0), 0.01
