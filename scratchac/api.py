@@ -12,9 +12,19 @@ import numpy as np
 
 import kernels
 from scratchac import algorithms
-from scratchac.algorithms.config import configure, require_effect, whole
+from scratchac.algorithms.config import configure, require_effect, require_unlearnt, whole
 from scratchac.environments.instance import Instance, VectorInstance, maker_of
-from scratchac.environments.make import check_arguments, close, full_name_of, make, name_of, versioned, with_arguments
+from scratchac.environments.make import (
+    check_arguments,
+    close,
+    full_name_of,
+    made_as,
+    make,
+    name_of,
+    require_no_statistics,
+    versioned,
+    with_arguments,
+)
 from scratchac.environments.randomised import require_undrawn
 from scratchac.environments.seeding import global_generators_kept
 from scratchac.environments.spaces import space_to_json
@@ -110,7 +120,8 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
         eval_every: environment steps between evaluations during training, each of 10 episodes; the best policy is kept, too
         stop_at: with eval_every, end training at the first evaluation with at least this mean return
         patience: with eval_every, end training after so many evaluations in a row without a better mean
-        init: agent, or folder of a run, from whose parameters training starts; of the same algorithm, with the same networks
+        init: agent, or folder of a run, from whose parameters training starts, also a learnt α and σ; of the same algorithm, with
+            the same networks
         log: with `out`, log training for other programs: tensorboard, wandb (offline unless $WANDB_MODE says otherwise) or both
         on_row: function that is called with each new row of metrics, a dict; return True to end training
         callbacks: objects of subclasses of `scratchac.Callback`, which see the agent as it trains and may end training
@@ -135,6 +146,10 @@ def train(algorithm: str, env: Env | None = None, steps: int | None = None, seed
     given = tuned | _as_many(env, agent_class) | hyperparameters | ({} if steps is None else {"steps": steps})
     config = configure(agent_class.config_class, algorithm, given, besides=inspect.signature(train).parameters)
     require_effect(config)
+    if init is not None:
+        require_unlearnt(config, hyperparameters)
+    if isinstance(env, Instance) and out is not None:       # who loads the run has another environment
+        require_no_statistics(env.env, name_of(env))
     seed, _ = whole("--seed", seed, 0), whole("--steps", config.steps, 1, MOST)
     stop_after, checkpoint_every = (x if x is None else whole(flag, x, 1) for flag, x in (
         ("--stop-after", stop_after), ("--checkpoint-every", checkpoint_every)))
@@ -236,8 +251,9 @@ def resume(run_dir: Any, steps: int | None = None, *, backend: str | None = None
             agent_envs.quiet = quiet
             session.require_spaces(run, agent_envs)
             session.meet(agent_envs, agent)
-            if full_name_of(env) != config["env"]:          # another callable, so config.json says from which step on
-                run.note(resumed=[*config.get("resumed", []), [agent.step, full_name_of(env)]])
+            now = made_as(env) or full_name_of(env)
+            if now != config.get("made_as", config["env"]):                # another one, so config.json says from which step on
+                run.note(resumed=[*config.get("resumed", []), [agent.step, now]])
             with calls.finishing(called, agent) as outcome:
                 session.learn(agent, agent_envs, run, env, target, quiet, video, eval_episodes, outcome, (progress, under_way),
                               Plan.of(config))
@@ -338,6 +354,8 @@ def _as_many(env: Any, agent_class: Any) -> dict[str, Any]:
 
 def _about(algorithm: str, env: Any, seed: int, config: Any, made: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """What config.json says of a training in environments with the spaces of `made`."""
-    return {"algorithm": algorithm, "env": full_name_of(env), "env_is_callable": not isinstance(env, str), "seed": seed, **settings,
+    otherwise = made_as(env)
+    return {"algorithm": algorithm, "env": full_name_of(env), **({"made_as": otherwise} if otherwise else {}),
+            "env_is_callable": not isinstance(env, str), "seed": seed, **settings,
             "hyperparameters": {name: written(x) for name, x in asdict(config).items()},
             "observation_space": space_to_json(made.observation_space), "action_space": space_to_json(made.action_space)}

@@ -9,9 +9,13 @@ from probes import Constant, summary_of
 import scratchac
 from scratchac.__main__ import main
 from scratchac.algorithms.a2c import A2C, Config
+from scratchac.environments.instance import maker_of
+from scratchac.environments.make import made_as, name_of
 from scratchac.errors import EnvironmentFailed, UserError
-from scratchac.experiments import plots
+from scratchac.experiments import plots, session
 from scratchac.experiments.run import Run
+from scratchac.experiments.settings import grouped
+from scratchac.tools.export import export
 
 SMALL = {"hidden": (4,), "envs": 1, "rollout": 10}
 
@@ -123,6 +127,8 @@ def test_a_saved_agent_is_loaded_evaluated_and_trained_on(algorithm, env, option
     assert again.save(tmp_path / "twice").exists()
     assert main(["evaluate", str(path), "--episodes", "1", "--quiet"]) == 0 and f"{algorithm} on {env}" in capsys.readouterr().out
     assert scratchac.resume(path, 120).step == 120
+    summary = summary_of(path)                              # the rate is of the steps that it has taken since
+    assert summary["steps_per_s"] == pytest.approx(60 / summary["wall_s"])
     with pytest.raises(UserError, match="exists already"):
         agent.save(path)
 
@@ -152,6 +158,56 @@ def test_one_environment_as_an_object(tmp_path, quick_end):
     assert scratchac.make_agent("a2c", made).config == scratchac.make_agent("a2c", "CartPole-v1").config
     made.reset(seed=0)                                                      # it has not been closed
     made.step(0)
+
+
+@pytest.mark.parametrize("made, name", [
+    (lambda: gym.make("Pendulum-v1"), "Pendulum-v1"), (lambda: gym.make("Pendulum-v1", g=3.0), "Pendulum-v1(g=3.0)"),
+    (lambda: gym.make("Pendulum-v1", render_mode="rgb_array", max_episode_steps=50), "Pendulum-v1(max_episode_steps=50)"),
+    (lambda: gym.wrappers.RescaleAction(gym.make("Pendulum-v1", g=3.0), -1, 1), "RescaleAction(Pendulum-v1(g=3.0))"),
+    (lambda: gym.wrappers.RecordEpisodeStatistics(gym.wrappers.TimeLimit(gym.make("Pendulum-v1"), 9)),
+     "Pendulum-v1(max_episode_steps=9)"),
+    (lambda: Constant(), "Constant"), (lambda: gym.Wrapper(Constant()), "Wrapper(Constant)"),
+    (lambda: gym.make_vec("Pendulum-v1", 2, "sync", g=3.0), "Pendulum-v1(g=3.0)"),
+    (lambda: gym.make_vec("Pendulum-v1", 2, "sync", wrappers=[gym.wrappers.TimeAwareObservation]),
+     "TimeAwareObservation(Pendulum-v1)"),
+    (lambda: gym.make("LunarLanderContinuous-v3"), "LunarLanderContinuous-v3"),
+])
+def test_the_name_of_an_object_tells_it_from_others_of_its_id(made, name):
+    env = maker_of(made())
+    assert env.full_name == name and made_as(env) == (None if name == name_of(env) else name)
+
+
+def test_a_run_on_an_object_is_not_one_on_its_id(tmp_path, quick_end):
+    """config.json says what it is; a page would have other physics, and a picture would put the runs together."""
+    agents = {}
+    for name, arguments in ("heavy", {}), ("light", {"g": 3.0}):
+        agents[name] = scratchac.train("ppo", gym.make("Pendulum-v1", **arguments), 64, out=tmp_path / name, envs=1, rollout=32,
+                                       batch_size=32, hidden=(4,))
+    runs = [Run.open(tmp_path / name) for name in agents]
+    assert [run.config.get("made_as") for run in runs] == [None, "Pendulum-v1(g=3.0)"]
+    assert list(grouped(runs)["Pendulum-v1"]) == ["made as = Pendulum-v1", "made as = Pendulum-v1(g=3.0)"]
+    assert export(tmp_path / "heavy").exists()
+    with pytest.raises(UserError, match=r"Pendulum-v1\(g=3.0\) has no page"):
+        export(tmp_path / "light")
+    scratchac.resume(tmp_path / "light", 128, env=gym.make("Pendulum-v1", g=5.0))
+    assert Run.open(tmp_path / "light").config["resumed"] == [[64, "Pendulum-v1(g=5.0)"]]
+
+
+def test_an_object_with_running_statistics_has_no_run(tmp_path):
+    """Whoever loads the run has another environment, with other statistics. In the object itself they go on."""
+    made = gym.wrappers.NormalizeObservation(Constant())
+    with pytest.raises(UserError, match="Constant has a NormalizeObservation, whose running statistics begin anew"):
+        scratchac.train("a2c", made, 40, out=tmp_path / "run", envs=1, hidden=(4,))
+    assert scratchac.train("a2c", made, 40, envs=1, hidden=(4,)).step == 40
+
+
+def test_an_object_has_no_arguments_of_a_preset_which_is_told(capsys, monkeypatch):
+    """Of the continuous lander's preset, where the object is the other lander."""
+    monkeypatch.setattr("scratchac.experiments.session.in_notebook", lambda: False)
+    for made, told in (gym.make("LunarLander-v3"), True), (gym.make("LunarLander-v3", continuous=True), False):
+        session.meant("sac", maker_of(made), None, quiet=False)
+        assert ("the preset of sac for LunarLander-v3 is for continuous=True, and this one is made already" in
+                capsys.readouterr().err) == told
 
 
 def test_an_object_where_more_environments_are_needed():

@@ -15,7 +15,7 @@ from scratchac.distributions import Categorical, Deterministic
 from scratchac.environments.spaces import space_to_json
 from scratchac.experiments.reporter import COUNTERS
 from scratchac.experiments.run import Run
-from scratchac.tools.export import PAGES, export
+from scratchac.tools.export import PAGES, export, policy_of
 
 SMALL = {"hidden": (16, 16)}
 OFF = {**SMALL, "buffer_size": 300}
@@ -389,6 +389,13 @@ def test_onnx_acts_as_numpy_does(case):
         assert played.shape == expected.shape and played.dtype == (np.int64 if expected.ndim == 1 else np.float32)
         np.testing.assert_allclose(played, expected, rtol=1e-5, atol=1e-5)
     assert len(np.unique(played)) > 1
+
+
+def test_the_noise_of_the_page_is_that_of_the_last_step(tmp_path, quick_end):
+    agent = scratchac.train("ddpg", "Pendulum-v1", 100, noise_scale="linear:1.0:0.01", learning_starts=50, batch_size=8,
+                            hidden=(4,), out=tmp_path / "run")
+    for one in agent, scratchac.load(tmp_path / "run"):
+        assert policy_of(one)["head"]["noise"]["scale"] == pytest.approx(0.01)
 
 
 def test_onnx_starts_counting_where_the_environment_does(tmp_path):

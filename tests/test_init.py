@@ -107,6 +107,21 @@ def test_what_does_not_fit_is_refused(algorithm, options, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("algorithm, env, name, value", [
+    ("sac", "Pendulum-v1", "alpha", 0.01), ("ppo", "Pendulum-v1", "initial_std", 0.1), ("a2c", "CartPole-v1", "initialiser", "he")])
+def test_where_learning_would_begin_is_refused(algorithm, env, name, value):
+    """It begins with what another agent has learnt."""
+    first = scratchac.make_agent(algorithm, env, hidden=(4,))
+    with pytest.raises(UserError, match=f"{name} says where learning begins, and init begins with what another agent"):
+        scratchac.train(algorithm, env, 50, init=first, hidden=(4,), **{name: value})
+
+
+def test_a_temperature_that_is_not_learnt_may_be_given():
+    options = {"hidden": (4,), "batch_size": 8, "learning_starts": 20, "buffer_size": 100, "learn_alpha": False}
+    first = scratchac.make_agent("sac", "Pendulum-v1", alpha=0.5, **options)
+    assert scratchac.train("sac", "Pendulum-v1", 40, init=first, alpha=0.01, **options).temperature() == pytest.approx(0.01)
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path, quick_end):
     scratchac.train("a2c", "CartPole-v1", 50, hidden=(4,), out=tmp_path / "first")
     (tmp_path / "first" / "checkpoint.npz").write_bytes(b"nothing")
@@ -204,6 +219,39 @@ def test_what_is_too_small_to_be_seen_is_learnt_once_it_is_normalised(algorithm)
     means = [scratchac.evaluate(scratchac.train(algorithm, Scales, 3000, normalise_obs=on, **options), Scales, 200).mean()
              for on in (True, False)]
     assert means[0] > -0.2 and means[1] < -0.4
+
+
+class FarAway(gym.Env):
+    """Observations are large numbers, of which float32 has none between; which of two it is pays for one of two actions."""
+
+    observation_space, action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.seen(), {}
+
+    def seen(self):
+        self.bit = int(self.np_random.integers(2))
+        return np.array([1.7e9 + 60 * self.bit])
+
+    def step(self, action):
+        reward, self.t = float(action == self.bit), self.t + 1
+        return self.seen(), reward, self.t == 20, False, {}
+
+
+@pytest.mark.parametrize("algorithm, options", [
+    ("ppo", {"steps": 4_000, "lr": 1e-3, "envs": 4, "rollout": 50, "batch_size": 50}),
+    ("discrete-sac", {"steps": 1_500, "learning_starts": 100, "batch_size": 32, "actor_lr": 3e-3, "critic_lr": 3e-3})])
+def test_what_float32_cannot_tell_apart_is_learnt_once_it_is_normalised(algorithm, options, tmp_path, quick_end):
+    """The mean is subtracted first. A run of an earlier version, with a buffer in float32, is read."""
+    agent = scratchac.train(algorithm, FarAway, hidden=(16,), normalise_obs=True, out=tmp_path / "run", **options)
+    assert scratchac.evaluate(agent, FarAway, 10).mean() > 19
+    if algorithm == "discrete-sac":
+        state = agent.state()
+        state["memory"] |= {name: state["memory"][name].astype(np.float32) for name in ("obs", "next_obs")}
+        agent.load_state(state)
+        assert agent.memory.data["obs"].dtype == np.float64
 
 
 def test_pictures_are_not_normalised():

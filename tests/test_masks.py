@@ -106,6 +106,30 @@ def test_where_there_can_be_no_mask(algorithm, env, options, message):
         scratchac.make_agent(algorithm, env, action_mask=True, **options)
 
 
+def part(**names):
+    return gym.spaces.Dict({name: gym.spaces.MultiBinary(n) for name, n in names.items()})
+
+
+@pytest.mark.parametrize("space, place", [
+    (part(action_mask=4, board=4), slice(0, 4)), (gym.spaces.Dict(me=part(action_mask=4, board=4)), slice(0, 4)),
+    (gym.spaces.Tuple((part(board=2, action_mask=4), Box(0, 1, (3,)))), slice(0, 4)),
+    (part(board=2, legal=4), slice(2, 6)), (gym.spaces.Tuple((Box(0, 1, (3,)), gym.spaces.MultiBinary(4))), slice(3, 7)),
+    (part(board=6), slice(2, 6)),
+    (part(board=4, legal=3), "last part, without an entry action_mask, of the observations has 3 numbers, not one for each of 4"),
+    (part(action_mask=3, board=4), "entry action_mask of the observations has 3 numbers"),
+    (gym.spaces.Dict(one=part(action_mask=4), two=part(action_mask=4)), "2 entries action_mask")])
+def test_where_the_mask_is(space, place):
+    """The entry of that name, however deep, or the last part if it has a number for each action."""
+    class Masked(Forbidden):
+        observation_space = space
+
+    if isinstance(place, str):
+        with pytest.raises(UserError, match=place):
+            scratchac.make_agent("ppo", Masked, action_mask=True)
+    else:
+        assert scratchac.make_agent("ppo", Masked, action_mask=True).masked.features == place
+
+
 class Narrow(Forbidden):
     observation_space = Box(0, 1, (3,), np.float32)
 

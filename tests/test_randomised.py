@@ -59,6 +59,14 @@ def test_worlds_and_agent_draw_from_different_generators():
     venv.close()
 
 
+def test_an_environment_that_is_made_already_is_not_randomised():
+    """It would keep what was drawn last, and evaluations would play with it."""
+    lander = gym.make("LunarLander-v3")
+    with pytest.raises(UserError, match="randomise changes an environment for good, and this LunarLander-v3 is made already"):
+        scratchac.train("a2c", lander, 100, envs=1, randomise=True)
+    assert lander.unwrapped.gravity == -10
+
+
 def test_only_the_lander_can_be_randomised():
     with pytest.raises(UserError, match="LunarLander only"):
         make("CartPole-v1", randomise=np.random.default_rng(0))

@@ -127,6 +127,7 @@ class Worker:
     """One worker, as the training loop uses it: A2C with parameters that come from a store and a gradient that goes there."""
 
     family = "on-policy"
+    normaliser = None
 
     def __init__(self, index: int, learner: a2c.A2C, store: Any):
         self.index = index

@@ -132,7 +132,7 @@ class Normalising(OnPolicy):
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of the discounted return."""
     action_mask: bool = False
-    """The last n features of an observation say which of the n actions are legal (1) or not (0)."""
+    """The entry action_mask, or else the last n features of an observation, are 1 where one of n actions is legal, else 0."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,14 @@ def require_effect(config: Any) -> None:
     if getattr(config, "learn_alpha", False) and Schedule(config.alpha).kind != "constant":
         raise UserError("--alpha is where a learnt temperature begins, so it must be a number; --no-learn-alpha lets it follow a "
                         "schedule")
+
+
+def require_unlearnt(config: Any, given: Collection[str]) -> None:
+    """Raise UserError for what was `given` to say where learning begins, if it begins at what another agent has learnt."""
+    for name in ("initial_std", "initialiser", *(["alpha"] if getattr(config, "learn_alpha", False) else [])):
+        if name in given:
+            raise UserError(f"--{name.replace('_', '-')} says where learning begins, and --init begins with what another agent has "
+                            "learnt: leave out one of the two")
 
 
 def configure(config_class: type[Config], algorithm: str, given: Mapping[str, Any], besides: Collection[str] = ()) -> Config:

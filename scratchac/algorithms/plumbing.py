@@ -164,7 +164,10 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
         self.scaler = RewardScaler(config.envs) if config.scale_rewards else None
 
     def _mask(self, space: gym.Space) -> Mask | None:
-        """The place of the mask of legal actions: the entry "action_mask" of a Dict, or else the last features; None without."""
+        """The place of the mask of legal actions: the entry "action_mask", at any depth, or else the last part; None without one.
+
+        Of observations that are one vector it is the last features.
+        """
         if not self.config.action_mask:
             return None
         if isinstance(self.dist, Gaussian):
@@ -174,11 +177,17 @@ class VectorisedAgent(OnPolicyAgent[Vectorised]):
         n = self.dist.outputs
         if len(self.observation_shape) != 1 or self.observation_shape[0] < n:
             raise UserError(f"--action-mask reads the last {n} features of an observation, and its shape is {space.shape}")
-        part = self.flattened.parts.get("action_mask") if self.flattened else None
-        if part and part.stop - part.start != n:
-            raise UserError(f"the entry action_mask of the observations has {part.stop - part.start} numbers, not one for each of "
-                            f"{n} actions")
-        return Mask(part or slice(self.observation_shape[0] - n, self.observation_shape[0]), self.dist.sizes)
+        part, what = slice(self.observation_shape[0] - n, self.observation_shape[0]), "entry action_mask"
+        if self.flattened and len(self.flattened.places) > 1:
+            found = [place for keys, place in self.flattened.places if keys[-1] == "action_mask"]
+            if len(found) > 1:
+                raise UserError(f"the observations have {len(found)} entries action_mask, and --action-mask needs one")
+            if not found:
+                what = "last part, without an entry action_mask,"
+            part = found[0] if found else self.flattened.places[-1][1]
+        if part.stop - part.start != n:
+            raise UserError(f"the {what} of the observations has {part.stop - part.start} numbers, not one for each of {n} actions")
+        return Mask(part, self.dist.sizes)
 
 
 class OffPolicyAgent(Plumbing[Replayed]):
@@ -203,7 +212,7 @@ class OffPolicyAgent(Plumbing[Replayed]):
         if config.hindsight:
             self.memory = HindsightBuffer(*stored, config.hindsight, config.envs, goal_rng)
         else:
-            self.memory = ReplayBuffer(*stored)
+            self.memory = ReplayBuffer(*stored, exact=config.normalise_obs)
         if hasattr(config, "noise"):                                        # which discrete SAC does not have
             self.noise = self._noise(action_shape)
 

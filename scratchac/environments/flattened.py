@@ -1,6 +1,7 @@
 """Observations of any space as vectors, in the order of Gymnasium's `flatten`; pictures stay pictures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -35,6 +36,7 @@ class Flattened(gym.spaces.Box):
     they are float32, and a value that is no element of its part is an error, where `flatten` would convert it.
 
     parts    the place of each entry of a Dict in the vector, by its name; empty for other spaces
+    places   (keys, place) of each space within Dicts and Tuples at any depth, in order
 
     Raises UserError for spaces that are not made of numbers, and for more than 1,000,000 numbers.
     """
@@ -48,8 +50,9 @@ class Flattened(gym.spaces.Box):
             super().__init__(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
         self.original = original
         entries = original.spaces if isinstance(original, gym.spaces.Dict) else {}
-        ends = np.cumsum([0, *map(gym.spaces.flatdim, entries.values())]).tolist()
-        self.parts = {name: slice(*ends[i : i + 2]) for i, name in enumerate(entries)}
+        self.parts = dict(zip(entries, _places(entries.values()), strict=True))
+        keys, spaces = zip(*_parts(original), strict=True)
+        self.places = list(zip(keys, _places(spaces), strict=True))
 
     def flatten(self, x: Any) -> np.ndarray:
         """The vector (O,) of an element of the original space. Raises ValueError for anything else."""
@@ -108,6 +111,12 @@ def _parts(space: gym.Space, keys: tuple[Any, ...] = ()) -> Iterator[tuple[tuple
             yield from _parts(part, (*keys, key))
     else:
         yield keys, space
+
+
+def _places(spaces: Iterable[gym.Space]) -> list[slice]:
+    """Where each of these spaces is in the vector that has one after another."""
+    ends = np.cumsum([0, *map(gym.spaces.flatdim, spaces)]).tolist()
+    return [slice(*place) for place in pairwise(ends)]
 
 
 def _name(keys: tuple[Any, ...]) -> str:

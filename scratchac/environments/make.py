@@ -22,7 +22,7 @@ from scratchac.environments.drawing import draw_without_screen, hear_mujoco
 from scratchac.environments.flattened import Flattened, alike, observed
 from scratchac.environments.foreign import elsewhere, remedy
 from scratchac.environments.games import GAMES, Game
-from scratchac.environments.instance import Instance
+from scratchac.environments.instance import Instance, VectorInstance, as_text
 from scratchac.environments.pixels import wrap
 from scratchac.environments.randomised import RandomisedLander
 from scratchac.environments.seeding import held_by
@@ -57,13 +57,13 @@ def full_name_of(env: Any) -> str:
     """What files call an environment: its name, and that of a functools.partial with its arguments, which tell it from others."""
     if not isinstance(env, partial):
         return name_of(env)
-    given = [*map(_plain, env.args), *(f"{name}={_plain(value)}" for name, value in env.keywords.items())]
+    given = [*map(as_text, env.args), *(f"{name}={as_text(value)}" for name, value in env.keywords.items())]
     return f"{full_name_of(env.func)}({', '.join(given)})"
 
 
-def _plain(value: Any) -> str:
-    """Text and numbers as they are written; anything else by its kind, since the name of an environment is kept in files."""
-    return repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
+def made_as(env: Any) -> str | None:
+    """What an environment that is made already is, such as Pendulum-v1(g=3.0), if its id does not say it; None for all others."""
+    return env.full_name if isinstance(env, Instance | VectorInstance) and env.full_name != name_of(env) else None
 
 
 def versioned(env: Any) -> Any:
@@ -119,7 +119,7 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
         other = remedy(made)
         raise UserError(f"{name} is {other}" if other else f"{name} gave {made!r}, not an environment of Gymnasium's")
     if not isinstance(env, Instance):
-        _require_no_statistics(made, name)
+        require_no_statistics(made, name)
     for space in ("observation_space", "action_space"):
         try:
             found = getattr(made, space, None)
@@ -128,11 +128,13 @@ def make(env: Any, randomise: np.random.Generator | None = None, pixels: dict[st
         if not isinstance(found, gym.Space):
             raise UserError(f"the {space} of {name} is {found!r}, not one of Gymnasium's spaces")
     if randomise is not None:
+        if isinstance(env, Instance):                                       # it would keep what was drawn last, in evaluations, too
+            raise UserError(f"--randomise changes an environment for good, and this {name} is made already: give its id instead")
         made = RandomisedLander(made, randomise)
     return with_arrays(made if pixels is None else wrap(made, pixels, training))
 
 
-def _require_no_statistics(env: gym.Env, name: str) -> None:
+def require_no_statistics(env: gym.Env, name: str) -> None:
     """Raise UserError for a wrapper whose statistics change: each environment, and so each evaluation, begins with new ones."""
     while isinstance(env, gym.Wrapper):
         if isinstance(env, NormalizeObservation | NormalizeReward) and env.update_running_mean:

@@ -113,7 +113,8 @@ def _summary(agent: Agent, config: dict[str, Any], progress: dict[str, Any]) -> 
         **{key: config[key] for key in ("algorithm", "env", "seed", "backend")}, **progress.get("computed_by", {}),
         "steps": agent.step, "episodes": progress["episodes"], "wall_s": progress["wall_s"],
         "compile_s": progress.get("compile_s", 0.0),
-        "steps_per_s": _rate(agent.step, progress["wall_s"]), "updates": progress["updates"],
+        # The counters of an agent that was saved without a run have begun at that step.
+        "steps_per_s": _rate(agent.step - progress.get("begun", 0), progress["wall_s"]), "updates": progress["updates"],
         "updates_per_s": _rate(progress["updates"], progress["update_s"]),
     }
 

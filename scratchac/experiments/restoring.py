@@ -99,6 +99,8 @@ def restore(run: Run, best: bool = False, checkpoint: Path | None = None) -> tup
 def save_agent(agent: Agent, folder: Any) -> Path:
     """Write an agent into a new folder, as a run that was stopped between two episodes.
 
+    Its episodes and updates are counted from here on.
+
     Raises UserError, WriteError, and TrainingError for numbers that are not finite.
     """
     if agent.about is None:
@@ -106,7 +108,7 @@ def save_agent(agent: Agent, folder: Any) -> Path:
     state = finite_state(agent)
     run = Run.create(folder, agent.about)
     try:
-        run.save(state, COUNTERS | {"target": max(agent.step, agent.config.steps), "sums": {}}, None)
+        run.save(state, COUNTERS | {"begun": agent.step, "target": max(agent.step, agent.config.steps), "sums": {}}, None)
     except WriteError:
         run.discard()
         raise

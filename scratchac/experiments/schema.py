@@ -77,7 +77,7 @@ CONFIG = Record(
     {"algorithm": Text(), "env": Text(), "env_is_callable": FLAG, "seed": Whole(0, math.inf), "backend": Text(),
      "vector": OneOf(("sync", "async", "compiled", "envpool", "object")), "randomise": FLAG, "env_args": Arguments(),
      "hyperparameters": Named(Anything()), "observation_space": _SPACE, "action_space": _SPACE},
-    {"compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
+    {"made_as": Text(), "compiled": Maybe(Text()), "checkpoint_every": Maybe(Whole(1)), "eval_episodes": Whole(0, MOST_EPISODES),
      "step_timeout": Maybe(Number(0)), "eval_every": Maybe(Whole(1)), "stop_at": Maybe(Number()), "patience": Maybe(Whole(1)),
      "init": Maybe(Text(r"(?s).*", printable=False)), "log": Many(OneOf(get_args(LogName))),
      "resumed": Many(Row((Whole(), Text()))),
@@ -118,8 +118,8 @@ def _progress(found: Any) -> Kind:
     return Record(
         {"episodes": Whole(), "updates": Whole(), "update_s": Number(0), "wall_s": Number(0), "target": Whole(1),
          "sums": Named(total)},
-        {"next_row": Maybe(Whole(1, target if type(target) is int else MOST)), "ended": Whole(), "compile_s": Number(0),
-         "computed_by": Record({"backend": Text(), "compiled": Maybe(Text())}),
+        {"next_row": Maybe(Whole(1, target if type(target) is int else MOST)), "begun": Whole(), "ended": Whole(),
+         "compile_s": Number(0), "computed_by": Record({"backend": Text(), "compiled": Maybe(Text())}),
          "evaluations": Record({"next": Maybe(Whole(1)), "without": Whole(), "best": Maybe(_EVALUATION)})})
 
 

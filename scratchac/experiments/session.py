@@ -15,7 +15,7 @@ from scratchac.algorithms.saving import adopt, finite_state
 from scratchac.environments.compiled_worlds import CompiledWorlds, why_not
 from scratchac.environments.flattened import shortened
 from scratchac.environments.games import GAMES
-from scratchac.environments.instance import VectorInstance
+from scratchac.environments.instance import Instance, VectorInstance
 from scratchac.environments.make import close, make, name_of, require_copies, versioned
 from scratchac.environments.pool import PoolEnv
 from scratchac.environments.spaces import space_to_json
@@ -25,7 +25,7 @@ from scratchac.errors import EnvironmentFailed, TrainingError, UserError, Worker
 from scratchac.experiments.callbacks import Outcome
 from scratchac.experiments.conclusion import conclude
 from scratchac.experiments.evaluations import Evaluations, Plan
-from scratchac.experiments.presets import other_version
+from scratchac.experiments.presets import find_preset, other_version
 from scratchac.experiments.reporter import Reporter
 from scratchac.experiments.restoring import restore
 from scratchac.experiments.run import Run
@@ -85,10 +85,18 @@ def backend(name: str | None) -> Iterator[kernels.Backend]:
 def meant(algorithm: str, env: Any, preset: Any, quiet: bool) -> Any:
     """The environment to train in: the algorithm's default for None, the latest version of an id without one.
 
-    Messages on stderr say which version that is, and if another version has the preset that this one lacks.
+    Messages on stderr say which version that is, if another version has the preset that this one lacks, and if an environment that
+    is made already lacks arguments that its preset has.
     """
     env = versioned(named := algorithms.ALGORITHMS[algorithm].env if env is None else env)
-    if quiet or not isinstance(env, str):
+    if quiet:
+        return env
+    if isinstance(env, Instance | VectorInstance):
+        wanted = {name: x for name, x in find_preset(algorithm, name_of(env), preset)[1].items() if env.arguments.get(name) != x}
+        if wanted:
+            tell(f"the preset of {algorithm} for {name_of(env)} is for {', '.join(f'{name}={x}' for name, x in wanted.items())}, "
+                 "and this one is made already, without a sign of that")
+    if not isinstance(env, str):
         return env
     if env != named:
         tell(f"{named} is {env} here, the latest version")

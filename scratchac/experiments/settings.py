@@ -10,9 +10,9 @@ from scratchac.experiments.run import Run, as_path
 from scratchac.messages import tell
 
 # entries that count beside hyperparameters and env_args
-DECIDES = ("algorithm", "env", "vector", "randomise", "init", "stop_at", "patience")
+DECIDES = ("algorithm", "env", "made_as", "vector", "randomise", "init", "stop_at", "patience")
 ALSO = ("backend", "seed")                                          # that the user may group by
-SIGNS = {"lam": "λ", "gamma": "γ", "tau": "τ", "kappa": "κ", "alpha": "α"}
+SIGNS = {"made_as": "made as", "lam": "λ", "gamma": "γ", "tau": "τ", "kappa": "κ", "alpha": "α"}
 Groups = dict[str, dict[str, list[Run]]]                            # environment → label of a setting → its runs
 
 
@@ -107,8 +107,9 @@ def final_return(run: Run) -> float | None:
 
 def _entries(run: Run) -> dict[str, Any]:
     config, at = run.config, steps_of(run.path / "checkpoint.npz")
-    return ({name: config.get(name) for name in DECIDES} | {f"env_args.{name}": x for name, x in config["env_args"].items()}
-            | config["hyperparameters"] | ({"steps": at[1]} if at else {}))         # it may have been resumed for more steps
+    return ({name: config.get(name) for name in DECIDES} | {"made_as": config.get("made_as", config["env"])}
+            | {f"env_args.{name}": x for name, x in config["env_args"].items()} | config["hyperparameters"]
+            | ({"steps": at[1]} if at else {}))                             # it may have been resumed for more steps
 
 
 def _differing(entries: list[dict[str, Any]]) -> list[str]:

@@ -99,7 +99,8 @@ def _head(agent: Agent, constants: np.ndarray | None) -> dict[str, Any]:
     if isinstance(dist, TanhGaussian):
         return {"kind": "tanh-gaussian", "log_std": dist.log_std, **box}
     assert agent.noise is not None
-    return {"kind": "tanh", "noise": {"scale": agent.noise.scale, "theta": agent.noise.theta}, **box}
+    scale = agent.schedules(agent.step / agent.config.steps).noise_scale
+    return {"kind": "tanh", "noise": {"scale": scale, "theta": agent.noise.theta}, **box}
 
 
 def _layers(mlp: MLP, params: Parameters, member: tuple[int, ...] = (), columns: slice = slice(None)) -> list[dict[str, Any]]:
@@ -120,8 +121,9 @@ def _numbers(x: Any) -> list[Any]:
 def web_page(run: Run, best: bool = False) -> bytes:
     """The bytes of the page. Raises UserError for an environment whose physics the page does not have."""
     config = run.config
-    if config["env"] not in PAGES:
-        raise UserError(f"{config['env']} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
+    env = config.get("made_as", config["env"])
+    if env not in PAGES:
+        raise UserError(f"{env} has no page; these have: {', '.join(PAGES)} (--format onnx takes any)")
     agent = api.load(run.path, best)
     data = {"env": config["env"], "env_args": config["env_args"], **policy_of(agent)}
     return filled("page.html", policy=in_script(data), algorithm=escape(config["algorithm"]), env=escape(config["env"]),
@@ -145,7 +147,8 @@ def onnx_graph(run: Run, best: bool = False) -> bytes:
     `environment`, `env_args`, `algorithm`, `seed` and the `steps` that were trained.
 
     With `action_mask` the action is a legal one, as obs says; the graph does not check that its features are a mask.
-    It has passed ONNX's checker, and acts as the agent does on random observations. Raises UserError without the packages.
+    It has passed ONNX's checker, and acts as the agent does on random observations, of the normaliser's mean and deviation. Raises
+    UserError without the packages.
     """
     try:
         import onnx
@@ -159,7 +162,8 @@ def onnx_graph(run: Run, best: bool = False) -> bytes:
     content = model.SerializeToString()
 
     rng = np.random.default_rng(0)
-    obs = rng.standard_normal((100, len(policy["actor"][0]["W"]))).astype(np.float32)
+    seen = policy["normaliser"] or {"mean": 0.0, "std": 1.0}
+    obs = (seen["mean"] + seen["std"] * rng.standard_normal((100, len(policy["actor"][0]["W"])))).astype(np.float32)
     if policy["head"].get("mask"):
         first, end = policy["head"]["mask"]
         sizes = policy["head"].get("sizes", [end - first])
@@ -257,7 +261,8 @@ def _graph(onnx: Any, policy: dict[str, Any], config: dict[str, Any], steps: int
     # An old operator set and format: all that is needed is in them, and old runtimes read them.
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8, producer_name="scratchac",
                             producer_version=__version__)
-    facts = {"environment": config["env"], "env_args": json.dumps(to_json(config["env_args"])), "algorithm": config["algorithm"],
-             "steps": str(steps), "seed": str(config["seed"]), "observation_space": json.dumps(config["observation_space"])}
+    facts = {"environment": config.get("made_as", config["env"]), "env_args": json.dumps(to_json(config["env_args"])),
+             "algorithm": config["algorithm"], "steps": str(steps), "seed": str(config["seed"]),
+             "observation_space": json.dumps(config["observation_space"])}
     make.set_model_props(model, facts)
     return model

@@ -47,7 +47,7 @@ def train_on_policy(agent: LearnsOnPolicy, interaction: Interaction, steps: floa
     A rollout has `agent.horizon` steps of each environment or, if that is None, one whole episode of a single environment.
     Raises TrainingError when a value is not finite.
     """
-    envs, episodes, rollout = interaction.envs, interaction.episodes, Rollout(agent.dtype)
+    envs, episodes, rollout = interaction.envs, interaction.episodes, Rollout(agent.dtype, agent.normaliser is not None)
     while agent.step < steps:
         complete, idle = False, []
         while not complete:

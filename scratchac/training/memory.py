@@ -28,11 +28,18 @@ class Batch(NamedTuple):
         return np.maximum(self.term, self.trunc)
 
 
-class Rollout:
-    """Collects the steps of one on-policy update."""
+OBSERVATIONS = "obs", "next_obs"
 
-    def __init__(self, dtype: DTypeLike = np.float32):
+
+class Rollout:
+    """Collects the steps of one on-policy update.
+
+    exact   keep the dtype of observations: a normaliser must subtract the mean before they are rounded
+    """
+
+    def __init__(self, dtype: DTypeLike = np.float32, exact: bool = False):
         self.dtype = dtype
+        self.kept = OBSERVATIONS if exact else ()
         self.rows: list[tuple[np.ndarray, ...]] = []
 
     def add(self, *row: np.ndarray) -> None:
@@ -47,7 +54,8 @@ class Rollout:
         columns = [np.array(column) if len(column) > 1 else column[0][None] for column in zip(*self.rows, strict=True)]
         self.rows = []
         with np.errstate(over="ignore"):                    # what is too large becomes infinite, and `require_finite` names it
-            return Batch(*(x if x.dtype.kind in "iu" else x.astype(self.dtype, copy=False) for x in columns))
+            return Batch(*(x if x.dtype.kind in "iu" or name in self.kept else x.astype(self.dtype, copy=False)
+                           for name, x in zip(Batch._fields, columns, strict=True)))
 
 
 def without_idle(batch: Batch, idle: list[np.ndarray | None]) -> Batch:
@@ -80,13 +88,13 @@ class Transitions(NamedTuple):
 class ReplayBuffer:
     """The last `capacity` transitions in a ring buffer, sampled uniformly with replacement.
 
-    All memory is allocated at once, on the device of the active backend. Observations have the given dtype, or uint8 if the
-    environment's are (pictures). Raises UserError if that device has too little memory.
+    All memory is allocated at once, on the device of the active backend. Observations have the given dtype, or the environment's if
+    that is uint8 (pictures) or if `exact`, as in a Rollout. Raises UserError if that device has too little memory.
     """
 
     def __init__(self, capacity: int, observation_space: gym.Space, action_shape: tuple[int, ...],
-                 action_dtype: DTypeLike = np.float32, dtype: DTypeLike = np.float32):
-        obs_dtype = observation_space.dtype if observation_space.dtype == np.uint8 else dtype
+                 action_dtype: DTypeLike = np.float32, dtype: DTypeLike = np.float32, exact: bool = False):
+        obs_dtype: Any = observation_space.dtype if exact or observation_space.dtype == np.uint8 else dtype
         shape = observation_space.shape or ()
         fields: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
             "obs": (shape, obs_dtype), "actions": (action_shape, action_dtype), "rewards": ((), dtype),
@@ -98,6 +106,7 @@ class ReplayBuffer:
                             f"at most {8 * int(memory) * capacity // size // 10} transitions would fit")
         self.data = {name: kernels.backend.zeros((capacity, *shape), kind) for name, (shape, kind) in fields.items()}
         self.capacity = capacity
+        self.exact = exact and observation_space.dtype != np.uint8
         self.size = 0
         self.cursor = 0
 
@@ -147,7 +156,11 @@ class ReplayBuffer:
             raise ValueError(f"the replay buffer has no rewards, or more than {self.capacity}")
         if not isinstance(cursor, int) or not 0 <= cursor < self.capacity:
             raise ValueError(f"the replay buffer's cursor is {cursor!r}, and there is room for {self.capacity}")
-        return self.state() | {name: array[: len(rows)] for name, array in self.data.items()}
+        kept = {name: array[: len(rows)] for name, array in self.data.items()}
+        for name in OBSERVATIONS:                           # with `exact` runs of earlier versions have float32 there
+            if self.exact and getattr(saved.get(name), "dtype", None) == np.float32:
+                kept[name] = kept[name].astype(np.float32)
+        return self.state() | kept
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore transitions."""
