@@ -186,7 +186,7 @@ def deterministic_rollout(worlds, box, actor, critic, numbers, replay, cursor, d
 
 # name → (function, the class it stands in for, the modules whose arithmetic it repeats)
 _REPEATED = *SHARED, *(f"scratchac.{name}" for name in (
-    "schedules", "training.loops", "training.episodes", "environments.compiled_worlds"))
+    "schedules", "exploration", "training.loops", "training.episodes", "environments.compiled_worlds"))
 UPDATES: dict[str, Update] = {
     "sac_rollout": Update(soft_rollout, "scratchac.algorithms.sac.SAC", ("scratchac.algorithms.sac", *_REPEATED)),
     "discrete_sac_rollout": Update(discrete_soft_rollout, "scratchac.algorithms.discrete_sac.DiscreteSAC",

@@ -79,7 +79,9 @@ def _changed(part: object) -> str | None:
         for base, own in shipped:
             member = vars(base).get(name)
             function = member.fget if isinstance(member, property) else member
-            as_written = name in own and getattr(function, "__globals__", {}).get("__name__") == base.__module__
+            # A function of this module under its own name, since another method may have taken its place.
+            as_written = (name in own and getattr(function, "__globals__", {}).get("__name__") == base.__module__
+                          and getattr(function, "__qualname__", None) == f"{base.__qualname__}.{name}")
             if (name in own or name in vars(base)) and not as_written:
                 return f"{base.__module__}.{base.__qualname__}.{name} has been replaced"
     return None

@@ -15,14 +15,16 @@ import pytest
 
 import kernels
 import scratchac
-from scratchac import losses, returns
+from scratchac import losses, optim, returns
 from scratchac.algorithms import find
 from scratchac.algorithms.a2c import A2C
 from scratchac.algorithms.a2c import Config as A2CConfig
 from scratchac.algorithms.actor_critic import ActorCritic
 from scratchac.algorithms.actor_critic import Config as ActorCriticConfig
+from scratchac.algorithms.plumbing import DeterministicAgent
 from scratchac.algorithms.ppo import PPO
 from scratchac.algorithms.ppo import Config as PPOConfig
+from scratchac.algorithms.sac import SAC
 from scratchac.distributions import Categorical
 from scratchac.environments.compiled_worlds import CompiledWorlds
 from scratchac.environments.vector import VectorEnv
@@ -347,6 +349,52 @@ def test_bytes_and_the_kind_of_an_action(algorithm):
         seen[backend] = agent.model.flat, rows[-1]["return_mean"]
     np.testing.assert_allclose(seen["numba"][0], seen["numpy"][0], rtol=1e-2, atol=1e-3)
     assert seen["numba"][1] == pytest.approx(seen["numpy"][1], rel=0.05)
+
+
+class InPlace(gym.Env):
+    """It returns one array, which each step changes, and counts what ends its episode."""
+
+    observation_space, action_space = gym.spaces.Box(-9, 9, (2,), np.float32), gym.spaces.Discrete(2)
+
+    def reset(self, **kwargs):
+        super().reset(**kwargs)
+        self.state = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return self.state, {}
+
+    def step(self, action):
+        self.state += np.array([0.3, 0.2 * (2 * action - 1)], np.float32)
+        return self.state, float(self.state[1]), 2 * int(self.state[0] > 2), 3 * int(abs(self.state[1]) > 2), {}
+
+
+@pytest.mark.parametrize("algorithm", AGENTS)
+def test_an_array_that_changes_and_ends_that_are_counted(algorithm):
+    flat = {}
+    for backend in ("numpy", "numba"):
+        flat[backend] = scratchac.train(algorithm, InPlace, 1_000, seed=1, backend=backend, hidden=(8,)).model.flat
+    np.testing.assert_allclose(flat["numba"], flat["numpy"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm, cls, name, other", [
+    ("sac", SAC, "sample", SAC.greedy), ("td3", DeterministicAgent, "sample", DeterministicAgent.greedy),
+    ("sac", optim.Adam, "step", optim.SGD.step), ("ppo", optim.Adam, "step", optim.SGD.step),
+    ("ppo", MLP, "forward", MLP.backward), ("a2c", Categorical, "sample", Categorical.greedy)])
+def test_a_method_that_another_one_of_its_module_replaces_runs(algorithm, cls, name, other, monkeypatch):
+    with kernels.using("numba"):
+        agent, envs = made(algorithm)
+        worlds = CompiledWorlds("Pendulum-v1" if algorithm in ("td3", "sac") else "CartPole-v1", agent.n_envs, 0)
+        assert agent.fast_path(envs) and agent.fast_path(worlds)
+        monkeypatch.setattr(cls, name, other)
+        assert agent.fast_path(envs) is agent.fast_path(worlds) is None
+
+
+@pytest.mark.parametrize("change", [
+    lambda agent: setattr(agent, "optimiser", optim.SGD(agent.model.flat)), lambda agent: setattr(agent.optimiser, "step", raising),
+    lambda agent: setattr(agent.optimiser, "params", agent.model.flat.copy())])
+def test_an_optimiser_of_ppo_that_is_changed_runs(change):
+    with kernels.using("numba"):
+        agent, envs = made("ppo")
+        change(agent)
+        assert agent.fast_path(envs) is agent.fast_path(CompiledWorlds("CartPole-v1", agent.n_envs, 0)) is None
 
 
 def test_a_file_that_is_being_written_counts_as_edited(tmp_path):

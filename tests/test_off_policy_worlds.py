@@ -9,12 +9,14 @@ from damage import same
 
 import kernels
 import scratchac
+from scratchac import optim
 from scratchac.algorithms import find
 from scratchac.environments import compiled_worlds
 from scratchac.environments.compiled_worlds import CompiledWorlds, Physics
 from scratchac.environments.vector import VectorEnv
 from scratchac.errors import TrainingError
 from scratchac.experiments.run import Run
+from scratchac.nn import MLP, Parameters
 from scratchac.training import compiled_off_policy, compiled_off_policy_rollouts, compiled_rollouts
 from scratchac.training.compiled_rollouts import until_report
 from scratchac.training.hindsight import HindsightBuffer
@@ -53,6 +55,25 @@ def made(case, env=None, way="rollouts", dtype=np.float64, limit=LIMIT, **option
         envs.worlds = envs.worlds._replace(limit=limit)
     config = cls.config_class(**COMMON | CASES[case] | options)
     return cls(config, envs.observation_space, envs.action_space, 2, dtype), envs
+
+
+@pytest.mark.parametrize("case", ["td3, noise on a schedule", "ddpg, correlated noise", "ddpg"])
+def test_noise_that_is_changed_is_asked_at_every_step(case, monkeypatch):
+    """Many steps in one call ask it at the end of an episode alone, so they are not taken."""
+    with kernels.using("numba"):
+        agent, envs = made(case)
+        assert agent.fast_path(envs).name == f"{case.split(',')[0]}_rollout"
+        monkeypatch.setattr(type(agent.noise), "restart", lambda self, done: None)
+        assert agent.fast_path(envs) is None
+
+
+def test_three_critics_are_none_that_is_compiled():
+    with kernels.using("numba"):
+        agent, envs = made("td3", dtype=np.float32)
+        agent.critic = MLP(agent.critic.sizes, agent.critic.activation, stack=(3,))
+        agent.w, agent.w_target, agent.dw = (Parameters(agent.critic.shapes(), np.float32) for _ in range(3))
+        agent.critic_optimiser = optim.Adam(agent.w.flat)
+        assert agent.fast_path(envs) is None
 
 
 def trained(case, way, env=None, dtype=np.float64, limit=LIMIT, **options):

@@ -100,6 +100,14 @@ class Heavier(CartPoleEnv):
         self.polemass_length = 0.1
 
 
+@pytest.mark.parametrize("env", ["MountainCar-v0", "MountainCarContinuous-v0"])
+def test_another_goal_under_a_known_id_is_noticed(env, monkeypatch):
+    """No car reaches it in the steps that are compared."""
+    monkeypatch.setitem(gym.spec(env).kwargs, "goal_velocity", 0.06)
+    with pytest.raises(UserError, match=f"the registered {env} does not do what the compiled one does"):
+        CompiledWorlds(env, 1, 0)
+
+
 def test_another_environment_under_a_known_id_is_noticed(monkeypatch, capsys):
     """By some steps in both."""
     shipped, made = gym.spec("CartPole-v1").entry_point, gym.envs.registration.EnvSpec

@@ -67,7 +67,8 @@ class Checked(gym.Wrapper):
             if not (type(obs) is np.ndarray and obs.shape == self.shape and obs.dtype is self.dtype and type(reward) in NUMBERS
                     and type(term) in FLAGS and type(trunc) in FLAGS):      # a fast test for the usual case
                 obs = self._valid(obs, reward, term, trunc)
-            reward = float(reward)                          # an error for a whole number that is too large
+            # An error for a whole number that is too large; an end of 2 would be 1 in one loop and 2 in another.
+            reward, term, trunc = float(reward), bool(term), bool(trunc)
         except (Exception, SystemExit) as error:
             raise self._failed(f"at step {self.steps} of its episode raised", error) from error
         self.obs = obs

@@ -53,6 +53,8 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
              and behaviour.policy == model.policy and behaviour.dist is dist and behaviour.rng is agent.rng)
     scale = getattr(dist, "scale", None)
     parts = dist, *([scale] if scale else []), behaviour, model, model.actor, model.critic, agent.schedules, envs
+    if hasattr(agent, "optimiser"):                                         # PPO's, whose steps are compiled, too
+        plain, parts = plain and _is_adam(agent), (*parts, agent.optimiser)
     if not plain or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", (LOOPS if loops is None else loops)[name])
@@ -62,9 +64,14 @@ def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
     """The fast path for a compiled `method` in the algorithm's own loop, or None if there is none for this agent."""
     model = agent.model
     parts = agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser
-    if not _has_compiled_networks(agent) or kernels.compiled(name, agent, *parts) is None:
+    if not (_has_compiled_networks(agent) and _is_adam(agent)) or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.{method}")
+
+
+def _is_adam(agent: Any) -> bool:
+    """Whether an agent's one optimiser is Adam, of all its parameters."""
+    return type(agent.optimiser) is optim.Adam and agent.optimiser.params is agent.model.flat
 
 
 def _has_compiled_networks(agent: Any) -> bool:
@@ -111,7 +118,7 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
         act(theta, sizes, outputs, code, obs, agent.rng.random(1), actions)
         next_obs, reward, term, trunc, _ = env.step(actions[0] + start)
         started = time.perf_counter()
-        next_obs, done, t = np.asarray(next_obs, dtype)[None], term or trunc, int(episodes.lengths[0])
+        next_obs, done, t = np.array(next_obs, dtype)[None], term or trunc, int(episodes.lengths[0])  # it may change its own array
         h = agent.schedules(agent.step / config.steps)
         discount = h.gamma**t if h.discount_actor else 1.0
         if not abs(reward) <= largest:
@@ -128,7 +135,7 @@ def one_step_actor_critic(agent: CompiledAgent, interaction: Interaction, steps:
         episodes.lengths[0] = t + 1
         if done:
             episodes.end(0)
-            obs = np.asarray(env.reset()[0], dtype)[None]
+            obs = np.array(env.reset()[0], dtype)[None]
         metrics = {"actor_loss": -delta * logp, "critic_loss": 0.5 * delta * delta, "entropy": entropy, "td_error": delta,
                    "value": value}
         if report(agent, interaction, metrics, time.perf_counter() - started, 1):

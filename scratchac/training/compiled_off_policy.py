@@ -39,6 +39,7 @@ def loop(name: str, agent: Any, training: Callable[..., None] | None = None, *pa
     optimisers = [optimiser for optimiser, _ in trained]
     sizes = (O, agent.dist.n) if discrete else (O + agent.dist.features, 1)     # of a critic's inputs and outputs
     plain = (all(type(optimiser) is Adam and optimiser.params is params for optimiser, params in trained)
+             and agent.critic.stack == (() if name.startswith("ddpg") else (2,))
              and (agent.critic.sizes[0], agent.critic.sizes[-1]) == sizes
              and all(mlp.shapes() == params.shapes for mlp, params in ((agent.actor, agent.theta), (agent.critic, agent.w))))
     if not plain or kernels.compiled(name, agent, agent.dist, agent.actor, agent.critic, agent.memory, *optimisers, *parts) is None:

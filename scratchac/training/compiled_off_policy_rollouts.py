@@ -7,6 +7,7 @@ steps, and calls end where rows of metrics.csv do. Large minibatches are for two
 
 import math
 import time
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def loop(name: str, agent: Any, envs: Any) -> FastPath | None:
         from kernels.numba_off_policy_updates import pieces
 
         if pieces(config.batch_size, agent.theta.flat.size + agent.w.flat.size) == 1:
-            return compiled_off_policy.loop(IN_WORLDS[name], agent, train, envs)
+            return compiled_off_policy.loop(IN_WORLDS[name], agent, train, envs, *([agent.noise] if agent.noise else []))
     return compiled_off_policy.loop(name, agent)
 
 
@@ -126,7 +127,7 @@ class Rollouts:
         """What `prepare` changes."""
         agent = self.agent
         return (agent.rng.bit_generator.state, agent.batch_rng.bit_generator.state, [x.t for x in self.optimisers],
-                agent.noise and agent.noise.state(), self.updates.copy())
+                agent.noise and deepcopy(agent.noise.state()), self.updates.copy())
 
     def restore(self, kept: tuple[Any, ...]) -> None:
         """Undo a `prepare`."""
