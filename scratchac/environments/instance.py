@@ -37,7 +37,7 @@ class Instance:
         spec = getattr(env.unwrapped, "spec", None)
         self.__name__ = spec.id if spec else type(env.unwrapped).__name__
         limits = [wrapper._max_episode_steps for wrapper in _around(env) if isinstance(wrapper, TimeLimit)]
-        self.arguments = spec.kwargs if spec else {}
+        self.arguments = getattr(spec, "kwargs", {})        # a third party's spec may have none
         self.full_name = _full_name(self.__name__, self.arguments, min(limits, default=None), _changing(env))
 
     def __call__(self, **arguments: Any) -> gym.Env:
