@@ -163,6 +163,7 @@ def test_committed_results_are_the_presets(algorithm, env, script):
         found = script("files").recorded(result["hyperparameters"], algorithms.find(algorithm).config_class)
         assert found == json.loads(json.dumps(expected))
         assert len(result["seeds"]) >= 10 and not tuned & {int(seed) for seed in result["seeds"]}
+        assert set(seeds_from(result["tuning_seeds"])) == tuned             # which the table prints
 
 
 def test_rows_that_name_a_preset_have_its_settings(script):
