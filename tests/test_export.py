@@ -295,7 +295,7 @@ def test_the_page_has_the_time_limit_of_the_training(tmp_path, visit):
 def test_an_episode_without_a_time_limit_has_none_on_the_page(tmp_path, visit):
     folder = tmp_path / "run"
     scratchac.train("sac", "Pendulum-v1", 50, out=folder, env_args={"max_episode_steps": -1}, learning_starts=20, batch_size=16,
-                    **SMALL)
+                    eval_episodes=0, **SMALL)                               # an evaluation would go on for 100,000 steps
     page = visit(export(folder))
     until(page, "scratchac.game.steps > 5")
     assert page.inner_text("#steps").endswith("/ ∞")
