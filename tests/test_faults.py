@@ -696,7 +696,7 @@ def test_the_command_that_makes_the_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(soak, "CASES", {"A2C": ("a2c --env CartPole-v1 --backend numpy", 500_000, True)})
     monkeypatch.setattr(soak, "PAUSE", (1.5, 2.5))
     monkeypatch.setattr(sys, "argv", ["faults.py", *["--kills", "2", "--flips", "20", "--values", "40", "--inputs", "2",
-                                                  "--soak", "0.25"]])
+                                                  "--soak", "0.15"]])
     faults.main()
     figures = json.loads((tmp_path / "reliability.json").read_text())
     assert figures["kills"]["killed"] == 2 and sum(figures["flips"].values()) == 20
