@@ -10,7 +10,7 @@ from scratchac.experiments.run import Run, as_path
 from scratchac.messages import tell
 
 # entries that count beside hyperparameters and env_args
-DECIDES = ("algorithm", "env", "made_as", "vector", "randomise", "init", "stop_at", "patience")
+DECIDES = ("algorithm", "env", "vector", "randomise", "init", "stop_at", "patience")
 ALSO = ("backend", "seed")                                          # that the user may group by
 SIGNS = {"made_as": "made as", "lam": "λ", "gamma": "γ", "tau": "τ", "kappa": "κ", "alpha": "α"}
 Groups = dict[str, dict[str, list[Run]]]                            # environment → label of a setting → its runs

@@ -52,9 +52,9 @@ def loop(name: str, agent: Any, envs: Any, loops: Mapping[str, Callable[..., Non
              and agent.normaliser is None and (name in SCALED or agent.scaler is None) and behaviour.normaliser is None
              and behaviour.policy == model.policy and behaviour.dist is dist and behaviour.rng is agent.rng)
     scale = getattr(dist, "scale", None)
-    parts = dist, *([scale] if scale else []), behaviour, model, model.actor, model.critic, agent.schedules, envs
-    if hasattr(agent, "optimiser"):                                         # PPO's, whose steps are compiled, too
-        plain, parts = plain and _is_adam(agent), (*parts, agent.optimiser)
+    own = [agent.optimiser] if hasattr(agent, "optimiser") else []          # PPO's, whose steps are compiled, too
+    plain = plain and all(is_adam(optimiser, model.flat) for optimiser in own)
+    parts = dist, *([scale] if scale else []), behaviour, model, model.actor, model.critic, agent.schedules, envs, *own
     if not plain or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.update", (LOOPS if loops is None else loops)[name])
@@ -64,14 +64,15 @@ def whole_update(name: str, method: str, agent: Any) -> FastPath | None:
     """The fast path for a compiled `method` in the algorithm's own loop, or None if there is none for this agent."""
     model = agent.model
     parts = agent.dist, model, model.actor, model.critic, agent.schedules, agent.optimiser
-    if not (_has_compiled_networks(agent) and _is_adam(agent)) or kernels.compiled(name, agent, *parts) is None:
+    plain = _has_compiled_networks(agent) and is_adam(agent.optimiser, model.flat)
+    if not plain or kernels.compiled(name, agent, *parts) is None:
         return None
     return FastPath(name, f"{type(agent).__name__}.{method}")
 
 
-def _is_adam(agent: Any) -> bool:
-    """Whether an agent's one optimiser is Adam, of all its parameters."""
-    return type(agent.optimiser) is optim.Adam and agent.optimiser.params is agent.model.flat
+def is_adam(optimiser: Any, params: np.ndarray) -> bool:
+    """Whether an optimiser is Adam, of these parameters."""
+    return type(optimiser) is optim.Adam and optimiser.params is params
 
 
 def _has_compiled_networks(agent: Any) -> bool:

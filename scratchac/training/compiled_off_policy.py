@@ -17,7 +17,7 @@ from scratchac.distributions import Categorical, TanhGaussian
 from scratchac.nn import MLP, Parameters
 from scratchac.optim import Adam
 from scratchac.training.agent import FastPath, Metrics
-from scratchac.training.compiled import Faster, cores
+from scratchac.training.compiled import Faster, cores, is_adam
 from scratchac.training.interaction import Interaction
 from scratchac.training.loops import Report, train_off_policy
 
@@ -38,7 +38,7 @@ def loop(name: str, agent: Any, training: Callable[..., None] | None = None, *pa
         trained.append((agent.alpha_optimiser, agent.log_alpha))
     optimisers = [optimiser for optimiser, _ in trained]
     sizes = (O, agent.dist.n) if discrete else (O + agent.dist.features, 1)     # of a critic's inputs and outputs
-    plain = (all(type(optimiser) is Adam and optimiser.params is params for optimiser, params in trained)
+    plain = (all(is_adam(optimiser, params) for optimiser, params in trained)
              and agent.critic.stack == (() if name.startswith("ddpg") else (2,))
              and (agent.critic.sizes[0], agent.critic.sizes[-1]) == sizes
              and all(mlp.shapes() == params.shapes for mlp, params in ((agent.actor, agent.theta), (agent.critic, agent.w))))
